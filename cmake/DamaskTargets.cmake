@@ -1,0 +1,54 @@
+# How a folder of src/ becomes a library, and how tests are declared. Flags stay generic x86-64: only kernel files that name an
+# instruction set get it, file by file (damask_isa), so nothing wider leaks into start-up code.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+add_library(damask_flags INTERFACE)
+target_include_directories(damask_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+target_compile_options(damask_flags INTERFACE -Wall -Wextra -Wshadow -Wno-psabi)
+if(DAMASK_WERROR)
+  target_compile_options(damask_flags INTERFACE -Werror)
+endif()
+
+# damask_library(NAME SOURCES a.cc ... DEPENDS folder ... LINK target ...): src/NAME as the static library damask_NAME.
+function(damask_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  add_library(damask_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(damask_${name} PRIVATE damask_flags)
+  foreach(dependency ${ARG_DEPENDS})
+    target_link_libraries(damask_${name} PUBLIC damask_${dependency})
+  endforeach()
+  target_link_libraries(damask_${name} PUBLIC ${ARG_LINK})
+  set_property(GLOBAL APPEND PROPERTY DAMASK_LIBRARIES damask_${name})
+endfunction()
+
+# damask_isa("-mavx512f ..." a.cc ...): flags for single kernel files of the calling folder.
+function(damask_isa flags)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    set_source_files_properties(${ARGN} PROPERTIES COMPILE_FLAGS "${flags}")
+  endif()
+endfunction()
+
+# damask_test(folder_name SOURCES x_test.cc ... DEPENDS folder ...): one GoogleTest program, registered with CTest as a whole.
+function(damask_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LINK" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(${name} PRIVATE DAMASK_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${name} PRIVATE damask_flags GTest::gtest GTest::gtest_main ${ARG_LINK})
+  foreach(dependency ${ARG_DEPENDS})
+    target_link_libraries(${name} PRIVATE damask_${dependency})
+  endforeach()
+  add_test(NAME ${name} COMMAND ${name})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()

@@ -1,0 +1,47 @@
+// A block of memory aligned for the widest vector, owned, without a constructor run over it.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace damask {
+
+inline constexpr size_t kCacheLine = 64;
+
+struct FreeDeleter {
+  void operator()(void* pointer) const { std::free(pointer); }
+};
+
+// `count` objects of a trivial T, 64-byte aligned, uninitialised. Throws std::bad_alloc (caught at the engine's border).
+template <typename T>
+class AlignedArray {
+ public:
+  AlignedArray() = default;
+  explicit AlignedArray(size_t count) : size_(count) {
+    if (count == 0) return;
+    if (count > (SIZE_MAX - kCacheLine) / sizeof(T)) throw std::bad_alloc();
+    const size_t bytes = (count * sizeof(T) + kCacheLine - 1) / kCacheLine * kCacheLine;
+    data_.reset(static_cast<T*>(std::aligned_alloc(kCacheLine, bytes)));
+    if (!data_) throw std::bad_alloc();
+  }
+
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+  size_t bytes() const { return size_ * sizeof(T); }
+  T& operator[](size_t index) { return data_.get()[index]; }
+  const T& operator[](size_t index) const { return data_.get()[index]; }
+
+  // Grows to at least `count` objects; what was in it is lost. Never shrinks.
+  void Reserve(size_t count) {
+    if (count > size_) *this = AlignedArray(count);
+  }
+
+ private:
+  std::unique_ptr<T[], FreeDeleter> data_;
+  size_t size_ = 0;
+};
+
+}  // namespace damask

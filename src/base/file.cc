@@ -1,0 +1,157 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace damask {
+namespace {
+
+// Closes a descriptor when it goes out of scope.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int get() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+Status SystemError(const char* what, const std::string& path) {
+  return IoError(fmt::format("{}: {}", what, std::strerror(errno))).At(Quote(path, 300));
+}
+
+// Opens a regular file; O_NONBLOCK so that a FIFO without a writer is refused instead of waited for.
+Result<std::pair<int, uint64_t>> OpenRegular(const std::string& path) {
+  if (path.empty()) return InvalidArgument("the file name is empty");
+  if (path.find('\0') != std::string::npos) return InvalidArgument("the file name has a NUL byte").At(Quote(path));
+  Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd.get() < 0) return SystemError("cannot open", path);
+  struct stat info = {};
+  if (fstat(fd.get(), &info) != 0) return SystemError("cannot stat", path);
+  if (S_ISDIR(info.st_mode)) return IoError("is a directory, expected a file").At(Quote(path, 300));
+  if (!S_ISREG(info.st_mode)) return IoError("is not a regular file").At(Quote(path, 300));
+  return std::pair{fd.Release(), static_cast<uint64_t>(info.st_size)};
+}
+
+// Reads exactly `size` bytes from the start of the file.
+Status ReadExactly(int fd, std::byte* out, uint64_t size, const std::string& path) {
+  uint64_t done = 0;
+  while (done < size) {
+    const ssize_t got = pread(fd, out + done, std::min<uint64_t>(size - done, uint64_t{1} << 30), static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return SystemError("cannot read", path);
+    if (got == 0) return Truncated(fmt::format("ends at byte {}, expected {}", done, size)).At(Quote(path, 300));
+    done += static_cast<uint64_t>(got);
+  }
+  return {};
+}
+
+Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t put = write(fd, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return SystemError("cannot write", path);
+    bytes.remove_prefix(static_cast<size_t>(put));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const FileBytes>> FileBytes::Open(const std::string& path, LoadMode mode) {
+  DAMASK_ASSIGN_OR_RETURN(const auto opened, OpenRegular(path));
+  const Descriptor fd(opened.first);
+  const uint64_t size = opened.second;
+  std::shared_ptr<FileBytes> file(new FileBytes);
+  file->path_ = path;
+  if (size == 0) return std::shared_ptr<const FileBytes>(file);
+  if (mode == LoadMode::kMap) {
+    void* mapping = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+    if (mapping == MAP_FAILED) return SystemError("cannot map", path);
+    file->mapping_ = mapping;
+    file->bytes_ = {static_cast<const std::byte*>(mapping), size};
+  } else {
+    file->storage_.reset(new (std::nothrow) std::byte[size]);
+    if (!file->storage_) return OutOfMemory(fmt::format("needs {} to be read", FormatBytes(size))).At(Quote(path, 300));
+    DAMASK_RETURN_IF_ERROR(ReadExactly(fd.get(), file->storage_.get(), size, path));
+    file->bytes_ = {file->storage_.get(), size};
+  }
+  return std::shared_ptr<const FileBytes>(file);
+}
+
+std::shared_ptr<const FileBytes> FileBytes::Borrow(std::span<const std::byte> bytes, std::string name) {
+  std::shared_ptr<FileBytes> file(new FileBytes);
+  file->path_ = std::move(name);
+  file->bytes_ = bytes;
+  return file;
+}
+
+FileBytes::~FileBytes() {
+  if (mapping_ != nullptr) munmap(mapping_, bytes_.size());
+}
+
+Result<std::string> ReadTextFile(const std::string& path, uint64_t max_bytes) {
+  DAMASK_ASSIGN_OR_RETURN(const auto opened, OpenRegular(path));
+  const Descriptor fd(opened.first);
+  const uint64_t size = opened.second;
+  if (size > max_bytes) {
+    return TooLarge(fmt::format("has {}, at most {} are read", FormatBytes(size), FormatBytes(max_bytes))).At(Quote(path, 300));
+  }
+  std::string text(size, '\0');
+  DAMASK_RETURN_IF_ERROR(ReadExactly(fd.get(), reinterpret_cast<std::byte*>(text.data()), size, path));
+  return text;
+}
+
+Result<std::string> ReadStandardInput(uint64_t max_bytes) {
+  std::string text;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t got = read(STDIN_FILENO, buffer, sizeof(buffer));
+    if (got < 0 && errno == EINTR) return Cancelled();
+    if (got < 0) return SystemError("cannot read", "standard input");
+    if (got == 0) return text;
+    if (text.size() + static_cast<size_t>(got) > max_bytes) {
+      return TooLarge(fmt::format("more than {} on standard input", FormatBytes(max_bytes)));
+    }
+    text.append(buffer, static_cast<size_t>(got));
+  }
+}
+
+Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
+  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
+  Descriptor fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (fd.get() < 0) return SystemError("cannot create", temporary);
+  Status status = WriteAll(fd.get(), bytes, temporary);
+  if (status.ok() && fsync(fd.get()) != 0) status = SystemError("cannot sync", temporary);
+  if (status.ok() && close(fd.Release()) != 0) status = SystemError("cannot close", temporary);
+  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) status = SystemError("cannot rename to", path);
+  if (!status.ok()) unlink(temporary.c_str());
+  return status;
+}
+
+bool IsDirectory(const std::string& path) {
+  struct stat info = {};
+  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool FileExists(const std::string& path) {
+  struct stat info = {};
+  return stat(path.c_str(), &info) == 0;
+}
+
+}  // namespace damask

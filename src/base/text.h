@@ -1,0 +1,38 @@
+// Small helpers on text: quoting untrusted bytes for messages, UTF-8 checks, numbers and durations for people.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace damask {
+
+// Bytes from outside, fit for one line of a message: in single quotes, control and non-UTF-8 bytes as \xNN, cut after
+// `max_bytes` with "...".
+std::string Quote(std::string_view bytes, size_t max_bytes = 80);
+
+// Length in bytes of the valid UTF-8 character at the start of `text`; 0 where there is none (overlong forms, surrogates and
+// values over U+10FFFF are not valid). A character cut off by the end of the text also gives 0.
+size_t Utf8Length(std::string_view text);
+
+bool IsValidUtf8(std::string_view text);
+
+// How many bytes at the end of `text` are the beginning of a character that may still be completed (0 to 3).
+size_t IncompleteUtf8Tail(std::string_view text);
+
+// Replaces every byte that is not part of valid UTF-8 by U+FFFD.
+std::string SanitizeUtf8(std::string_view text);
+
+void AppendUtf8(uint32_t code_point, std::string* out);
+
+// "1.3 GB", "912 KB": powers of 1000, as disk sizes are.
+std::string FormatBytes(uint64_t bytes);
+
+// "1h02m", "3m07s", "4.2s".
+std::string FormatSeconds(double seconds);
+
+std::vector<std::string_view> Split(std::string_view text, char separator);
+
+}  // namespace damask

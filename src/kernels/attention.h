@@ -1,0 +1,65 @@
+// Attention over pages, driven by a plan: online softmax, never an n x n matrix; prefill and decode are one path.
+// Source: Milakov & Gimelshein, Online normalizer calculation for softmax (arXiv 1805.02867); Dao et al., FlashAttention
+// (arXiv 2205.14135).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/cpu.h"
+#include "kernels/page.h"
+#include "kernels/plan.h"
+
+namespace damask::kernels {
+
+struct AttentionShape {
+  size_t head_dim = 0;   // 64, 80, 96, 128 or 256 have fast bodies; any multiple of 16 up to 256 runs
+  size_t group = 1;      // query heads of this KV head
+  float scale = 1.0f;    // applied to q.k, usually 1 / sqrt(head_dim)
+  KvType kv = KvType::kBf16;
+};
+
+// One query block of one KV head's group.
+struct QueryBlock {
+  const float* q = nullptr;   // [rows, group, head_dim], rotated; row stride q_stride floats
+  size_t q_stride = 0;
+  float* out = nullptr;       // [rows, group, head_dim]; row stride out_stride floats; overwritten; must not alias q
+  size_t out_stride = 0;
+  float* lse = nullptr;       // [rows, group] log-sum-exp of the scaled scores (natural log), or null
+  size_t rows = 0;            // 1 .. kQueryBlockRows
+  uint64_t first_position = 0;  // row r is position first_position + r
+};
+
+// Per-thread memory of the kernels, kept between calls.
+class AttentionScratch {
+ public:
+  AttentionScratch();
+  ~AttentionScratch();
+  AttentionScratch(AttentionScratch&&) noexcept;
+  AttentionScratch& operator=(AttentionScratch&&) noexcept;
+  struct Buffers;
+  Buffers& buffers() { return *buffers_; }
+
+ private:
+  std::unique_ptr<Buffers> buffers_;
+};
+
+// Runs `plan`. `pages[block]` is the page of key block `block`; entries of pages the plan does not name may be null. A (row, head)
+// for which nothing is planned gives zeros and lse -infinity. Thread-safe for distinct `out` and scratch.
+// Cost: 4 * head_dim * planned pairs flops. Error against the reference: see tests/kernels/attention_test.cc.
+using AttentionFn = void (*)(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
+                             AttentionScratch* scratch);
+
+// The fastest body of `target` for this shape; the scalar reference for f32 pages.
+AttentionFn FindAttention(Target target, const AttentionShape& shape);
+
+// "avx512bf16", "scalar", ...: the name of what FindAttention gives.
+std::string AttentionName(Target target, const AttentionShape& shape);
+
+// The scalar reference: double accumulators, one pair at a time.
+void AttentionReference(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
+                        AttentionScratch* scratch);
+
+}  // namespace damask::kernels

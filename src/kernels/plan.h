@@ -1,0 +1,55 @@
+// A plan: what one query block of one KV head's group computes. Kernels run plans and know nothing of how they were made; full
+// attention is the plan with every block.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/page.h"
+
+namespace damask::kernels {
+
+// Rows of a query block. Query blocks begin at multiples of it, counted from position 0, so plans do not depend on chunking.
+inline constexpr size_t kQueryBlockRows = 64;
+inline constexpr size_t kMaxGroup = 32;  // query heads per KV head, the width of the head bits
+inline constexpr uint32_t kAllHeads = 0xffffffffu;
+
+struct PlanEntry {
+  uint32_t block = 0;            // key block: positions block * 64 ...
+  uint8_t quarters = 0xf;        // which 16-key quarters (bit i: slots 16 i ...); others are not computed
+  uint32_t heads = kAllHeads;    // which query heads of the group (bit g)
+  // Single pairs are masked by position: `causal` drops key > query, `window` (0: none) drops key <= query - window. Entries
+  // without either are computed whole.
+  bool causal = false;
+  uint32_t window = 0;
+};
+
+// Single key positions taken out of their blocks and computed packed together.
+struct PlanColumn {
+  uint32_t position = 0;
+  uint32_t heads = kAllHeads;
+};
+
+struct Plan {
+  // Sorted by block; the same block may appear twice with disjoint (heads, quarters).
+  std::vector<PlanEntry> entries;
+  // Sorted by position; disjoint from the entries for each head; causal for every row of the block.
+  std::vector<PlanColumn> columns;
+
+  void Clear() {
+    entries.clear();
+    columns.clear();
+  }
+};
+
+// Planned (query, key) pairs of a block of `rows` queries from `first_position` on, over all `group` heads: the causal part of
+// every planned quarter, columns singly. What the pairs are divided by is CausalPairs().
+uint64_t PlannedPairs(const Plan& plan, uint64_t first_position, size_t rows, size_t group);
+uint64_t CausalPairs(uint64_t first_position, size_t rows, size_t group);
+
+// The full plan: every block up to the diagonal, the last ones with a causal edge; with `window` > 0 only keys with
+// key > query - window (a model's sliding window).
+void FullPlan(uint64_t first_position, size_t rows, uint32_t window, Plan* plan);
+
+}  // namespace damask::kernels

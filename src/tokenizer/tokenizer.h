@@ -1,0 +1,83 @@
+// Text to token ids and back, as llama.cpp does it for the same file.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "formats/gguf.h"
+
+namespace damask::tokenizer {
+
+using TokenId = int32_t;
+
+enum class Special {
+  kParse,  // text that spells a control token becomes that token (prompts, templates)
+  kPlain,  // it stays plain text (what a user wrote inside a message); user-defined tokens are still matched, as llama.cpp does
+};
+
+struct SpecialTokens {
+  std::optional<TokenId> bos, eos, eot, unk, pad;
+  bool add_bos = false;
+  bool add_eos = false;
+};
+
+// Immutable after construction; all methods are thread-safe.
+class Tokenizer {
+ public:
+  static Result<std::unique_ptr<Tokenizer>> FromGguf(const formats::GgufFile& file);
+  // tokenizer.json (and tokenizer_config.json, generation_config.json where they are) of a Hugging Face folder.
+  static Result<std::unique_ptr<Tokenizer>> FromHuggingFace(const std::string& folder);
+
+  virtual ~Tokenizer() = default;
+
+  // Ids of `text`, which must be valid UTF-8 up to limits::kMaxTextFileBytes (else InvalidArgument / TooLarge); no BOS is added.
+  virtual Result<std::vector<TokenId>> Encode(std::string_view text, Special special) const = 0;
+
+  // The bytes a token stands for; with `show_special` false control tokens give "". Byte tokens give single bytes, which need
+  // not be UTF-8 by themselves. An id out of range gives "".
+  virtual std::string Piece(TokenId id, bool show_special) const = 0;
+
+  // The text of a sequence, as llama.cpp's detokenize gives it (an SPM vocabulary drops the space it put before the first word,
+  // where the vocabulary adds one).
+  virtual std::string Decode(std::span<const TokenId> ids, bool show_special) const = 0;
+
+  virtual size_t vocab_size() const = 0;
+  virtual const SpecialTokens& special() const = 0;
+  // Ends generation: eos, eot and their kin ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", ...).
+  virtual bool IsEndOfGeneration(TokenId id) const = 0;
+  virtual bool IsControl(TokenId id) const = 0;
+  // "spm", "bpe (llama-bpe)": for info.
+  virtual std::string description() const = 0;
+  // The chat template as the file has it; empty where it has none.
+  virtual const std::string& chat_template() const = 0;
+  // The id whose text is exactly this, control tokens included.
+  virtual std::optional<TokenId> FindToken(std::string_view text) const = 0;
+};
+
+// Encode() behind the vocabulary's own BOS/EOS rules: BOS first where add_bos says so.
+Result<std::vector<TokenId>> EncodePrompt(const Tokenizer& tokenizer, std::string_view text, Special special);
+
+// Turns ids into text one by one without ever giving out half a UTF-8 character.
+class StreamDecoder {
+ public:
+  // `at_start`: the stream begins the text (an SPM vocabulary then drops the first space); false when it goes on a prompt.
+  StreamDecoder(const Tokenizer* tokenizer, bool at_start) : tokenizer_(tokenizer), at_start_(at_start) {}
+
+  // The text that this token completes; may be empty. Invalid bytes become U+FFFD.
+  std::string Add(TokenId id);
+  // What is still held back; an unfinished character becomes U+FFFD.
+  std::string Finish();
+
+ private:
+  const Tokenizer* tokenizer_;
+  bool at_start_;
+  std::string held_;
+};
+
+}  // namespace damask::tokenizer
