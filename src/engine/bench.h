@@ -1,0 +1,46 @@
+// `damask bench`: medians over repetitions, beside limits measured on the spot.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/engine.h"
+
+namespace damask::engine {
+
+struct BenchOptions {
+  std::vector<uint64_t> prompts = {512};
+  std::vector<uint64_t> depths = {0};
+  uint64_t generate = 32;
+  uint64_t repeat = 3;
+};
+
+struct PrefillTiming {
+  uint64_t tokens = 0;
+  double seconds = 0;  // median
+  double flops = 0;    // of the products and the attention that dense computing would need
+};
+
+struct DecodeTiming {
+  uint64_t depth = 0;
+  double tokens_per_second = 0;  // median
+  double bytes_per_token = 0;    // weights and KV read
+};
+
+struct BenchResult {
+  std::vector<PrefillTiming> prefill;
+  std::vector<DecodeTiming> decode;
+};
+
+// Random token ids (fixed seed); a warm-up run comes first.
+Result<BenchResult> RunBench(Engine* engine, const BenchOptions& options, const std::atomic<bool>* cancel);
+
+// 2 * m n k of every linear layer for one token (the output layer apart), and what one token reads.
+double LinearFlopsPerToken(const model::ModelConfig& config);
+double OutputFlops(const model::ModelConfig& config);
+double AttentionFlops(const model::ModelConfig& config, uint64_t tokens);
+uint64_t WeightBytesPerToken(const model::Model& model);
+
+}  // namespace damask::engine

@@ -1,0 +1,37 @@
+// Turns what a user gives (a prompt, a chat, a document and questions) into token ids, by the rules of the model's own file.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/engine.h"
+#include "tokenizer/chat_template.h"
+
+namespace damask::engine {
+
+enum class PromptStyle {
+  kAuto,  // chat when the file has a template we know, else raw; an unknown template is named in a warning
+  kChat,
+  kRaw,
+};
+
+struct PromptInput {
+  std::string text;
+  std::string system;  // only for chat
+  PromptStyle style = PromptStyle::kAuto;
+};
+
+// The chat family of the model's template, if it has one that is known.
+std::optional<tokenizer::ChatFamily> ModelChatFamily(const Engine& engine);
+
+// Errors: kChat for a model without a known template; an empty prompt (no tokens at all) is InvalidArgument.
+Result<std::vector<TokenId>> EncodePromptInput(const Engine& engine, const PromptInput& input);
+
+// The first tokens of `prompt` that `session` already holds, so that only the rest is appended; truncates the session to them.
+// At least one token is left to append.
+size_t ReusePrefix(Session* session, std::span<const TokenId> prompt);
+
+}  // namespace damask::engine

@@ -1,0 +1,109 @@
+// The engine: a loaded model, the machine it runs on, and sessions over it. The command line, the server, the tests and the public
+// C++ header all talk to this one interface.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/cpu.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "model/forward.h"
+#include "model/kv_cache.h"
+#include "model/model.h"
+#include "policies/policy.h"
+
+namespace damask::engine {
+
+using tokenizer::TokenId;
+
+struct EngineOptions {
+  std::string model_path;          // empty: the embedded reference model
+  size_t threads = 0;              // 0: physical cores
+  std::string target;              // "" or "auto": the best; else a name of base/cpu.h
+  LoadMode load = LoadMode::kMap;
+  uint64_t context = 0;            // 0: the model's own; at most limits::kMaxContext
+  std::string policy = "full";     // SPEC of policies::Create
+  model::RopeOverrides rope;
+};
+
+// Called now and then during a prefill: tokens done, tokens in all, seconds so far.
+using PrefillProgress = std::function<void(uint64_t done, uint64_t total, double seconds)>;
+
+class Engine {
+ public:
+  // Errors: one sentence naming file, key or flag.
+  static Result<std::unique_ptr<Engine>> Load(const EngineOptions& options);
+  ~Engine();
+
+  const model::Model& model() const { return *model_; }
+  const tokenizer::Tokenizer& tokenizer() const { return model_->tokenizer(); }
+  const policies::Policy& policy() const { return *policy_; }
+  bool embedded() const { return embedded_; }
+  Target target() const { return target_; }
+  size_t threads() const { return pool_->num_threads(); }
+  ThreadPool& pool() { return *pool_; }
+  double load_seconds() const { return load_seconds_; }
+  // How many positions a session may hold.
+  uint64_t context() const { return context_; }
+  uint64_t kv_bytes_per_token() const;
+  uint64_t kv_bytes() const { return pages_->bytes_in_use(); }
+  model::ForwardStats stats() const { return forward_->stats(); }
+  void ResetStats() { forward_->ResetStats(); }
+
+  // Names of what runs here: {"prefill product", "avx512bf16 ..."}, {"decode product", ...}, {"attention", ...}.
+  std::vector<std::pair<std::string, std::string>> Kernels() const;
+
+ private:
+  friend class Session;
+  Engine() = default;
+
+  std::unique_ptr<model::Model> model_;
+  std::unique_ptr<policies::Policy> policy_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<model::PagePool> pages_;
+  std::unique_ptr<model::Forward> forward_;
+  Target target_ = Target::kScalar;
+  bool embedded_ = false;
+  double load_seconds_ = 0;
+  uint64_t context_ = 0;
+};
+
+// One conversation: its tokens and its KV cache. Sessions of one engine are used by one thread at a time.
+class Session {
+ public:
+  explicit Session(Engine* engine);
+
+  // Appends tokens and computes the logits of the last one. Errors: TooLarge where the context would overflow (nothing is then
+  // appended), Cancelled (the chunks finished so far stay), OutOfMemory, BadFormat for NaN logits.
+  Status Append(std::span<const TokenId> tokens, const PrefillProgress& progress, const std::atomic<bool>* cancel);
+
+  // As Append, and hands out the logits of every position, `rows` rows [rows, vocab] at a time.
+  using LogitsRows = std::function<void(uint64_t first_position, size_t rows, const float* logits)>;
+  Status AppendAll(std::span<const TokenId> tokens, const LogitsRows& sink, const PrefillProgress& progress,
+                   const std::atomic<bool>* cancel);
+
+  // Of the last appended token [vocab].
+  std::span<const float> logits() const { return logits_; }
+  const std::vector<TokenId>& tokens() const { return tokens_; }
+  uint64_t length() const { return cache_.length(); }
+  uint64_t kv_bytes() const { return cache_.bytes(); }
+  // Forgets everything from position `length` on.
+  void Truncate(uint64_t length);
+
+ private:
+  Status AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
+                      const PrefillProgress& progress, const std::atomic<bool>* cancel);
+
+  Engine* engine_;
+  model::KvCache cache_;
+  std::vector<TokenId> tokens_;
+  std::vector<float> logits_;
+};
+
+}  // namespace damask::engine

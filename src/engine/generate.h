@@ -1,0 +1,78 @@
+// One answer: prefill a prompt, then draw tokens until a stop string, an end token, a limit or a cancel.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/engine.h"
+#include "engine/sampler.h"
+
+namespace damask::engine {
+
+enum class FinishReason {
+  kStop,       // an end-of-generation token or a stop string
+  kLength,     // max_tokens, or the context is full
+  kCancelled,
+};
+
+std::string_view FinishReasonName(FinishReason reason);  // "stop", "length", "cancelled"
+
+struct GenerateOptions {
+  uint64_t max_tokens = 256;
+  SamplerOptions sampler;
+  std::vector<std::string> stop;  // not part of the text; none may be empty
+  bool show_special = false;      // control tokens as text
+};
+
+struct GenerateResult {
+  std::string text;
+  std::vector<TokenId> ids;
+  uint64_t prompt_tokens = 0;
+  FinishReason finish = FinishReason::kLength;
+  uint64_t seed = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+  model::ForwardStats prefill_stats;
+  model::ForwardStats decode_stats;
+
+  double prefill_tokens_per_second() const { return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0; }
+  // The first token comes out of the prefill.
+  double decode_tokens_per_second() const {
+    return decode_seconds > 0 && ids.size() > 1 ? static_cast<double>(ids.size() - 1) / decode_seconds : 0;
+  }
+};
+
+struct GenerateCallbacks {
+  PrefillProgress progress;
+  // Text as it becomes certain: whole UTF-8 characters that no stop string can still swallow.
+  std::function<void(std::string_view)> text;
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+// Continues `session` with `prompt` (ids; at least one token). A cancel is no error: the result says kCancelled.
+Result<GenerateResult> Generate(Session* session, std::span<const TokenId> prompt, const GenerateOptions& options,
+                                const GenerateCallbacks& callbacks);
+
+// Finds stop strings in text that arrives in pieces, holding back what may be the beginning of one.
+class StopMatcher {
+ public:
+  explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+
+  // Adds text; returns what is certain now. After a match stopped() is true and later text is ignored.
+  std::string Add(std::string_view text);
+  std::string Finish();  // what was held back and is no stop string after all
+  bool stopped() const { return stopped_; }
+
+ private:
+  std::vector<std::string> stops_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
+}  // namespace damask::engine

@@ -1,0 +1,55 @@
+// Choosing the next token from logits. The chain and its defaults are llama.cpp's: repetition penalty, top-k, top-p, min-p,
+// temperature, then a draw. The random numbers are our own, so the same seed gives the same text on every machine.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "tokenizer/tokenizer.h"
+
+namespace damask::engine {
+
+using tokenizer::TokenId;
+
+struct SamplerOptions {
+  float temperature = 0.8f;      // 0: greedy
+  uint64_t top_k = 40;           // 0: all
+  float top_p = 0.95f;           // 1: off
+  float min_p = 0.05f;           // 0: off
+  float repeat_penalty = 1.0f;   // 1: off; over the last repeat_last_n tokens
+  uint64_t repeat_last_n = 64;
+  std::optional<uint64_t> seed;  // absent: from the system's entropy
+};
+
+// Names the option that is out of range.
+Status ValidateSamplerOptions(const SamplerOptions& options);
+
+class Sampler {
+ public:
+  // options must be valid.
+  explicit Sampler(const SamplerOptions& options);
+
+  uint64_t seed() const { return seed_; }
+
+  // Draws from `logits` [vocab]; `history` are the tokens so far (prompt and generated), for the repetition penalty. Ties go to
+  // the lower id. NaN logits must have been refused before.
+  TokenId Sample(std::span<const float> logits, std::span<const TokenId> history);
+
+ private:
+  double NextUniform();  // [0, 1)
+
+  SamplerOptions options_;
+  uint64_t seed_;
+  std::mt19937_64 random_;
+  std::vector<float> adjusted_;
+  std::vector<TokenId> order_;
+};
+
+// Index of the largest value, the lower index on ties.
+TokenId Argmax(std::span<const float> logits);
+
+}  // namespace damask::engine

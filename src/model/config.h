@@ -1,0 +1,81 @@
+// What a model is: its architecture and shape, read from a GGUF file's keys or a Hugging Face config.json and checked before
+// anything is sized by it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "formats/gguf.h"
+#include "formats/json.h"
+#include "kernels/ops.h"
+
+namespace damask::model {
+
+enum class Architecture { kLlama, kMistral, kQwen2, kQwen3 };
+
+std::string_view ArchitectureName(Architecture architecture);
+
+enum class RopeScaling { kNone, kLinear, kLlama3, kYarn };
+
+std::string_view RopeScalingName(RopeScaling scaling);
+Result<RopeScaling> ParseRopeScaling(std::string_view name);
+
+// Rotary position embedding. Formulas and their sources: model/rope.h.
+struct RopeConfig {
+  kernels::RopeKind kind = kernels::RopeKind::kAdjacent;
+  size_t dims = 0;       // rotated dimensions of a head, even, at most head_dim
+  double base = 10000.0;
+  RopeScaling scaling = RopeScaling::kNone;
+  double factor = 1.0;            // by how much the text may be longer than trained
+  uint64_t original_context = 0;  // trained length before scaling; 0 where the file does not say
+  // llama3
+  double low_freq_factor = 1.0;
+  double high_freq_factor = 4.0;
+  // yarn
+  double beta_fast = 32.0;
+  double beta_slow = 1.0;
+  double attention_factor = 1.0;  // multiplies the temperature term that yarn itself adds
+};
+
+struct ModelConfig {
+  Architecture architecture = Architecture::kLlama;
+  std::string name;
+  size_t layers = 0;
+  size_t width = 0;     // embedding length
+  size_t heads = 0;
+  size_t kv_heads = 0;
+  size_t head_dim = 0;
+  size_t ffn = 0;       // feed-forward width
+  size_t vocab = 0;
+  uint64_t context = 0; // trained (or scaled) context length
+  float rms_epsilon = 1e-5f;
+  RopeConfig rope;
+  // Sliding window per layer: a query sees keys with key > query - window; 0 is full attention. Empty: none in any layer.
+  std::vector<uint32_t> windows;
+
+  size_t group() const { return heads / kv_heads; }
+  uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }
+  size_t q_width() const { return heads * head_dim; }
+  size_t kv_width() const { return kv_heads * head_dim; }
+};
+
+// Flags that change how positions are read, to go past the trained length.
+struct RopeOverrides {
+  std::string scaling;       // "" keeps the file's; "none", "linear", "llama3", "yarn"
+  double factor = 0.0;       // 0 keeps the file's; with a scaling named and no factor anywhere: context / trained context
+  double base = 0.0;         // 0 keeps the file's
+  uint64_t original_context = 0;
+};
+
+// Both check every number (ranges, divisibility, what the kernels can run) and name the offending key.
+Result<ModelConfig> ConfigFromGguf(const formats::GgufFile& file);
+Result<ModelConfig> ConfigFromHuggingFace(const formats::Json& config);
+
+// Applies the flags; `wanted_context` is the -c flag (0: the model's own), from which a missing factor follows.
+Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_context, ModelConfig* config);
+
+}  // namespace damask::model

@@ -1,0 +1,95 @@
+// The forward pass. Prefill and decode are one path: a batch is a list of segments, each some consecutive tokens of one session;
+// decode is a segment of one token. For each layer: norm, q/k/v product, rope, append to pages, plan, attention, output product,
+// feed-forward.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/cpu.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "kernels/attention.h"
+#include "kernels/matmul.h"
+#include "model/kv_cache.h"
+#include "model/model.h"
+#include "policies/policy.h"
+
+namespace damask::model {
+
+// Chunks of a prompt end at multiples of this position, so a row's result does not depend on where a prompt was cut.
+inline constexpr size_t kChunkTokens = 512;
+// A batch of at most this many rows runs the decode products: unpacking the weights would cost more than it saves.
+inline constexpr size_t kDecodeRows = 8;
+
+enum class LogitsWanted {
+  kNone,
+  kLast,  // of each segment's last token
+  kAll,
+};
+
+struct Segment {
+  KvCache* cache = nullptr;
+  std::span<const tokenizer::TokenId> tokens;  // at most kChunkTokens; they become positions cache->length() ...
+  LogitsWanted logits = LogitsWanted::kNone;
+};
+
+// Measured while running; sums over all calls since the last reset.
+struct ForwardStats {
+  uint64_t planned_pairs = 0;
+  uint64_t causal_pairs = 0;
+  double product_seconds = 0;
+  double attention_seconds = 0;
+  double other_seconds = 0;
+
+  double density() const { return causal_pairs == 0 ? 1.0 : static_cast<double>(planned_pairs) / static_cast<double>(causal_pairs); }
+};
+
+class Forward {
+ public:
+  // Nothing is owned; all outlive the object. One object serves one caller at a time.
+  Forward(const Model* model, const policies::Policy* policy, ThreadPool* pool, Target target);
+  ~Forward();
+
+  // The storage type that this target's kernels want.
+  static kernels::KvType PageType(Target target);
+
+  // Gets rows of logits [rows, vocab] for rows `first_row`.. of segment `segment`, in order; valid during the call.
+  using LogitsSink = std::function<void(size_t segment, size_t first_row, size_t rows, const float* logits)>;
+
+  // Runs a batch and commits its positions to the caches. Errors: OutOfMemory for pages, Cancelled (looked at between layers; the
+  // caches then keep their old length), BadFormat when the model yields NaN logits. Token ids must be in range.
+  Status Run(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel);
+
+  const ForwardStats& stats() const { return stats_; }
+  void ResetStats() { stats_ = {}; }
+  uint64_t scratch_bytes() const;
+
+ private:
+  struct Buffers;
+
+  void Embed(std::span<const Segment> batch);
+  void AttentionInputs(std::span<const Segment> batch, size_t layer);
+  void Attend(std::span<const Segment> batch, size_t layer);
+  void FeedForward(size_t layer);
+  void KeepWantedRows(std::span<const Segment> batch);
+  Status Logits(std::span<const Segment> batch, const LogitsSink& sink);
+
+  const Model* model_;
+  const policies::Policy* policy_;
+  ThreadPool* pool_;
+  Target target_;
+  kernels::Matmul matmul_;
+  kernels::AttentionShape shape_;
+  kernels::AttentionFn attention_;
+  kernels::PageLayout layout_;
+  ForwardStats stats_;
+  std::unique_ptr<Buffers> buffers_;
+};
+
+}  // namespace damask::model

@@ -1,0 +1,71 @@
+// The KV cache of one session: pages of 64 positions for every (layer, KV head), grown on demand.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/aligned.h"
+#include "base/status.h"
+#include "kernels/page.h"
+#include "model/config.h"
+
+namespace damask::model {
+
+// Hands out zeroed pages of one layout, carved from slabs of a few megabytes. Not thread-safe: one thread forms the chunks.
+class PagePool {
+ public:
+  explicit PagePool(const kernels::PageLayout& layout) : layout_(layout) {}
+
+  const kernels::PageLayout& layout() const { return layout_; }
+  // Throws nothing: OutOfMemory comes back as null.
+  std::byte* Allocate();
+  void Free(std::byte* page);
+  uint64_t bytes_in_use() const { return pages_in_use_ * layout_.bytes(); }
+
+ private:
+  kernels::PageLayout layout_;
+  std::vector<AlignedArray<std::byte>> slabs_;
+  std::vector<std::byte*> free_;  // may be dirty: zeroed when handed out
+  uint64_t pages_in_use_ = 0;
+};
+
+class KvCache {
+ public:
+  // `pool` is not owned and outlives the cache.
+  KvCache(const ModelConfig& config, PagePool* pool);
+  KvCache(const KvCache&) = delete;
+  KvCache& operator=(const KvCache&) = delete;
+  ~KvCache();
+
+  // Positions stored so far.
+  uint64_t length() const { return length_; }
+  // Makes room for positions up to `length`, all layers and heads. On failure the cache is as it was.
+  Status Reserve(uint64_t length);
+  // After the pages of [length(), length) have been written by every layer.
+  void Commit(uint64_t length) { length_ = length; }
+  // Forgets positions from `length` on; pages beyond go back to the pool.
+  void Truncate(uint64_t length);
+
+  // Page table of a layer's KV head: block index -> page. Valid until the next Reserve or Truncate.
+  const std::byte* const* pages(size_t layer, size_t kv_head) const { return table(layer, kv_head).data(); }
+  std::byte* page(size_t layer, size_t kv_head, size_t block) { return table(layer, kv_head)[block]; }
+  uint64_t bytes() const { return blocks_ * layers_ * kv_heads_ * pool_->layout().bytes(); }
+
+  // Bytes one position costs over all layers and heads.
+  static uint64_t BytesPerToken(const ModelConfig& config, kernels::KvType type);
+
+ private:
+  std::vector<std::byte*>& table(size_t layer, size_t kv_head) { return tables_[layer * kv_heads_ + kv_head]; }
+  const std::vector<std::byte*>& table(size_t layer, size_t kv_head) const { return tables_[layer * kv_heads_ + kv_head]; }
+
+  size_t layers_;
+  size_t kv_heads_;
+  PagePool* pool_;
+  std::vector<std::vector<std::byte*>> tables_;
+  size_t blocks_ = 0;
+  uint64_t length_ = 0;
+};
+
+}  // namespace damask::model
