@@ -1,4 +1,4 @@
-# Everything here is a Debian 12 package; tools/setup.sh installs them.
+# Everything here is a Debian 12 package; tools/setup.sh installs them, damaskConfig.cmake.in asks for the same at the user's.
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)

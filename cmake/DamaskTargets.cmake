@@ -10,6 +10,12 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
 
+# Compiled objects are kept where ccache is installed; a launcher named on the command line or in the environment wins.
+find_program(DAMASK_CCACHE ccache)
+if(DAMASK_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${DAMASK_CCACHE})
+endif()
+
 add_library(damask_flags INTERFACE)
 target_include_directories(damask_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 target_compile_options(damask_flags INTERFACE -Wall -Wextra -Wshadow -Wno-psabi)
@@ -27,6 +33,13 @@ function(damask_library name)
   endforeach()
   target_link_libraries(damask_${name} PUBLIC ${ARG_LINK})
   set_property(GLOBAL APPEND PROPERTY DAMASK_LIBRARIES damask_${name})
+endfunction()
+
+# damask_embed(x.S MACRO path): x.S takes the file `path` (below the repository's root) in with .incbin, by the name MACRO, and
+# is assembled again when the file changes.
+function(damask_embed source macro path)
+  set(file ${PROJECT_SOURCE_DIR}/${path})
+  set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS ${file} COMPILE_DEFINITIONS "${macro}=\"${file}\"")
 endfunction()
 
 # damask_isa("-mavx512f ..." a.cc ...): flags for single kernel files of the calling folder.

@@ -1,0 +1,59 @@
+# The commands of a working day. Everything else is CMake: `cmake --preset release` and `cmake --build build/release`.
+#   make build                  the program: build/release/damask (installs missing Debian packages first)
+#   make demo                   builds, then lets the embedded model answer a question about a long document
+#   make test                   builds everything and runs every test
+#   make asan, make tsan        the tests under address and undefined-behaviour, or thread, sanitizers
+#   make fuzz SECONDS=60        every fuzz target for that long
+#   make format, make lint      clang-format over the sources; clang-tidy over what changed
+#   make install PREFIX=...     program, library, headers, CMake and pkg-config files
+#   make clean
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+SECONDS ?= 60
+PREFIX ?= /usr/local
+CTEST := ctest --output-on-failure -j $(JOBS)
+
+.PHONY: build test demo asan tsan fuzz format lint install clean setup setup-dev
+
+build: setup
+	cmake --preset release -DDAMASK_BUILD_TESTS=OFF -DDAMASK_BUILD_EXAMPLES=OFF
+	cmake --build build/release -j $(JOBS)
+
+demo: build
+	bash tools/demo.sh
+
+test: setup
+	cmake --preset release -DDAMASK_BUILD_TESTS=ON -DDAMASK_BUILD_EXAMPLES=ON
+	cmake --build build/release -j $(JOBS)
+	$(CTEST) --test-dir build/release
+
+asan: setup
+	cmake --preset asan
+	cmake --build build/asan -j $(JOBS)
+	$(CTEST) --test-dir build/asan
+
+tsan: setup
+	cmake --preset tsan
+	cmake --build build/tsan -j $(JOBS)
+	$(CTEST) --test-dir build/tsan
+
+fuzz: setup-dev
+	bash tools/fuzz.sh $(SECONDS)
+
+format: setup-dev
+	bash tools/format.sh
+
+lint: setup-dev
+	bash tools/lint.sh
+
+install: build
+	cmake --install build/release --prefix "$(PREFIX)"
+
+clean:
+	rm -rf build/release build/asan build/tsan build/fuzz
+
+setup:
+	@bash tools/setup.sh
+
+setup-dev:
+	@bash tools/setup.sh dev
