@@ -1,0 +1,120 @@
+// What stands behind Matmul: the forms of activations, the bodies, and the table that names one for each case. Private to the
+// kernels folder and its tests.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/aligned.h"
+#include "base/cpu.h"
+#include "base/thread_pool.h"
+#include "formats/tensor_type.h"
+#include "kernels/matmul.h"
+
+namespace damask::kernels {
+
+// Numbers per scale of the 8-bit activations: 32 in decode, as the weights' blocks; kWideBlock in prefill, where fewer scales
+// leave more time for products.
+inline constexpr size_t kDecodeBlock = 32;
+inline constexpr size_t kWideBlock = 64;
+
+// Which forms a body reads; Load makes the union of what a target's bodies of one phase read.
+enum FormBits : unsigned {
+  kFormFloat = 1,
+  kFormBf16 = 2,
+  kFormWide8 = 4,
+  kFormDecode8 = 8,
+  kFormTiles = 16,
+};
+
+// Activations rounded to 8 bits: x = scale[block] * q. Rows are padded with zeros to whole groups of 512.
+struct Bytes8 {
+  AlignedArray<int8_t> q;     // [m][stride]
+  AlignedArray<float> scale;  // [m][stride / block]
+  AlignedArray<int32_t> sum;  // [m][stride / block], the sum of q over the block
+  size_t stride = 0;
+  size_t block = 0;
+};
+
+// One row for the matrix-vector kernels, in the orders in which they unpack weights; per row:
+//   natural  q in order
+//   halves   groups of four blocks: the first 16 numbers of each of the four, then the last 16 (32-blocks of nibbles)
+//   pairs    groups of 256: blocks 0 2 1 3 4 6 5 7 (super-blocks of nibbles)
+// and sums over groups of four neighbouring q, negated, in those orders, so that an unsigned weight's offset costs no product:
+// lane i of a 16-lane step starts at offset * sums[i].
+struct DecodeRows {
+  AlignedArray<int8_t> natural;
+  AlignedArray<int8_t> halves;
+  AlignedArray<int8_t> pairs;
+  AlignedArray<int32_t> natural_sums;  // [m][stride / 4]
+  AlignedArray<int32_t> halves_sums;   // [m][stride / 8]: both halves of a group of four blocks together
+  AlignedArray<float> scale;           // [m][stride / 32]
+  AlignedArray<float> scaled_sum;      // [m][stride / 32]: scale * sum of q, for types with minima
+  size_t stride = 0;                   // k rounded up to a multiple of 512
+};
+
+struct Activations::Forms {
+  Phase phase = Phase::kPrefill;
+  unsigned bits = 0;
+  size_t m = 0;
+  size_t k = 0;
+
+  AlignedArray<float> floats;    // [m][float_stride], zeros after k
+  size_t float_stride = 0;       // k rounded up to a multiple of 16
+  AlignedArray<uint16_t> bf16s;  // [m][bf16_stride], zeros after k
+  size_t bf16_stride = 0;        // k rounded up to a multiple of 32
+  Bytes8 wide;
+  DecodeRows decode;
+  AlignedArray<uint16_t> tiles;  // [m / 16][k / 32][16 rows][32], zeros outside
+
+  size_t bytes() const;
+};
+
+struct Scratch {
+  AlignedArray<std::byte> panel;  // unpacked weights of one panel
+  AlignedArray<float> rows;       // a decoded weight row, or the second half of SwiGLU
+  size_t bytes() const { return panel.bytes() + rows.bytes(); }
+};
+
+// One product, or two of the same shape that end in SwiGLU (`up` not null: y = silu(x w^T) * (x up^T)).
+struct Product {
+  const Activations::Forms* x = nullptr;
+  const WeightView* w = nullptr;
+  const WeightView* up = nullptr;
+  Epilogue epilogue;
+  float* y = nullptr;
+  size_t y_stride = 0;
+};
+
+// A rectangle of y.
+struct Part {
+  size_t n_begin = 0;
+  size_t n_end = 0;
+  size_t m_begin = 0;
+  size_t m_end = 0;
+};
+
+enum class Split {
+  kPanels,     // Part by Part over the pool; n_begin is a multiple of Body::n_grain
+  kRowRanges,  // ranges of weight rows over the pool, all of m at once; sized for bandwidth
+  kWhole,      // the body takes everything and has its own threads
+};
+
+struct WholeProducts;  // state of bodies with Split::kWhole (primitives, buffers)
+
+struct Body {
+  const char* name;
+  unsigned forms;
+  Split split;
+  size_t n_grain;
+  void (*run)(const Product& product, const Part& part, Scratch* scratch);
+  void (*run_whole)(const Product& product, ThreadPool* pool, WholeProducts* state);
+};
+
+// The table.
+const Body& FindBody(Target target, Phase phase, formats::TensorType type);
+
+// The union of the forms of a phase.
+unsigned FormsOf(Target target, Phase phase);
+
+}  // namespace damask::kernels

@@ -1,0 +1,151 @@
+// The scalar decoders. Layouts from the GGUF specification and ggml's public block definitions; every number is computed as the
+// format's formula says, in float32.
+#include "kernels/quant.h"
+
+#include <cstdint>
+#include <cstring>
+
+#include "base/bf16.h"
+#include "kernels/quant_targets.h"
+
+namespace damask::kernels {
+namespace {
+
+using formats::TensorType;
+
+uint8_t Byte(const std::byte* at) { return static_cast<uint8_t>(*at); }
+int8_t SignedByte(const std::byte* at) { return static_cast<int8_t>(*at); }
+
+template <typename T>
+T ReadAs(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof(T));
+  return value;
+}
+
+float ReadHalf(const std::byte* at) { return HalfToFloat(ReadAs<uint16_t>(at)); }
+
+// Blocks of 32: scale, [minimum,] [fifth bits,] nibbles. Byte j holds element j in its low and element j + 16 in its high
+// nibble.
+struct SmallBlock {
+  bool has_minimum;
+  bool has_fifth_bit;
+  int offset;  // subtracted from the stored number
+};
+
+void DecodeSmallBlocks(const SmallBlock& format, const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 32) {
+    const float scale = ReadHalf(row);
+    row += 2;
+    float minimum = 0;
+    if (format.has_minimum) {
+      minimum = ReadHalf(row);
+      row += 2;
+    }
+    uint32_t fifth = 0;
+    if (format.has_fifth_bit) {
+      fifth = ReadAs<uint32_t>(row);
+      row += 4;
+    }
+    for (size_t j = 0; j < 16; ++j) {
+      const int low = (Byte(row + j) & 15) | static_cast<int>(((fifth >> j) & 1u) << 4);
+      const int high = (Byte(row + j) >> 4) | static_cast<int>(((fifth >> (j + 16)) & 1u) << 4);
+      out[begin + j] = static_cast<float>(low - format.offset) * scale + minimum;
+      out[begin + j + 16] = static_cast<float>(high - format.offset) * scale + minimum;
+    }
+    row += 16;
+  }
+}
+
+void DecodeQ8_0(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 32, row += 34) {
+    const float scale = ReadHalf(row);
+    for (size_t j = 0; j < 32; ++j) out[begin + j] = static_cast<float>(SignedByte(row + 2 + j)) * scale;
+  }
+}
+
+// The 6-bit scale and minimum of sub-block j (0..7), packed into 12 bytes: the first four in the low bits of bytes 0..7, the
+// others' low nibbles in bytes 8..11 and their two high bits on top of bytes 0..7.
+void UnpackScale(const std::byte* packed, size_t j, float* scale, float* minimum) {
+  if (j < 4) {
+    *scale = static_cast<float>(Byte(packed + j) & 63);
+    *minimum = static_cast<float>(Byte(packed + j + 4) & 63);
+    return;
+  }
+  *scale = static_cast<float>((Byte(packed + j + 4) & 15) | ((Byte(packed + j - 4) >> 6) << 4));
+  *minimum = static_cast<float>((Byte(packed + j + 4) >> 4) | ((Byte(packed + j) >> 6) << 4));
+}
+
+// Q4_K: d, dmin, 12 bytes of scales, 128 bytes of nibbles; Q5_K has 32 bytes of fifth bits before the nibbles. 32 bytes of
+// nibbles hold sub-block 2 g in their low and 2 g + 1 in their high halves.
+void DecodeNibbleSuperBlocks(bool has_fifth_bit, const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 256) {
+    const float d = ReadHalf(row);
+    const float dmin = ReadHalf(row + 2);
+    const std::byte* packed_scales = row + 4;
+    const std::byte* fifth = row + 16;
+    const std::byte* nibbles = row + (has_fifth_bit ? 48 : 16);
+    for (size_t sub = 0; sub < 8; ++sub) {
+      float scale = 0;
+      float minimum = 0;
+      UnpackScale(packed_scales, sub, &scale, &minimum);
+      for (size_t j = 0; j < 32; ++j) {
+        int number = Byte(nibbles + (sub / 2) * 32 + j) >> (sub % 2 == 0 ? 0 : 4) & 15;
+        if (has_fifth_bit) number |= ((Byte(fifth + j) >> sub) & 1) << 4;
+        out[begin + sub * 32 + j] = d * scale * static_cast<float>(number) - dmin * minimum;
+      }
+    }
+    row = nibbles + 128;
+  }
+}
+
+// Q6_K: 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 signed scales, d. Each half of 128 numbers has 64 and 32
+// bytes: quarter q of the half (32 numbers) takes nibbles from bytes 32 (q % 2) .. and bit pair q of the 32 bytes.
+void DecodeQ6_K(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 256, row += 210) {
+    const float d = ReadHalf(row + 208);
+    for (size_t i = 0; i < 256; ++i) {
+      const size_t half = i / 128;
+      const size_t quarter = i % 128 / 32;
+      const size_t j = i % 32;
+      const int low = Byte(row + half * 64 + (quarter % 2) * 32 + j) >> (quarter < 2 ? 0 : 4) & 15;
+      const int high = Byte(row + 128 + half * 32 + j) >> (2 * quarter) & 3;
+      const int scale = SignedByte(row + 192 + i / 16);
+      out[begin + i] = d * static_cast<float>(scale) * static_cast<float>((low | (high << 4)) - 32);
+    }
+  }
+}
+
+}  // namespace
+
+void DequantizeRow(TensorType type, const std::byte* row, size_t values, float* out) {
+  switch (type) {
+    case TensorType::kF32: std::memcpy(out, row, values * sizeof(float)); return;
+    case TensorType::kF16:
+      for (size_t i = 0; i < values; ++i) out[i] = ReadHalf(row + 2 * i);
+      return;
+    case TensorType::kBF16:
+      for (size_t i = 0; i < values; ++i) out[i] = ToFloat(bf16{ReadAs<uint16_t>(row + 2 * i)});
+      return;
+    case TensorType::kQ8_0: DecodeQ8_0(row, values, out); return;
+    case TensorType::kQ4_0: DecodeSmallBlocks({false, false, 8}, row, values, out); return;
+    case TensorType::kQ4_1: DecodeSmallBlocks({true, false, 0}, row, values, out); return;
+    case TensorType::kQ5_0: DecodeSmallBlocks({false, true, 16}, row, values, out); return;
+    case TensorType::kQ5_1: DecodeSmallBlocks({true, true, 0}, row, values, out); return;
+    case TensorType::kQ4_K: DecodeNibbleSuperBlocks(false, row, values, out); return;
+    case TensorType::kQ5_K: DecodeNibbleSuperBlocks(true, row, values, out); return;
+    case TensorType::kQ6_K: DecodeQ6_K(row, values, out); return;
+  }
+}
+
+void DequantizeRow(Target target, TensorType type, const std::byte* row, size_t values, float* out) {
+#if defined(__x86_64__)
+  if (target >= Target::kAvx2) {
+    avx2::DequantizeRow(type, row, values, out);
+    return;
+  }
+#endif
+  DequantizeRow(type, row, values, out);
+}
+
+}  // namespace damask::kernels
