@@ -1,0 +1,195 @@
+// Encoding rows into GGUF's block formats. Scales come from each block's range alone: one pass, no search.
+// Source of the layouts: the block structures of the ggml project (ggml-common.h); value = how the decoder reads it back.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "base/bf16.h"
+#include "kernels/quant.h"
+
+namespace damask::kernels {
+namespace {
+
+using formats::TensorType;
+
+// Nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves it in the low bits. Faster than lrintf, which GCC calls.
+inline int Round(float x) { return std::bit_cast<int32_t>(x + 12582912.0f) - 0x4b400000; }
+
+inline int RoundTo(float x, int low, int high) {
+  return Round(std::clamp(x, static_cast<float>(low), static_cast<float>(high)));
+}
+
+inline float Inverse(float x) { return x != 0.0f ? 1.0f / x : 0.0f; }
+
+// Writes x as a half and gives what a reader will see.
+float PutHalf(float x, std::byte* out) {
+  const uint16_t half = FloatToHalf(x);
+  std::memcpy(out, &half, sizeof(half));
+  return HalfToFloat(half);
+}
+
+struct Range {
+  float low, high;
+};
+
+Range FindRange(const float* x, size_t count) {
+  Range range{x[0], x[0]};
+  for (size_t i = 1; i < count; ++i) {
+    range.low = std::min(range.low, x[i]);
+    range.high = std::max(range.high, x[i]);
+  }
+  return range;
+}
+
+// The value farthest from zero, with its sign. Signed formats have one more step below zero than above: giving it to this value
+// makes the step of all others smaller.
+float FindExtreme(const float* x, size_t count) {
+  const Range range = FindRange(x, count);
+  return range.high > -range.low ? range.high : range.low;
+}
+
+// Two 4-bit values a byte: the first half of the block in the low bits, the second in the high ones.
+void PackNibbles(const uint8_t* q, size_t half, std::byte* out) {
+  for (size_t i = 0; i < half; ++i) out[i] = static_cast<std::byte>((q[i] & 15) | (q[i + half] & 15) << 4);
+}
+
+void EncodeQ8_0(const float* x, std::byte* out) {  // d, q[32]: d * q
+  const Range range = FindRange(x, 32);
+  const float inverse = Inverse(PutHalf(std::max(range.high, -range.low) / 127.0f, out));
+  for (size_t i = 0; i < 32; ++i) out[2 + i] = static_cast<std::byte>(RoundTo(x[i] * inverse, -127, 127));
+}
+
+// The fifth bits of 32 values, value i at bit i.
+void PutFifthBits(const uint8_t* q, std::byte* out) {
+  uint32_t bits = 0;
+  for (size_t i = 0; i < 32; ++i) bits |= static_cast<uint32_t>(q[i] >> 4) << i;
+  std::memcpy(out, &bits, sizeof(bits));
+}
+
+// Q4_0 (d, nibbles) and Q5_0 (d, fifth bits, nibbles): d * (q - 2^(bits-1)).
+template <int kBits>
+void EncodeSymmetric(const float* x, std::byte* out) {
+  constexpr int kMiddle = 1 << (kBits - 1);
+  const float inverse = Inverse(PutHalf(-FindExtreme(x, 32) / kMiddle, out));
+  uint8_t q[32];
+  for (size_t i = 0; i < 32; ++i) {
+    q[i] = static_cast<uint8_t>(RoundTo(x[i] * inverse + static_cast<float>(kMiddle), 0, 2 * kMiddle - 1));
+  }
+  if (kBits == 5) PutFifthBits(q, out + 2);
+  PackNibbles(q, 16, out + (kBits == 5 ? 6 : 2));
+}
+
+// Q4_1 (d, m, nibbles) and Q5_1 (d, m, fifth bits, nibbles): d * q + m.
+template <int kBits>
+void EncodeWithMinimum(const float* x, std::byte* out) {
+  constexpr int kTop = (1 << kBits) - 1;
+  const Range range = FindRange(x, 32);
+  const float inverse = Inverse(PutHalf((range.high - range.low) / kTop, out));
+  const float low = PutHalf(range.low, out + 2);
+  uint8_t q[32];
+  for (size_t i = 0; i < 32; ++i) q[i] = static_cast<uint8_t>(RoundTo((x[i] - low) * inverse, 0, kTop));
+  if (kBits == 5) PutFifthBits(q, out + 4);
+  PackNibbles(q, 16, out + (kBits == 5 ? 8 : 4));
+}
+
+// Eight 6-bit scales and eight 6-bit minima in 12 bytes: the first four of each lie in bytes 0-3 and 4-7; of the last four the
+// low bits share bytes 8-11 and the two high bits sit on top of the first four.
+void PackScales(const uint8_t* scales, const uint8_t* minima, std::byte* out) {
+  for (size_t i = 0; i < 4; ++i) {
+    out[i] = static_cast<std::byte>(scales[i] | (scales[i + 4] >> 4) << 6);
+    out[i + 4] = static_cast<std::byte>(minima[i] | (minima[i + 4] >> 4) << 6);
+    out[i + 8] = static_cast<std::byte>((scales[i + 4] & 15) | (minima[i + 4] & 15) << 4);
+  }
+}
+
+// Q4_K (d, dmin, scales, nibbles) and Q5_K (d, dmin, scales, fifth bits, nibbles): d * scale * q - dmin * minimum, with a scale
+// and a minimum for every 32 of the 256 values.
+template <int kBits>
+void EncodeSuperBlock(const float* x, std::byte* out) {
+  constexpr int kTop = (1 << kBits) - 1;
+  float steps[8], floors[8];
+  for (size_t b = 0; b < 8; ++b) {
+    const Range range = FindRange(x + 32 * b, 32);
+    floors[b] = std::max(0.0f, -range.low);  // a minimum can only lower the values
+    steps[b] = std::max(0.0f, range.high + floors[b]) / kTop;
+  }
+  const float d = PutHalf(*std::max_element(steps, steps + 8) / 63.0f, out);
+  const float dmin = PutHalf(*std::max_element(floors, floors + 8) / 63.0f, out + 2);
+  uint8_t scales[8], minima[8], q[256];
+  for (size_t b = 0; b < 8; ++b) {
+    scales[b] = static_cast<uint8_t>(RoundTo(steps[b] * Inverse(d), 0, 63));
+    minima[b] = static_cast<uint8_t>(RoundTo(floors[b] * Inverse(dmin), 0, 63));
+    const float inverse = Inverse(d * scales[b]);
+    const float floor = dmin * minima[b];
+    for (size_t i = 32 * b; i < 32 * b + 32; ++i) q[i] = static_cast<uint8_t>(RoundTo((x[i] + floor) * inverse, 0, kTop));
+  }
+  PackScales(scales, minima, out + 4);
+  std::byte* nibbles = out + 16;
+  if (kBits == 5) {  // byte i holds the fifth bits of values i, 32 + i, 64 + i, ...
+    for (size_t i = 0; i < 32; ++i) {
+      unsigned bits = 0;
+      for (size_t b = 0; b < 8; ++b) bits |= static_cast<unsigned>(q[32 * b + i] >> 4) << b;
+      nibbles[i] = static_cast<std::byte>(bits);
+    }
+    nibbles += 32;
+  }
+  for (size_t pair = 0; pair < 4; ++pair) PackNibbles(q + 64 * pair, 32, nibbles + 32 * pair);
+}
+
+// Of 128 values: their low four bits in 64 bytes (value i and i + 64 share one), their high two in 32 (i, i + 32, i + 64, i + 96).
+void PackSixBits(const uint8_t* q, std::byte* low, std::byte* high) {
+  PackNibbles(q, 64, low);
+  for (size_t i = 0; i < 32; ++i) {
+    high[i] = static_cast<std::byte>(q[i] >> 4 | (q[i + 32] >> 4) << 2 | (q[i + 64] >> 4) << 4 | (q[i + 96] >> 4) << 6);
+  }
+}
+
+void EncodeQ6_K(const float* x, std::byte* out) {  // low[128], high[64], scales[16], d: d * scale * (q - 32)
+  float steps[16];
+  for (size_t b = 0; b < 16; ++b) steps[b] = -FindExtreme(x + 16 * b, 16) / 32.0f;
+  const float d = PutHalf(-FindExtreme(steps, 16) / 128.0f, out + 208);
+  uint8_t q[256];
+  for (size_t b = 0; b < 16; ++b) {
+    const int scale = RoundTo(steps[b] * Inverse(d), -128, 127);
+    out[192 + b] = static_cast<std::byte>(scale);
+    const float inverse = Inverse(d * static_cast<float>(scale));
+    for (size_t i = 16 * b; i < 16 * b + 16; ++i) q[i] = static_cast<uint8_t>(RoundTo(x[i] * inverse + 32.0f, 0, 63));
+  }
+  PackSixBits(q, out, out + 128);
+  PackSixBits(q + 128, out + 64, out + 160);
+}
+
+void EncodeF16(const float* x, std::byte* out) { PutHalf(*x, out); }
+
+void EncodeBF16(const float* x, std::byte* out) {
+  const bf16 value = ToBf16(*x);
+  std::memcpy(out, &value, sizeof(value));
+}
+
+// Inlined for every format, so that the small ones do not pay a call for each value.
+template <size_t kValues, size_t kBytes, void (*Encode)(const float*, std::byte*)>
+void EncodeBlocks(const float* x, size_t values, std::byte* out) {
+  for (size_t i = 0; i < values / kValues; ++i) Encode(x + i * kValues, out + i * kBytes);
+}
+
+}  // namespace
+
+void QuantizeRow(TensorType type, const float* x, size_t values, std::byte* out) {
+  switch (type) {
+    case TensorType::kF32: std::memcpy(out, x, values * sizeof(float)); return;
+    case TensorType::kF16: return EncodeBlocks<1, 2, EncodeF16>(x, values, out);
+    case TensorType::kBF16: return EncodeBlocks<1, 2, EncodeBF16>(x, values, out);
+    case TensorType::kQ4_0: return EncodeBlocks<32, 18, EncodeSymmetric<4>>(x, values, out);
+    case TensorType::kQ4_1: return EncodeBlocks<32, 20, EncodeWithMinimum<4>>(x, values, out);
+    case TensorType::kQ5_0: return EncodeBlocks<32, 22, EncodeSymmetric<5>>(x, values, out);
+    case TensorType::kQ5_1: return EncodeBlocks<32, 24, EncodeWithMinimum<5>>(x, values, out);
+    case TensorType::kQ8_0: return EncodeBlocks<32, 34, EncodeQ8_0>(x, values, out);
+    case TensorType::kQ4_K: return EncodeBlocks<256, 144, EncodeSuperBlock<4>>(x, values, out);
+    case TensorType::kQ5_K: return EncodeBlocks<256, 176, EncodeSuperBlock<5>>(x, values, out);
+    case TensorType::kQ6_K: return EncodeBlocks<256, 210, EncodeQ6_K>(x, values, out);
+  }
+}
+
+}  // namespace damask::kernels

@@ -1,0 +1,89 @@
+#include <fmt/format.h>
+
+#include "formats/gguf_writer.h"
+#include "tools/make_model/make_model.h"
+#include "tools/make_model/tensors.h"
+#include "tools/make_model/vocabulary.h"
+#include "tools/make_model/weights.h"
+
+namespace damask::make_model {
+namespace {
+
+using formats::GgufWriter;
+
+// Mistral models are files of the architecture llama: llama.cpp has no other name for them.
+const char* ArchitectureKey(Arch arch) {
+  switch (arch) {
+    case Arch::kQwen2: return "qwen2";
+    case Arch::kQwen3: return "qwen3";
+    default: return "llama";
+  }
+}
+
+void AddRopeScaling(const ModelSpec& spec, const std::string& p, GgufWriter* writer) {
+  if (spec.rope_scaling != RopeScaling::kLinear && spec.rope_scaling != RopeScaling::kYarn) return;  // llama3 is a tensor
+  writer->Add(p + "rope.scaling.type", RopeScalingName(spec.rope_scaling));
+  writer->Add(p + "rope.scaling.factor", static_cast<float>(spec.rope_factor));
+  writer->Add(p + "rope.scaling.original_context_length", static_cast<uint32_t>(spec.original_context()));
+}
+
+void AddShape(const ModelSpec& spec, GgufWriter* writer) {
+  const std::string p = std::string(ArchitectureKey(spec.arch)) + ".";
+  const auto add = [&](const char* key, uint64_t value) { writer->Add(p + key, static_cast<uint32_t>(value)); };
+  add("vocab_size", spec.vocab);
+  add("context_length", spec.context);
+  add("embedding_length", spec.width);
+  add("block_count", spec.layers);
+  add("feed_forward_length", spec.ffn);
+  add("attention.head_count", spec.heads);
+  add("attention.head_count_kv", spec.kv_heads);
+  add("attention.key_length", spec.head_dim);
+  add("attention.value_length", spec.head_dim);
+  add("rope.dimension_count", spec.head_dim);
+  if (spec.window != 0) add("attention.sliding_window", spec.window);
+  writer->Add(p + "attention.layer_norm_rms_epsilon", static_cast<float>(spec.rms_epsilon));
+  writer->Add(p + "rope.freq_base", static_cast<float>(spec.rope_base));
+  AddRopeScaling(spec, p, writer);
+}
+
+void AddVocabulary(const ModelSpec& spec, GgufWriter* writer) {
+  const Vocabulary vocabulary = MakeVocabulary(spec.vocab);
+  writer->Add("tokenizer.ggml.model", "llama");
+  writer->Add("tokenizer.ggml.pre", "default");
+  writer->AddArray("tokenizer.ggml.tokens", std::span(vocabulary.pieces));
+  writer->AddArray("tokenizer.ggml.scores", std::span<const float>(vocabulary.scores));
+  writer->AddArray("tokenizer.ggml.token_type", std::span<const int32_t>(vocabulary.types));
+  writer->Add("tokenizer.ggml.unknown_token_id", uint32_t{0});
+  writer->Add("tokenizer.ggml.bos_token_id", uint32_t{1});
+  writer->Add("tokenizer.ggml.eos_token_id", uint32_t{2});
+  writer->Add("tokenizer.ggml.add_bos_token", true);
+  writer->Add("tokenizer.ggml.add_eos_token", false);
+  writer->Add("tokenizer.ggml.add_space_prefix", true);
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> WriteGgufModel(const ModelSpec& spec, const std::string& path, ThreadPool* pool) {
+  DAMASK_RETURN_IF_ERROR(CheckSpec(spec));
+  DAMASK_ASSIGN_OR_RETURN(const WeightType type, ParseWeightType(spec.type));
+  const std::vector<Tensor> tensors = ListTensors(spec);
+  GgufWriter writer;
+  writer.Add("general.architecture", ArchitectureKey(spec.arch));
+  writer.Add("general.name", fmt::format("random weights, seed {}", spec.seed));
+  writer.Add("general.file_type", type.file_type);
+  writer.Add("general.quantization_version", uint32_t{2});
+  AddShape(spec, &writer);
+  AddVocabulary(spec, &writer);
+  for (const Tensor& tensor : tensors) writer.AddTensor(tensor.name, tensor.type, tensor.shape);
+  const GgufWriter::Source source = [&](size_t index, const GgufWriter::Sink& sink) {
+    return StreamTensor(spec, tensors[index], tensors[index].type, RowOrder::kGguf, pool, sink);
+  };
+  if (spec.split == 0) {
+    DAMASK_RETURN_IF_ERROR(writer.Write(path, source));
+    return std::vector<std::string>{path};
+  }
+  const std::string prefix = path.ends_with(".gguf") ? path.substr(0, path.size() - 5) : path;
+  return writer.WriteSplit(prefix, spec.split, source);
+}
+
+}  // namespace damask::make_model

@@ -1,0 +1,119 @@
+#include "tools/make_model/spec.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+
+namespace damask::make_model {
+namespace {
+
+using formats::TensorType;
+
+template <typename Rows>
+auto FindByName(const Rows& rows, std::string_view name, std::string_view what) -> Result<typename std::decay_t<decltype(rows[0])>> {
+  std::string known;
+  for (const auto& row : rows) {
+    if (row.name == name) return row;
+    known += (known.empty() ? "" : ", ") + std::string(row.name);
+  }
+  return InvalidArgument(fmt::format("unknown {} {}, expected one of {}", what, Quote(name), known));
+}
+
+struct ArchRow {
+  std::string_view name;
+  Arch arch;
+};
+constexpr ArchRow kArchs[] = {
+    {"llama", Arch::kLlama}, {"mistral", Arch::kMistral}, {"qwen2", Arch::kQwen2}, {"qwen3", Arch::kQwen3}};
+
+struct ScalingRow {
+  std::string_view name;
+  RopeScaling scaling;
+};
+constexpr ScalingRow kScalings[] = {{"none", RopeScaling::kNone},
+                                    {"linear", RopeScaling::kLinear},
+                                    {"yarn", RopeScaling::kYarn},
+                                    {"llama3", RopeScaling::kLlama3}};
+
+const WeightType kTypes[] = {
+    {"F32", TensorType::kF32, TensorType::kF32, 0},      {"F16", TensorType::kF16, TensorType::kF16, 1},
+    {"BF16", TensorType::kBF16, TensorType::kBF16, 32},  {"Q8_0", TensorType::kQ8_0, TensorType::kQ8_0, 7},
+    {"Q4_0", TensorType::kQ4_0, TensorType::kQ4_0, 2},   {"Q4_1", TensorType::kQ4_1, TensorType::kQ4_1, 3},
+    {"Q5_0", TensorType::kQ5_0, TensorType::kQ5_0, 8},   {"Q5_1", TensorType::kQ5_1, TensorType::kQ5_1, 9},
+    {"Q4_K", TensorType::kQ4_K, TensorType::kQ4_K, 14},  {"Q5_K", TensorType::kQ5_K, TensorType::kQ5_K, 16},
+    {"Q6_K", TensorType::kQ6_K, TensorType::kQ6_K, 18},  {"Q4_K_M", TensorType::kQ4_K, TensorType::kQ6_K, 15},
+    {"Q5_K_M", TensorType::kQ5_K, TensorType::kQ6_K, 17},
+};
+
+Status CheckRange(const char* name, uint64_t value, uint64_t low, uint64_t high) {
+  if (value >= low && value <= high) return {};
+  return InvalidArgument(fmt::format("{} is {}, expected {} to {}", name, value, low, high));
+}
+
+}  // namespace
+
+uint64_t ModelSpec::original_context() const {
+  if (rope_original_context != 0) return rope_original_context;
+  return std::max<uint64_t>(1, static_cast<uint64_t>(static_cast<double>(context) / rope_factor));
+}
+
+Status ApplyShape(std::string_view name, ModelSpec* spec) {
+  if (name == "tiny") return {};
+  if (name != "1b") return InvalidArgument(fmt::format("unknown shape {}, expected one of tiny, 1b", Quote(name)));
+  spec->layers = 16;
+  spec->width = 2048;
+  spec->heads = 32;
+  spec->kv_heads = 8;
+  spec->head_dim = 64;
+  spec->ffn = 8192;
+  spec->vocab = 128256;
+  spec->context = 131072;
+  spec->tied = true;
+  spec->rope_base = 500000.0;
+  spec->rope_scaling = RopeScaling::kLlama3;
+  spec->rope_factor = 32.0;
+  spec->rope_original_context = 8192;
+  return {};
+}
+
+Result<Arch> ParseArch(std::string_view name) {
+  DAMASK_ASSIGN_OR_RETURN(const ArchRow row, FindByName(kArchs, name, "architecture"));
+  return row.arch;
+}
+
+Result<RopeScaling> ParseRopeScaling(std::string_view name) {
+  DAMASK_ASSIGN_OR_RETURN(const ScalingRow row, FindByName(kScalings, name, "rope scaling"));
+  return row.scaling;
+}
+
+std::string_view RopeScalingName(RopeScaling scaling) {
+  return std::find_if(std::begin(kScalings), std::end(kScalings), [scaling](const ScalingRow& r) { return r.scaling == scaling; })
+      ->name;
+}
+
+Result<WeightType> ParseWeightType(std::string_view name) { return FindByName(kTypes, name, "type"); }
+
+Status CheckSpec(const ModelSpec& spec) {
+  DAMASK_RETURN_IF_ERROR(ParseWeightType(spec.type).status());
+  DAMASK_RETURN_IF_ERROR(CheckRange("layers", spec.layers, 1, limits::kMaxLayers));
+  DAMASK_RETURN_IF_ERROR(CheckRange("width", spec.width, 32, limits::kMaxWidth));
+  DAMASK_RETURN_IF_ERROR(CheckRange("heads", spec.heads, 1, limits::kMaxHeads));
+  DAMASK_RETURN_IF_ERROR(CheckRange("kv-heads", spec.kv_heads, 1, spec.heads));
+  DAMASK_RETURN_IF_ERROR(CheckRange("head-dim", spec.head_dim, 2, 1024));
+  DAMASK_RETURN_IF_ERROR(CheckRange("ffn", spec.ffn, 32, limits::kMaxWidth));
+  DAMASK_RETURN_IF_ERROR(CheckRange("vocab", spec.vocab, 300, limits::kMaxVocab));
+  DAMASK_RETURN_IF_ERROR(CheckRange("context", spec.context, 1, limits::kMaxContext));
+  if (spec.heads % spec.kv_heads != 0) {
+    return InvalidArgument(fmt::format("{} heads are not a multiple of {} kv-heads", spec.heads, spec.kv_heads));
+  }
+  if (spec.head_dim % 2 != 0) return InvalidArgument(fmt::format("head-dim is {}, expected an even number", spec.head_dim));
+  if (spec.window != 0 && spec.arch != Arch::kMistral) return InvalidArgument("a window goes with the architecture mistral only");
+  if (!(spec.rope_factor >= 1.0)) return InvalidArgument(fmt::format("rope-factor is {}, expected at least 1", spec.rope_factor));
+  return {};
+}
+
+}  // namespace damask::make_model

@@ -1,0 +1,76 @@
+// What random-weight model to make: the same spec gives the same bytes on every machine.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "formats/tensor_type.h"
+
+namespace damask::make_model {
+
+enum class Arch { kLlama, kMistral, kQwen2, kQwen3 };
+enum class RopeScaling { kNone, kLinear, kYarn, kLlama3 };
+
+// A tensor type, or a mix of two as llama.cpp's quantiser makes it.
+struct WeightType {
+  std::string name;            // "Q4_K_M"
+  formats::TensorType base;    // most matrices
+  formats::TensorType better;  // the output matrix, some of attn_v and ffn_down; equal to `base` where there is no mix
+  uint32_t file_type;          // llama.cpp's number for general.file_type
+};
+
+struct ModelSpec {
+  Arch arch = Arch::kLlama;
+  size_t layers = 2;
+  size_t width = 256;
+  size_t heads = 4;
+  size_t kv_heads = 2;
+  size_t head_dim = 64;
+  size_t ffn = 512;
+  size_t vocab = 512;
+  uint64_t context = 2048;
+  double rms_epsilon = 1e-5;
+  std::string type = "F32";
+  bool tied = false;
+  uint64_t seed = 1;
+
+  double rope_base = 10000.0;
+  RopeScaling rope_scaling = RopeScaling::kNone;
+  double rope_factor = 4.0;
+  uint64_t rope_original_context = 0;  // 0: context / factor
+  double rope_low_freq_factor = 1.0;   // llama3
+  double rope_high_freq_factor = 4.0;  // llama3
+  size_t window = 0;                   // mistral: sliding window; 0 leaves the key away
+
+  double logit_scale = 4.0;      // standard deviation of the logits
+  double attention_scale = 1.5;  // its square is the standard deviation of the attention scores
+  size_t outlier_every = 0;      // about one weight in so many is `outlier_scale` times larger; 0: none
+  double outlier_scale = 8.0;
+
+  size_t split = 0;  // tensors per shard; 0: one file
+
+  uint64_t original_context() const;
+  bool has_qkv_bias() const { return arch == Arch::kQwen2; }
+  bool has_qk_norm() const { return arch == Arch::kQwen3; }
+  // llama and mistral files hold q and k with the two halves of a rotated pair side by side; qwen files as Hugging Face does.
+  bool rotates_adjacent() const { return arch == Arch::kLlama || arch == Arch::kMistral; }
+};
+
+// Shapes by name: "tiny" (the defaults above), "1b" (Llama-3.2-1B: tied, llama3 rope). Arch, type and seed stay as they are.
+Status ApplyShape(std::string_view name, ModelSpec* spec);
+
+Result<Arch> ParseArch(std::string_view name);
+Result<RopeScaling> ParseRopeScaling(std::string_view name);
+std::string_view RopeScalingName(RopeScaling scaling);
+// F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, Q4_K_M, Q5_K_M.
+Result<WeightType> ParseWeightType(std::string_view name);
+
+// Every number within base/limits.h, heads a multiple of kv_heads, head_dim even, room for the vocabulary's 259 fixed pieces.
+Status CheckSpec(const ModelSpec& spec);
+
+}  // namespace damask::make_model

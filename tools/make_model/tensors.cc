@@ -1,0 +1,114 @@
+#include "tools/make_model/tensors.h"
+
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace damask::make_model {
+namespace {
+
+using formats::TensorType;
+
+constexpr double kNormDeviation = 0.1;  // norms of trained models lie around one value
+constexpr double kBiasDeviation = 0.5;
+
+// Layers that llama.cpp's _M mixes keep in the better type: the first and last eighth, and every third between.
+bool KeepsMoreBits(size_t layer, size_t layers) {
+  return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
+}
+
+// What llama.cpp's quantiser takes where a row is no multiple of a type's block.
+TensorType FitType(TensorType type, uint64_t columns) {
+  if (columns % formats::GetTensorType(type).block_values == 0) return type;
+  switch (type) {
+    case TensorType::kQ4_K: return FitType(TensorType::kQ5_0, columns);
+    case TensorType::kQ5_K: return FitType(TensorType::kQ5_1, columns);
+    case TensorType::kQ6_K: return FitType(TensorType::kQ8_0, columns);
+    default: return TensorType::kF16;
+  }
+}
+
+class Lister {
+ public:
+  explicit Lister(const ModelSpec& spec) : spec_(spec), type_(ParseWeightType(spec.type).value()) {}
+
+  std::vector<Tensor> Run() {
+    AddOuter();
+    for (size_t layer = 0; layer < spec_.layers; ++layer) {
+      AddAttention(layer);
+      AddFeedForward(layer);
+    }
+    return std::move(tensors_);
+  }
+
+ private:
+  static double ByFanIn(double scale, size_t fan_in) { return scale / std::sqrt(static_cast<double>(fan_in)); }
+
+  Tensor& AddMatrix(std::string name, std::string hf_name, TensorType type, size_t rows, size_t columns, double deviation) {
+    tensors_.push_back({std::move(name), std::move(hf_name), FitType(type, columns), {rows, columns}, 0.0, deviation});
+    return tensors_.back();
+  }
+
+  void AddVector(std::string name, std::string hf_name, size_t size, double mean, double deviation) {
+    tensors_.push_back({std::move(name), std::move(hf_name), TensorType::kF32, {size}, mean, deviation});
+  }
+
+  void AddOuter() {
+    const double output_deviation = ByFanIn(spec_.logit_scale, spec_.width);
+    AddMatrix("token_embd.weight", "model.embed_tokens.weight", spec_.tied ? type_.better : type_.base, spec_.vocab, spec_.width,
+              spec_.tied ? output_deviation : 1.0);
+    AddVector("output_norm.weight", "model.norm.weight", spec_.width, 1.0, kNormDeviation);
+    if (!spec_.tied) {
+      AddMatrix("output.weight", "lm_head.weight", type_.better, spec_.vocab, spec_.width, output_deviation);
+    }
+    if (spec_.rope_scaling == RopeScaling::kLlama3) {
+      AddVector("rope_freqs.weight", "", spec_.head_dim / 2, 1.0, 0.0);
+      tensors_.back().is_rope_factors = true;
+    }
+  }
+
+  void AddAttention(size_t layer) {
+    const std::string p = fmt::format("blk.{}.", layer);
+    const std::string h = fmt::format("model.layers.{}.", layer);
+    const std::string a = h + "self_attn.";
+    const size_t q_width = spec_.heads * spec_.head_dim;
+    const size_t kv_width = spec_.kv_heads * spec_.head_dim;
+    const double qk = ByFanIn(spec_.attention_scale, spec_.width);
+    const TensorType v_type = KeepsMoreBits(layer, spec_.layers) ? type_.better : type_.base;
+    AddVector(p + "attn_norm.weight", h + "input_layernorm.weight", spec_.width, 1.0, kNormDeviation);
+    AddMatrix(p + "attn_q.weight", a + "q_proj.weight", type_.base, q_width, spec_.width, qk).rotated_heads = spec_.heads;
+    AddMatrix(p + "attn_k.weight", a + "k_proj.weight", type_.base, kv_width, spec_.width, qk).rotated_heads = spec_.kv_heads;
+    AddMatrix(p + "attn_v.weight", a + "v_proj.weight", v_type, kv_width, spec_.width, ByFanIn(1.0, spec_.width));
+    AddMatrix(p + "attn_output.weight", a + "o_proj.weight", type_.base, spec_.width, q_width, ByFanIn(1.0, q_width));
+    if (spec_.has_qkv_bias()) {
+      AddVector(p + "attn_q.bias", a + "q_proj.bias", q_width, 0.0, kBiasDeviation);
+      AddVector(p + "attn_k.bias", a + "k_proj.bias", kv_width, 0.0, kBiasDeviation);
+      AddVector(p + "attn_v.bias", a + "v_proj.bias", kv_width, 0.0, kBiasDeviation);
+    }
+    if (spec_.has_qk_norm()) {  // the norm takes the matrices' scale away and gives it back here
+      AddVector(p + "attn_q_norm.weight", a + "q_norm.weight", spec_.head_dim, spec_.attention_scale, kNormDeviation);
+      AddVector(p + "attn_k_norm.weight", a + "k_norm.weight", spec_.head_dim, spec_.attention_scale, kNormDeviation);
+    }
+  }
+
+  void AddFeedForward(size_t layer) {
+    const std::string p = fmt::format("blk.{}.", layer);
+    const std::string h = fmt::format("model.layers.{}.", layer);
+    const TensorType down_type = KeepsMoreBits(layer, spec_.layers) ? type_.better : type_.base;
+    AddVector(p + "ffn_norm.weight", h + "post_attention_layernorm.weight", spec_.width, 1.0, kNormDeviation);
+    AddMatrix(p + "ffn_gate.weight", h + "mlp.gate_proj.weight", type_.base, spec_.ffn, spec_.width, ByFanIn(1.0, spec_.width));
+    AddMatrix(p + "ffn_up.weight", h + "mlp.up_proj.weight", type_.base, spec_.ffn, spec_.width, ByFanIn(1.0, spec_.width));
+    AddMatrix(p + "ffn_down.weight", h + "mlp.down_proj.weight", down_type, spec_.width, spec_.ffn, ByFanIn(1.0, spec_.ffn));
+  }
+
+  const ModelSpec& spec_;
+  WeightType type_;
+  std::vector<Tensor> tensors_;
+};
+
+}  // namespace
+
+std::vector<Tensor> ListTensors(const ModelSpec& spec) { return Lister(spec).Run(); }
+
+}  // namespace damask::make_model
