@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "engine/engine.h"
+#include "engine/sampler.h"
 
 namespace damask::engine {
 

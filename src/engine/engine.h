@@ -1,5 +1,5 @@
-// The engine: a loaded model, the machine it runs on, and sessions over it. The command line, the server, the tests and the public
-// C++ header all talk to this one interface.
+// The engine: a loaded model, the machine it runs on, and sessions over it. The command line, the server, the tests and the
+// public C++ header all talk to this one interface.
 #pragma once
 
 #include <atomic>
@@ -23,12 +23,12 @@ namespace damask::engine {
 using tokenizer::TokenId;
 
 struct EngineOptions {
-  std::string model_path;          // empty: the embedded reference model
-  size_t threads = 0;              // 0: physical cores
-  std::string target;              // "" or "auto": the best; else a name of base/cpu.h
+  std::string model_path;  // empty: the embedded reference model
+  size_t threads = 0;      // 0: physical cores
+  std::string target;      // "" or "auto": the best; else a name of base/cpu.h
   LoadMode load = LoadMode::kMap;
-  uint64_t context = 0;            // 0: the model's own; at most limits::kMaxContext
-  std::string policy = "full";     // SPEC of policies::Create
+  uint64_t context = 0;         // 0: the model's own; at most limits::kMaxContext
+  std::string policy = "full";  // SPEC of policies::Create
   model::RopeOverrides rope;
 };
 

@@ -12,14 +12,14 @@ namespace damask::engine {
 
 struct PerplexityResult {
   double perplexity = 0;
-  double nll = 0;        // mean negative log-likelihood, nats a token
-  uint64_t tokens = 0;   // scored
+  double nll = 0;       // mean negative log-likelihood, nats a token
+  uint64_t tokens = 0;  // scored
   double seconds = 0;
   double density = 1;
 };
 
-// The text in windows of `context` tokens (BOS before each where the vocabulary wants one); in every window all tokens but the first
-// are scored. Errors: fewer than two tokens.
+// The text in windows of `context` tokens (BOS before each where the vocabulary wants one); in every window all tokens but the
+// first are scored. Errors: fewer than two tokens.
 Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tokens, uint64_t context,
                                     const PrefillProgress& progress, const std::atomic<bool>* cancel);
 

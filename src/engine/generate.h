@@ -16,8 +16,8 @@
 namespace damask::engine {
 
 enum class FinishReason {
-  kStop,       // an end-of-generation token or a stop string
-  kLength,     // max_tokens, or the context is full
+  kStop,    // an end-of-generation token or a stop string
+  kLength,  // max_tokens, or the context is full
   kCancelled,
 };
 
@@ -41,7 +41,9 @@ struct GenerateResult {
   model::ForwardStats prefill_stats;
   model::ForwardStats decode_stats;
 
-  double prefill_tokens_per_second() const { return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0; }
+  double prefill_tokens_per_second() const {
+    return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0;
+  }
   // The first token comes out of the prefill.
   double decode_tokens_per_second() const {
     return decode_seconds > 0 && ids.size() > 1 ? static_cast<double>(ids.size() - 1) / decode_seconds : 0;
@@ -56,8 +58,8 @@ struct GenerateCallbacks {
 };
 
 // Continues `session` with `prompt` (ids; at least one token). A cancel is no error: the result says kCancelled.
-Result<GenerateResult> Generate(Session* session, std::span<const TokenId> prompt, const GenerateOptions& options,
-                                const GenerateCallbacks& callbacks);
+Result<GenerateResult> Generate(Engine* engine, Session* session, std::span<const TokenId> prompt,
+                                const GenerateOptions& options, const GenerateCallbacks& callbacks);
 
 // Finds stop strings in text that arrives in pieces, holding back what may be the beginning of one.
 class StopMatcher {

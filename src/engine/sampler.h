@@ -16,11 +16,11 @@ namespace damask::engine {
 using tokenizer::TokenId;
 
 struct SamplerOptions {
-  float temperature = 0.8f;      // 0: greedy
-  uint64_t top_k = 40;           // 0: all
-  float top_p = 0.95f;           // 1: off
-  float min_p = 0.05f;           // 0: off
-  float repeat_penalty = 1.0f;   // 1: off; over the last repeat_last_n tokens
+  float temperature = 0.8f;     // 0: greedy
+  uint64_t top_k = 40;          // 0: all
+  float top_p = 0.95f;          // 1: off
+  float min_p = 0.05f;          // 0: off
+  float repeat_penalty = 1.0f;  // 1: off; over the last repeat_last_n tokens
   uint64_t repeat_last_n = 64;
   std::optional<uint64_t> seed;  // absent: from the system's entropy
 };

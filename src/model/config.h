@@ -27,7 +27,7 @@ Result<RopeScaling> ParseRopeScaling(std::string_view name);
 // Rotary position embedding. Formulas and their sources: model/rope.h.
 struct RopeConfig {
   kernels::RopeKind kind = kernels::RopeKind::kAdjacent;
-  size_t dims = 0;       // rotated dimensions of a head, even, at most head_dim
+  size_t dims = 0;  // rotated dimensions of a head, even, at most head_dim
   double base = 10000.0;
   RopeScaling scaling = RopeScaling::kNone;
   double factor = 1.0;            // by how much the text may be longer than trained
@@ -45,13 +45,13 @@ struct ModelConfig {
   Architecture architecture = Architecture::kLlama;
   std::string name;
   size_t layers = 0;
-  size_t width = 0;     // embedding length
+  size_t width = 0;  // embedding length
   size_t heads = 0;
   size_t kv_heads = 0;
   size_t head_dim = 0;
-  size_t ffn = 0;       // feed-forward width
+  size_t ffn = 0;  // feed-forward width
   size_t vocab = 0;
-  uint64_t context = 0; // trained (or scaled) context length
+  uint64_t context = 0;  // trained (or scaled) context length
   float rms_epsilon = 1e-5f;
   RopeConfig rope;
   // Sliding window per layer: a query sees keys with key > query - window; 0 is full attention. Empty: none in any layer.
@@ -65,9 +65,9 @@ struct ModelConfig {
 
 // Flags that change how positions are read, to go past the trained length.
 struct RopeOverrides {
-  std::string scaling;       // "" keeps the file's; "none", "linear", "llama3", "yarn"
-  double factor = 0.0;       // 0 keeps the file's; with a scaling named and no factor anywhere: context / trained context
-  double base = 0.0;         // 0 keeps the file's
+  std::string scaling;  // "" keeps the file's; "none", "linear", "llama3", "yarn"
+  double factor = 0.0;  // 0 keeps the file's; with a scaling named and no factor anywhere: context / trained context
+  double base = 0.0;    // 0 keeps the file's
   uint64_t original_context = 0;
 };
 

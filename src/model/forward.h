@@ -1,6 +1,6 @@
-// The forward pass. Prefill and decode are one path: a batch is a list of segments, each some consecutive tokens of one session;
-// decode is a segment of one token. For each layer: norm, q/k/v product, rope, append to pages, plan, attention, output product,
-// feed-forward.
+// The forward pass. Prefill and decode are one path: a batch is a list of segments, each some consecutive tokens of one
+// session; decode is a segment of one token. For each layer: norm, q/k/v product, rope, append to pages, plan, attention,
+// output product, feed-forward.
 #pragma once
 
 #include <atomic>
@@ -47,7 +47,9 @@ struct ForwardStats {
   double attention_seconds = 0;
   double other_seconds = 0;
 
-  double density() const { return causal_pairs == 0 ? 1.0 : static_cast<double>(planned_pairs) / static_cast<double>(causal_pairs); }
+  double density() const {
+    return causal_pairs == 0 ? 1.0 : static_cast<double>(planned_pairs) / static_cast<double>(causal_pairs);
+  }
 };
 
 class Forward {
@@ -62,23 +64,46 @@ class Forward {
   // Gets rows of logits [rows, vocab] for rows `first_row`.. of segment `segment`, in order; valid during the call.
   using LogitsSink = std::function<void(size_t segment, size_t first_row, size_t rows, const float* logits)>;
 
-  // Runs a batch and commits its positions to the caches. Errors: OutOfMemory for pages, Cancelled (looked at between layers; the
-  // caches then keep their old length), BadFormat when the model yields NaN logits. Token ids must be in range.
+  // Runs a batch and commits its positions to the caches. Errors: OutOfMemory for pages, Cancelled (looked at between layers;
+  // the caches then keep their old length), BadFormat when the model yields NaN logits. Token ids must be in range.
   Status Run(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel);
 
   const ForwardStats& stats() const { return stats_; }
   void ResetStats() { stats_ = {}; }
   uint64_t scratch_bytes() const;
+  std::string DescribeProduct(kernels::Phase phase, formats::TensorType type) const { return matmul_.Describe(phase, type); }
 
  private:
   struct Buffers;
+  // Consecutive rows of the buffers that are consecutive positions of one session.
+  struct RowRun {
+    KvCache* cache = nullptr;
+    size_t first_row = 0;
+    size_t rows = 0;
+    uint64_t first_position = 0;
+  };
+  // One unit of attention work: a query block of one KV head.
+  struct AttentionItem {
+    const RowRun* run = nullptr;
+    size_t kv_head = 0;
+    size_t first_row = 0;
+    size_t rows = 0;
+    uint64_t first_position = 0;
+  };
 
+  Status Prepare(std::span<const Segment> batch);
+  Status Layers(std::span<const Segment> batch, const std::atomic<bool>* cancel);
   void Embed(std::span<const Segment> batch);
-  void AttentionInputs(std::span<const Segment> batch, size_t layer);
-  void Attend(std::span<const Segment> batch, size_t layer);
-  void FeedForward(size_t layer);
+  void NormRows(const FloatVector& weight);
+  void AttentionInputs(const LayerWeights& weights, size_t layer);
+  void RotateAndStore(const LayerWeights& weights, size_t layer);
   void KeepWantedRows(std::span<const Segment> batch);
+  void Attend(size_t layer);
+  void MakeItems();
+  void AttentionOutput(const LayerWeights& weights);
+  void FeedForward(const LayerWeights& weights);
   Status Logits(std::span<const Segment> batch, const LogitsSink& sink);
+  kernels::Phase phase() const { return rows_ <= kDecodeRows ? kernels::Phase::kDecode : kernels::Phase::kPrefill; }
 
   const Model* model_;
   const policies::Policy* policy_;
@@ -89,6 +114,9 @@ class Forward {
   kernels::AttentionFn attention_;
   kernels::PageLayout layout_;
   ForwardStats stats_;
+  size_t rows_ = 0;  // rows of the buffers in use
+  std::vector<RowRun> runs_;
+  std::vector<AttentionItem> items_;
   std::unique_ptr<Buffers> buffers_;
 };
 

@@ -21,11 +21,11 @@ namespace damask::model {
 using FloatVector = AlignedArray<float>;
 
 struct LayerWeights {
-  FloatVector attention_norm, ffn_norm;       // [width]
-  kernels::WeightView q, k, v, o;             // [heads * head_dim, width], [kv_width, width] twice, [width, heads * head_dim]
-  FloatVector q_bias, k_bias, v_bias;         // empty where the architecture has none
-  FloatVector q_norm, k_norm;                 // [head_dim], qwen3; empty elsewhere
-  kernels::WeightView gate, up, down;         // [ffn, width] twice, [width, ffn]
+  FloatVector attention_norm, ffn_norm;  // [width]
+  kernels::WeightView q, k, v, o;        // [heads * head_dim, width], [kv_width, width] twice, [width, heads * head_dim]
+  FloatVector q_bias, k_bias, v_bias;    // empty where the architecture has none
+  FloatVector q_norm, k_norm;            // [head_dim], qwen3; empty elsewhere
+  kernels::WeightView gate, up, down;    // [ffn, width] twice, [width, ffn]
 };
 
 struct LoadOptions {

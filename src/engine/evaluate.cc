@@ -1,0 +1,60 @@
+#include "engine/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/timer.h"
+
+namespace damask::engine {
+namespace {
+
+// -log softmax(logits)[id], in double from the float logits.
+double NegativeLogLikelihood(std::span<const float> logits, TokenId id) {
+  const double best = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float value : logits) sum += std::exp(static_cast<double>(value) - best);
+  return best + std::log(sum) - static_cast<double>(logits[static_cast<size_t>(id)]);
+}
+
+}  // namespace
+
+Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tokens, uint64_t context,
+                                    const PrefillProgress& progress, const std::atomic<bool>* cancel) {
+  if (tokens.size() < 2) return InvalidArgument("the text has fewer than two tokens, nothing can be scored");
+  if (context < 3 || context > engine->context()) {
+    return InvalidArgument("--ctx-size for a perplexity is 3 at least and at most the model's context");
+  }
+  const Timer timer;
+  const size_t vocab = engine->model().config().vocab;
+  const tokenizer::SpecialTokens& special = engine->tokenizer().special();
+  const size_t bos = special.add_bos && special.bos ? 1 : 0;
+  const size_t step = context - bos;
+  PerplexityResult result;
+  double sum = 0;
+  engine->ResetStats();
+  for (size_t begin = 0; begin + 1 < tokens.size(); begin += step) {
+    std::vector<TokenId> window;
+    if (bos != 0) window.push_back(*special.bos);
+    const size_t end = std::min(tokens.size(), begin + step);
+    window.insert(window.end(), tokens.begin() + static_cast<std::ptrdiff_t>(begin),
+                  tokens.begin() + static_cast<std::ptrdiff_t>(end));
+    Session session(engine);
+    const auto score = [&](uint64_t first, size_t rows, const float* logits) {
+      for (size_t r = 0; r < rows; ++r) {
+        const uint64_t next = first + r + 1;
+        if (next <= bos || next >= window.size()) continue;
+        sum += NegativeLogLikelihood({logits + r * vocab, vocab}, window[next]);
+        ++result.tokens;
+      }
+    };
+    DAMASK_RETURN_IF_ERROR(session.AppendAll(window, score, nullptr, cancel));
+    if (progress) progress(end, tokens.size(), timer.Seconds());
+  }
+  result.nll = sum / static_cast<double>(result.tokens);
+  result.perplexity = std::exp(result.nll);
+  result.seconds = timer.Seconds();
+  result.density = engine->stats().density();
+  return result;
+}
+
+}  // namespace damask::engine

@@ -1,0 +1,94 @@
+#include "model/config.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+
+namespace damask::model {
+
+std::string_view ArchitectureName(Architecture architecture) {
+  switch (architecture) {
+    case Architecture::kLlama: return "llama";
+    case Architecture::kMistral: return "mistral";
+    case Architecture::kQwen2: return "qwen2";
+    case Architecture::kQwen3: return "qwen3";
+  }
+  return "unknown";
+}
+
+std::string_view RopeScalingName(RopeScaling scaling) {
+  switch (scaling) {
+    case RopeScaling::kNone: return "none";
+    case RopeScaling::kLinear: return "linear";
+    case RopeScaling::kLlama3: return "llama3";
+    case RopeScaling::kYarn: return "yarn";
+  }
+  return "unknown";
+}
+
+Result<RopeScaling> ParseRopeScaling(std::string_view name) {
+  for (const RopeScaling scaling : {RopeScaling::kNone, RopeScaling::kLinear, RopeScaling::kLlama3, RopeScaling::kYarn}) {
+    if (RopeScalingName(scaling) == name) return scaling;
+  }
+  return Unsupported(fmt::format("unknown rope scaling {}, expected none, linear, llama3 or yarn", Quote(name)));
+}
+
+namespace {
+
+// A positive, finite factor within bounds that no real model leaves.
+Status CheckPositive(std::string_view what, double value, double limit) {
+  if (std::isfinite(value) && value > 0 && value <= limit) return {};
+  return InvalidArgument(fmt::format("{} is {}, expected a positive number up to {:g}", what, value, limit));
+}
+
+// A yarn or llama3 factor that is missing follows from how far past the trained length the caller wants to read.
+Status FillMissingFactor(uint64_t wanted_context, uint64_t trained_context, RopeConfig* rope) {
+  if (rope->factor > 1.0) return {};
+  if (wanted_context <= trained_context) return {};
+  rope->factor = static_cast<double>(wanted_context) / static_cast<double>(trained_context);
+  return {};
+}
+
+}  // namespace
+
+Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_context, ModelConfig* config) {
+  RopeConfig& rope = config->rope;
+  if (overrides.base != 0.0) {
+    DAMASK_RETURN_IF_ERROR(CheckPositive("--rope-freq-base", overrides.base, 1e12));
+    rope.base = overrides.base;
+  }
+  if (overrides.original_context > limits::kMaxContext) {
+    return InvalidArgument(
+        fmt::format("--yarn-orig-ctx is {}, at most {} is possible", overrides.original_context, limits::kMaxContext));
+  }
+  if (overrides.original_context != 0) rope.original_context = overrides.original_context;
+  if (overrides.scaling.empty()) {
+    if (overrides.factor == 0.0) return {};
+    // A factor alone means linear, as in llama.cpp, unless the file already names a scaling.
+    if (rope.scaling == RopeScaling::kNone) rope.scaling = RopeScaling::kLinear;
+  } else {
+    Result<RopeScaling> scaling = ParseRopeScaling(overrides.scaling);
+    if (!scaling.ok()) return InvalidArgument(scaling.status().message()).At("--rope-scaling");
+    if (*scaling != rope.scaling) rope.factor = 1.0;
+    rope.scaling = *scaling;
+  }
+  if (rope.scaling == RopeScaling::kNone) {
+    rope.factor = 1.0;
+    return {};
+  }
+  if (rope.original_context == 0) rope.original_context = config->context;
+  if (overrides.factor != 0.0) {
+    DAMASK_RETURN_IF_ERROR(CheckPositive("--rope-scale", overrides.factor, 1e6));
+    rope.factor = overrides.factor;
+  }
+  DAMASK_RETURN_IF_ERROR(FillMissingFactor(wanted_context, config->context, &rope));
+  const double reach = static_cast<double>(rope.original_context) * rope.factor;
+  config->context =
+      std::max<uint64_t>(config->context, static_cast<uint64_t>(std::min(reach, static_cast<double>(limits::kMaxContext))));
+  return {};
+}
+
+}  // namespace damask::model

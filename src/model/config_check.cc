@@ -1,0 +1,77 @@
+#include "model/config_check.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "kernels/plan.h"
+
+namespace damask::model {
+namespace {
+
+Status InRange(const std::string& name, uint64_t value, uint64_t low, uint64_t high) {
+  if (value >= low && value <= high) return {};
+  return BadFormat(fmt::format("{} is {}, expected {} to {}", name, value, low, high));
+}
+
+Status CheckHeads(const ModelConfig& c, const FieldNames& n) {
+  DAMASK_RETURN_IF_ERROR(InRange(n.heads, c.heads, 1, limits::kMaxHeads));
+  DAMASK_RETURN_IF_ERROR(InRange(n.kv_heads, c.kv_heads, 1, limits::kMaxHeads));
+  if (c.heads % c.kv_heads != 0) {
+    return BadFormat(fmt::format("{} is {}, which is no multiple of {} = {}", n.heads, c.heads, n.kv_heads, c.kv_heads));
+  }
+  if (c.group() > kernels::kMaxGroup) {
+    return Unsupported(fmt::format("{} query heads share one KV head, at most {} can", c.group(), kernels::kMaxGroup));
+  }
+  if (c.head_dim == 0 || c.head_dim % 16 != 0 || c.head_dim > 256) {
+    return Unsupported(fmt::format("{} is {}, expected a multiple of 16 up to 256", n.head_dim, c.head_dim));
+  }
+  return {};
+}
+
+Status CheckRope(const ModelConfig& c, const FieldNames& n) {
+  const RopeConfig& rope = c.rope;
+  if (rope.dims == 0 || rope.dims % 2 != 0 || rope.dims > c.head_dim) {
+    return BadFormat(
+        fmt::format("{} is {}, expected an even number up to the head size {}", n.rope_dims, rope.dims, c.head_dim));
+  }
+  if (!std::isfinite(rope.base) || rope.base <= 0) {
+    return BadFormat(fmt::format("{} is {}, expected a positive number", n.rope_base, rope.base));
+  }
+  if (!std::isfinite(rope.factor) || rope.factor <= 0 || rope.factor > 1e6) {
+    return BadFormat(fmt::format("{} is {}, expected a positive number", n.rope_factor, rope.factor));
+  }
+  const bool finite = std::isfinite(rope.low_freq_factor) && std::isfinite(rope.high_freq_factor) &&
+                      std::isfinite(rope.beta_fast) && std::isfinite(rope.beta_slow) && std::isfinite(rope.attention_factor);
+  if (!finite || rope.attention_factor <= 0 || rope.beta_fast <= 0 || rope.beta_slow <= 0) {
+    return BadFormat("the rope scaling has a number that is not finite or not positive");
+  }
+  const bool needs_length = rope.scaling == RopeScaling::kLlama3 || rope.scaling == RopeScaling::kYarn;
+  if (needs_length && rope.original_context == 0) {
+    return BadFormat(fmt::format("the {} rope scaling does not say the trained length", RopeScalingName(rope.scaling)));
+  }
+  if (rope.scaling == RopeScaling::kLlama3 && !(rope.low_freq_factor > 0 && rope.high_freq_factor > rope.low_freq_factor)) {
+    return BadFormat(
+        fmt::format("the llama3 rope scaling has low_freq_factor {} and high_freq_factor {}, expected 0 < low < high",
+                    rope.low_freq_factor, rope.high_freq_factor));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status CheckConfig(const ModelConfig& c, const FieldNames& n) {
+  DAMASK_RETURN_IF_ERROR(InRange(n.layers, c.layers, 1, limits::kMaxLayers));
+  DAMASK_RETURN_IF_ERROR(InRange(n.width, c.width, 1, limits::kMaxWidth));
+  DAMASK_RETURN_IF_ERROR(CheckHeads(c, n));
+  DAMASK_RETURN_IF_ERROR(InRange(n.ffn, c.ffn, 1, limits::kMaxWidth));
+  DAMASK_RETURN_IF_ERROR(InRange(n.vocab, c.vocab, 1, limits::kMaxVocab));
+  DAMASK_RETURN_IF_ERROR(InRange(n.context, c.context, 1, limits::kMaxContext));
+  if (!(c.rms_epsilon >= 0.0f) || !std::isfinite(c.rms_epsilon)) {
+    return BadFormat(fmt::format("{} is {}, expected a number not below 0", n.rms_epsilon, c.rms_epsilon));
+  }
+  return CheckRope(c, n);
+}
+
+}  // namespace damask::model

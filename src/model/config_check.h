@@ -1,0 +1,17 @@
+// The one check of a configuration, whatever file it came from: nothing is divided, allocated or looped over before it.
+#pragma once
+
+#include "base/status.h"
+#include "model/config.h"
+
+namespace damask::model {
+
+// Field names of the source, so that a message speaks of what stands in the user's file.
+struct FieldNames {
+  std::string layers, width, heads, kv_heads, head_dim, ffn, vocab, context, rms_epsilon, rope_base, rope_dims, rope_factor;
+};
+
+// Errors: BadFormat for nonsense, Unsupported for shapes the kernels do not run.
+Status CheckConfig(const ModelConfig& config, const FieldNames& names);
+
+}  // namespace damask::model

@@ -1,0 +1,166 @@
+// ModelConfig from GGUF metadata. Key names: the GGUF specification and llama.cpp's model files.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "model/config.h"
+#include "model/config_check.h"
+
+namespace damask::model {
+namespace {
+
+using formats::GgufFile;
+
+// Reads the keys of one architecture, "llama.block_count" and so on.
+class KeyReader {
+ public:
+  KeyReader(const GgufFile& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
+
+  std::string Key(std::string_view name) const { return fmt::format("{}.{}", prefix_, name); }
+
+  Result<uint64_t> Uint(std::string_view name) const {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> value, file_.GetUint(Key(name)));
+    if (!value) return BadFormat(fmt::format("the key {} is missing", Key(name)));
+    return *value;
+  }
+  Result<uint64_t> UintOr(std::string_view name, uint64_t otherwise) const {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> value, file_.GetUint(Key(name)));
+    return value.value_or(otherwise);
+  }
+  Result<double> FloatOr(std::string_view name, double otherwise) const {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, file_.GetFloat(Key(name)));
+    return value.value_or(otherwise);
+  }
+  // Scalars or per-layer arrays whose layers all agree.
+  Result<uint64_t> SameInAllLayers(std::string_view name, uint64_t otherwise) const {
+    DAMASK_ASSIGN_OR_RETURN(const std::vector<uint64_t> values, file_.GetUintOrArray(Key(name)));
+    if (values.empty()) return otherwise;
+    if (std::any_of(values.begin(), values.end(), [&](uint64_t v) { return v != values[0]; })) {
+      return Unsupported(fmt::format("the key {} differs from layer to layer", Key(name)));
+    }
+    return values[0];
+  }
+
+  const GgufFile& file() const { return file_; }
+
+ private:
+  const GgufFile& file_;
+  std::string prefix_;
+};
+
+Result<Architecture> ReadArchitecture(const GgufFile& file) {
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> name, file.GetString("general.architecture"));
+  if (!name) return BadFormat("the key general.architecture is missing");
+  for (const Architecture a : {Architecture::kLlama, Architecture::kMistral, Architecture::kQwen2, Architecture::kQwen3}) {
+    if (ArchitectureName(a) == *name) return a;
+  }
+  return Unsupported(
+      fmt::format("the architecture {} is not supported; damask runs llama, mistral, qwen2 and qwen3", Quote(*name)));
+}
+
+// Mixture-of-experts files call themselves llama too.
+Status RefuseExperts(const KeyReader& keys) {
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t experts, keys.UintOr("expert_count", 0));
+  if (experts == 0) return {};
+  return Unsupported(fmt::format("{} is {}: mixtures of experts are not supported", keys.Key("expert_count"), experts));
+}
+
+Status ReadRope(const KeyReader& keys, ModelConfig* config) {
+  RopeConfig& rope = config->rope;
+  const bool llama_like = config->architecture == Architecture::kLlama || config->architecture == Architecture::kMistral;
+  rope.kind = llama_like ? kernels::RopeKind::kAdjacent : kernels::RopeKind::kHalves;
+  DAMASK_ASSIGN_OR_RETURN(rope.dims, keys.UintOr("rope.dimension_count", config->head_dim));
+  DAMASK_ASSIGN_OR_RETURN(rope.base, keys.FloatOr("rope.freq_base", 10000.0));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> type, keys.file().GetString(keys.Key("rope.scaling.type")));
+  if (type) {
+    DAMASK_ASSIGN_OR_RETURN(rope.scaling, ParseRopeScaling(*type));
+  }
+  // Old files have only the linear factor, without a type.
+  DAMASK_ASSIGN_OR_RETURN(const double old_factor, keys.FloatOr("rope.scale_linear", 1.0));
+  DAMASK_ASSIGN_OR_RETURN(rope.factor, keys.FloatOr("rope.scaling.factor", old_factor));
+  if (rope.factor == 0.0) rope.factor = 1.0;
+  if (!type && rope.factor != 1.0) rope.scaling = RopeScaling::kLinear;
+  if (rope.scaling == RopeScaling::kNone) rope.factor = 1.0;
+  DAMASK_ASSIGN_OR_RETURN(rope.original_context, keys.UintOr("rope.scaling.original_context_length", config->context));
+  DAMASK_ASSIGN_OR_RETURN(rope.attention_factor, keys.FloatOr("rope.scaling.attn_factor", 1.0));
+  DAMASK_ASSIGN_OR_RETURN(rope.beta_fast, keys.FloatOr("rope.scaling.yarn_beta_fast", 32.0));
+  DAMASK_ASSIGN_OR_RETURN(rope.beta_slow, keys.FloatOr("rope.scaling.yarn_beta_slow", 1.0));
+  return {};
+}
+
+// The vocabulary's size stands in three places; the embedding has the last word when weights are loaded.
+Result<uint64_t> ReadVocab(const KeyReader& keys) {
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<std::string_view>* tokens, keys.file().GetStringArray("tokenizer.ggml.tokens"));
+  const uint64_t listed = tokens == nullptr ? 0 : tokens->size();
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t stated, keys.UintOr("vocab_size", listed));
+  if (tokens != nullptr && stated != listed) {
+    return BadFormat(fmt::format("{} is {}, but tokenizer.ggml.tokens has {} entries", keys.Key("vocab_size"), stated, listed));
+  }
+  return stated;
+}
+
+FieldNames NamesOf(const KeyReader& keys) {
+  return {.layers = keys.Key("block_count"),
+          .width = keys.Key("embedding_length"),
+          .heads = keys.Key("attention.head_count"),
+          .kv_heads = keys.Key("attention.head_count_kv"),
+          .head_dim = keys.Key("attention.key_length"),
+          .ffn = keys.Key("feed_forward_length"),
+          .vocab = "the number of tokenizer.ggml.tokens",
+          .context = keys.Key("context_length"),
+          .rms_epsilon = keys.Key("attention.layer_norm_rms_epsilon"),
+          .rope_base = keys.Key("rope.freq_base"),
+          .rope_dims = keys.Key("rope.dimension_count"),
+          .rope_factor = keys.Key("rope.scaling.factor")};
+}
+
+// key_length where the file has it; else width / heads, which must then divide.
+Result<uint64_t> ReadHeadDim(const KeyReader& keys, const ModelConfig& config) {
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t key_length, keys.UintOr("attention.key_length", 0));
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t value_length, keys.UintOr("attention.value_length", key_length));
+  if (key_length != value_length) {
+    return Unsupported(fmt::format("{} is {} and {} is {}: keys and values of different size are not supported",
+                                   keys.Key("attention.key_length"), key_length, keys.Key("attention.value_length"),
+                                   value_length));
+  }
+  if (key_length != 0) return key_length;
+  if (config.heads == 0) return BadFormat(fmt::format("{} is 0, expected at least 1", keys.Key("attention.head_count")));
+  if (config.width % config.heads != 0) {
+    return BadFormat(fmt::format("{} is {}, which is no multiple of {} = {}", keys.Key("embedding_length"), config.width,
+                                 keys.Key("attention.head_count"), config.heads));
+  }
+  return config.width / config.heads;
+}
+
+}  // namespace
+
+Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
+  ModelConfig config;
+  DAMASK_ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(file));
+  const KeyReader keys(file, std::string(ArchitectureName(config.architecture)));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> name, file.GetString("general.name"));
+  config.name = SanitizeUtf8(name.value_or(""));
+  DAMASK_RETURN_IF_ERROR(RefuseExperts(keys));
+  DAMASK_ASSIGN_OR_RETURN(config.layers, keys.Uint("block_count"));
+  DAMASK_ASSIGN_OR_RETURN(config.width, keys.Uint("embedding_length"));
+  DAMASK_ASSIGN_OR_RETURN(config.ffn, keys.SameInAllLayers("feed_forward_length", 0));
+  DAMASK_ASSIGN_OR_RETURN(config.heads, keys.SameInAllLayers("attention.head_count", 0));
+  DAMASK_ASSIGN_OR_RETURN(config.kv_heads, keys.SameInAllLayers("attention.head_count_kv", config.heads));
+  DAMASK_ASSIGN_OR_RETURN(config.head_dim, ReadHeadDim(keys, config));
+  DAMASK_ASSIGN_OR_RETURN(config.context, keys.Uint("context_length"));
+  DAMASK_ASSIGN_OR_RETURN(config.vocab, ReadVocab(keys));
+  DAMASK_ASSIGN_OR_RETURN(const double epsilon, keys.FloatOr("attention.layer_norm_rms_epsilon", 1e-5));
+  config.rms_epsilon = static_cast<float>(epsilon);
+  DAMASK_RETURN_IF_ERROR(ReadRope(keys, &config));
+  DAMASK_RETURN_IF_ERROR(CheckConfig(config, NamesOf(keys)));
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));
+  if (window != 0 && window < config.context) {
+    config.windows.assign(config.layers, static_cast<uint32_t>(window));
+  }
+  return config;
+}
+
+}  // namespace damask::model

@@ -1,0 +1,157 @@
+// ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig, Qwen2Config
+// and Qwen3Config.
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "model/config.h"
+#include "model/config_check.h"
+
+namespace damask::model {
+namespace {
+
+using formats::Json;
+using formats::JsonBool;
+using formats::JsonNumber;
+using formats::JsonString;
+using formats::JsonUint;
+
+Result<uint64_t> Uint(const Json& config, const std::string& key) {
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> value, JsonUint(config, key));
+  if (!value) return BadFormat(fmt::format("the field {} is missing", key));
+  return *value;
+}
+
+Result<Architecture> ReadArchitecture(const Json& config) {
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(config, "model_type"));
+  if (!type) return BadFormat("the field model_type is missing");
+  for (const Architecture a : {Architecture::kLlama, Architecture::kMistral, Architecture::kQwen2, Architecture::kQwen3}) {
+    if (ArchitectureName(a) == *type) return a;
+  }
+  return Unsupported(
+      fmt::format("the model_type {} is not supported; damask runs llama, mistral, qwen2 and qwen3", Quote(*type)));
+}
+
+Status ReadScaling(const Json& scaling, RopeConfig* rope) {
+  if (!scaling.is_object()) return BadFormat("the field rope_scaling is not an object");
+  DAMASK_ASSIGN_OR_RETURN(std::optional<std::string> type, JsonString(scaling, "rope_type"));
+  if (!type) {
+    DAMASK_ASSIGN_OR_RETURN(type, JsonString(scaling, "type"));
+  }
+  if (!type) return BadFormat("the field rope_scaling has no rope_type");
+  if (*type == "default") return {};
+  Result<RopeScaling> parsed = ParseRopeScaling(*type);
+  if (!parsed.ok()) return parsed.status().At("rope_scaling");
+  rope->scaling = *parsed;
+  const auto number = [&](const char* key, double* out) -> Status {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, JsonNumber(scaling, key));
+    if (value) *out = *value;
+    return {};
+  };
+  DAMASK_RETURN_IF_ERROR(number("factor", &rope->factor));
+  DAMASK_RETURN_IF_ERROR(number("low_freq_factor", &rope->low_freq_factor));
+  DAMASK_RETURN_IF_ERROR(number("high_freq_factor", &rope->high_freq_factor));
+  DAMASK_RETURN_IF_ERROR(number("beta_fast", &rope->beta_fast));
+  DAMASK_RETURN_IF_ERROR(number("beta_slow", &rope->beta_slow));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> original, JsonUint(scaling, "original_max_position_embeddings"));
+  if (original) rope->original_context = *original;
+  return {};
+}
+
+Status ReadRope(const Json& json, ModelConfig* config) {
+  RopeConfig& rope = config->rope;
+  rope.kind = kernels::RopeKind::kHalves;
+  rope.dims = config->head_dim;
+  rope.original_context = config->context;
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> partial, JsonNumber(json, "partial_rotary_factor"));
+  if (partial && *partial != 1.0) return Unsupported(fmt::format("partial_rotary_factor is {}, only 1 is supported", *partial));
+  // Newer files keep base and scaling together in rope_parameters.
+  const Json* base_holder = &json;
+  const char* scaling_key = "rope_scaling";
+  if (const auto it = json.find("rope_parameters"); it != json.end() && it->is_object()) {
+    base_holder = &*it;
+    scaling_key = "rope_parameters";
+  }
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> base, JsonNumber(*base_holder, "rope_theta"));
+  rope.base = base.value_or(10000.0);
+  const auto scaling = json.find(scaling_key);
+  if (scaling == json.end() || scaling->is_null()) return {};
+  return ReadScaling(*scaling, &rope);
+}
+
+// mistral: one window for all layers. qwen: only with use_sliding_window, and only from max_window_layers on.
+Status ReadWindows(const Json& json, ModelConfig* config) {
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> window, JsonUint(json, "sliding_window"));
+  if (!window || *window == 0 || *window >= config->context) return {};
+  if (config->architecture == Architecture::kMistral) {
+    config->windows.assign(config->layers, static_cast<uint32_t>(*window));
+    return {};
+  }
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<bool> used, JsonBool(json, "use_sliding_window"));
+  if (!used.value_or(false)) return {};
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> first, JsonUint(json, "max_window_layers"));
+  config->windows.assign(config->layers, 0);
+  for (size_t layer = first.value_or(0); layer < config->layers; ++layer)
+    config->windows[layer] = static_cast<uint32_t>(*window);
+  return {};
+}
+
+Status RefuseWhatDiffers(const Json& json) {
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> activation, JsonString(json, "hidden_act"));
+  if (activation && *activation != "silu" && *activation != "swish") {
+    return Unsupported(fmt::format("hidden_act is {}, only silu is supported", Quote(*activation)));
+  }
+  if (const auto it = json.find("quantization_config"); it != json.end() && !it->is_null()) {
+    return Unsupported("quantization_config is set: quantised Hugging Face folders are not supported, use a GGUF file");
+  }
+  return {};
+}
+
+FieldNames Names() {
+  return {.layers = "num_hidden_layers",
+          .width = "hidden_size",
+          .heads = "num_attention_heads",
+          .kv_heads = "num_key_value_heads",
+          .head_dim = "head_dim",
+          .ffn = "intermediate_size",
+          .vocab = "vocab_size",
+          .context = "max_position_embeddings",
+          .rms_epsilon = "rms_norm_eps",
+          .rope_base = "rope_theta",
+          .rope_dims = "head_dim",
+          .rope_factor = "rope_scaling.factor"};
+}
+
+}  // namespace
+
+Result<ModelConfig> ConfigFromHuggingFace(const Json& json) {
+  if (!json.is_object()) return BadFormat("is not a JSON object");
+  ModelConfig config;
+  DAMASK_ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(json));
+  DAMASK_RETURN_IF_ERROR(RefuseWhatDiffers(json));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> name, JsonString(json, "_name_or_path"));
+  config.name = name.value_or("");
+  DAMASK_ASSIGN_OR_RETURN(config.layers, Uint(json, "num_hidden_layers"));
+  DAMASK_ASSIGN_OR_RETURN(config.width, Uint(json, "hidden_size"));
+  DAMASK_ASSIGN_OR_RETURN(config.heads, Uint(json, "num_attention_heads"));
+  DAMASK_ASSIGN_OR_RETURN(config.ffn, Uint(json, "intermediate_size"));
+  DAMASK_ASSIGN_OR_RETURN(config.vocab, Uint(json, "vocab_size"));
+  DAMASK_ASSIGN_OR_RETURN(config.context, Uint(json, "max_position_embeddings"));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> kv_heads, JsonUint(json, "num_key_value_heads"));
+  config.kv_heads = kv_heads.value_or(config.heads);
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> head_dim, JsonUint(json, "head_dim"));
+  if (config.heads == 0) return BadFormat("num_attention_heads is 0, expected at least 1");
+  if (!head_dim && config.width % config.heads != 0) {
+    return BadFormat(
+        fmt::format("hidden_size is {}, which is no multiple of num_attention_heads = {}", config.width, config.heads));
+  }
+  config.head_dim = head_dim.value_or(config.width / config.heads);
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> epsilon, JsonNumber(json, "rms_norm_eps"));
+  config.rms_epsilon = static_cast<float>(epsilon.value_or(1e-6));
+  DAMASK_RETURN_IF_ERROR(ReadRope(json, &config));
+  DAMASK_RETURN_IF_ERROR(CheckConfig(config, Names()));
+  DAMASK_RETURN_IF_ERROR(ReadWindows(json, &config));
+  return config;
+}
+
+}  // namespace damask::model

@@ -1,0 +1,344 @@
+#include "model/forward.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "base/timer.h"
+#include "kernels/ops.h"
+#include "kernels/quant.h"
+
+namespace damask::model {
+namespace {
+
+using kernels::kQueryBlockRows;
+
+// Rows a worker takes at a time in the small steps between products.
+constexpr size_t kRowGrain = 8;
+// Rows of logits computed at once: 64 rows of a 128K vocabulary are 33 MB.
+constexpr size_t kLogitRows = 64;
+
+// Adds the time of a scope to a sum.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double* sum) : sum_(sum) {}
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  ~Stopwatch() { *sum_ += timer_.Seconds(); }
+
+ private:
+  double* sum_;
+  Timer timer_;
+};
+
+}  // namespace
+
+// Everything a batch needs between its steps, kept for the next one.
+struct Forward::Buffers {
+  AlignedArray<float> x;       // residual stream [rows, width]
+  AlignedArray<float> normed;  // [rows, width]
+  AlignedArray<float> q;       // [rows, heads, head_dim]
+  AlignedArray<float> k;       // [rows, kv_heads, head_dim]
+  AlignedArray<float> v;
+  AlignedArray<float> attended;  // [rows, heads, head_dim]
+  AlignedArray<float> hidden;    // [rows, ffn]
+  AlignedArray<float> cos_sin;   // [rows, rotated dims]
+  AlignedArray<float> logits;    // [kLogitRows, vocab]
+  kernels::Activations activations;
+
+  struct Worker {
+    kernels::AttentionScratch attention;
+    kernels::Plan plan;
+    uint64_t planned_pairs = 0;
+    uint64_t causal_pairs = 0;
+  };
+  std::vector<Worker> workers;
+
+  uint64_t bytes() const {
+    return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() +
+           cos_sin.bytes() + logits.bytes() + activations.bytes();
+  }
+};
+
+kernels::KvType Forward::PageType(Target target) {
+  return target == Target::kScalar ? kernels::KvType::kF32 : kernels::KvType::kBf16;
+}
+
+Forward::Forward(const Model* model, const policies::Policy* policy, ThreadPool* pool, Target target)
+    : model_(model),
+      policy_(policy),
+      pool_(pool),
+      target_(target),
+      matmul_(target, pool),
+      buffers_(std::make_unique<Buffers>()) {
+  const ModelConfig& c = model->config();
+  shape_ = {.head_dim = c.head_dim,
+            .group = c.group(),
+            .scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim)),
+            .kv = PageType(target)};
+  attention_ = kernels::FindAttention(target, shape_);
+  layout_ = {c.head_dim, PageType(target)};
+  buffers_->workers.resize(pool->num_threads());
+}
+
+Forward::~Forward() = default;
+
+uint64_t Forward::scratch_bytes() const { return buffers_->bytes() + matmul_.bytes(); }
+
+Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel) {
+  try {
+    DAMASK_RETURN_IF_ERROR(Prepare(batch));
+    DAMASK_RETURN_IF_ERROR(Layers(batch, cancel));
+    DAMASK_RETURN_IF_ERROR(Logits(batch, sink));
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory(fmt::format("no memory for a batch of {} tokens", rows_));
+  }
+  for (const Segment& segment : batch) segment.cache->Commit(segment.cache->length() + segment.tokens.size());
+  return {};
+}
+
+Status Forward::Prepare(std::span<const Segment> batch) {
+  const ModelConfig& c = model_->config();
+  runs_.clear();
+  rows_ = 0;
+  for (const Segment& segment : batch) {
+    DAMASK_RETURN_IF_ERROR(segment.cache->Reserve(segment.cache->length() + segment.tokens.size()));
+    runs_.push_back({segment.cache, rows_, segment.tokens.size(), segment.cache->length()});
+    rows_ += segment.tokens.size();
+  }
+  Buffers& b = *buffers_;
+  b.x.Reserve(rows_ * c.width);
+  b.normed.Reserve(rows_ * c.width);
+  b.q.Reserve(rows_ * c.q_width());
+  b.k.Reserve(rows_ * c.kv_width());
+  b.v.Reserve(rows_ * c.kv_width());
+  b.attended.Reserve(rows_ * c.q_width());
+  b.hidden.Reserve(rows_ * c.ffn);
+  b.cos_sin.Reserve(rows_ * c.rope.dims);
+  for (const RowRun& run : runs_) {
+    for (size_t i = 0; i < run.rows; ++i) {
+      model_->rope().Fill(run.first_position + i, b.cos_sin.data() + (run.first_row + i) * c.rope.dims);
+    }
+  }
+  return {};
+}
+
+Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* cancel) {
+  const ModelConfig& c = model_->config();
+  Embed(batch);
+  for (size_t layer = 0; layer < c.layers; ++layer) {
+    if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled();
+    const LayerWeights& weights = model_->layers()[layer];
+    NormRows(weights.attention_norm);
+    AttentionInputs(weights, layer);
+    // Behind the last layer's keys and values only the rows whose logits are asked for still matter.
+    if (layer + 1 == c.layers) KeepWantedRows(batch);
+    if (rows_ == 0) break;
+    Attend(layer);
+    AttentionOutput(weights);
+    NormRows(weights.ffn_norm);
+    FeedForward(weights);
+  }
+  return {};
+}
+
+void Forward::Embed(std::span<const Segment> batch) {
+  const Stopwatch watch(&stats_.other_seconds);
+  const kernels::WeightView& embedding = model_->embedding();
+  const uint64_t row_bytes = formats::RowBytes(embedding.type, embedding.k);
+  float* x = buffers_->x.data();
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const std::span<const tokenizer::TokenId> tokens = batch[s].tokens;
+    const size_t first_row = runs_[s].first_row;
+    pool_->ParallelFor(tokens.size(), kRowGrain, [&](size_t begin, size_t end, size_t) {
+      for (size_t i = begin; i < end; ++i) {
+        const std::byte* row = embedding.data + static_cast<uint64_t>(tokens[i]) * row_bytes;
+        kernels::DequantizeRow(target_, embedding.type, row, embedding.k, x + (first_row + i) * embedding.k);
+      }
+    });
+  }
+}
+
+void Forward::NormRows(const FloatVector& weight) {
+  const Stopwatch watch(&stats_.other_seconds);
+  const ModelConfig& c = model_->config();
+  const float* x = buffers_->x.data();
+  float* normed = buffers_->normed.data();
+  pool_->ParallelFor(rows_, kRowGrain, [&](size_t begin, size_t end, size_t) {
+    for (size_t row = begin; row < end; ++row) {
+      kernels::RmsNorm(target_, x + row * c.width, weight.data(), c.rms_epsilon, c.width, normed + row * c.width);
+    }
+  });
+}
+
+void Forward::AttentionInputs(const LayerWeights& weights, size_t layer) {
+  {
+    const Stopwatch watch(&stats_.product_seconds);
+    const ModelConfig& c = model_->config();
+    Buffers& b = *buffers_;
+    matmul_.Load(phase(), b.normed.data(), rows_, c.width, c.width, &b.activations);
+    matmul_.Multiply(b.activations, weights.q, {.bias = weights.q_bias.data()}, b.q.data(), c.q_width());
+    matmul_.Multiply(b.activations, weights.k, {.bias = weights.k_bias.data()}, b.k.data(), c.kv_width());
+    matmul_.Multiply(b.activations, weights.v, {.bias = weights.v_bias.data()}, b.v.data(), c.kv_width());
+  }
+  RotateAndStore(weights, layer);
+}
+
+void Forward::RotateAndStore(const LayerWeights& weights, size_t layer) {
+  const Stopwatch watch(&stats_.other_seconds);
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  const auto norm_heads = [&](const FloatVector& weight, float* vectors, size_t heads) {
+    if (weight.size() == 0) return;
+    for (size_t h = 0; h < heads; ++h) {
+      float* vector = vectors + h * c.head_dim;
+      kernels::RmsNorm(target_, vector, weight.data(), c.rms_epsilon, c.head_dim, vector);
+    }
+  };
+  for (const RowRun& run : runs_) {
+    pool_->ParallelFor(run.rows, kRowGrain, [&](size_t begin, size_t end, size_t) {
+      for (size_t i = begin; i < end; ++i) {
+        const size_t row = run.first_row + i;
+        const uint64_t position = run.first_position + i;
+        const float* cos_sin = b.cos_sin.data() + row * c.rope.dims;
+        float* q = b.q.data() + row * c.q_width();
+        float* k = b.k.data() + row * c.kv_width();
+        const float* v = b.v.data() + row * c.kv_width();
+        norm_heads(weights.q_norm, q, c.heads);
+        norm_heads(weights.k_norm, k, c.kv_heads);
+        kernels::Rope(target_, c.rope.kind, q, c.heads, c.head_dim, c.rope.dims, cos_sin);
+        kernels::Rope(target_, c.rope.kind, k, c.kv_heads, c.head_dim, c.rope.dims, cos_sin);
+        for (size_t h = 0; h < c.kv_heads; ++h) {
+          std::byte* page = run.cache->page(layer, h, position / kernels::kPageTokens);
+          kernels::StoreSlot(layout_, page, position % kernels::kPageTokens, k + h * c.head_dim, v + h * c.head_dim);
+        }
+      }
+    });
+  }
+}
+
+void Forward::KeepWantedRows(std::span<const Segment> batch) {
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  std::vector<RowRun> kept;
+  size_t rows = 0;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const RowRun& run = runs_[s];
+    const size_t count = batch[s].logits == LogitsWanted::kAll ? run.rows : batch[s].logits == LogitsWanted::kLast ? 1 : 0;
+    if (count == 0) continue;
+    const size_t from = run.first_row + run.rows - count;
+    std::memmove(b.x.data() + rows * c.width, b.x.data() + from * c.width, count * c.width * sizeof(float));
+    std::memmove(b.q.data() + rows * c.q_width(), b.q.data() + from * c.q_width(), count * c.q_width() * sizeof(float));
+    kept.push_back({run.cache, rows, count, run.first_position + run.rows - count});
+    rows += count;
+  }
+  runs_ = std::move(kept);
+  rows_ = rows;
+}
+
+// Query blocks begin at multiples of kQueryBlockRows counted from position 0, so that plans do not depend on chunking.
+void Forward::MakeItems() {
+  const ModelConfig& c = model_->config();
+  items_.clear();
+  for (const RowRun& run : runs_) {
+    for (size_t done = 0; done < run.rows;) {
+      const uint64_t position = run.first_position + done;
+      const size_t rows = std::min<size_t>(run.rows - done, kQueryBlockRows - position % kQueryBlockRows);
+      for (size_t h = 0; h < c.kv_heads; ++h) items_.push_back({&run, h, run.first_row + done, rows, position});
+      done += rows;
+    }
+  }
+  // Late blocks see the most keys: start with them, so that threads end together.
+  std::stable_sort(items_.begin(), items_.end(),
+                   [](const AttentionItem& a, const AttentionItem& b) { return a.first_position > b.first_position; });
+}
+
+void Forward::Attend(size_t layer) {
+  const Stopwatch watch(&stats_.attention_seconds);
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  MakeItems();
+  const size_t group_width = c.group() * c.head_dim;
+  pool_->ParallelFor(items_.size(), 1, [&](size_t begin, size_t end, size_t worker_index) {
+    Buffers::Worker& worker = b.workers[worker_index];
+    for (size_t i = begin; i < end; ++i) {
+      const AttentionItem& item = items_[i];
+      const std::byte* const* pages = item.run->cache->pages(layer, item.kv_head);
+      policy_->MakePlan({.layer = layer,
+                         .kv_head = item.kv_head,
+                         .first_position = item.first_position,
+                         .rows = item.rows,
+                         .context = item.first_position + item.rows,
+                         .pages = pages,
+                         .layout = &layout_},
+                        &worker.plan);
+      const size_t offset = item.first_row * c.q_width() + item.kv_head * group_width;
+      const kernels::QueryBlock block = {.q = b.q.data() + offset,
+                                         .q_stride = c.q_width(),
+                                         .out = b.attended.data() + offset,
+                                         .out_stride = c.q_width(),
+                                         .lse = nullptr,
+                                         .rows = item.rows,
+                                         .first_position = item.first_position};
+      attention_(shape_, block, worker.plan, pages, &worker.attention);
+      worker.planned_pairs += kernels::PlannedPairs(worker.plan, item.first_position, item.rows, c.group());
+      worker.causal_pairs += kernels::CausalPairs(item.first_position, item.rows, c.group());
+    }
+  });
+  for (Buffers::Worker& worker : b.workers) {
+    stats_.planned_pairs += std::exchange(worker.planned_pairs, 0);
+    stats_.causal_pairs += std::exchange(worker.causal_pairs, 0);
+  }
+}
+
+void Forward::AttentionOutput(const LayerWeights& weights) {
+  const Stopwatch watch(&stats_.product_seconds);
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  matmul_.Load(phase(), b.attended.data(), rows_, c.q_width(), c.q_width(), &b.activations);
+  matmul_.Multiply(b.activations, weights.o, {.accumulate = true}, b.x.data(), c.width);
+}
+
+void Forward::FeedForward(const LayerWeights& weights) {
+  const Stopwatch watch(&stats_.product_seconds);
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  matmul_.Load(phase(), b.normed.data(), rows_, c.width, c.width, &b.activations);
+  matmul_.MultiplySwiGlu(b.activations, weights.gate, weights.up, b.hidden.data(), c.ffn);
+  matmul_.Load(phase(), b.hidden.data(), rows_, c.ffn, c.ffn, &b.activations);
+  matmul_.Multiply(b.activations, weights.down, {.accumulate = true}, b.x.data(), c.width);
+}
+
+Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {
+  if (rows_ == 0) return {};
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  NormRows(model_->output_norm());
+  b.logits.Reserve(std::min(rows_, kLogitRows) * c.vocab);
+  size_t run = 0;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    if (batch[s].logits == LogitsWanted::kNone) continue;
+    const RowRun& wanted = runs_[run++];
+    const size_t skipped = batch[s].tokens.size() - wanted.rows;  // rows of the segment before the first wanted one
+    for (size_t done = 0; done < wanted.rows; done += kLogitRows) {
+      const size_t rows = std::min(kLogitRows, wanted.rows - done);
+      {
+        const Stopwatch watch(&stats_.product_seconds);
+        const float* normed = b.normed.data() + (wanted.first_row + done) * c.width;
+        matmul_.Load(phase(), normed, rows, c.width, c.width, &b.activations);
+        matmul_.Multiply(b.activations, model_->output(), {}, b.logits.data(), c.vocab);
+      }
+      const float* end = b.logits.data() + rows * c.vocab;
+      const bool broken =
+          std::any_of(static_cast<const float*>(b.logits.data()), end, [](float value) { return std::isnan(value); });
+      if (broken) return BadFormat("the model computes NaN logits: its weights are broken (damask check names them)");
+      if (sink) sink(s, skipped + done, rows, b.logits.data());
+    }
+  }
+  return {};
+}
+
+}  // namespace damask::model

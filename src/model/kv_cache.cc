@@ -1,0 +1,84 @@
+#include "model/kv_cache.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "base/checked.h"
+#include "base/text.h"
+
+namespace damask::model {
+namespace {
+
+constexpr size_t kSlabBytes = size_t{2} << 20;
+
+}  // namespace
+
+std::byte* PagePool::Allocate() {
+  if (free_.empty()) {
+    const size_t per_slab = std::max<size_t>(1, kSlabBytes / layout_.bytes());
+    try {
+      slabs_.emplace_back(per_slab * layout_.bytes());
+      free_.reserve(free_.size() + per_slab);
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
+    // Handed out from the front: pages of one block lie together.
+    for (size_t i = per_slab; i-- > 0;) free_.push_back(slabs_.back().data() + i * layout_.bytes());
+  }
+  std::byte* page = free_.back();
+  free_.pop_back();
+  std::memset(page, 0, layout_.bytes());
+  ++pages_in_use_;
+  return page;
+}
+
+void PagePool::Free(std::byte* page) {
+  free_.push_back(page);
+  --pages_in_use_;
+}
+
+KvCache::KvCache(const ModelConfig& config, PagePool* pool)
+    : layers_(config.layers), kv_heads_(config.kv_heads), pool_(pool), tables_(config.layers * config.kv_heads) {}
+
+KvCache::~KvCache() { Truncate(0); }
+
+Status KvCache::Reserve(uint64_t length) {
+  const size_t wanted = CeilDiv(length, kernels::kPageTokens);
+  const size_t before = blocks_;
+  while (blocks_ < wanted) {
+    for (std::vector<std::byte*>& pages : tables_) {
+      std::byte* page = pool_->Allocate();
+      if (page == nullptr) {
+        // Also takes back the part of this block that other tables already got.
+        for (std::vector<std::byte*>& other : tables_) {
+          for (; other.size() > before; other.pop_back()) pool_->Free(other.back());
+        }
+        blocks_ = before;
+        return OutOfMemory(fmt::format("no memory for the KV cache of {} tokens ({} per token)", length,
+                                       FormatBytes(layers_ * kv_heads_ * pool_->layout().bytes() / kernels::kPageTokens)));
+      }
+      pages.push_back(page);
+    }
+    ++blocks_;
+  }
+  return {};
+}
+
+void KvCache::Truncate(uint64_t length) {
+  const size_t keep = CeilDiv(length, kernels::kPageTokens);
+  for (std::vector<std::byte*>& pages : tables_) {
+    for (; pages.size() > keep; pages.pop_back()) pool_->Free(pages.back());
+  }
+  blocks_ = std::min(blocks_, keep);
+  length_ = std::min(length_, length);
+}
+
+uint64_t KvCache::BytesPerToken(const ModelConfig& config, kernels::KvType type) {
+  const kernels::PageLayout layout{config.head_dim, type};
+  return config.layers * config.kv_heads * layout.bytes() / kernels::kPageTokens;
+}
+
+}  // namespace damask::model

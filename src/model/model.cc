@@ -1,0 +1,221 @@
+#include "model/model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "kernels/quant.h"
+#include "model/embedded_model.h"
+#include "model/tensor_source.h"
+
+namespace damask::model {
+
+using formats::TensorInfo;
+using kernels::WeightView;
+
+// Fills a Model from a source of tensors, checking each against the configuration.
+class ModelLoader {
+ public:
+  ModelLoader(const TensorSource& source, Model* model) : source_(source), model_(model) {}
+
+  Status Load() {
+    const ModelConfig& c = model_->config_;
+    DAMASK_ASSIGN_OR_RETURN(model_->embedding_, Matrix("token_embd.weight", c.vocab, c.width));
+    DAMASK_ASSIGN_OR_RETURN(model_->output_norm_, Vector("output_norm.weight", c.width));
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* output, source_.Find("output.weight"));
+    model_->output_ = model_->embedding_;
+    if (output != nullptr) {
+      DAMASK_ASSIGN_OR_RETURN(model_->output_, Matrix("output.weight", c.vocab, c.width));
+    }
+    model_->layers_.resize(c.layers);
+    for (size_t layer = 0; layer < c.layers; ++layer) DAMASK_RETURN_IF_ERROR(LoadLayer(layer));
+    DAMASK_RETURN_IF_ERROR(LoadRope());
+    Summarise();
+    return {};
+  }
+
+ private:
+  Status LoadLayer(size_t index) {
+    const ModelConfig& c = model_->config_;
+    LayerWeights& w = model_->layers_[index];
+    const auto name = [index](const char* part) { return fmt::format("blk.{}.{}", index, part); };
+    DAMASK_ASSIGN_OR_RETURN(w.attention_norm, Vector(name("attn_norm.weight"), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w.ffn_norm, Vector(name("ffn_norm.weight"), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w.q, Matrix(name("attn_q.weight"), c.q_width(), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w.k, Matrix(name("attn_k.weight"), c.kv_width(), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w.v, Matrix(name("attn_v.weight"), c.kv_width(), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w.o, Matrix(name("attn_output.weight"), c.width, c.q_width()));
+    // Biases are read wherever a file has them (llama files may, too); qwen2 always does.
+    DAMASK_ASSIGN_OR_RETURN(w.q_bias, Bias(name("attn_q.bias"), c.q_width()));
+    DAMASK_ASSIGN_OR_RETURN(w.k_bias, Bias(name("attn_k.bias"), c.kv_width()));
+    DAMASK_ASSIGN_OR_RETURN(w.v_bias, Bias(name("attn_v.bias"), c.kv_width()));
+    if (c.architecture == Architecture::kQwen3) {
+      DAMASK_ASSIGN_OR_RETURN(w.q_norm, Vector(name("attn_q_norm.weight"), c.head_dim));
+      DAMASK_ASSIGN_OR_RETURN(w.k_norm, Vector(name("attn_k_norm.weight"), c.head_dim));
+    }
+    DAMASK_ASSIGN_OR_RETURN(w.gate, Matrix(name("ffn_gate.weight"), c.ffn, c.width));
+    DAMASK_ASSIGN_OR_RETURN(w.up, Matrix(name("ffn_up.weight"), c.ffn, c.width));
+    DAMASK_ASSIGN_OR_RETURN(w.down, Matrix(name("ffn_down.weight"), c.width, c.ffn));
+    for (const char* part : {"attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {
+      DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, source_.Find(name(part)));
+      if (bias != nullptr) return Unsupported(fmt::format("the tensor {} is not supported", name(part)));
+    }
+    return {};
+  }
+
+  // The llama3 factors of a GGUF file come as a tensor.
+  Status LoadRope() {
+    const ModelConfig& c = model_->config_;
+    FloatVector factors;
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, source_.Find("rope_freqs.weight"));
+    if (tensor != nullptr) {
+      DAMASK_ASSIGN_OR_RETURN(factors, Vector("rope_freqs.weight", c.rope.dims / 2));
+      for (size_t i = 0; i < factors.size(); ++i) {
+        if (!(factors[i] > 0))
+          return BadFormat(fmt::format("factor {} is {}, expected above 0", i, factors[i])).At("rope_freqs.weight");
+      }
+    }
+    model_->rope_ = RopeTable(c.rope, {factors.data(), factors.size()});
+    return {};
+  }
+
+  Result<const TensorInfo*> Required(const std::string& name) const {
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, source_.Find(name));
+    if (tensor == nullptr) return BadFormat(fmt::format("the tensor {} is missing", source_.FileName(name)));
+    if (!formats::GetTensorType(tensor->type).runnable) {
+      return Unsupported(fmt::format("the tensor {} has type {}, which damask cannot run", source_.FileName(name),
+                                     formats::GetTensorType(tensor->type).name));
+    }
+    return tensor;
+  }
+
+  Status WrongShape(const std::string& name, const TensorInfo& tensor, const std::vector<uint64_t>& expected) const {
+    return BadFormat(fmt::format("the tensor {} has shape [{}], expected [{}]", source_.FileName(name),
+                                 fmt::join(tensor.shape, ", "), fmt::join(expected, ", ")));
+  }
+
+  Result<WeightView> Matrix(const std::string& name, size_t rows, size_t columns) const {
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Required(name));
+    const std::vector<uint64_t> expected = {rows, columns};
+    if (tensor->shape != expected) return WrongShape(name, *tensor, expected);
+    return WeightView{tensor->type, tensor->data, rows, columns};
+  }
+
+  Result<FloatVector> Vector(const std::string& name, size_t size) const {
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Required(name));
+    const std::vector<uint64_t> expected = {size};
+    if (tensor->shape != expected) return WrongShape(name, *tensor, expected);
+    FloatVector values(size);
+    kernels::DequantizeRow(tensor->type, tensor->data, size, values.data());
+    return values;
+  }
+
+  Result<FloatVector> Bias(const std::string& name, size_t size) const {
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, source_.Find(name));
+    if (tensor == nullptr) return FloatVector();
+    return Vector(name, size);
+  }
+
+  void Summarise() {
+    for (const TensorInfo& tensor : source_.tensors()) {
+      model_->parameters_ += tensor.rows() * tensor.columns();
+      model_->tensors_.push_back(
+          {tensor.name, std::string(formats::GetTensorType(tensor.type).name), tensor.shape, tensor.bytes});
+    }
+  }
+
+  const TensorSource& source_;
+  Model* model_;
+};
+
+namespace {
+
+Result<ModelConfig> PreparedConfig(Result<ModelConfig> config, const LoadOptions& options) {
+  if (!config.ok()) return config;
+  DAMASK_RETURN_IF_ERROR(ApplyRopeOverrides(options.rope, options.context, &*config));
+  return config;
+}
+
+// A vocabulary smaller than the embedding is legal (padded rows are never drawn); ids beyond the embedding are not.
+Status CheckVocabulary(const tokenizer::Tokenizer& tokenizer, const ModelConfig& config) {
+  if (tokenizer.vocab_size() <= config.vocab) return {};
+  return BadFormat(fmt::format("the tokenizer has {} tokens, but the model only {}", tokenizer.vocab_size(), config.vocab));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> Model::FromGguf(std::shared_ptr<const formats::GgufFile> file, const LoadOptions& options) {
+  std::unique_ptr<Model> model(new Model);
+  const auto load = [&]() -> Status {
+    DAMASK_ASSIGN_OR_RETURN(model->config_, PreparedConfig(ConfigFromGguf(*file), options));
+    DAMASK_ASSIGN_OR_RETURN(model->tokenizer_, tokenizer::Tokenizer::FromGguf(*file));
+    DAMASK_RETURN_IF_ERROR(CheckVocabulary(*model->tokenizer_, model->config_));
+    return ModelLoader(*SourceOf(file), model.get()).Load();
+  };
+  if (Status status = load(); !status.ok()) return status.At(Quote(file->path(), 300));
+  model->path_ = file->path();
+  model->format_ = fmt::format("GGUF v{}", file->version());
+  model->file_bytes_ = file->file_bytes();
+  model->owner_ = file;
+  return model;
+}
+
+namespace {
+
+Result<formats::Json> ReadConfigJson(const std::string& folder) {
+  const std::string path = (std::filesystem::path(folder) / "config.json").string();
+  if (!FileExists(path)) {
+    return NotFound("is a folder without config.json, expected a GGUF file or a Hugging Face folder").At(Quote(folder, 300));
+  }
+  return formats::ReadJsonFile(path);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> Model::Load(const std::string& path, const LoadOptions& options) {
+  if (!IsDirectory(path)) {
+    DAMASK_ASSIGN_OR_RETURN(std::shared_ptr<const formats::GgufFile> file,
+                            formats::GgufFile::Open(path, {.load = options.load}));
+    return FromGguf(std::move(file), options);
+  }
+  DAMASK_ASSIGN_OR_RETURN(const formats::Json json, ReadConfigJson(path));
+  std::unique_ptr<Model> model(new Model);
+  Result<ModelConfig> config = PreparedConfig(ConfigFromHuggingFace(json), options);
+  if (!config.ok()) return config.status().At(Quote((std::filesystem::path(path) / "config.json").string(), 300));
+  model->config_ = *std::move(config);
+  DAMASK_ASSIGN_OR_RETURN(model->tokenizer_, tokenizer::Tokenizer::FromHuggingFace(path));
+  DAMASK_ASSIGN_OR_RETURN(std::shared_ptr<const formats::SafetensorsFiles> files,
+                          formats::SafetensorsFiles::OpenFolder(path, options.load));
+  const auto load = [&]() -> Status {
+    DAMASK_RETURN_IF_ERROR(CheckVocabulary(*model->tokenizer_, model->config_));
+    return ModelLoader(*SourceOf(files), model.get()).Load();
+  };
+  if (Status status = load(); !status.ok()) return status.At(Quote(path, 300));
+  model->path_ = path;
+  model->format_ = "Hugging Face folder";
+  model->file_bytes_ = files->file_bytes();
+  model->owner_ = files;
+  return model;
+}
+
+Result<std::unique_ptr<Model>> Model::LoadEmbedded(const LoadOptions& options) {
+  std::shared_ptr<const FileBytes> bytes = FileBytes::Borrow(EmbeddedModel(), std::string(EmbeddedModelName()));
+  DAMASK_ASSIGN_OR_RETURN(std::shared_ptr<const formats::GgufFile> file, formats::GgufFile::Parse(std::move(bytes), {}));
+  return FromGguf(std::move(file), options);
+}
+
+std::string Model::dominant_type() const {
+  std::map<std::string, uint64_t> bytes;
+  for (const TensorSummary& tensor : tensors_) bytes[tensor.type] += tensor.bytes;
+  const auto most =
+      std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == bytes.end() ? "none" : most->first;
+}
+
+}  // namespace damask::model

@@ -1,0 +1,95 @@
+#include "model/tensor_source.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+namespace damask::model {
+namespace {
+
+struct NamePair {
+  std::string_view gguf;
+  std::string_view hugging_face;
+};
+
+constexpr std::array kModelNames = {
+    NamePair{"token_embd.weight", "model.embed_tokens.weight"},
+    NamePair{"output_norm.weight", "model.norm.weight"},
+    NamePair{"output.weight", "lm_head.weight"},
+};
+
+// Behind "blk.N." and "model.layers.N.".
+constexpr std::array kLayerNames = {
+    NamePair{"attn_norm.weight", "input_layernorm.weight"},
+    NamePair{"attn_q.weight", "self_attn.q_proj.weight"},
+    NamePair{"attn_k.weight", "self_attn.k_proj.weight"},
+    NamePair{"attn_v.weight", "self_attn.v_proj.weight"},
+    NamePair{"attn_q.bias", "self_attn.q_proj.bias"},
+    NamePair{"attn_k.bias", "self_attn.k_proj.bias"},
+    NamePair{"attn_v.bias", "self_attn.v_proj.bias"},
+    NamePair{"attn_q_norm.weight", "self_attn.q_norm.weight"},
+    NamePair{"attn_k_norm.weight", "self_attn.k_norm.weight"},
+    NamePair{"attn_output.weight", "self_attn.o_proj.weight"},
+    NamePair{"ffn_norm.weight", "post_attention_layernorm.weight"},
+    NamePair{"ffn_gate.weight", "mlp.gate_proj.weight"},
+    NamePair{"ffn_up.weight", "mlp.up_proj.weight"},
+    NamePair{"ffn_down.weight", "mlp.down_proj.weight"},
+};
+
+template <size_t N>
+std::string_view Translate(const std::array<NamePair, N>& names, std::string_view gguf_name) {
+  const auto it = std::find_if(names.begin(), names.end(), [&](const NamePair& pair) { return pair.gguf == gguf_name; });
+  return it == names.end() ? std::string_view{} : it->hugging_face;
+}
+
+class GgufSource : public TensorSource {
+ public:
+  explicit GgufSource(std::shared_ptr<const formats::GgufFile> file) : file_(std::move(file)) {}
+  Result<const formats::TensorInfo*> Find(const std::string& gguf_name) const override { return file_->FindTensor(gguf_name); }
+  std::string FileName(const std::string& gguf_name) const override { return gguf_name; }
+  const std::vector<formats::TensorInfo>& tensors() const override { return file_->tensors(); }
+
+ private:
+  std::shared_ptr<const formats::GgufFile> file_;
+};
+
+class HuggingFaceSource : public TensorSource {
+ public:
+  explicit HuggingFaceSource(std::shared_ptr<const formats::SafetensorsFiles> files) : files_(std::move(files)) {}
+  Result<const formats::TensorInfo*> Find(const std::string& gguf_name) const override {
+    const std::string name = HuggingFaceName(gguf_name);
+    if (name.empty()) return static_cast<const formats::TensorInfo*>(nullptr);
+    Result<const formats::TensorInfo*> found = files_->Find(name);
+    if (!found.ok() && found.status().code() == StatusCode::kNotFound) return static_cast<const formats::TensorInfo*>(nullptr);
+    return found;
+  }
+  std::string FileName(const std::string& gguf_name) const override { return HuggingFaceName(gguf_name); }
+  const std::vector<formats::TensorInfo>& tensors() const override { return files_->tensors(); }
+
+ private:
+  std::shared_ptr<const formats::SafetensorsFiles> files_;
+};
+
+}  // namespace
+
+std::string HuggingFaceName(std::string_view gguf_name) {
+  constexpr std::string_view kPrefix = "blk.";
+  if (gguf_name.substr(0, kPrefix.size()) != kPrefix) return std::string(Translate(kModelNames, gguf_name));
+  const std::string_view rest = gguf_name.substr(kPrefix.size());
+  const size_t dot = rest.find('.');
+  if (dot == std::string_view::npos) return {};
+  const std::string_view name = Translate(kLayerNames, rest.substr(dot + 1));
+  if (name.empty()) return {};
+  return fmt::format("model.layers.{}.{}", rest.substr(0, dot), name);
+}
+
+std::unique_ptr<TensorSource> SourceOf(std::shared_ptr<const formats::GgufFile> file) {
+  return std::make_unique<GgufSource>(std::move(file));
+}
+
+std::unique_ptr<TensorSource> SourceOf(std::shared_ptr<const formats::SafetensorsFiles> files) {
+  return std::make_unique<HuggingFaceSource>(std::move(files));
+}
+
+}  // namespace damask::model

@@ -1,0 +1,31 @@
+// One way to ask for a weight, whatever the file calls it. The names used inside damask are GGUF's ("blk.3.attn_q.weight").
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+
+namespace damask::model {
+
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+  // Null where the file has no such tensor; an error where it has one in a form that cannot be used.
+  virtual Result<const formats::TensorInfo*> Find(const std::string& gguf_name) const = 0;
+  // What the file itself calls it, for messages.
+  virtual std::string FileName(const std::string& gguf_name) const = 0;
+  virtual const std::vector<formats::TensorInfo>& tensors() const = 0;
+};
+
+std::unique_ptr<TensorSource> SourceOf(std::shared_ptr<const formats::GgufFile> file);
+std::unique_ptr<TensorSource> SourceOf(std::shared_ptr<const formats::SafetensorsFiles> files);
+
+// "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; empty for names that have no counterpart.
+std::string HuggingFaceName(std::string_view gguf_name);
+
+}  // namespace damask::model
