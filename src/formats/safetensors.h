@@ -24,6 +24,8 @@ class SafetensorsFiles {
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   // NotFound where the files have no such tensor. Tensors whose bytes are not aligned for their type are copied on opening.
   Result<const TensorInfo*> Find(std::string_view name) const;
+  // Tensors of other dtypes: name -> dtype.
+  const std::unordered_map<std::string, std::string>& unsupported() const { return unsupported_; }
   uint64_t file_bytes() const { return file_bytes_; }
 
  private:
