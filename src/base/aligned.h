@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <type_traits>
+#include <utility>
 
 namespace damask {
 
@@ -17,8 +19,16 @@ struct FreeDeleter {
 // `count` objects of a trivial T, 64-byte aligned, uninitialised. Throws std::bad_alloc (caught at the engine's border).
 template <typename T>
 class AlignedArray {
+  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T> && alignof(T) <= kCacheLine);
+
  public:
   AlignedArray() = default;
+  AlignedArray(AlignedArray&& other) noexcept : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
+  AlignedArray& operator=(AlignedArray&& other) noexcept {
+    data_ = std::move(other.data_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
   explicit AlignedArray(size_t count) : size_(count) {
     if (count == 0) return;
     if (count > (SIZE_MAX - kCacheLine) / sizeof(T)) throw std::bad_alloc();
@@ -36,7 +46,9 @@ class AlignedArray {
 
   // Grows to at least `count` objects; what was in it is lost. Never shrinks.
   void Reserve(size_t count) {
-    if (count > size_) *this = AlignedArray(count);
+    if (count <= size_) return;
+    *this = AlignedArray();  // given back first, so that both are never held at once
+    *this = AlignedArray(count);
   }
 
  private:

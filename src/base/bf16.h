@@ -1,4 +1,5 @@
-// bfloat16 and IEEE half as plain 16-bit integers, and their conversions. Scalar and obviously right; the kernels have their own.
+// bfloat16 and IEEE half as plain 16-bit integers, and their conversions. Scalar and obviously right; the kernels have their
+// own.
 #pragma once
 
 #include <bit>

@@ -18,7 +18,17 @@ namespace {
 
 #if defined(__x86_64__)
 
-// GCC 12 knows no "amx-bf16" in __builtin_cpu_supports: leaf 7 says it.
+// clang 16 knows no "f16c" in __builtin_cpu_supports: leaf 1 says it. Whether the system saves its registers is AVX2's
+// question.
+bool CpuHasF16c() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & (1u << 29)) != 0;
+}
+
+// Nor GCC 12 "amx-bf16": leaf 7.
 bool CpuHasAmx() {
   unsigned eax = 0;
   unsigned ebx = 0;
@@ -40,7 +50,7 @@ bool KernelGrantsTiles() {
 
 Target Detect() {
   __builtin_cpu_init();
-  if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))) {
+  if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && CpuHasF16c())) {
     return Target::kScalar;
   }
   if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
@@ -72,7 +82,8 @@ std::string_view TargetName(Target target) {
 }
 
 const std::vector<Target>& AllTargets() {
-  static const std::vector<Target> targets = {Target::kScalar, Target::kAvx2, Target::kAvx512, Target::kAvx512Bf16, Target::kAmx};
+  static const std::vector<Target> targets = {Target::kScalar, Target::kAvx2, Target::kAvx512, Target::kAvx512Bf16,
+                                              Target::kAmx};
   return targets;
 }
 

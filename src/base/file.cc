@@ -5,8 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <new>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -35,11 +39,17 @@ Status SystemError(const char* what, const std::string& path) {
   return IoError(fmt::format("{}: {}", what, std::strerror(errno))).At(Quote(path, 300));
 }
 
+// The system's calls end a name at its first NUL byte and would take another file.
+Status CheckName(const std::string& path) {
+  if (path.empty()) return InvalidArgument("the file name is empty");
+  if (path.find('\0') != std::string::npos) return InvalidArgument("the file name has a NUL byte").At(Quote(path, 300));
+  return {};
+}
+
 // Opens a regular file; O_NONBLOCK so that a FIFO without a writer is refused instead of waited for.
 Result<std::pair<int, uint64_t>> OpenRegular(const std::string& path) {
-  if (path.empty()) return InvalidArgument("the file name is empty");
-  if (path.find('\0') != std::string::npos) return InvalidArgument("the file name has a NUL byte").At(Quote(path));
-  Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  DAMASK_RETURN_IF_ERROR(CheckName(path));
+  Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.get() < 0) return SystemError("cannot open", path);
   struct stat info = {};
   if (fstat(fd.get(), &info) != 0) return SystemError("cannot stat", path);
@@ -70,6 +80,25 @@ Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
   }
   return {};
 }
+
+// A file of our own in `directory`, under a name that nobody has: threads and leftovers of a killed process do not meet.
+Result<std::pair<int, std::string>> CreateTemporary(const std::string& directory) {
+  static std::atomic<uint64_t> counter{0};
+  for (int attempt = 0;; ++attempt) {
+    std::string name = fmt::format("{}.damask.{}.{}.tmp", directory, getpid(), counter.fetch_add(1));
+    const int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd >= 0) return std::pair{fd, std::move(name)};
+    if (errno != EEXIST || attempt == 1000) return SystemError("cannot create", name);
+  }
+}
+
+// Makes the new name itself last through a power cut. Some file systems cannot: the file is whole all the same.
+void SyncDirectory(const std::string& directory) {
+  const Descriptor fd(open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() >= 0) fsync(fd.get());
+}
+
+std::string DirectoryOf(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
 }  // namespace
 
@@ -112,7 +141,12 @@ Result<std::string> ReadTextFile(const std::string& path, uint64_t max_bytes) {
   if (size > max_bytes) {
     return TooLarge(fmt::format("has {}, at most {} are read", FormatBytes(size), FormatBytes(max_bytes))).At(Quote(path, 300));
   }
-  std::string text(size, '\0');
+  std::string text;
+  try {
+    text.resize(size);
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory(fmt::format("needs {} to be read", FormatBytes(size))).At(Quote(path, 300));
+  }
   DAMASK_RETURN_IF_ERROR(ReadExactly(fd.get(), reinterpret_cast<std::byte*>(text.data()), size, path));
   return text;
 }
@@ -123,24 +157,29 @@ Result<std::string> ReadStandardInput(uint64_t max_bytes) {
   while (true) {
     const ssize_t got = read(STDIN_FILENO, buffer, sizeof(buffer));
     if (got < 0 && errno == EINTR) return Cancelled();
-    if (got < 0) return SystemError("cannot read", "standard input");
+    if (got < 0) return IoError(fmt::format("cannot read: {}", std::strerror(errno))).At("standard input");
     if (got == 0) return text;
     if (text.size() + static_cast<size_t>(got) > max_bytes) {
-      return TooLarge(fmt::format("more than {} on standard input", FormatBytes(max_bytes)));
+      return TooLarge(fmt::format("has more than {}, at most that is read", FormatBytes(max_bytes))).At("standard input");
     }
     text.append(buffer, static_cast<size_t>(got));
   }
 }
 
 Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
-  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
-  Descriptor fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (fd.get() < 0) return SystemError("cannot create", temporary);
-  Status status = WriteAll(fd.get(), bytes, temporary);
-  if (status.ok() && fsync(fd.get()) != 0) status = SystemError("cannot sync", temporary);
-  if (status.ok() && close(fd.Release()) != 0) status = SystemError("cannot close", temporary);
-  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) status = SystemError("cannot rename to", path);
-  if (!status.ok()) unlink(temporary.c_str());
+  DAMASK_RETURN_IF_ERROR(CheckName(path));
+  const std::string directory = DirectoryOf(path);
+  DAMASK_ASSIGN_OR_RETURN(const auto temporary, CreateTemporary(directory));
+  Descriptor fd(temporary.first);
+  Status status = WriteAll(fd.get(), bytes, path);
+  if (status.ok() && fsync(fd.get()) != 0) status = SystemError("cannot sync", path);
+  if (status.ok() && close(fd.Release()) != 0) status = SystemError("cannot close", path);
+  if (status.ok() && rename(temporary.second.c_str(), path.c_str()) != 0) status = SystemError("cannot replace", path);
+  if (status.ok()) {
+    SyncDirectory(directory);
+  } else {
+    unlink(temporary.second.c_str());
+  }
   return status;
 }
 

@@ -45,10 +45,11 @@ class FileBytes {
 // The whole of a regular file, at most `max_bytes` (TooLarge beyond).
 Result<std::string> ReadTextFile(const std::string& path, uint64_t max_bytes);
 
-// Standard input until its end, at most `max_bytes`.
+// Standard input until its end, at most `max_bytes` (TooLarge beyond); a signal that is handled meanwhile: Cancelled.
 Result<std::string> ReadStandardInput(uint64_t max_bytes);
 
-// Writes to a temporary beside `path`, fsyncs, renames: readers see the old file or the whole new one.
+// Writes to a temporary beside `path`, fsyncs, renames: readers see the old file or the whole new one, and after an error the
+// old one is as it was. A symbolic link at `path` is replaced, not followed.
 Status WriteFileAtomically(const std::string& path, std::string_view bytes);
 
 bool IsDirectory(const std::string& path);

@@ -1,5 +1,9 @@
 #include "base/text.h"
 
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
 #include <fmt/format.h>
 
 namespace damask {
@@ -35,7 +39,10 @@ size_t IncompleteUtf8Tail(std::string_view text) {
   for (size_t back = 1; back <= 3 && back <= text.size(); ++back) {
     const auto byte = static_cast<unsigned char>(text[text.size() - back]);
     if ((byte & 0xc0) == 0x80) continue;
-    const size_t wanted = byte >= 0xf0 && byte <= 0xf4 ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc2 && byte < 0xe0 ? 2 : 1;
+    const size_t wanted = byte >= 0xf0 && byte <= 0xf4  ? 4
+                          : byte >= 0xe0 && byte < 0xf0 ? 3
+                          : byte >= 0xc2 && byte < 0xe0 ? 2
+                                                        : 1;
     if (wanted <= back) return 0;
     // The bytes so far must be completable: pad with the smallest and the largest continuation and see if either is valid.
     for (const char pad : {'\x80', '\xbf'}) {
@@ -65,6 +72,7 @@ std::string SanitizeUtf8(std::string_view text) {
 }
 
 void AppendUtf8(uint32_t code_point, std::string* out) {
+  if (code_point > 0x10ffff || (code_point >= 0xd800 && code_point < 0xe000)) code_point = 0xfffd;
   const auto push = [out](uint32_t value) { out->push_back(static_cast<char>(value)); };
   if (code_point < 0x80) {
     push(code_point);
@@ -83,37 +91,56 @@ void AppendUtf8(uint32_t code_point, std::string* out) {
   }
 }
 
+namespace {
+
+// Characters that a terminal or a log viewer acts on instead of showing: control characters, line separators, and those that
+// turn the direction of what follows.
+bool IsUnprintable(std::string_view character) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
+  if (character.size() == 2) return byte(0) == 0xc2 && byte(1) < 0xa0;  // U+0080 to U+009F
+  if (character.size() != 3 || byte(0) != 0xe2) return false;
+  if (byte(1) == 0x80) return byte(2) >= 0xa8 && byte(2) <= 0xae;  // U+2028 to U+202E
+  return byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9;    // U+2066 to U+2069
+}
+
+}  // namespace
+
 std::string Quote(std::string_view bytes, size_t max_bytes) {
   const bool cut = bytes.size() > max_bytes;
   std::string_view rest = bytes.substr(0, max_bytes);
+  if (cut) rest.remove_suffix(IncompleteUtf8Tail(rest));
   std::string out = "'";
   while (!rest.empty()) {
     const size_t length = Utf8Length(rest);
-    const auto byte = static_cast<unsigned char>(rest[0]);
-    if (length == 0 || byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-      rest.remove_prefix(1);
+    const std::string_view character = rest.substr(0, std::max<size_t>(length, 1));
+    if (length == 0 || IsUnprintable(character)) {
+      for (const char c : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
     } else {
-      out += rest.substr(0, length);
-      rest.remove_prefix(length);
+      if (character == "\\" || character == "'") out += '\\';
+      out += character;
     }
+    rest.remove_prefix(character.size());
   }
   return out + (cut ? "...'" : "'");
 }
 
 std::string FormatBytes(uint64_t bytes) {
-  static constexpr const char* kUnits[] = {"B", "KB", "MB", "GB", "TB", "PB", "EB"};
-  double value = static_cast<double>(bytes);
+  static constexpr const char* kUnits[] = {"KB", "MB", "GB", "TB", "PB", "EB"};
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes) / 1000.0;
   size_t unit = 0;
-  while (value >= 1000.0 && unit + 1 < std::size(kUnits)) {
+  // From 999.5 on the rounded number would have four digits.
+  while (value >= 999.5 && unit + 1 < std::size(kUnits)) {
     value /= 1000.0;
     ++unit;
   }
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.{}f} {}", value, value < 10 ? 2 : 1, kUnits[unit]);
+  return fmt::format("{:.{}f} {}", value, value < 99.95 ? 1 : 0, kUnits[unit]);
 }
 
 std::string FormatSeconds(double seconds) {
-  if (seconds < 60.0) return fmt::format("{:.1f}s", seconds);
+  if (!(std::abs(seconds) < 1e12)) return "?";  // an estimate that divided by zero
+  if (seconds < 59.95) return fmt::format("{:.1f}s", seconds);
   const auto whole = static_cast<uint64_t>(seconds + 0.5);
   if (whole < 3600) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
   return fmt::format("{}h{:02}m", whole / 3600, whole % 3600 / 60);

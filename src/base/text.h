@@ -9,8 +9,8 @@
 
 namespace damask {
 
-// Bytes from outside, fit for one line of a message: in single quotes, control and non-UTF-8 bytes as \xNN, cut after
-// `max_bytes` with "...".
+// Bytes from outside, fit for one line of a message: in single quotes (inner ones and backslashes escaped), bytes that are not
+// UTF-8 and characters that steer a terminal as \xNN, cut after at most `max_bytes` with "...".
 std::string Quote(std::string_view bytes, size_t max_bytes = 80);
 
 // Length in bytes of the valid UTF-8 character at the start of `text`; 0 where there is none (overlong forms, surrogates and
@@ -25,12 +25,13 @@ size_t IncompleteUtf8Tail(std::string_view text);
 // Replaces every byte that is not part of valid UTF-8 by U+FFFD.
 std::string SanitizeUtf8(std::string_view text);
 
+// A surrogate or a value over U+10FFFF becomes U+FFFD.
 void AppendUtf8(uint32_t code_point, std::string* out);
 
-// "1.3 GB", "912 KB": powers of 1000, as disk sizes are.
+// "1.3 GB", "912 KB", "17 B": powers of 1000, as disk sizes are.
 std::string FormatBytes(uint64_t bytes);
 
-// "1h02m", "3m07s", "4.2s".
+// "1h02m", "3m07s", "4.2s"; "?" for what is no number of seconds (infinite, NaN).
 std::string FormatSeconds(double seconds);
 
 std::vector<std::string_view> Split(std::string_view text, char separator);

@@ -1,17 +1,14 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
-#include <fstream>
-#include <set>
-#include <string>
+#include <system_error>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-#include <fmt/format.h>
+#include "base/checked.h"
+#include "base/limits.h"
 
 namespace damask {
 namespace {
@@ -19,6 +16,15 @@ namespace {
 // About 30 to 60 microseconds of pauses before a waiting thread sleeps: longer than the serial gaps inside a layer, shorter
 // than anything a person or a battery would notice.
 constexpr int kSpins = 2000;
+
+constexpr uint32_t kStop = 1u;
+constexpr uint32_t kOneInside = 1u << 1;
+constexpr uint32_t kInsideMask = 0xfffu << 1;
+constexpr uint32_t kOneTurn = 1u << 13;  // the openings and closings wrap off the top: odd and even stay what they are
+static_assert(limits::kMaxThreads <= kInsideMask / kOneInside);
+
+constexpr bool IsOpen(uint32_t state) { return (state & kOneTurn) != 0; }
+constexpr uint32_t Turn(uint32_t state) { return state / kOneTurn; }
 
 void Pause() {
 #if defined(__x86_64__)
@@ -31,83 +37,85 @@ void Pause() {
 }  // namespace
 
 ThreadPool::ThreadPool(size_t num_threads) {
-  for (size_t worker = 1; worker < num_threads; ++worker) {
-    workers_.emplace_back([this, worker] { WorkerLoop(worker); });
+  num_threads = std::min(num_threads, limits::kMaxThreads);
+  workers_.reserve(num_threads);
+  try {
+    for (size_t worker = 1; worker < num_threads; ++worker) {
+      workers_.emplace_back([this, worker] { WorkerLoop(worker); });
+    }
+  } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): a limit on threads; those that run are enough
   }
 }
 
 ThreadPool::~ThreadPool() {
-  stop_.store(true);
-  generation_.fetch_add(1);
-  generation_.notify_all();
+  state_.fetch_or(kStop);
+  state_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
 void ThreadPool::RunShare(Job& job, size_t worker) {
   while (true) {
-    const size_t begin = job.next.fetch_add(job.grain, std::memory_order_relaxed);
-    if (begin >= job.count) return;
-    job.body(begin, std::min(begin + job.grain, job.count), worker);
+    // Only who gets which range is decided here; what the bodies read and write is ordered by state_.
+    const size_t range = job.next_range.fetch_add(1, std::memory_order_relaxed);
+    if (range >= job.num_ranges) return;
+    const size_t begin = range * job.grain;
+    job.body(begin, begin + std::min(job.grain, job.count - begin), worker);
   }
 }
 
+// Waits until state_ is not `state`, spinning at first; returns what it became.
+uint32_t ThreadPool::AwaitChange(uint32_t state) {
+  for (int spins = 0; spins < kSpins; ++spins) {
+    const uint32_t now = state_.load(std::memory_order_acquire);
+    if (now != state) return now;
+    Pause();
+  }
+  // Sequentially consistent on both sides: either the opener sees this sleeper and wakes it, or the wait sees the opened job.
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  state_.wait(state, std::memory_order_seq_cst);
+  sleepers_.fetch_sub(1, std::memory_order_relaxed);
+  return state_.load(std::memory_order_acquire);
+}
+
 void ThreadPool::WorkerLoop(size_t worker) {
-  uint32_t seen = 0;
-  while (true) {
-    int spins = 0;
-    while (generation_.load(std::memory_order_acquire) == seen) {
-      if (++spins < kSpins) {
-        Pause();
-        continue;
-      }
-      sleepers_.fetch_add(1);
-      generation_.wait(seen);
-      sleepers_.fetch_sub(1);
+  uint32_t done_turn = 0;  // 0 is a closed turn: no job
+  uint32_t state = state_.load(std::memory_order_acquire);
+  while ((state & kStop) == 0) {
+    if (!IsOpen(state) || Turn(state) == done_turn) {
+      state = AwaitChange(state);
+      continue;
     }
-    ++seen;
-    if (stop_.load()) return;
-    RunShare(*job_.load(std::memory_order_acquire), worker);
-    running_.fetch_sub(1, std::memory_order_release);
+    // Enters only if the job is still open: a success orders the job's fields before their use, a failure reloads.
+    if (!state_.compare_exchange_weak(state, state + kOneInside, std::memory_order_acquire)) continue;
+    done_turn = Turn(state);
+    RunShare(*job_, worker);
+    state = state_.fetch_sub(kOneInside, std::memory_order_release) - kOneInside;
   }
 }
 
 void ThreadPool::ParallelFor(size_t count, size_t grain, FunctionRef<void(size_t, size_t, size_t)> body) {
   if (count == 0) return;
   grain = std::max<size_t>(grain, 1);
-  Job job{body, count, grain};
-  if (workers_.empty() || count <= grain) {
+  Job job{body, count, grain, CeilDiv(count, grain)};
+  if (workers_.empty() || job.num_ranges == 1) {
     RunShare(job, 0);
     return;
   }
-  job_.store(&job, std::memory_order_release);
-  running_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_seq_cst);
-  if (sleepers_.load(std::memory_order_seq_cst) != 0) generation_.notify_all();
+  job_ = &job;
+  state_.fetch_add(kOneTurn, std::memory_order_seq_cst);
+  if (sleepers_.load(std::memory_order_seq_cst) != 0) state_.notify_all();
   RunShare(job, 0);
-  // The workers' last ranges are short; yield now and then so that an oversubscribed machine makes progress.
-  for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins) {
+  // Closed: workers that come now find nothing. Those inside are on their last range; yield now and then, so that an
+  // oversubscribed machine makes progress.
+  uint32_t state = state_.fetch_add(kOneTurn, std::memory_order_acq_rel);
+  for (int spins = 0; (state & kInsideMask) != 0; ++spins) {
     if (spins < kSpins) {
       Pause();
     } else {
       std::this_thread::yield();
     }
+    state = state_.load(std::memory_order_acquire);
   }
-}
-
-size_t DefaultThreadCount() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return std::max(1u, std::thread::hardware_concurrency());
-  // Two hardware threads of one core share its multipliers: count cores, told apart by their list of siblings.
-  std::set<std::string> cores;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    std::ifstream file(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
-    std::string siblings;
-    if (!std::getline(file, siblings)) siblings = fmt::format("cpu{}", cpu);
-    cores.insert(siblings);
-  }
-  return std::max<size_t>(1, cores.size());
 }
 
 }  // namespace damask

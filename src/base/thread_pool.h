@@ -1,21 +1,23 @@
 // The one compute pool. Workers wait a short while in a spin (a layer has half a dozen steps, and a sleeping worker costs more
-// than the step), then sleep.
+// than the step), then sleep. A job is never held up by a worker that has not begun on it: on a busy machine one that gets no
+// processor is left out, and the others do its share.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <thread>
 #include <vector>
 
+#include "base/aligned.h"
 #include "base/function_ref.h"
 
 namespace damask {
 
 class ThreadPool {
  public:
-  // `num_threads` at least 1; the caller of ParallelFor is one of them, so num_threads - 1 threads are started.
+  // `num_threads` at least 1, at most limits::kMaxThreads; the caller of ParallelFor is one of them, so num_threads - 1 threads
+  // are started. Fewer where the system refuses to start more: ask num_threads().
   explicit ThreadPool(size_t num_threads);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -34,21 +36,25 @@ class ThreadPool {
     FunctionRef<void(size_t, size_t, size_t)> body;
     size_t count;
     size_t grain;
-    std::atomic<size_t> next{0};
+    size_t num_ranges;
+    alignas(kCacheLine) std::atomic<size_t> next_range{0};
   };
 
   void WorkerLoop(size_t worker);
+  uint32_t AwaitChange(uint32_t state);
   static void RunShare(Job& job, size_t worker);
 
   std::vector<std::thread> workers_;
-  std::atomic<Job*> job_{nullptr};
-  std::atomic<uint32_t> generation_{0};  // counts jobs; workers wait for it to change
-  std::atomic<uint32_t> running_{0};     // workers that have not finished the current job
-  std::atomic<uint32_t> sleepers_{0};
-  std::atomic<bool> stop_{false};
+  // The caller's, on its stack. Written only while no job is open and no worker inside; read only by workers that are inside.
+  Job* job_ = nullptr;
+  // One word, so that opening, entering and closing a job exclude each other: bit 0 the pool ends, bits 1 to 12 how many
+  // workers are inside the job, the bits above count openings and closings (odd: a job is open).
+  alignas(kCacheLine) std::atomic<uint32_t> state_{0};
+  alignas(kCacheLine) std::atomic<uint32_t> sleepers_{0};
 };
 
-// Cores as the scheduler grants them to this process (affinity and physical cores considered), at least 1.
+// Cores as the system grants them to this process (affinity, physical cores and the control group's quota considered), at
+// least 1.
 size_t DefaultThreadCount();
 
 }  // namespace damask

@@ -1,0 +1,20 @@
+#include "base/version.h"
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace damask {
+namespace {
+
+TEST(Version, IsTheNumberAndTheCommitWhereThereIsOne) {
+  const std::string version(VersionString());
+  const std::string commit(GitCommit());
+  const std::string number = version.substr(0, version.find('+'));
+  EXPECT_EQ(std::count(number.begin(), number.end(), '.'), 2) << version;
+  EXPECT_EQ(version, commit.empty() ? number : number + "+" + commit);
+  EXPECT_EQ(commit.find_first_not_of("0123456789abcdef"), std::string::npos) << commit;
+}
+
+}  // namespace
+}  // namespace damask
