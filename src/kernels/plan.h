@@ -34,7 +34,7 @@ struct PlanColumn {
 struct Plan {
   // Sorted by block; the same block may appear twice with disjoint (heads, quarters).
   std::vector<PlanEntry> entries;
-  // Sorted by position; disjoint from the entries for each head; causal for every row of the block.
+  // Sorted by position; disjoint from the entries for each head. Rows before a column do not see it.
   std::vector<PlanColumn> columns;
 
   void Clear() {
@@ -44,7 +44,8 @@ struct Plan {
 };
 
 // Planned (query, key) pairs of a block of `rows` queries from `first_position` on, over all `group` heads: the causal part of
-// every planned quarter, columns singly. What the pairs are divided by is CausalPairs().
+// every planned quarter, columns singly; pairs that only a window edge drops count, as they are computed. What the pairs are
+// divided by is CausalPairs().
 uint64_t PlannedPairs(const Plan& plan, uint64_t first_position, size_t rows, size_t group);
 uint64_t CausalPairs(uint64_t first_position, size_t rows, size_t group);
 

@@ -1,0 +1,69 @@
+// Which body runs: the one table of attention.
+#include "kernels/attention.h"
+
+#include "kernels/attention_steps.h"
+
+namespace damask::kernels {
+namespace {
+
+// More lanes are cheaper in the body with lanes side by side.
+constexpr size_t kFewLanes = 8;
+
+void RunAvx2(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
+             AttentionScratch* scratch) {
+  RunPlan(Avx2Body(), shape, block, plan, pages, scratch);
+}
+
+void RunAvx512(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
+               AttentionScratch* scratch) {
+  RunPlan(Avx512Body(), shape, block, plan, pages, scratch);
+}
+
+void RunAvx512Bf16(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
+                   AttentionScratch* scratch) {
+  const bool few = block.rows * shape.group <= kFewLanes;
+  RunPlan(few ? FewLanesBody() : Avx512Bf16Body(), shape, block, plan, pages, scratch);
+}
+
+void RunAmx(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
+            AttentionScratch* scratch) {
+  const bool few = block.rows * shape.group <= kFewLanes;
+  RunPlan(few ? FewLanesBody() : AmxBody(), shape, block, plan, pages, scratch);
+}
+
+struct Choice {
+  Target target;
+  AttentionFn run;
+  const char* name;
+};
+
+// The plainest first; the last one that the target includes runs.
+constexpr Choice kChoices[] = {
+    {Target::kScalar, AttentionReference, "scalar"},
+    {Target::kAvx2, RunAvx2, "avx2 float32"},
+    {Target::kAvx512, RunAvx512, "avx512 float32"},
+    {Target::kAvx512Bf16, RunAvx512Bf16, "avx512bf16"},
+    {Target::kAmx, RunAmx, "amx bf16"},
+};
+
+const Choice& Choose(Target target, const AttentionShape& shape) {
+  const Choice* best = &kChoices[0];
+  if (shape.kv == KvType::kF32) return *best;
+  for (const Choice& choice : kChoices) {
+    if (choice.target <= target) best = &choice;
+  }
+  return *best;
+}
+
+}  // namespace
+
+AttentionScratch::AttentionScratch() : buffers_(std::make_unique<Buffers>()) {}
+AttentionScratch::~AttentionScratch() = default;
+AttentionScratch::AttentionScratch(AttentionScratch&&) noexcept = default;
+AttentionScratch& AttentionScratch::operator=(AttentionScratch&&) noexcept = default;
+
+AttentionFn FindAttention(Target target, const AttentionShape& shape) { return Choose(target, shape).run; }
+
+std::string AttentionName(Target target, const AttentionShape& shape) { return Choose(target, shape).name; }
+
+}  // namespace damask::kernels

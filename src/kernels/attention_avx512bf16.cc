@@ -1,0 +1,22 @@
+// Attention with AVX-512 bf16 products. Measured on two Zen 4 cores: see docs/benchmarks.md.
+#include "kernels/attention_bf16-inl.h"
+
+namespace damask::kernels {
+
+const AttentionBody& Avx512Bf16Body() {
+  // 128 keys a step: scores and weights (48 KiB) stay in L2, and loading and storing O^T costs a twentieth of the products.
+  static constexpr AttentionBody kBody = {"avx512bf16", kLanes, 16, 128, kLanes * sizeof(bf16), PackPairs, nullptr,
+                                          VectorSteps<Bf16Ops>::Step, FinishRows};
+  return kBody;
+}
+
+void Avx512Bf16Exp2(const float* x, size_t n, float* out) {
+  alignas(64) float lanes[16];
+  for (size_t i = 0; i < n; i += 16) {
+    for (size_t j = 0; j < 16; ++j) lanes[j] = i + j < n ? x[i + j] : 0.0f;
+    _mm512_store_ps(lanes, Bf16Ops::Exp2(_mm512_load_ps(lanes)));
+    for (size_t j = 0; j < 16 && i + j < n; ++j) out[i + j] = lanes[j];
+  }
+}
+
+}  // namespace damask::kernels

@@ -1,0 +1,89 @@
+// The scalar reference: what a plan means, one pair at a time. Every other body is tested against it.
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/attention.h"
+
+namespace damask::kernels {
+namespace {
+
+constexpr double kNegativeInfinity = -std::numeric_limits<double>::infinity();
+
+// Online softmax of one (row, head).
+struct RowState {
+  double max = kNegativeInfinity;
+  double sum = 0.0;
+  std::vector<double> weighted;
+};
+
+class Reference {
+ public:
+  Reference(const AttentionShape& shape, const std::byte* const* pages)
+      : shape_(shape), layout_{shape.head_dim, shape.kv}, pages_(pages), key_(shape.head_dim), value_(shape.head_dim) {}
+
+  void AddPair(const float* q, uint64_t position, RowState* state) {
+    const std::byte* const page = pages_[position / kPageTokens];
+    LoadKey(layout_, page, position % kPageTokens, key_.data());
+    double score = 0.0;
+    for (size_t d = 0; d < shape_.head_dim; ++d) score += double{q[d]} * double{key_[d]};
+    score *= shape_.scale;
+    if (score > state->max) {
+      const double shrink = std::exp(state->max - score);  // 0 for the first pair
+      state->sum *= shrink;
+      for (double& x : state->weighted) x *= shrink;
+      state->max = score;
+    }
+    const double weight = std::exp(score - state->max);
+    state->sum += weight;
+    LoadValue(layout_, page, position % kPageTokens, value_.data());
+    for (size_t d = 0; d < shape_.head_dim; ++d) state->weighted[d] += weight * value_[d];
+  }
+
+ private:
+  AttentionShape shape_;
+  PageLayout layout_;
+  const std::byte* const* pages_;
+  std::vector<float> key_;
+  std::vector<float> value_;
+};
+
+bool EntryHasPair(const PlanEntry& entry, size_t head, uint64_t query, size_t slot) {
+  const uint64_t key = uint64_t{entry.block} * kPageTokens + slot;
+  if ((entry.heads >> head & 1) == 0 || (entry.quarters >> (slot / kQuarterTokens) & 1) == 0) return false;
+  if (entry.causal && key > query) return false;
+  return entry.window == 0 || key + entry.window > query;
+}
+
+}  // namespace
+
+void AttentionReference(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
+                        AttentionScratch* /*scratch*/) {
+  Reference reference(shape, pages);
+  RowState state;
+  for (size_t row = 0; row < block.rows; ++row) {
+    for (size_t head = 0; head < shape.group; ++head) {
+      const uint64_t query = block.first_position + row;
+      const float* const q = block.q + row * block.q_stride + head * shape.head_dim;
+      float* const out = block.out + row * block.out_stride + head * shape.head_dim;
+      state.max = kNegativeInfinity;
+      state.sum = 0.0;
+      state.weighted.assign(shape.head_dim, 0.0);
+      for (const PlanEntry& entry : plan.entries) {
+        for (size_t slot = 0; slot < kPageTokens; ++slot) {
+          if (!EntryHasPair(entry, head, query, slot)) continue;
+          reference.AddPair(q, uint64_t{entry.block} * kPageTokens + slot, &state);
+        }
+      }
+      for (const PlanColumn& column : plan.columns) {
+        if ((column.heads >> head & 1) == 0 || column.position > query) continue;
+        reference.AddPair(q, column.position, &state);
+      }
+      const double inverse = state.sum > 0.0 ? 1.0 / state.sum : 0.0;
+      for (size_t d = 0; d < shape.head_dim; ++d) out[d] = static_cast<float>(state.weighted[d] * inverse);
+      if (block.lse != nullptr) block.lse[row * shape.group + head] = static_cast<float>(state.max + std::log(state.sum));
+    }
+  }
+}
+
+}  // namespace damask::kernels

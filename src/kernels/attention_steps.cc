@@ -1,0 +1,234 @@
+#include "kernels/attention_steps.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <cstring>
+
+namespace damask::kernels {
+namespace {
+
+// The rows of the block that may use the key `offset` positions after the block's first row.
+KeyMask MaskOfKey(int64_t offset, bool causal, uint32_t window, uint32_t heads, int64_t rows) {
+  const int64_t begin = causal ? std::clamp<int64_t>(offset, 0, rows) : 0;
+  const int64_t end = window != 0 ? std::clamp<int64_t>(offset + window, 0, rows) : rows;
+  return {heads, static_cast<uint16_t>(begin), static_cast<uint16_t>(std::max(begin, end))};
+}
+
+constexpr KeyMask kNobody = {0, 0, 0};
+
+}  // namespace
+
+void StepBuilder::Begin(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
+                        const std::byte* const* pages) {
+  body_ = &body;
+  block_ = &block;
+  plan_ = &plan;
+  pages_ = pages;
+  layout_ = {shape.head_dim, shape.kv};
+  group_bits_ = shape.group >= kMaxGroup ? kAllHeads : (1u << shape.group) - 1;
+  max_runs_ = body.step_keys / body.granule;
+  next_entry_ = 0;
+  next_slot_ = 0;
+  next_column_ = 0;
+  masks_.resize(body.step_keys);
+}
+
+const std::vector<StepBuilder::Run>& StepBuilder::Next() {
+  runs_.clear();
+  while (runs_.size() < max_runs_ && next_entry_ < plan_->entries.size()) {
+    AddEntry(plan_->entries[next_entry_]);
+    if (next_slot_ < kPageTokens) break;  // full in the middle of a page
+    next_slot_ = 0;
+    ++next_entry_;
+  }
+  // Columns get steps of their own, packed together. A step whose columns nobody uses is empty: go on to the next.
+  while (runs_.empty() && next_column_ < plan_->columns.size()) {
+    AddColumns(std::min(body_->step_keys, plan_->columns.size() - next_column_));
+  }
+  return runs_;
+}
+
+void StepBuilder::AddEntry(const PlanEntry& entry) {
+  const uint32_t heads = entry.heads & group_bits_;
+  const std::byte* const page = pages_[entry.block];
+  assert(page != nullptr || heads == 0);
+  const auto rows = static_cast<int64_t>(block_->rows);
+  const auto base = static_cast<int64_t>(uint64_t{entry.block} * kPageTokens) - static_cast<int64_t>(block_->first_position);
+  const bool whole = entry.quarters == 0xf && !entry.causal && entry.window == 0;
+  for (; next_slot_ < kPageTokens && runs_.size() < max_runs_; next_slot_ += body_->granule) {
+    KeyMask* const masks = masks_.data() + runs_.size() * body_->granule;
+    if (whole) {
+      AddWholeRun(page, next_slot_, heads, masks);
+      continue;
+    }
+    for (size_t i = 0; i < body_->granule; ++i) {
+      const size_t slot = next_slot_ + i;
+      const bool planned = (entry.quarters >> (slot / kQuarterTokens) & 1) != 0;
+      masks[i] = planned ? MaskOfKey(base + static_cast<int64_t>(slot), entry.causal, entry.window, heads, rows) : kNobody;
+    }
+    AddRun(page, next_slot_, masks);
+  }
+}
+
+void StepBuilder::GatherColumn(uint32_t position, size_t index) {
+  const size_t head_dim = layout_.head_dim;
+  std::byte* const target = gathered_.data() + index / kPageTokens * layout_.bytes();
+  const std::byte* const page = pages_[position / kPageTokens];
+  assert(page != nullptr);
+  const size_t from = position % kPageTokens;
+  const size_t to = index % kPageTokens;
+  std::memcpy(target + to * head_dim * sizeof(bf16), page + from * head_dim * sizeof(bf16), head_dim * sizeof(bf16));
+  const bf16* const source = reinterpret_cast<const bf16*>(page + layout_.value_offset()) + ValueIndex(head_dim, from, 0);
+  bf16* const values = reinterpret_cast<bf16*>(target + layout_.value_offset()) + ValueIndex(head_dim, to, 0);
+  for (size_t d = 0; d < head_dim; ++d) values[d * kValueLine] = source[d * kValueLine];
+}
+
+void StepBuilder::AddColumns(size_t count) {
+  const size_t num_pages = (count + kPageTokens - 1) / kPageTokens;
+  gathered_.Reserve(num_pages * layout_.bytes());
+  // Slots that stay empty must not bring a NaN.
+  std::memset(gathered_.data() + (num_pages - 1) * layout_.bytes(), 0, layout_.bytes());
+  const size_t granule = body_->granule;
+  const size_t rounded = (count + granule - 1) / granule * granule;
+  for (size_t i = 0; i < rounded; ++i) {
+    masks_[i] = kNobody;
+    if (i >= count) continue;
+    const PlanColumn& column = plan_->columns[next_column_ + i];
+    GatherColumn(column.position, i);
+    const auto offset = static_cast<int64_t>(column.position) - static_cast<int64_t>(block_->first_position);
+    masks_[i] = MaskOfKey(offset, true, 0, column.heads & group_bits_, static_cast<int64_t>(block_->rows));
+  }
+  next_column_ += count;
+  for (size_t i = 0; i < rounded; i += granule) {
+    AddRun(gathered_.data() + i / kPageTokens * layout_.bytes(), i % kPageTokens, masks_.data() + i);
+  }
+}
+
+void StepBuilder::AddWholeRun(const std::byte* page, size_t slot, uint32_t heads, KeyMask* masks) {
+  if (heads == 0) return;
+  if (heads != group_bits_) std::fill_n(masks, body_->granule, KeyMask{heads, 0, static_cast<uint16_t>(block_->rows)});
+  runs_.push_back({PointTo(page, slot, masks), heads, heads, true});
+}
+
+KeyRun StepBuilder::PointTo(const std::byte* page, size_t slot, const KeyMask* masks) const {
+  const bf16* const keys = reinterpret_cast<const bf16*>(page);
+  const bf16* const values = reinterpret_cast<const bf16*>(page + layout_.value_offset());
+  return {keys + slot * layout_.head_dim, values + ValueIndex(layout_.head_dim, slot, 0), masks};
+}
+
+void StepBuilder::AddRun(const std::byte* page, size_t slot, const KeyMask* masks) {
+  Run run;
+  run.heads_all = kAllHeads;
+  run.rows_all = true;
+  const auto rows = static_cast<uint16_t>(block_->rows);
+  for (size_t i = 0; i < body_->granule; ++i) {
+    const bool used = masks[i].row_begin < masks[i].row_end;
+    if (used) run.heads_any |= masks[i].heads;
+    run.heads_all &= masks[i].heads;
+    run.rows_all = run.rows_all && masks[i].row_begin == 0 && masks[i].row_end == rows;
+  }
+  if (run.heads_any == 0) return;
+  run.key_run = PointTo(page, slot, masks);
+  runs_.push_back(run);
+}
+
+namespace {
+
+// Lays out the lane blocks of a query block in the scratch and packs their queries.
+void PrepareBlocks(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& query,
+                   AttentionScratch::Buffers* buffers) {
+  const size_t lanes = query.rows * shape.group;
+  const size_t count = (lanes + body.lanes - 1) / body.lanes;
+  const size_t head_dim = shape.head_dim;
+  const size_t query_bytes = (head_dim + 31) / 32 * 32 * body.query_bytes;
+  const size_t state_floats = (head_dim + 2) * kLanes;
+  buffers->blocks.resize(count);
+  buffers->queries.assign(count * kLanes, nullptr);
+  buffers->outs.assign(count * kLanes, nullptr);
+  buffers->packed.Reserve(count * query_bytes);
+  buffers->state.Reserve(count * state_floats);
+  buffers->lane_ids.Reserve(count * 2 * kLanes);
+  const float sign = shape.scale < 0.0f ? -1.0f : shape.scale > 0.0f ? 1.0f : 0.0f;
+  for (size_t i = 0; i < count; ++i) {
+    LaneBlock& block = buffers->blocks[i];
+    float* const state = buffers->state.data() + i * state_floats;
+    block.lanes = std::min(body.lanes, lanes - i * body.lanes);
+    block.heads = 0;
+    block.q = buffers->packed.data() + i * query_bytes;
+    block.max = state;
+    block.sum = state + kLanes;
+    block.out = state + 2 * kLanes;
+    block.row = buffers->lane_ids.data() + i * 2 * kLanes;
+    block.head_bit = block.row + kLanes;
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      block.row[lane] = 0;
+      block.head_bit[lane] = 0;
+      if (lane >= block.lanes) continue;
+      const size_t head = (i * body.lanes + lane) / query.rows;
+      const size_t row = (i * body.lanes + lane) % query.rows;
+      block.row[lane] = static_cast<int32_t>(row);
+      block.head_bit[lane] = static_cast<int32_t>(1u << head);
+      block.heads |= 1u << head;
+      buffers->queries[i * kLanes + lane] = query.q + row * query.q_stride + head * head_dim;
+      buffers->outs[i * kLanes + lane] = query.out + row * query.out_stride + head * head_dim;
+    }
+    body.pack(buffers->queries.data() + i * kLanes, head_dim, sign, &block);
+  }
+}
+
+// The runs that concern this lane block, masked only where it matters to its lanes.
+void SelectRuns(const std::vector<StepBuilder::Run>& step, const KeyRun* unpacked, const LaneBlock& block,
+                std::vector<KeyRun>* runs) {
+  runs->clear();
+  for (size_t i = 0; i < step.size(); ++i) {
+    if ((step[i].heads_any & block.heads) == 0) continue;
+    KeyRun run = unpacked[i];
+    if (step[i].rows_all && (block.heads & ~step[i].heads_all) == 0) run.masks = nullptr;
+    runs->push_back(run);
+  }
+}
+
+}  // namespace
+
+void RunPlan(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
+             const std::byte* const* pages, AttentionScratch* scratch) {
+  constexpr float kLog2E = 1.44269504088896340736f;
+  AttentionScratch::Buffers& buffers = scratch->buffers();
+  PrepareBlocks(body, shape, block, &buffers);
+  buffers.scores.Reserve(kMaxStepKeys * kLanes);
+  buffers.weights.Reserve(kMaxStepKeys * kLanes);
+  buffers.rescale.Reserve(kLanes);
+  if (body.unpack != nullptr) buffers.unpacked.Reserve(body.step_keys * 2 * shape.head_dim);
+  const StepScratch step_scratch{buffers.scores.data(), buffers.weights.data(), buffers.rescale.data(), buffers.unpacked.data()};
+  // The sign of the scale went into the queries, so that a larger score always means a larger weight.
+  const float scale = shape.scale < 0.0f ? -shape.scale : shape.scale > 0.0f ? shape.scale : 1.0f;
+  const float log2_scale = scale * kLog2E;
+
+  std::vector<KeyRun>& runs = buffers.step_runs;
+  buffers.steps.Begin(body, shape, block, plan, pages);
+  while (true) {
+    const std::vector<StepBuilder::Run>& step = buffers.steps.Next();
+    if (step.empty()) break;
+    runs.clear();
+    for (const StepBuilder::Run& run : step) runs.push_back(run.key_run);
+    if (body.unpack != nullptr) body.unpack(runs.data(), runs.size(), shape.head_dim, step_scratch);
+    for (LaneBlock& lanes : buffers.blocks) {
+      SelectRuns(step, runs.data(), lanes, &buffers.block_runs);
+      if (buffers.block_runs.empty()) continue;
+      body.step(buffers.block_runs.data(), buffers.block_runs.size(), shape.head_dim, log2_scale, step_scratch, &lanes);
+    }
+  }
+  for (size_t i = 0; i < buffers.blocks.size(); ++i) {
+    LaneBlock& lanes = buffers.blocks[i];
+    body.finish(&lanes, shape.head_dim, buffers.outs.data() + i * kLanes);
+    if (block.lse == nullptr) continue;
+    for (size_t lane = 0; lane < lanes.lanes; ++lane) {
+      const size_t index = i * body.lanes + lane;
+      block.lse[index % block.rows * shape.group + index / block.rows] =
+          lanes.max[lane] * scale + std::log(lanes.sum[lane]);  // nothing planned: -infinity - infinity
+    }
+  }
+}
+
+}  // namespace damask::kernels

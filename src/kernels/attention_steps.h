@@ -1,0 +1,146 @@
+// Inside of attention: how a plan becomes steps over keys, and what a body (one per instruction set) does with a step.
+//
+// All query heads of a KV head's group are flattened with the rows into lanes (lane = head * rows + row), so that each key and
+// value that is loaded serves all of them. Lanes are cut into lane blocks of at most kLanes. For every step (a few runs of
+// consecutive keys) and every lane block a body computes S^T = K Q^T, one online softmax step, and O^T = O^T scale + V^T P^T:
+// maximum, sum and rescale run down columns, without any horizontal step.
+//
+// Plain structs and pointers only: the bodies are compiled with their own instruction sets and must not share inline functions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned.h"
+#include "kernels/attention.h"
+
+namespace damask::kernels {
+
+inline constexpr size_t kLanes = 64;         // lanes of a block; row stride of S^T, P^T, O^T and Q^T
+inline constexpr size_t kMaxStepKeys = 256;  // keys of a step at most
+
+inline constexpr size_t kValueLine = 32;     // elements from one dimension's line of V^T to the next
+
+// Which (row, head) may use one key.
+struct KeyMask {
+  uint32_t heads;
+  uint16_t row_begin;
+  uint16_t row_end;
+};
+
+// `granule` consecutive keys of one page.
+struct KeyRun {
+  const void* keys;    // bf16 [granule][head_dim]
+  const void* values;  // bf16 V^T lines: the line of dimension d begins at d * 32
+  const KeyMask* masks;  // [granule], or null: every lane uses every key
+};
+
+// Up to kLanes flattened queries and their state.
+struct LaneBlock {
+  size_t lanes;     // used; the others hold zero queries and nobody reads their results
+  uint32_t heads;   // all head bits in it
+  void* q;          // packed queries, as the body wants them
+  float* max;       // [kLanes] running maximum of the unscaled scores
+  float* sum;       // [kLanes] running sum of exp
+  float* out;       // O^T [head_dim][kLanes], not yet divided by sum
+  int32_t* row;     // [kLanes]
+  int32_t* head_bit;  // [kLanes]
+};
+
+// Memory that a body uses within one step.
+struct StepScratch {
+  float* scores;    // [kMaxStepKeys][kLanes]
+  void* weights;    // [kMaxStepKeys][kLanes] floats or half as many bf16 pairs
+  float* rescale;   // [kLanes]
+  float* unpacked;  // [unpacked_keys][2 * head_dim]; only for bodies with `unpack`
+};
+
+struct AttentionBody {
+  const char* name;
+  size_t lanes;          // lanes of a block, at most kLanes
+  size_t granule;        // keys of a run: 16 or 32
+  size_t step_keys;      // keys of a step, a multiple of granule
+  size_t query_bytes;    // of a packed lane block, per dimension (head_dim rounded up to 32)
+  // Packs queries and clears the state. `queries[lane]` is the row of a lane.
+  void (*pack)(const float* const* queries, size_t head_dim, float sign, LaneBlock* block);
+  // Called once per step before its lane blocks; may replace keys and values by copies in scratch. Null: nothing to do.
+  void (*unpack)(KeyRun* runs, size_t count, size_t head_dim, const StepScratch& scratch);
+  // `log2_scale` turns a score into the exponent of 2.
+  void (*step)(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch, LaneBlock* block);
+  // Divides by the sum and writes the rows; leaves max and sum in lane order.
+  void (*finish)(LaneBlock* block, size_t head_dim, float* const* outs);
+};
+
+// Runs `plan` with `body`: the driver shared by all bodies.
+void RunPlan(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
+             const std::byte* const* pages, AttentionScratch* scratch);
+
+// Bodies of the instruction sets, each in its own file. Only to be called where the CPU has them.
+const AttentionBody& Avx2Body();
+const AttentionBody& Avx512Body();
+const AttentionBody& Avx512Bf16Body();
+const AttentionBody& FewLanesBody();     // avx512bf16, at most 8 lanes: decode
+const AttentionBody& AmxBody();
+const AttentionBody& AmxEmulatedBody();  // AMX's data flow with tiles in plain C++, on any CPU with avx512bf16
+
+// 2^x as the bodies compute it, for the test of its accuracy.
+void Avx2Exp2(const float* x, size_t n, float* out);
+void Avx512Exp2(const float* x, size_t n, float* out);
+void Avx512Bf16Exp2(const float* x, size_t n, float* out);
+
+// Cuts a plan into steps.
+class StepBuilder {
+ public:
+  struct Run {
+    KeyRun key_run;
+    uint32_t heads_any = 0;  // heads that use some key of the run
+    uint32_t heads_all = 0;  // heads that may use every key
+    bool rows_all = false;   // every row uses every key
+  };
+
+  void Begin(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
+             const std::byte* const* pages);
+  // The next step's runs; empty at the end. Valid until the next call.
+  const std::vector<Run>& Next();
+
+ private:
+  void AddEntry(const PlanEntry& entry);
+  void AddColumns(size_t count);
+  void GatherColumn(uint32_t position, size_t index);
+  void AddRun(const std::byte* page, size_t slot, const KeyMask* masks);
+  void AddWholeRun(const std::byte* page, size_t slot, uint32_t heads, KeyMask* masks);
+  KeyRun PointTo(const std::byte* page, size_t slot, const KeyMask* masks) const;
+
+  const AttentionBody* body_ = nullptr;
+  const QueryBlock* block_ = nullptr;
+  const Plan* plan_ = nullptr;
+  const std::byte* const* pages_ = nullptr;
+  PageLayout layout_;
+  uint32_t group_bits_ = 0;
+  size_t max_runs_ = 0;
+  size_t next_entry_ = 0;
+  size_t next_slot_ = 0;  // within that entry
+  size_t next_column_ = 0;
+  std::vector<Run> runs_;
+  std::vector<KeyMask> masks_;        // [max_runs][granule]
+  AlignedArray<std::byte> gathered_;  // pages of gathered columns
+};
+
+struct AttentionScratch::Buffers {
+  StepBuilder steps;
+  std::vector<LaneBlock> blocks;
+  std::vector<KeyRun> step_runs;    // of one step, unpacked if the body wants it
+  std::vector<KeyRun> block_runs;   // those that concern one lane block
+  std::vector<const float*> queries;
+  std::vector<float*> outs;
+  AlignedArray<std::byte> packed;   // queries of all lane blocks
+  AlignedArray<float> state;        // max, sum, O^T of all lane blocks
+  AlignedArray<int32_t> lane_ids;   // row, head bit
+  AlignedArray<float> scores;
+  AlignedArray<float> weights;
+  AlignedArray<float> rescale;
+  AlignedArray<float> unpacked;
+};
+
+}  // namespace damask::kernels
