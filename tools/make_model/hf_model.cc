@@ -69,9 +69,12 @@ ordered_json ConfigJson(const ModelSpec& spec, TensorType type) {
       {"tie_word_embeddings", spec.tied},
       {"bos_token_id", 1},
       {"eos_token_id", 2},
-      {"torch_dtype", type == TensorType::kF32 ? "float32" : type == TensorType::kF16 ? "float16" : "bfloat16"},
+      {"torch_dtype", type == TensorType::kF32   ? "float32"
+                      : type == TensorType::kF16 ? "float16"
+                                                 : "bfloat16"},
   };
-  if (spec.arch == Arch::kMistral) config["sliding_window"] = spec.window == 0 ? ordered_json(nullptr) : ordered_json(spec.window);
+  if (spec.arch == Arch::kMistral)
+    config["sliding_window"] = spec.window == 0 ? ordered_json(nullptr) : ordered_json(spec.window);
   return config;
 }
 
@@ -84,8 +87,13 @@ ordered_json TokenizerJson(const ModelSpec& spec) {
   for (const auto& [left, right] : ListMerges(vocabulary)) merges.push_back(left + " " + right);
   ordered_json added = ordered_json::array();
   for (size_t id = 0; id < 3; ++id) {
-    added.push_back({{"id", id}, {"content", vocabulary.pieces[id]}, {"single_word", false}, {"lstrip", false},
-                     {"rstrip", false}, {"normalized", false}, {"special", true}});
+    added.push_back({{"id", id},
+                     {"content", vocabulary.pieces[id]},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
   }
   const ordered_json prepend = {{"type", "Prepend"}, {"prepend", "\u2581"}};
   const ordered_json replace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}};
@@ -122,9 +130,14 @@ ordered_json TokenizerJson(const ModelSpec& spec) {
 }
 
 ordered_json TokenizerConfigJson(const ModelSpec& spec) {
-  return {{"add_bos_token", true},  {"add_eos_token", false}, {"bos_token", "<s>"},
-          {"eos_token", "</s>"},    {"unk_token", "<unk>"},   {"legacy", true},
-          {"model_max_length", spec.context}, {"tokenizer_class", "LlamaTokenizer"}};
+  return {{"add_bos_token", true},
+          {"add_eos_token", false},
+          {"bos_token", "<s>"},
+          {"eos_token", "</s>"},
+          {"unk_token", "<unk>"},
+          {"legacy", true},
+          {"model_max_length", spec.context},
+          {"tokenizer_class", "LlamaTokenizer"}};
 }
 
 Status WriteJson(const std::string& path, const ordered_json& json) { return WriteFileAtomically(path, json.dump(1) + "\n"); }

@@ -1,8 +1,8 @@
 // make_model: random-weight model files by seed, for tests, benchmarks and comparisons with other engines.
 #include <cstdio>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "base/thread_pool.h"
 #include "tools/make_model/make_model.h"

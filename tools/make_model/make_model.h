@@ -15,7 +15,8 @@ namespace damask::make_model {
 Result<std::vector<std::string>> WriteGgufModel(const ModelSpec& spec, const std::string& path, ThreadPool* pool);
 
 // The same weights as a Hugging Face folder (made when it is not there): config.json, model.safetensors (or, with spec.split,
-// shards and an index), tokenizer.json, tokenizer_config.json. Only for F32, F16 and BF16; norms and biases are in that type too.
+// shards and an index), tokenizer.json, tokenizer_config.json. Only for F32, F16 and BF16; norms and biases are in that type
+// too.
 Status WriteHuggingFaceModel(const ModelSpec& spec, const std::string& folder, ThreadPool* pool);
 
 }  // namespace damask::make_model

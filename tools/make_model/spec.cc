@@ -14,7 +14,8 @@ namespace {
 using formats::TensorType;
 
 template <typename Rows>
-auto FindByName(const Rows& rows, std::string_view name, std::string_view what) -> Result<typename std::decay_t<decltype(rows[0])>> {
+auto FindByName(const Rows& rows, std::string_view name, std::string_view what)
+    -> Result<typename std::decay_t<decltype(rows[0])>> {
   std::string known;
   for (const auto& row : rows) {
     if (row.name == name) return row;
@@ -40,12 +41,12 @@ constexpr ScalingRow kScalings[] = {{"none", RopeScaling::kNone},
                                     {"llama3", RopeScaling::kLlama3}};
 
 const WeightType kTypes[] = {
-    {"F32", TensorType::kF32, TensorType::kF32, 0},      {"F16", TensorType::kF16, TensorType::kF16, 1},
-    {"BF16", TensorType::kBF16, TensorType::kBF16, 32},  {"Q8_0", TensorType::kQ8_0, TensorType::kQ8_0, 7},
-    {"Q4_0", TensorType::kQ4_0, TensorType::kQ4_0, 2},   {"Q4_1", TensorType::kQ4_1, TensorType::kQ4_1, 3},
-    {"Q5_0", TensorType::kQ5_0, TensorType::kQ5_0, 8},   {"Q5_1", TensorType::kQ5_1, TensorType::kQ5_1, 9},
-    {"Q4_K", TensorType::kQ4_K, TensorType::kQ4_K, 14},  {"Q5_K", TensorType::kQ5_K, TensorType::kQ5_K, 16},
-    {"Q6_K", TensorType::kQ6_K, TensorType::kQ6_K, 18},  {"Q4_K_M", TensorType::kQ4_K, TensorType::kQ6_K, 15},
+    {"F32", TensorType::kF32, TensorType::kF32, 0},       {"F16", TensorType::kF16, TensorType::kF16, 1},
+    {"BF16", TensorType::kBF16, TensorType::kBF16, 32},   {"Q8_0", TensorType::kQ8_0, TensorType::kQ8_0, 7},
+    {"Q4_0", TensorType::kQ4_0, TensorType::kQ4_0, 2},    {"Q4_1", TensorType::kQ4_1, TensorType::kQ4_1, 3},
+    {"Q5_0", TensorType::kQ5_0, TensorType::kQ5_0, 8},    {"Q5_1", TensorType::kQ5_1, TensorType::kQ5_1, 9},
+    {"Q4_K", TensorType::kQ4_K, TensorType::kQ4_K, 14},   {"Q5_K", TensorType::kQ5_K, TensorType::kQ5_K, 16},
+    {"Q6_K", TensorType::kQ6_K, TensorType::kQ6_K, 18},   {"Q4_K_M", TensorType::kQ4_K, TensorType::kQ6_K, 15},
     {"Q5_K_M", TensorType::kQ5_K, TensorType::kQ6_K, 17},
 };
 
@@ -91,7 +92,8 @@ Result<RopeScaling> ParseRopeScaling(std::string_view name) {
 }
 
 std::string_view RopeScalingName(RopeScaling scaling) {
-  return std::find_if(std::begin(kScalings), std::end(kScalings), [scaling](const ScalingRow& r) { return r.scaling == scaling; })
+  return std::find_if(std::begin(kScalings), std::end(kScalings),
+                      [scaling](const ScalingRow& r) { return r.scaling == scaling; })
       ->name;
 }
 
@@ -111,8 +113,10 @@ Status CheckSpec(const ModelSpec& spec) {
     return InvalidArgument(fmt::format("{} heads are not a multiple of {} kv-heads", spec.heads, spec.kv_heads));
   }
   if (spec.head_dim % 2 != 0) return InvalidArgument(fmt::format("head-dim is {}, expected an even number", spec.head_dim));
-  if (spec.window != 0 && spec.arch != Arch::kMistral) return InvalidArgument("a window goes with the architecture mistral only");
-  if (!(spec.rope_factor >= 1.0)) return InvalidArgument(fmt::format("rope-factor is {}, expected at least 1", spec.rope_factor));
+  if (spec.window != 0 && spec.arch != Arch::kMistral)
+    return InvalidArgument("a window goes with the architecture mistral only");
+  if (!(spec.rope_factor >= 1.0))
+    return InvalidArgument(fmt::format("rope-factor is {}, expected at least 1", spec.rope_factor));
   return {};
 }
 

@@ -56,8 +56,8 @@ class Lister {
 
   void AddOuter() {
     const double output_deviation = ByFanIn(spec_.logit_scale, spec_.width);
-    AddMatrix("token_embd.weight", "model.embed_tokens.weight", spec_.tied ? type_.better : type_.base, spec_.vocab, spec_.width,
-              spec_.tied ? output_deviation : 1.0);
+    AddMatrix("token_embd.weight", "model.embed_tokens.weight", spec_.tied ? type_.better : type_.base, spec_.vocab,
+              spec_.width, spec_.tied ? output_deviation : 1.0);
     AddVector("output_norm.weight", "model.norm.weight", spec_.width, 1.0, kNormDeviation);
     if (!spec_.tied) {
       AddMatrix("output.weight", "lm_head.weight", type_.better, spec_.vocab, spec_.width, output_deviation);

@@ -11,7 +11,7 @@ namespace damask::make_model {
 namespace {
 
 constexpr std::string_view kSpace = "\u2581";  // SentencePiece writes a space as this
-constexpr std::string_view kFirstCharacters = "etaoinshrdlucmfwypvbgkjqxz0123456789.,?!:;'\"-()";
+constexpr std::string_view kCommonCharacters = "etaoinshrdlucmfwypvbgkjqxz0123456789.,?!:;'\"-()";
 constexpr std::string_view kConsonants = "tnshrdlcmfwpvbgkjqxz";
 constexpr std::string_view kVowels = "eaoiuy";
 
@@ -21,11 +21,12 @@ class Builder {
 
   Vocabulary Run() {
     AddFixed();
-    AddCharacters();
+    AddCommonCharacters();
     const std::vector<std::string> syllables = MakeSyllables();
-    std::vector<std::string> words = syllables;
-    AddAll(words);
+    for (const std::string& syllable : syllables) AddWord(syllable);
+    AddRareCharacters();
     // Words of two syllables, then three, ...: each is a shorter word and one more syllable.
+    std::vector<std::string> words = syllables;
     while (!full()) {
       std::vector<std::string> longer;
       for (size_t w = 0; w < words.size() && !full(); ++w) {
@@ -57,10 +58,12 @@ class Builder {
     for (unsigned byte = 0; byte < 256; ++byte) Add(fmt::format("<0x{:02X}>", byte), 6);
   }
 
-  void AddCharacters() {
+  void AddCommonCharacters() {
     Add(std::string(kSpace), 1);
-    for (const char c : kFirstCharacters.substr(0, 26)) Add(std::string(1, c), 1);
-    for (const char c : kFirstCharacters.substr(26)) Add(std::string(1, c), 1);
+    for (const char c : kCommonCharacters) Add(std::string(1, c), 1);
+  }
+
+  void AddRareCharacters() {
     for (char c = '!'; c <= '~'; ++c) Add(std::string(1, c), 1);
     for (uint32_t code = 0xa1; code < 0x180; ++code) {
       std::string character;
@@ -80,10 +83,6 @@ class Builder {
   void AddWord(const std::string& word) {
     Add(word, 1);
     Add(std::string(kSpace) + word, 1);
-  }
-
-  void AddAll(const std::vector<std::string>& words) {
-    for (const std::string& word : words) AddWord(word);
   }
 
   size_t size_;
