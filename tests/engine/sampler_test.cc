@@ -1,0 +1,117 @@
+#include "engine/sampler.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "engine/generate.h"
+
+namespace damask::engine {
+namespace {
+
+SamplerOptions Plain() { return {.temperature = 1.0f, .top_k = 0, .top_p = 1.0f, .min_p = 0.0f, .seed = 1}; }
+
+std::vector<double> Frequencies(const SamplerOptions& options, const std::vector<float>& logits, int draws = 20000) {
+  Sampler sampler(options);
+  std::vector<double> counts(logits.size());
+  for (int i = 0; i < draws; ++i) counts[static_cast<size_t>(sampler.Sample(logits, {}))] += 1.0 / draws;
+  return counts;
+}
+
+TEST(Sampler, GreedyTakesTheLargestAndTheLowerIdOnTies) {
+  Sampler sampler({.temperature = 0.0f});
+  EXPECT_EQ(sampler.Sample(std::vector<float>{0, 3, 3, 1}, {}), 1);
+}
+
+TEST(Sampler, DrawsFollowTheSoftmax) {
+  const std::vector<float> logits = {0.0f, std::log(2.0f), std::log(5.0f)};
+  const std::vector<double> f = Frequencies(Plain(), logits);
+  EXPECT_NEAR(f[0], 1.0 / 8, 0.015);  // four standard errors of 20000 draws are 0.014
+  EXPECT_NEAR(f[1], 2.0 / 8, 0.015);
+  EXPECT_NEAR(f[2], 5.0 / 8, 0.015);
+}
+
+TEST(Sampler, TemperatureSharpens) {
+  SamplerOptions options = Plain();
+  options.temperature = 0.5f;
+  const std::vector<double> f = Frequencies(options, {0.0f, std::log(3.0f)});
+  EXPECT_NEAR(f[1], 9.0 / 10, 0.01);
+}
+
+TEST(Sampler, TopKKeepsTheBest) {
+  SamplerOptions options = Plain();
+  options.top_k = 2;
+  const std::vector<double> f = Frequencies(options, {1.0f, 3.0f, 2.0f, 0.0f});
+  EXPECT_EQ(f[0], 0.0);
+  EXPECT_EQ(f[3], 0.0);
+  EXPECT_GT(f[2], 0.0);
+}
+
+TEST(Sampler, TopPKeepsTheSmallestSetThatReachesP) {
+  SamplerOptions options = Plain();
+  options.top_p = 0.6f;
+  const std::vector<double> f = Frequencies(options, {std::log(0.5f), std::log(0.3f), std::log(0.2f)});
+  EXPECT_GT(f[0], 0.0);
+  EXPECT_GT(f[1], 0.0);
+  EXPECT_EQ(f[2], 0.0);
+}
+
+TEST(Sampler, MinPDropsWhatIsFarBelowTheBest) {
+  SamplerOptions options = Plain();
+  options.min_p = 0.5f;
+  const std::vector<double> f = Frequencies(options, {std::log(0.5f), std::log(0.3f), std::log(0.2f)});
+  EXPECT_GT(f[1], 0.0);
+  EXPECT_EQ(f[2], 0.0);
+}
+
+TEST(Sampler, RepeatPenaltyLowersSeenTokensOfEitherSign) {
+  Sampler sampler({.temperature = 0.0f, .repeat_penalty = 2.0f});
+  const std::vector<TokenId> history = {0};
+  EXPECT_EQ(sampler.Sample(std::vector<float>{3.0f, 2.0f}, history), 1);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-1.0f, -1.5f}, history), 1);
+}
+
+TEST(Sampler, TheSameSeedDrawsTheSame) {
+  const std::vector<float> logits(100, 0.0f);
+  Sampler a(Plain());
+  Sampler b(Plain());
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(a.Sample(logits, {}), b.Sample(logits, {}));
+}
+
+TEST(Sampler, RefusesImpossibleOptions) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const SamplerOptions& options : {SamplerOptions{.temperature = -1}, SamplerOptions{.temperature = nan},
+                                        SamplerOptions{.top_p = 0}, SamplerOptions{.top_p = 5}, SamplerOptions{.min_p = 2},
+                                        SamplerOptions{.repeat_penalty = 0}, SamplerOptions{.repeat_penalty = nan}}) {
+    EXPECT_EQ(ValidateSamplerOptions(options).code(), StatusCode::kInvalidArgument);
+  }
+  EXPECT_TRUE(ValidateSamplerOptions({}).ok());
+}
+
+TEST(StopMatcher, CutsAtTheStopEvenWhenItArrivesInPieces) {
+  StopMatcher stops({"END"});
+  EXPECT_EQ(stops.Add("abcE"), "abc");
+  EXPECT_EQ(stops.Add("N"), "");
+  EXPECT_EQ(stops.Add("Dxyz"), "");
+  EXPECT_TRUE(stops.stopped());
+  EXPECT_EQ(stops.Finish(), "");
+}
+
+TEST(StopMatcher, GivesBackWhatWasNoStopAfterAll) {
+  StopMatcher stops({"END", "\n\n"});
+  EXPECT_EQ(stops.Add("EN"), "");
+  EXPECT_EQ(stops.Add("E"), "EN");
+  EXPECT_EQ(stops.Add("\n"), "E");
+  EXPECT_EQ(stops.Finish(), "\n");
+  EXPECT_FALSE(stops.stopped());
+}
+
+TEST(StopMatcher, TheEarliestStopWins) {
+  StopMatcher stops({"cd", "b"});
+  EXPECT_EQ(stops.Add("abcd"), "a");
+}
+
+}  // namespace
+}  // namespace damask::engine

@@ -1,0 +1,294 @@
+// A row's result does not depend on how the text was cut into calls, on the number of threads, or on what was in the cache
+// before.
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "engine/conversation.h"
+#include "engine/evaluate.h"
+#include "engine/generate.h"
+#include "tests/model/tiny_model.h"
+
+namespace damask::engine {
+namespace {
+
+std::vector<TokenId> SomeIds(size_t count, size_t vocab) {
+  std::vector<TokenId> ids(count);
+  for (size_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * 37 + 11) % vocab);
+  return ids;
+}
+
+std::vector<float> LogitsOf(Engine* engine, std::span<const TokenId> ids) {
+  Session session(engine);
+  const Status status = session.Append(ids, nullptr, nullptr);
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  return {session.logits().begin(), session.logits().end()};
+}
+
+// Normalised mean squared error.
+double Nmse(std::span<const float> a, std::span<const float> b) {
+  double error = 0;
+  double norm = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    error += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  return error / norm;
+}
+
+TEST(Session, ThreadsDoNotChangeABit) {
+  const TinyModelFile file(make_model::ModelSpec{.type = "Q8_0"});
+  const auto one = LoadTiny(file, {.threads = 1});
+  const auto three = LoadTiny(file, {.threads = 3});
+  const std::vector<TokenId> ids = SomeIds(100, 512);
+  EXPECT_EQ(LogitsOf(one.get(), ids), LogitsOf(three.get(), ids));
+}
+
+TEST(Session, TheSamePromptGivesTheSameBitsTwice) {
+  const TinyModelFile file(make_model::ModelSpec{.type = "BF16"});
+  const auto engine = LoadTiny(file);
+  const std::vector<TokenId> ids = SomeIds(700, 512);
+  EXPECT_EQ(LogitsOf(engine.get(), ids), LogitsOf(engine.get(), ids));
+}
+
+TEST(Session, CutsAtChunkBordersDoNotChangeABit) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const std::vector<TokenId> ids = SomeIds(model::kChunkTokens + 40, 512);
+  Session session(engine.get());
+  ASSERT_TRUE(session.Append(std::span(ids).first(model::kChunkTokens), nullptr, nullptr).ok());
+  ASSERT_TRUE(session.Append(std::span(ids).subspan(model::kChunkTokens), nullptr, nullptr).ok());
+  EXPECT_EQ(std::vector<float>(session.logits().begin(), session.logits().end()), LogitsOf(engine.get(), ids));
+}
+
+// Decode token by token against one prefill, per target. The scalar target computes in float32 throughout: only the order of
+// sums differs. The others round activations to bf16 (prefill) or 8 bits (decode).
+TEST(Session, DecodingEqualsPrefilling) {
+  const TinyModelFile file(make_model::ModelSpec{.type = "Q8_0"});
+  const std::vector<TokenId> ids = SomeIds(70, 512);
+  for (const Target target : AllTargets()) {
+    if (!TargetSupported(target)) continue;
+    const auto engine = LoadTiny(file, {.target = std::string(TargetName(target))});
+    Session session(engine.get());
+    for (const TokenId id : ids) ASSERT_TRUE(session.Append({&id, 1}, nullptr, nullptr).ok());
+    const double error = Nmse(session.logits(), LogitsOf(engine.get(), ids));
+    EXPECT_LT(error, target == Target::kScalar ? 1e-9 : 2e-3) << TargetName(target);
+  }
+}
+
+TEST(Session, TargetsAgree) {
+  for (const char* type : {"F32", "Q8_0", "Q4_K"}) {
+    const TinyModelFile file(make_model::ModelSpec{.type = type});
+    const std::vector<TokenId> ids = SomeIds(130, 512);
+    const auto scalar = LoadTiny(file, {.target = "scalar"});
+    const std::vector<float> expected = LogitsOf(scalar.get(), ids);
+    for (const Target target : AllTargets()) {
+      if (!TargetSupported(target) || target == Target::kScalar) continue;
+      const auto engine = LoadTiny(file, {.target = std::string(TargetName(target))});
+      EXPECT_LT(Nmse(LogitsOf(engine.get(), ids), expected), 2e-3) << type << " " << TargetName(target);
+    }
+  }
+}
+
+TEST(Session, EveryArchitectureRuns) {
+  using make_model::Arch;
+  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3}) {
+    const TinyModelFile file(make_model::ModelSpec{.arch = arch});
+    const auto engine = LoadTiny(file);
+    ASSERT_NE(engine, nullptr);
+    const std::vector<float> logits = LogitsOf(engine.get(), SomeIds(20, 512));
+    EXPECT_TRUE(std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); }));
+  }
+}
+
+TEST(Session, AHuggingFaceFolderGivesTheSameLogits) {
+  const make_model::ModelSpec spec{.type = "F32"};
+  const TinyModelFile file(spec);
+  ThreadPool pool(1);
+  const std::string folder = file.folder() + "/hf";
+  ASSERT_TRUE(make_model::WriteHuggingFaceModel(spec, folder, &pool).ok());
+  const auto gguf = LoadTiny(file, {.target = "scalar"});
+  const auto hf = Engine::Load({.model_path = folder, .threads = 1, .target = "scalar"});
+  ASSERT_TRUE(hf.ok()) << hf.status().ToString();
+  const std::vector<TokenId> ids = SomeIds(30, 512);
+  EXPECT_LT(Nmse(LogitsOf(hf->get(), ids), LogitsOf(gguf.get(), ids)), 1e-10);
+}
+
+TEST(Session, ASlidingWindowForgetsWhatLiesBefore) {
+  const TinyModelFile windowed(make_model::ModelSpec{.arch = make_model::Arch::kMistral, .layers = 1, .window = 32});
+  const auto engine = LoadTiny(windowed, {.target = "scalar"});
+  std::vector<TokenId> ids = SomeIds(100, 512);
+  const std::vector<float> before = LogitsOf(engine.get(), ids);
+  ids[100 - 33] = 500;  // one position outside the last query's window
+  EXPECT_EQ(LogitsOf(engine.get(), ids), before);
+  ids[100 - 32] = 500;  // the oldest position inside
+  EXPECT_NE(LogitsOf(engine.get(), ids), before);
+}
+
+TEST(Session, TruncateThenContinueEqualsAFreshSession) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file, {.target = "scalar"});
+  const std::vector<TokenId> ids = SomeIds(90, 512);
+  const std::vector<TokenId> other = SomeIds(120, 300);
+  Session session(engine.get());
+  ASSERT_TRUE(session.Append(other, nullptr, nullptr).ok());
+  session.Truncate(0);
+  ASSERT_TRUE(session.Append(ids, nullptr, nullptr).ok());
+  EXPECT_EQ(std::vector<float>(session.logits().begin(), session.logits().end()), LogitsOf(engine.get(), ids));
+}
+
+TEST(Session, AppendAllGivesEveryPosition) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file, {.target = "scalar"});
+  const std::vector<TokenId> ids = SomeIds(model::kChunkTokens + 70, 512);
+  std::map<uint64_t, std::vector<float>> rows;
+  Session session(engine.get());
+  ASSERT_TRUE(session
+                  .AppendAll(
+                      ids,
+                      [&](uint64_t first, size_t count, const float* logits) {
+                        for (size_t r = 0; r < count; ++r) rows[first + r].assign(logits + r * 512, logits + (r + 1) * 512);
+                      },
+                      nullptr, nullptr)
+                  .ok());
+  ASSERT_EQ(rows.size(), ids.size());
+  for (const size_t position : {size_t{0}, size_t{63}, size_t{64}, model::kChunkTokens, ids.size() - 1}) {
+    EXPECT_LT(Nmse(rows[position], LogitsOf(engine.get(), std::span(ids).first(position + 1))), 1e-9) << position;
+  }
+}
+
+TEST(Session, RefusesMoreThanTheContextAndStaysUsable) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file, {.context = 50});
+  Session session(engine.get());
+  EXPECT_EQ(session.Append(SomeIds(51, 512), nullptr, nullptr).code(), StatusCode::kTooLarge);
+  EXPECT_EQ(session.length(), 0u);
+  EXPECT_TRUE(session.Append(SomeIds(50, 512), nullptr, nullptr).ok());
+}
+
+TEST(Session, RefusesIdsOutsideTheVocabulary) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  Session session(engine.get());
+  for (const TokenId id : {-1, 512, 1 << 30})
+    EXPECT_EQ(session.Append({&id, 1}, nullptr, nullptr).code(), StatusCode::kInvalidArgument);
+}
+
+TEST(Session, ACancelLeavesItAsLongAsBefore) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  Session session(engine.get());
+  const std::vector<TokenId> ids = SomeIds(100, 512);
+  const std::atomic<bool> cancel{true};
+  EXPECT_EQ(session.Append(ids, nullptr, &cancel).code(), StatusCode::kCancelled);
+  EXPECT_EQ(session.length(), 0u);
+  EXPECT_TRUE(session.Append(ids, nullptr, nullptr).ok());
+}
+
+TEST(Session, TheDensityOfFullAttentionIsOne) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  LogitsOf(engine.get(), SomeIds(300, 512));
+  EXPECT_DOUBLE_EQ(engine->stats().density(), 1.0);
+  EXPECT_GT(engine->stats().causal_pairs, 0u);
+}
+
+TEST(Generate, TheSameSeedGivesTheSameText) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const std::vector<TokenId> prompt = SomeIds(20, 512);
+  const GenerateOptions options = {.max_tokens = 24, .sampler = {.seed = 7}};
+  std::vector<std::vector<TokenId>> runs;
+  for (int i = 0; i < 2; ++i) {
+    Session session(engine.get());
+    const auto result = Generate(engine.get(), &session, prompt, options, {});
+    ASSERT_TRUE(result.ok()) << result.status().ToString();
+    runs.push_back(result->ids);
+  }
+  EXPECT_EQ(runs[0], runs[1]);
+  Session session(engine.get());
+  GenerateOptions other = options;
+  other.sampler.seed = 8;
+  EXPECT_NE(Generate(engine.get(), &session, prompt, other, {})->ids, runs[0]);
+}
+
+TEST(Generate, StreamsExactlyTheText) {
+  const auto engine = Engine::Load({.threads = 2});
+  ASSERT_TRUE(engine.ok()) << engine.status().ToString();
+  Session session(engine->get());
+  std::string streamed;
+  const auto ids = tokenizer::EncodePrompt((*engine)->tokenizer(), "The book of", tokenizer::Special::kParse);
+  ASSERT_TRUE(ids.ok());
+  const GenerateCallbacks callbacks = {.progress = nullptr, .text = [&](std::string_view text) { streamed += text; }};
+  const auto result = Generate(engine->get(), &session, *ids, {.max_tokens = 30, .sampler = {.temperature = 0}}, callbacks);
+  ASSERT_TRUE(result.ok());
+  EXPECT_FALSE(streamed.empty());
+  EXPECT_EQ(streamed, result->text);
+}
+
+TEST(Generate, StopsAtTheContextLimit) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file, {.context = 30});
+  Session session(engine.get());
+  const auto result = Generate(engine.get(), &session, SomeIds(20, 512), {.max_tokens = 100, .sampler = {.seed = 1}}, {});
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  if (result->finish == FinishReason::kLength) {
+    EXPECT_EQ(result->ids.size(), 11u);  // ten more positions, and one token drawn from the last
+  }
+}
+
+TEST(Generate, RefusesAnEmptyPrompt) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  Session session(engine.get());
+  EXPECT_EQ(Generate(engine.get(), &session, {}, {}, {}).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(ReusePrefix, KeepsWhatIsSharedAndLeavesOneToken) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  Session session(engine.get());
+  const std::vector<TokenId> ids = SomeIds(80, 512);
+  ASSERT_TRUE(session.Append(ids, nullptr, nullptr).ok());
+  std::vector<TokenId> next(ids.begin(), ids.begin() + 60);
+  next.push_back(5);
+  EXPECT_EQ(ReusePrefix(&session, next), 60u);
+  EXPECT_EQ(session.length(), 60u);
+  EXPECT_EQ(ReusePrefix(&session, std::span(ids).first(60)), 59u);
+}
+
+TEST(Perplexity, EqualsTheMeanOfTheLogProbabilities) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file, {.target = "scalar"});
+  const std::vector<TokenId> ids = SomeIds(40, 512);
+  double sum = 0;
+  for (size_t i = 1; i < ids.size(); ++i) {
+    std::vector<TokenId> prefix = {*engine->tokenizer().special().bos};
+    prefix.insert(prefix.end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(i));
+    const std::vector<float> logits = LogitsOf(engine.get(), prefix);
+    double total = 0;
+    for (const float v : logits) total += std::exp(static_cast<double>(v));
+    sum += std::log(total) - logits[static_cast<size_t>(ids[i])];
+  }
+  const auto result = Perplexity(engine.get(), ids, 100, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  // The first token of the text is scored from the BOS, too.
+  EXPECT_EQ(result->tokens, 40u);
+  const std::vector<float> first = LogitsOf(engine.get(), std::vector<TokenId>{*engine->tokenizer().special().bos});
+  double total = 0;
+  for (const float v : first) total += std::exp(static_cast<double>(v));
+  sum += std::log(total) - first[static_cast<size_t>(ids[0])];
+  EXPECT_NEAR(result->nll, sum / 40, 1e-4);
+}
+
+TEST(Perplexity, RefusesATextThatCannotBeScored) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  EXPECT_EQ(Perplexity(engine.get(), SomeIds(1, 512), 64, nullptr, nullptr).status().code(), StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace damask::engine

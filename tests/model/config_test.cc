@@ -1,0 +1,204 @@
+// BAD_INPUT G11, G12: hyper-parameters that cannot be, each refused with a sentence naming the key.
+#include "model/config.h"
+
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+#include <variant>
+
+#include <gtest/gtest.h>
+
+#include "formats/gguf_writer.h"
+#include "tests/temp_dir.h"
+
+namespace damask::model {
+namespace {
+
+using Value =
+    std::variant<std::monostate, uint32_t, float, std::string, std::vector<uint32_t>>;  // monostate: leave the key out
+
+// The keys of a small llama; single ones are changed by the tests.
+std::map<std::string, Value> GoodKeys() {
+  return {{"general.architecture", std::string("llama")},    {"llama.block_count", uint32_t{2}},
+          {"llama.embedding_length", uint32_t{256}},         {"llama.feed_forward_length", uint32_t{512}},
+          {"llama.attention.head_count", uint32_t{4}},       {"llama.attention.head_count_kv", uint32_t{2}},
+          {"llama.context_length", uint32_t{2048}},          {"llama.vocab_size", uint32_t{300}},
+          {"llama.attention.layer_norm_rms_epsilon", 1e-5f}, {"llama.rope.freq_base", 10000.0f},
+          {"llama.rope.dimension_count", uint32_t{64}}};
+}
+
+Result<ModelConfig> Read(const std::map<std::string, Value>& keys) {
+  const test::TempDir folder;
+  const std::string path = folder.path() + "/keys.gguf";
+  formats::GgufWriter writer;
+  for (const auto& [key, value] : keys) {
+    if (const auto* number = std::get_if<uint32_t>(&value)) writer.Add(key, *number);
+    if (const auto* real = std::get_if<float>(&value)) writer.Add(key, *real);
+    if (const auto* text = std::get_if<std::string>(&value)) writer.Add(key, std::string_view(*text));
+    if (const auto* list = std::get_if<std::vector<uint32_t>>(&value)) writer.AddArray(key, std::span<const uint32_t>(*list));
+  }
+  const Status written = writer.Write(path, [](size_t, const formats::GgufWriter::Sink&) { return Status(); });
+  EXPECT_TRUE(written.ok()) << written.ToString();
+  DAMASK_ASSIGN_OR_RETURN(auto file, formats::GgufFile::Open(path, {.require_tensor_data = false}));
+  return ConfigFromGguf(*file);
+}
+
+Result<ModelConfig> ReadWith(const std::string& key, Value value) {
+  std::map<std::string, Value> keys = GoodKeys();
+  keys[key] = std::move(value);
+  return Read(keys);
+}
+
+// The error of a changed key; its text must name `named`.
+void ExpectError(const std::string& key, Value value, StatusCode code, const std::string& named) {
+  const Result<ModelConfig> config = ReadWith(key, std::move(value));
+  ASSERT_FALSE(config.ok()) << key;
+  EXPECT_EQ(config.status().code(), code) << config.status().ToString();
+  EXPECT_NE(config.status().ToString().find(named), std::string::npos) << config.status().ToString();
+}
+
+void ExpectBadFormat(const std::string& key, Value value) { ExpectError(key, std::move(value), StatusCode::kBadFormat, key); }
+
+TEST(ConfigFromGguf, ReadsASmallLlama) {
+  const Result<ModelConfig> config = Read(GoodKeys());
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->layers, 2u);
+  EXPECT_EQ(config->head_dim, 64u);
+  EXPECT_EQ(config->group(), 2u);
+  EXPECT_EQ(config->vocab, 300u);
+  EXPECT_EQ(config->rope.kind, kernels::RopeKind::kAdjacent);
+  EXPECT_TRUE(config->windows.empty());
+}
+
+TEST(ConfigFromGguf, G12RefusesImpossibleCounts) {
+  ExpectBadFormat("llama.block_count", uint32_t{0});
+  ExpectBadFormat("llama.block_count", uint32_t{1} << 31);
+  ExpectBadFormat("llama.embedding_length", uint32_t{0});
+  ExpectBadFormat("llama.embedding_length", uint32_t{255});
+  ExpectBadFormat("llama.attention.head_count", uint32_t{0});
+  ExpectBadFormat("llama.attention.head_count_kv", uint32_t{0});
+  ExpectBadFormat("llama.attention.head_count_kv", uint32_t{3});
+  ExpectBadFormat("llama.feed_forward_length", uint32_t{0});
+  ExpectBadFormat("llama.context_length", uint32_t{0});
+  ExpectBadFormat("llama.context_length", std::numeric_limits<uint32_t>::max());
+}
+
+TEST(ConfigFromGguf, G12RefusesImpossibleRopeNumbers) {
+  ExpectBadFormat("llama.rope.dimension_count", uint32_t{66});
+  ExpectBadFormat("llama.rope.dimension_count", uint32_t{63});
+  ExpectBadFormat("llama.rope.dimension_count", uint32_t{0});
+  ExpectBadFormat("llama.rope.freq_base", std::numeric_limits<float>::quiet_NaN());
+  ExpectBadFormat("llama.rope.freq_base", 0.0f);
+  ExpectBadFormat("llama.rope.freq_base", -1.0f);
+  ExpectBadFormat("llama.attention.layer_norm_rms_epsilon", std::numeric_limits<float>::quiet_NaN());
+  ExpectBadFormat("llama.attention.layer_norm_rms_epsilon", -1.0f);
+}
+
+TEST(ConfigFromGguf, G12RefusesHeadSizesTheKernelsDoNotRun) {
+  ExpectError("llama.attention.key_length", uint32_t{63}, StatusCode::kUnsupported, "key_length");
+  std::map<std::string, Value> keys = GoodKeys();
+  keys["llama.attention.key_length"] = uint32_t{63};
+  keys["llama.attention.value_length"] = uint32_t{63};
+  EXPECT_EQ(Read(keys).status().code(), StatusCode::kUnsupported);
+}
+
+TEST(ConfigFromGguf, G12RefusesAVocabularyThatContradictsTheTokens) { ExpectBadFormat("llama.vocab_size", uint32_t{0}); }
+
+TEST(ConfigFromGguf, G12RefusesMixturesOfExperts) {
+  ExpectError("llama.expert_count", uint32_t{8}, StatusCode::kUnsupported, "expert_count");
+}
+
+TEST(ConfigFromGguf, G11NamesKeysOfTheWrongType) {
+  ExpectBadFormat("llama.block_count", 2.0f);
+  ExpectBadFormat("llama.attention.head_count", std::string("four"));
+  ExpectBadFormat("llama.rope.freq_base", std::string("x"));
+  ExpectBadFormat("general.architecture", uint32_t{1});
+}
+
+TEST(ConfigFromGguf, G11NamesMissingKeys) {
+  for (const char* key : {"general.architecture", "llama.block_count", "llama.embedding_length", "llama.context_length"}) {
+    ExpectBadFormat(key, std::monostate{});
+  }
+}
+
+TEST(ConfigFromGguf, G11TakesHeadCountsAsScalarOrPerLayer) {
+  const Result<ModelConfig> same = ReadWith("llama.attention.head_count_kv", std::vector<uint32_t>{2, 2});
+  ASSERT_TRUE(same.ok()) << same.status().ToString();
+  EXPECT_EQ(same->kv_heads, 2u);
+  ExpectError("llama.attention.head_count_kv", std::vector<uint32_t>{2, 4}, StatusCode::kUnsupported, "head_count_kv");
+}
+
+TEST(ConfigFromGguf, NamesAnUnknownArchitecture) {
+  ExpectError("general.architecture", std::string("mamba"), StatusCode::kUnsupported, "mamba");
+}
+
+TEST(ConfigFromGguf, NamesAnUnknownRopeScaling) {
+  ExpectError("llama.rope.scaling.type", std::string("longrope"), StatusCode::kUnsupported, "longrope");
+}
+
+TEST(ConfigFromGguf, ReadsASlidingWindow) {
+  const Result<ModelConfig> config = ReadWith("llama.attention.sliding_window", uint32_t{128});
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->window(0), 128u);
+  EXPECT_EQ(config->window(1), 128u);
+}
+
+TEST(ConfigFromHuggingFace, ReadsQwen2WithItsWindowLayers) {
+  const auto json =
+      formats::ParseJson(R"({"model_type": "qwen2", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "intermediate_size": 512, "vocab_size": 300, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6,
+    "rope_theta": 1000000.0, "sliding_window": 1024, "use_sliding_window": true, "max_window_layers": 3, "hidden_act": "silu"})");
+  ASSERT_TRUE(json.ok()) << json.status().ToString();
+  const Result<ModelConfig> config = ConfigFromHuggingFace(*json);
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->rope.kind, kernels::RopeKind::kHalves);
+  EXPECT_EQ(config->window(2), 0u);
+  EXPECT_EQ(config->window(3), 1024u);
+}
+
+TEST(ConfigFromHuggingFace, ReadsLlama3Scaling) {
+  const auto json =
+      formats::ParseJson(R"({"model_type": "llama", "num_hidden_layers": 1, "hidden_size": 256, "num_attention_heads": 4,
+    "intermediate_size": 512, "vocab_size": 300, "max_position_embeddings": 131072, "rope_scaling": {"rope_type": "llama3",
+    "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}})");
+  ASSERT_TRUE(json.ok());
+  const Result<ModelConfig> config = ConfigFromHuggingFace(*json);
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->rope.scaling, RopeScaling::kLlama3);
+  EXPECT_EQ(config->rope.original_context, 8192u);
+  EXPECT_EQ(config->kv_heads, 4u);
+}
+
+TEST(ConfigFromHuggingFace, RefusesWhatItCannotRun) {
+  const std::string base = R"("num_hidden_layers": 1, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 512,
+    "vocab_size": 300, "max_position_embeddings": 128)";
+  for (const std::string& extra :
+       {std::string(R"("model_type": "gemma")"), std::string(R"("model_type": "llama", "hidden_act": "gelu")"),
+        std::string(R"("model_type": "llama", "quantization_config": {"bits": 4})"),
+        std::string(R"("model_type": "llama", "rope_scaling": {"rope_type": "dynamic", "factor": 2.0})")}) {
+    const auto json = formats::ParseJson("{" + base + "," + extra + "}");
+    ASSERT_TRUE(json.ok());
+    EXPECT_EQ(ConfigFromHuggingFace(*json).status().code(), StatusCode::kUnsupported) << extra;
+  }
+}
+
+TEST(RopeOverrides, AFactorFollowsFromTheWantedContext) {
+  ModelConfig config = *Read(GoodKeys());
+  ASSERT_TRUE(ApplyRopeOverrides({.scaling = "yarn"}, 8192, &config).ok());
+  EXPECT_EQ(config.rope.scaling, RopeScaling::kYarn);
+  EXPECT_DOUBLE_EQ(config.rope.factor, 4.0);
+  EXPECT_EQ(config.rope.original_context, 2048u);
+  EXPECT_EQ(config.context, 8192u);
+}
+
+TEST(RopeOverrides, RefuseNonsense) {
+  ModelConfig config = *Read(GoodKeys());
+  EXPECT_EQ(ApplyRopeOverrides({.scaling = "cubic"}, 0, &config).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(ApplyRopeOverrides({.factor = -1.0}, 0, &config).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(ApplyRopeOverrides({.base = std::numeric_limits<double>::infinity()}, 0, &config).code(),
+            StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace damask::model

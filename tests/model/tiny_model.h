@@ -1,0 +1,41 @@
+// Small random-weight models on disk for the tests of model and engine.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "base/thread_pool.h"
+#include "engine/engine.h"
+#include "tests/temp_dir.h"
+#include "tools/make_model/make_model.h"
+
+namespace damask {
+
+// A GGUF file made from `spec`, removed with the object.
+class TinyModelFile {
+ public:
+  explicit TinyModelFile(const make_model::ModelSpec& spec) : path_(folder_.path() + "/model.gguf") {
+    ThreadPool pool(2);
+    const auto written = make_model::WriteGgufModel(spec, path_, &pool);
+    EXPECT_TRUE(written.ok()) << written.status().ToString();
+    if (written.ok() && !written->empty()) path_ = written->front();
+  }
+  const std::string& path() const { return path_; }
+  const std::string& folder() const { return folder_.path(); }
+
+ private:
+  test::TempDir folder_;
+  std::string path_;
+};
+
+inline std::unique_ptr<engine::Engine> LoadTiny(const TinyModelFile& file, engine::EngineOptions options = {}) {
+  options.model_path = file.path();
+  if (options.threads == 0) options.threads = 2;
+  auto engine = engine::Engine::Load(options);
+  EXPECT_TRUE(engine.ok()) << engine.status().ToString();
+  return engine.ok() ? *std::move(engine) : nullptr;
+}
+
+}  // namespace damask
