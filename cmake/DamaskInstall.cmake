@@ -14,13 +14,13 @@ target_compile_features(damask_merged INTERFACE cxx_std_20)
 target_include_directories(damask_merged INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 # By plain names: the user's machine has its own paths, and the public headers need none of these.
-set(DAMASK_LINK_NAMES fmt spdlog sentencepiece pcre2-8 dnnl)
+set(DAMASK_LINK_NAMES fmt spdlog sentencepiece pcre2-8 hwy dnnl gomp)
 target_link_libraries(damask_merged INTERFACE ${DAMASK_LINK_NAMES} Threads::Threads)
 
 install(TARGETS damask_merged EXPORT damaskTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/damask DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-if(TARGET damask)
-  install(TARGETS damask RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET damask_cli)
+  install(TARGETS damask_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/damask)

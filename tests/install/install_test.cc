@@ -1,0 +1,91 @@
+// What a user of the library does: install into a folder, find it by CMake and by pkg-config, build a program, run it.
+#include <filesystem>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "tests/run_program.h"
+#include "tests/temp_dir.h"
+
+namespace damask {
+namespace {
+
+namespace fs = std::filesystem;
+using test::ProgramResult;
+using test::ProgramRun;
+using test::TempDir;
+
+constexpr const char* kExample = DAMASK_SOURCE_DIR "/examples/generate.cc";
+constexpr const char* kAnswer = "50937>";  // to the example's own task
+
+ProgramResult Run(std::vector<std::string> args, std::vector<std::pair<std::string, std::string>> env = {}) {
+  ProgramRun run;
+  run.args = std::move(args);
+  run.env = std::move(env);
+  run.limit = std::chrono::minutes(5);
+  ProgramResult result = RunProgram(run);
+  EXPECT_EQ(result.exit_code, 0) << run.args[0] << "\n" << result.out << result.err;
+  return result;
+}
+
+// Installed once for all tests here.
+class Install : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    dir_ = new TempDir;
+    Run({DAMASK_CMAKE, "--install", DAMASK_BINARY_DIR, "--prefix", Prefix()});
+  }
+  static void TearDownTestSuite() { delete dir_; }
+
+  static std::string Prefix() { return dir_->File("prefix"); }
+  static TempDir* dir_;
+};
+TempDir* Install::dir_ = nullptr;
+
+TEST_F(Install, PutsEveryFileInItsPlace) {
+  for (const char* file : {"bin/damask", "lib/libdamask.a", "include/damask/damask.h", "include/damask/status.h",
+                           "lib/cmake/damask/damaskConfig.cmake", "lib/cmake/damask/damaskConfigVersion.cmake",
+                           "lib/cmake/damask/damaskTargets.cmake", "lib/pkgconfig/damask.pc"}) {
+    EXPECT_TRUE(fs::exists(Prefix() + "/" + file)) << file;
+  }
+}
+
+TEST_F(Install, NamesNoFolderOfTheMachineItWasBuiltOn) {
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(Prefix() + "/lib")) {
+    const std::string name = entry.path().filename();
+    if (!entry.is_regular_file() || entry.path().extension() == ".a") continue;
+    const std::string text = test::ReadBytes(entry.path());
+    EXPECT_EQ(text.find(DAMASK_SOURCE_DIR), std::string::npos) << name;
+    EXPECT_EQ(text.find(Prefix()), std::string::npos) << name;
+  }
+}
+
+TEST_F(Install, TheProgramRunsFromThere) {
+  EXPECT_NE(Run({Prefix() + "/bin/damask", "--help"}).out.find("damask"), std::string::npos);
+}
+
+TEST_F(Install, CMakeFindsItAndAProgramBuiltWithItAnswers) {
+  const std::string build = dir_->File("by_cmake");
+  Run({DAMASK_CMAKE, "-S", DAMASK_SOURCE_DIR "/tests/install/consumer", "-B", build, "-DCMAKE_PREFIX_PATH=" + Prefix(),
+       "-DCMAKE_CXX_COMPILER=" DAMASK_CXX, "-DCMAKE_CXX_FLAGS=" DAMASK_CXX_FLAGS,
+       std::string("-DCONSUMER_SOURCE=") + kExample});
+  Run({DAMASK_CMAKE, "--build", build});
+  EXPECT_EQ(Run({build + "/consumer"}).out, kAnswer);
+}
+
+TEST_F(Install, PkgConfigFindsItEvenAfterTheFolderMovedAndAProgramBuiltWithItAnswers) {
+  const std::string moved = dir_->File("moved");
+  fs::copy(Prefix(), moved, fs::copy_options::recursive);
+  const std::string flags =
+      Run({DAMASK_PKG_CONFIG, "--cflags", "--libs", "damask"}, {{"PKG_CONFIG_PATH", moved + "/lib/pkgconfig"}}).out;
+  EXPECT_NE(flags.find(moved), std::string::npos) << flags;
+  EXPECT_EQ(flags.find(Prefix()), std::string::npos) << flags;
+  std::vector<std::string> command = {DAMASK_CXX, "-std=c++20", kExample, "-o", dir_->File("by_pkg_config")};
+  std::istringstream words(std::string(DAMASK_CXX_FLAGS) + " " + flags);
+  for (std::string word; words >> word;) command.push_back(word);
+  Run(command);
+  EXPECT_EQ(Run({dir_->File("by_pkg_config")}).out, kAnswer);
+}
+
+}  // namespace
+}  // namespace damask
