@@ -1,0 +1,60 @@
+// damask check: every fault of a model file.
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/exit_code.h"
+#include "cli/interrupt.h"
+#include "cli/model_flags.h"
+#include "cli/output.h"
+#include "report/check_file.h"
+
+namespace damask::cli {
+namespace {
+
+class Check : public Command {
+ public:
+  void Declare(Flags* flags) override {
+    flags->Positional("FILE", &file_, "GGUF file or Hugging Face folder; -m says the same");
+    model_.DeclareModel(flags);
+  }
+
+  Result<int> Run(const CommonFlags& common) override {
+    if (file_ && model_.model) return InvalidArgument("FILE and --model name the same thing: give one of them");
+    if (file_) model_.model = file_;
+    DAMASK_ASSIGN_OR_RETURN(const std::string path, model_.Path());
+    if (path.empty()) NoteEmbeddedModel();
+    DAMASK_ASSIGN_OR_RETURN(const Target target, ParseTarget(common.target));
+    ThreadPool pool(common.threads == 0 ? DefaultThreadCount() : common.threads);
+    const CancelScope cancel;
+    DAMASK_ASSIGN_OR_RETURN(const report::CheckResult result,
+                            report::CheckModel(path, model_.Load(), target, &pool, cancel.flag()));
+    if (common.json) {
+      WriteJson(ToJson(result));
+    } else {
+      for (const report::Fault& fault : result.faults) Write(fmt::format("{}: {}\n", fault.where, fault.what));
+      Write(fmt::format("{} values of {} tensors read, {}\n", result.values, result.tensors,
+                        result.faults.empty() ? "no faults" : fmt::format("faults: {}", result.faults.size())));
+    }
+    if (result.loads) return result.faults.empty() ? kExitDone : kExitFailed;
+    return BadFormat("the model does not load: " + result.faults[0].what).At(result.faults[0].where);
+  }
+
+ private:
+  static report::Json ToJson(const report::CheckResult& result) {
+    report::Json faults = report::Json::array();
+    for (const report::Fault& fault : result.faults) {
+      faults.push_back({{"where", SanitizeUtf8(fault.where)}, {"what", SanitizeUtf8(fault.what)}});
+    }
+    return {{"faults", faults}, {"loads", result.loads}, {"tensors", result.tensors}, {"values", result.values}};
+  }
+
+  std::optional<std::string> file_;
+  ModelFlags model_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeCheck() { return std::make_unique<Check>(); }
+
+}  // namespace damask::cli

@@ -1,0 +1,145 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/cpu.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/version.h"
+#include "cli/command.h"
+#include "cli/exit_code.h"
+#include "cli/output.h"
+#include "cli/suggest.h"
+
+namespace damask::cli {
+namespace {
+
+std::string ProgramHelp() {
+  std::string text = "damask: answers from long texts with a local model\n\nUsage: damask COMMAND [flags]\n\nCommands:\n";
+  for (const CommandEntry& entry : Commands()) text += fmt::format("  {:<18}{}\n", entry.name, entry.summary);
+  return text +
+         "\n'damask COMMAND --help' shows a command's flags and an example; 'damask --version' which damask this is.\n"
+         "-m takes a GGUF file or a Hugging Face folder; without it commands use the model inside the program.\n"
+         "Exit codes: 0 done, 1 failed while running, 2 wrong use or bad input, 130 interrupted.\n";
+}
+
+std::vector<std::string> CommandNames() {
+  std::vector<std::string> names;
+  for (const CommandEntry& entry : Commands()) names.emplace_back(entry.name);
+  return names;
+}
+
+bool HasWord(const std::vector<std::string>& arguments, size_t index) {
+  return index < arguments.size() && arguments[index][0] != '-';
+}
+
+// "eval" and "bench" take a second word; the longest name that fits wins.
+const CommandEntry* FindCommand(const std::vector<std::string>& arguments, size_t* words) {
+  for (*words = 2; *words > 0; --*words) {
+    if (arguments.size() < *words) continue;
+    const std::string name = *words == 2 ? arguments[0] + " " + arguments[1] : arguments[0];
+    for (const CommandEntry& entry : Commands()) {
+      if (entry.name == name) return &entry;
+    }
+  }
+  return nullptr;
+}
+
+Status UnknownCommand(const std::vector<std::string>& arguments) {
+  const std::string& first = arguments[0];
+  std::vector<std::string> second_words;
+  for (const CommandEntry& entry : Commands()) {
+    if (entry.name.substr(0, first.size() + 1) == first + " ") second_words.emplace_back(entry.name.substr(first.size() + 1));
+  }
+  if (!second_words.empty()) {
+    std::string choices = second_words[0];
+    for (size_t i = 1; i < second_words.size(); ++i) choices += ", " + second_words[i];
+    if (arguments.size() < 2) return InvalidArgument(fmt::format("'damask {}' wants a second word: {}", first, choices));
+    return InvalidArgument(fmt::format("'damask {}' knows {}, not {}{}", first, choices, Quote(arguments[1]),
+                                       DidYouMean(arguments[1], second_words)));
+  }
+  const std::string hint = DidYouMean(first, CommandNames());
+  return InvalidArgument(
+      fmt::format("there is no command {}{}", Quote(first), hint.empty() ? "; 'damask --help' lists the commands" : hint));
+}
+
+void DeclareCommon(Flags* flags, CommonFlags* common, std::optional<std::string>* target) {
+  flags->Group("Of every command");
+  flags->Switch("--json", &common->json, "one JSON object on standard output, nothing else there");
+  flags->Uint("-t,--threads", 1, limits::kMaxThreads, &common->threads, "threads (default: physical cores)");
+  flags->Text("--target", "NAME", target, "kernels to use: scalar, avx2, avx512, avx512bf16, amx (default: the best)");
+  flags->Switch("-q,--quiet", &common->quiet, "no notes, progress or summary on standard error");
+}
+
+Result<int> RunCommand(const CommandEntry& entry, const std::vector<std::string>& arguments) {
+  const std::unique_ptr<Command> command = entry.make();
+  CommonFlags common;
+  std::optional<std::string> target;
+  Flags flags(entry.name, entry.summary, entry.example);
+  command->Declare(&flags);
+  DeclareCommon(&flags, &common, &target);
+  DAMASK_ASSIGN_OR_RETURN(const Flags::Parsed parsed, flags.Parse(arguments));
+  if (parsed.help_wanted) {
+    Write(flags.Help());
+    return kExitDone;
+  }
+  common.target = target.value_or("");
+  if (const Result<Target> checked = ParseTarget(common.target); !checked.ok()) return checked.status().At("--target");
+  SetQuiet(common.quiet);
+  return command->Run(common);
+}
+
+Result<int> Dispatch(std::vector<std::string> arguments) {
+  if (arguments.empty()) return InvalidArgument("a command is missing; 'damask --help' lists the commands");
+  const std::string first = arguments[0];
+  if (first == "--version" || first == "version") {
+    Write(fmt::format("damask {}\n", VersionString()));
+    return kExitDone;
+  }
+  if (first == "help" && HasWord(arguments, 1)) {
+    arguments.erase(arguments.begin());
+    arguments.emplace_back("--help");
+  } else if (first == "--help" || first == "-h" || first == "help") {
+    Write(ProgramHelp());
+    return kExitDone;
+  }
+  size_t words = 0;
+  const CommandEntry* entry = FindCommand(arguments, &words);
+  if (entry == nullptr) return UnknownCommand(arguments);
+  // "bench mat" is a misspelt "bench matmul", not bench with a stray word.
+  if (words == 1 && HasWord(arguments, 1) && std::any_of(Commands().begin(), Commands().end(), [&](const CommandEntry& other) {
+        return other.name.substr(0, entry->name.size() + 1) == std::string(entry->name) + " ";
+      })) {
+    return UnknownCommand(arguments);
+  }
+  return RunCommand(*entry, {arguments.begin() + static_cast<ptrdiff_t>(words), arguments.end()});
+}
+
+}  // namespace
+
+const std::vector<CommandEntry>& Commands() {
+  static const std::vector<CommandEntry> kCommands = {
+      {"generate", "one answer to a prompt", "damask generate -m model.gguf -f report.txt -p 'What was decided?' -n 200",
+       MakeGenerate},
+      {"chat", "a conversation in the terminal", "damask chat -m model.gguf -f report.txt", MakeChat},
+      {"tokenize", "the token ids of a text", "damask tokenize -m model.gguf -p 'Hello world'", MakeTokenize},
+      {"detokenize", "the text of token ids", "damask detokenize -m model.gguf --tokens 1,15043,3186", MakeDetokenize},
+      {"info", "what is in a model file and what it will cost", "damask info -m model.gguf -c 32768", MakeInfo},
+      {"check", "reads a model file whole and names every fault", "damask check model.gguf", MakeCheck},
+      {"eval logits", "the model's scores for the next token",
+       "damask eval logits -m model.gguf --tokens 1,2,3 --out logits.f32", MakeEvalLogits},
+      {"eval perplexity", "how well the model predicts a text", "damask eval perplexity -m model.gguf -f wiki.txt -c 512",
+       MakeEvalPerplexity},
+  };
+  return kCommands;
+}
+
+int RunProgram(const std::vector<std::string>& arguments) {
+  const Result<int> result = Dispatch(arguments);
+  if (result.ok()) return *result;
+  if (result.status().code() != StatusCode::kCancelled) PrintError(result.status());
+  return ExitCode(result.status());
+}
+
+}  // namespace damask::cli

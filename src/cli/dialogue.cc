@@ -1,0 +1,29 @@
+#include "cli/dialogue.h"
+
+namespace damask::cli {
+
+std::string Dialogue::PlainText() const {
+  std::string text;
+  if (!system_.empty()) text += system_ + "\n\n";
+  if (!document_.empty()) text += document_ + "\n\n";
+  for (const tokenizer::ChatMessage& message : messages_) {
+    // An answer begins with the space that the model wrote.
+    text += message.role == "user" ? "User: " + message.content + "\nAssistant:" : message.content + "\n";
+  }
+  return text;
+}
+
+Result<std::vector<engine::TokenId>> Dialogue::Encode(const tokenizer::Tokenizer& tokenizer) const {
+  if (!family_) return tokenizer::EncodePrompt(tokenizer, PlainText(), tokenizer::Special::kPlain);
+  std::vector<tokenizer::ChatMessage> messages = messages_;
+  // The document leads, so that it stays in the cache whatever is asked.
+  if (!document_.empty() && !messages.empty()) messages[0].content = document_ + "\n" + messages[0].content;
+  if (!system_.empty()) messages.insert(messages.begin(), {"system", system_});
+  return tokenizer::EncodeChat(tokenizer, *family_, messages);
+}
+
+std::vector<std::string> Dialogue::StopStrings() const {
+  return family_ ? std::vector<std::string>() : std::vector<std::string>{"\nUser:"};
+}
+
+}  // namespace damask::cli

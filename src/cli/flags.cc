@@ -1,0 +1,220 @@
+#include "cli/flags.h"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "base/text.h"
+#include "cli/suggest.h"
+
+namespace damask::cli {
+namespace {
+
+// How far a list may go: a wrong comma should not start a day's work.
+constexpr size_t kMaxListItems = 1000;
+
+bool TakesValue(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
+
+template <typename T, typename ParseItem>
+Status ParseList(const std::string& text, ParseItem parse, std::vector<T>* target) {
+  std::vector<T> items;
+  for (const std::string_view part : Split(text, ',')) {
+    DAMASK_ASSIGN_OR_RETURN(const T item, parse(part));
+    if (items.size() == kMaxListItems) return InvalidArgument(fmt::format("a list has at most {} items", kMaxListItems));
+    items.push_back(item);
+  }
+  *target = std::move(items);
+  return Status();
+}
+
+std::string Range(double min, double max) {
+  if (max == std::numeric_limits<double>::max()) return fmt::format("a number from {:g} on", min);
+  return fmt::format("a number from {:g} to {:g}", min, max);
+}
+
+}  // namespace
+
+Result<uint64_t> ParseUint(std::string_view text, uint64_t min, uint64_t max) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < min || value > max) {
+    const std::string range = max == UINT64_MAX ? fmt::format("from {} on", min) : fmt::format("from {} to {}", min, max);
+    return InvalidArgument(fmt::format("found {}, expected a whole number {}", Quote(text), range));
+  }
+  return value;
+}
+
+Result<double> ParseNumber(std::string_view text, double min, double max) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) || value < min || value > max) {
+    return InvalidArgument(fmt::format("found {}, expected {}", Quote(text), Range(min, max)));
+  }
+  return value;
+}
+
+Flags::Flags(std::string_view command, std::string_view summary, std::string_view example) : command_(command) {
+  app_ = std::make_unique<CLI::App>(std::string(summary), "damask " + command_);
+  app_->set_help_flag();
+  app_->allow_extras(false);
+  app_->get_formatter()->column_width(34);
+  app_->footer(fmt::format("\nExample:\n  {}", example));
+}
+
+Flags::~Flags() = default;
+
+CLI::Option* Flags::Add(const std::string& names, const std::string& value, const std::string& help,
+                        std::function<Status(const std::string&)> set) {
+  const std::string shown = names.substr(names.rfind(',') == std::string::npos ? 0 : names.rfind(',') + 1);
+  CLI::callback_t callback = [set = std::move(set), shown](const CLI::results_t& results) {
+    for (const std::string& result : results) {
+      const Status status = set(result);
+      if (!status.ok()) throw CLI::ValidationError(status.At(shown).ToString(), CLI::ExitCodes::ValidationError);
+    }
+    return true;
+  };
+  CLI::Option* option = app_->add_option(names, std::move(callback), help);
+  option->type_name(value)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->allow_extra_args(false);
+  if (!group_.empty()) option->group(group_);
+  return option;
+}
+
+void Flags::Switch(const std::string& names, bool* target, const std::string& help) {
+  CLI::Option* option = app_->add_flag(names, *target, help);
+  if (!group_.empty()) option->group(group_);
+}
+
+void Flags::Text(const std::string& names, const std::string& value, std::optional<std::string>* target,
+                 const std::string& help) {
+  Add(names, value, help, [target](const std::string& text) {
+    *target = text;
+    return Status();
+  });
+}
+
+void Flags::Texts(const std::string& names, const std::string& value, std::vector<std::string>* target,
+                  const std::string& help) {
+  CLI::Option* option = Add(names, value, help + " (may be given again)", [target](const std::string& text) {
+    target->push_back(text);
+    return Status();
+  });
+  option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void Flags::Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help) {
+  Add(names, "N", help, [=](const std::string& text) -> Status {
+    DAMASK_ASSIGN_OR_RETURN(*target, ParseUint(text, min, max));
+    return Status();
+  });
+}
+
+void Flags::Seed(const std::string& names, std::optional<uint64_t>* target, const std::string& help) {
+  Add(names, "S", help, [target](const std::string& text) -> Status {
+    if (text == "-1") {
+      target->reset();
+      return Status();
+    }
+    DAMASK_ASSIGN_OR_RETURN(*target, ParseUint(text, 0, UINT64_MAX));
+    return Status();
+  });
+}
+
+void Flags::Uints(const std::string& names, uint64_t min, uint64_t max, std::vector<uint64_t>* target,
+                  const std::string& help) {
+  Add(names, "N,N", help, [=](const std::string& text) {
+    return ParseList(
+        text, [=](std::string_view part) { return ParseUint(part, min, max); }, target);
+  });
+}
+
+void Flags::Number(const std::string& names, double min, double max, double* target, const std::string& help) {
+  Add(names, "X", help, [=](const std::string& text) -> Status {
+    DAMASK_ASSIGN_OR_RETURN(*target, ParseNumber(text, min, max));
+    return Status();
+  });
+}
+
+void Flags::Numbers(const std::string& names, double min, double max, std::vector<double>* target, const std::string& help) {
+  Add(names, "X,X", help, [=](const std::string& text) {
+    return ParseList(
+        text, [=](std::string_view part) { return ParseNumber(part, min, max); }, target);
+  });
+}
+
+void Flags::Positional(const std::string& name, std::optional<std::string>* target, const std::string& help) {
+  Text(name, "", target, help);
+}
+
+Status Flags::UnknownFlag(const std::string& name) const {
+  std::vector<std::string> known = {"--help"};
+  for (const CLI::Option* option : std::as_const(*app_).get_options()) {
+    for (const std::string& long_name : option->get_lnames()) known.push_back("--" + long_name);
+  }
+  return InvalidArgument(fmt::format("'damask {}' has no flag {}{}", command_, Quote(name), DidYouMean(name, known)));
+}
+
+Result<std::vector<std::string>> Flags::Normalise(const std::vector<std::string>& arguments) {
+  std::vector<std::string> out;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    std::string name = arguments[i];
+    if (name == "--") {
+      out.insert(out.end(), arguments.begin() + static_cast<ptrdiff_t>(i), arguments.end());
+      break;
+    }
+    if (name.size() < 2 || name[0] != '-') {  // "-" alone is a file name by old custom
+      out.push_back(name);
+      continue;
+    }
+    std::optional<std::string> value;
+    if (const size_t equals = name.find('='); equals != std::string::npos && name.compare(0, 2, "--") == 0) {
+      value = name.substr(equals + 1);
+      name.resize(equals);
+    }
+    if (const auto alias = aliases_.find(name); alias != aliases_.end()) name = alias->second;
+    // "-n32": a short flag with its value behind it. Short switches do not join.
+    if (name[1] != '-' && name.size() > 2) {
+      value = name.substr(2);
+      name.resize(2);
+      const CLI::Option* option = app_->get_option_no_throw(name);
+      if (option == nullptr || !TakesValue(*option)) return UnknownFlag(arguments[i]);
+    }
+    const CLI::Option* option = app_->get_option_no_throw(name);
+    if (option == nullptr) return UnknownFlag(name);
+    out.push_back(name);
+    if (option->check_name("--help")) help_ = true;
+    if (!TakesValue(*option)) {
+      if (value) return InvalidArgument(fmt::format("{} takes no value", name));
+      continue;
+    }
+    if (!value) {
+      if (i + 1 == arguments.size())
+        return InvalidArgument(fmt::format("{} wants a value ({})", name, option->get_type_name()));
+      value = arguments[++i];
+    }
+    out.push_back(*value);
+  }
+  return out;
+}
+
+Result<Flags::Parsed> Flags::Parse(const std::vector<std::string>& arguments) {
+  Switch("-h,--help", &help_, "show this text");
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<std::string> normalised, Normalise(arguments));
+  if (help_) return Parsed{.help_wanted = true};
+  try {
+    app_->parse(std::vector<std::string>(normalised.rbegin(), normalised.rend()));
+  } catch (const CLI::ExtrasError&) {
+    return InvalidArgument(
+        fmt::format("'damask {}' does not know what to do with {}", command_, Quote(app_->remaining().at(0))));
+  } catch (const CLI::ParseError& error) {
+    return InvalidArgument(error.what());
+  }
+  return Parsed{};
+}
+
+std::string Flags::Help() const { return app_->help(); }
+
+}  // namespace damask::cli

@@ -1,0 +1,46 @@
+#include "cli/interrupt.h"
+
+#include <unistd.h>
+#include <csignal>
+
+#include "cli/exit_code.h"
+
+namespace damask::cli {
+namespace {
+
+std::atomic<bool> in_scope{false};
+std::atomic<bool> cancel{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "signal handlers need it");
+
+extern "C" void OnInterrupt(int /*signal*/) {
+  if (in_scope.load() && !cancel.load()) {
+    cancel.store(true);
+    return;
+  }
+  _exit(kExitInterrupted);
+}
+
+}  // namespace
+
+void InstallSignalHandlers() {
+  struct sigaction action = {};
+  action.sa_handler = OnInterrupt;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &action, nullptr);
+}
+
+CancelScope::CancelScope() {
+  cancel.store(false);
+  in_scope.store(true);
+}
+
+CancelScope::~CancelScope() { in_scope.store(false); }
+
+const std::atomic<bool>* CancelScope::flag() const { return &cancel; }
+
+void CancelScope::Cancel() { cancel.store(true); }
+
+}  // namespace damask::cli

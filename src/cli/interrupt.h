@@ -1,0 +1,26 @@
+// Ctrl-C. While something runs that can stop cleanly the first signal asks it to; at any other time, and the second time, the
+// program ends at once with exit code 130.
+#pragma once
+
+#include <atomic>
+
+namespace damask::cli {
+
+// SIGINT as above, SIGPIPE ignored: a closed pipe is a failed write.
+void InstallSignalHandlers();
+
+// While one exists, the first SIGINT only sets the flag. Not nested.
+class CancelScope {
+ public:
+  CancelScope();
+  CancelScope(const CancelScope&) = delete;
+  CancelScope& operator=(const CancelScope&) = delete;
+  ~CancelScope();
+
+  const std::atomic<bool>* flag() const;
+  // As a signal would, for a reader that has gone.
+  void Cancel();
+  bool cancelled() const { return flag()->load(); }
+};
+
+}  // namespace damask::cli

@@ -1,0 +1,87 @@
+#include "cli/model_flags.h"
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "formats/gguf.h"
+#include "model/embedded_model.h"
+
+namespace damask::cli {
+
+void ModelFlags::DeclareModel(Flags* flags) {
+  flags->Group("Model");
+  flags->Text("-m,--model", "MODEL", &model, "GGUF file (the first one of a split model) or Hugging Face folder");
+  flags->Switch("--no-mmap", &no_mmap, "read the file into memory instead of mapping it");
+}
+
+void ModelFlags::DeclareRun(Flags* flags) {
+  DeclareModel(flags);
+  flags->Uint("-c,--ctx-size", 1, limits::kMaxContext, &context, "context in tokens (default: the model's)");
+  flags->Text("--policy", "SPEC", &policy,
+              "attention policy, name or name:key=value,... (default: full); 'damask policies' lists them");
+  flags->Text("--rope-scaling", "NAME", &rope_scaling, "read past the trained length: none, linear, llama3, yarn");
+  flags->Number("--rope-scale", 1e-3, 1e6, &rope_scale, "by how much the text may be longer than trained");
+  flags->Number("--rope-freq-base", 1, 1e12, &rope_base, "rope base (default: the model's)");
+  flags->Uint("--yarn-orig-ctx", 1, limits::kMaxContext, &yarn_context, "trained context (default: the model's)");
+}
+
+Result<std::string> ModelFlags::Path() const {
+  if (model && model->empty()) return InvalidArgument("--model: the path is empty");
+  return model.value_or("");
+}
+
+Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) const {
+  engine::EngineOptions options;
+  DAMASK_ASSIGN_OR_RETURN(options.model_path, Path());
+  options.threads = common.threads;
+  options.target = common.target;
+  options.load = Load();
+  options.context = context;
+  options.policy = policy.value_or("full");
+  options.rope.scaling = rope_scaling.value_or("");
+  options.rope.factor = rope_scale;
+  options.rope.base = rope_base;
+  options.rope.original_context = yarn_context;
+  return options;
+}
+
+void NoteEmbeddedModel() { LogInfo("no -m given: the model inside the program answers"); }
+
+Result<std::unique_ptr<engine::Engine>> LoadEngine(const ModelFlags& flags, const CommonFlags& common) {
+  DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, flags.Options(common));
+  if (options.model_path.empty()) NoteEmbeddedModel();
+  return engine::Engine::Load(options);
+}
+
+Result<std::unique_ptr<tokenizer::Tokenizer>> LoadTokenizer(const ModelFlags& flags) {
+  DAMASK_ASSIGN_OR_RETURN(const std::string path, flags.Path());
+  if (IsDirectory(path)) return tokenizer::Tokenizer::FromHuggingFace(path);
+  const formats::GgufOpenOptions options{.load = flags.Load(), .require_tensor_data = false};
+  if (!path.empty()) {
+    DAMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const formats::GgufFile> file, formats::GgufFile::Open(path, options));
+    return tokenizer::Tokenizer::FromGguf(*file);
+  }
+  NoteEmbeddedModel();
+  DAMASK_ASSIGN_OR_RETURN(
+      const std::shared_ptr<const formats::GgufFile> file,
+      formats::GgufFile::Parse(FileBytes::Borrow(EmbeddedModel(), std::string(EmbeddedModelName())), options));
+  return tokenizer::Tokenizer::FromGguf(*file);
+}
+
+Result<std::vector<tokenizer::TokenId>> ParseTokenIds(std::string_view text, size_t vocab) {
+  if (vocab == 0) return Internal("a vocabulary without tokens");
+  std::vector<tokenizer::TokenId> ids;
+  for (std::string_view part : Split(text, ',')) {
+    while (!part.empty() && part.front() == ' ') part.remove_prefix(1);
+    while (!part.empty() && part.back() == ' ') part.remove_suffix(1);
+    const Result<uint64_t> id = ParseUint(part, 0, vocab - 1);
+    if (!id.ok()) return id.status().At("--tokens");
+    ids.push_back(static_cast<tokenizer::TokenId>(*id));
+  }
+  return ids;
+}
+
+}  // namespace damask::cli

@@ -1,0 +1,46 @@
+// The flags that say which model, and how it runs.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "cli/command.h"
+#include "engine/engine.h"
+
+namespace damask::cli {
+
+struct ModelFlags {
+  std::optional<std::string> model;
+  bool no_mmap = false;
+  uint64_t context = 0;
+  std::optional<std::string> policy;
+  std::optional<std::string> rope_scaling;
+  double rope_scale = 0;
+  double rope_base = 0;
+  uint64_t yarn_context = 0;
+
+  // -m and --no-mmap.
+  void DeclareModel(Flags* flags);
+  // And what a run needs: -c, --policy, the rope flags.
+  void DeclareRun(Flags* flags);
+
+  // The path, "" for the embedded model. An empty -m is an error.
+  Result<std::string> Path() const;
+  LoadMode Load() const { return no_mmap ? LoadMode::kRead : LoadMode::kMap; }
+  Result<engine::EngineOptions> Options(const CommonFlags& common) const;
+};
+
+// Says on standard error that the embedded model runs, unless --quiet.
+void NoteEmbeddedModel();
+
+Result<std::unique_ptr<engine::Engine>> LoadEngine(const ModelFlags& flags, const CommonFlags& common);
+
+// Needs no weights in the file.
+Result<std::unique_ptr<tokenizer::Tokenizer>> LoadTokenizer(const ModelFlags& flags);
+
+// "1,2,3" for a vocabulary of `vocab` entries; at least one id.
+Result<std::vector<tokenizer::TokenId>> ParseTokenIds(std::string_view text, size_t vocab);
+
+}  // namespace damask::cli

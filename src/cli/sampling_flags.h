@@ -1,0 +1,30 @@
+// How the next token is drawn and when an answer ends: shared by generate and chat.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "cli/flags.h"
+#include "engine/generate.h"
+
+namespace damask::cli {
+
+struct SamplingFlags {
+  uint64_t max_tokens = 256;
+  double temperature = 0.8;
+  uint64_t top_k = 40;
+  double top_p = 0.95;
+  double min_p = 0.05;
+  double repeat_penalty = 1.0;
+  uint64_t repeat_last_n = 64;
+  std::optional<uint64_t> seed;
+  std::vector<std::string> stop;
+  bool special = false;
+
+  void Declare(Flags* flags);
+  // `escape`: -e was given, stop strings have escapes too.
+  Result<engine::GenerateOptions> Options(bool escape) const;
+};
+
+}  // namespace damask::cli

@@ -1,0 +1,87 @@
+#include "cli/text_input.h"
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "cli/output.h"
+
+namespace damask::cli {
+namespace {
+
+void DropLastNewline(std::string* text) {
+  if (!text->empty() && text->back() == '\n') text->pop_back();
+  if (!text->empty() && text->back() == '\r') text->pop_back();
+}
+
+Status CheckUtf8(std::string_view text, const std::string& where) {
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const size_t length = Utf8Length(rest);
+    if (length == 0) {
+      return InvalidArgument(fmt::format("{}: the text is not valid UTF-8: byte {} is 0x{:02x}", where,
+                                         text.size() - rest.size(), static_cast<unsigned char>(rest[0])));
+    }
+    rest.remove_prefix(length);
+  }
+  return Status();
+}
+
+Result<std::string> ReadFileText(const std::string& path) {
+  if (path == "-") return ReadStandardInput(limits::kMaxTextFileBytes);
+  return ReadTextFile(path, limits::kMaxTextFileBytes);
+}
+
+}  // namespace
+
+std::string ProcessEscapes(std::string_view text) {
+  constexpr std::string_view kLetters = "nrt'\"\\";
+  constexpr std::string_view kMeanings = "\n\r\t'\"\\";
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const size_t letter = text[i] == '\\' && i + 1 < text.size() ? kLetters.find(text[i + 1]) : std::string_view::npos;
+    if (letter == std::string_view::npos) {
+      out += text[i];
+    } else {
+      out += kMeanings[letter];
+      ++i;
+    }
+  }
+  return out;
+}
+
+Result<std::string> ReadDocument(const std::string& path) {
+  DAMASK_ASSIGN_OR_RETURN(std::string text, ReadFileText(path));
+  DropLastNewline(&text);
+  const std::string name = path == "-" ? "standard input" : Quote(path);
+  if (text.empty()) return InvalidArgument(fmt::format("{} has no text", name));
+  DAMASK_RETURN_IF_ERROR(CheckUtf8(text, name));
+  return text;
+}
+
+void TextInput::Declare(Flags* flags, const std::string& what) {
+  flags->Text("-p,--prompt", "TEXT", &prompt, what);
+  flags->Text("-f,--file", "FILE", &file, what + " from a file; with -p as well: the file's text, then the prompt");
+  flags->Switch("-e,--escape", &escape, "\\n, \\t, \\\\ and the like in texts of flags stand for characters");
+}
+
+Result<std::string> TextInput::Read() const {
+  if (!prompt && !file) {
+    if (StdinIsTerminal()) return InvalidArgument("there is no text: give -p TEXT, -f FILE, or text on standard input");
+    return ReadDocument("-");
+  }
+  std::string text;
+  if (file) {
+    DAMASK_ASSIGN_OR_RETURN(text, ReadDocument(*file));
+  }
+  if (prompt) {
+    DAMASK_RETURN_IF_ERROR(CheckUtf8(*prompt, "--prompt"));
+    if (file) text += '\n';
+    text += escape ? ProcessEscapes(*prompt) : *prompt;
+  }
+  if (text.empty()) return InvalidArgument("the prompt is empty");
+  return text;
+}
+
+}  // namespace damask::cli

@@ -1,0 +1,33 @@
+// Reads a model whole and names every fault: for `damask check`.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+
+namespace damask::report {
+
+struct Fault {
+  std::string where;  // file, key or tensor
+  std::string what;   // one sentence
+};
+
+struct CheckResult {
+  std::vector<Fault> faults;
+  bool loads = false;    // damask would run it
+  uint64_t tensors = 0;  // whose values have been read
+  uint64_t values = 0;
+};
+
+// A GGUF file or a Hugging Face folder; "" is the embedded model. Values that are not finite are counted per tensor. Errors: a
+// path that cannot be opened, Cancelled.
+Result<CheckResult> CheckModel(const std::string& path, LoadMode load, Target target, ThreadPool* pool,
+                               const std::atomic<bool>* cancel);
+
+}  // namespace damask::report

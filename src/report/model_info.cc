@@ -1,0 +1,175 @@
+#include "report/model_info.h"
+
+#include <map>
+
+#include <fmt/format.h>
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "formats/gguf.h"
+#include "formats/tensor_type.h"
+#include "tokenizer/chat_template.h"
+
+namespace damask::report {
+namespace {
+
+TokenizerInfo DescribeTokenizer(const tokenizer::Tokenizer& tokenizer) {
+  TokenizerInfo info;
+  info.description = tokenizer.description();
+  info.vocab = tokenizer.vocab_size();
+  info.special = tokenizer.special();
+  info.has_chat_template = !tokenizer.chat_template().empty();
+  if (const auto family = tokenizer::DetectChatFamily(tokenizer.chat_template())) {
+    info.chat_family = std::string(tokenizer::ChatFamilyName(*family));
+  }
+  return info;
+}
+
+void AddCosts(uint64_t kv_bytes_per_token, uint64_t context, ModelInfo* info) {
+  info->run_context = context;
+  info->kv_bytes_per_token = kv_bytes_per_token;
+  info->kv_bytes = CheckedMul(kv_bytes_per_token, context).value_or(UINT64_MAX);
+  info->memory_bytes = CheckedAdd(info->kv_bytes, info->file_bytes).value_or(UINT64_MAX);
+}
+
+ModelInfo DescribeEngine(const engine::Engine& engine) {
+  const model::Model& model = engine.model();
+  ModelInfo info;
+  info.path = ModelName(engine);
+  info.format = model.format();
+  info.architecture = model::ArchitectureName(model.config().architecture);
+  info.dominant_type = model.dominant_type();
+  info.file_bytes = model.file_bytes();
+  info.parameters = model.parameters();
+  info.tensors = model.tensors();
+  info.config = model.config();
+  info.tokenizer = DescribeTokenizer(engine.tokenizer());
+  info.target = engine.target();
+  info.threads = engine.threads();
+  info.kernels = engine.Kernels();
+  AddCosts(engine.kv_bytes_per_token(), engine.context(), &info);
+  return info;
+}
+
+std::string TypeName(formats::TensorType type) {
+  const auto number = static_cast<uint32_t>(type);
+  const std::optional<formats::TensorTypeInfo> found = formats::FindTensorType(number);
+  return found ? std::string(found->name) : fmt::format("type {}", number);
+}
+
+void AddTensors(const formats::GgufFile& file, ModelInfo* info) {
+  std::map<std::string, uint64_t> bytes_by_type;
+  for (const formats::TensorInfo& tensor : file.tensors()) {
+    const std::string type = TypeName(tensor.type);
+    info->tensors.push_back({tensor.name, type, tensor.shape, tensor.bytes});
+    info->parameters += CheckedMul(tensor.rows(), tensor.columns()).value_or(0);
+    bytes_by_type[type] += tensor.bytes;
+  }
+  uint64_t most = 0;
+  for (const auto& [type, bytes] : bytes_by_type) {
+    if (bytes >= most) info->dominant_type = type;
+    most = std::max(most, bytes);
+  }
+}
+
+// The parts of a GGUF file that can be read, each for itself.
+Result<ModelInfo> DescribeGguf(const engine::EngineOptions& options) {
+  DAMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const formats::GgufFile> file,
+                          formats::GgufFile::Open(options.model_path, {.load = options.load, .require_tensor_data = false}));
+  ModelInfo info;
+  info.path = SanitizeUtf8(options.model_path);
+  info.format = fmt::format("GGUF v{}", file->version());
+  info.file_bytes = file->file_bytes();
+  if (const auto name = file->GetString("general.architecture"); name.ok() && *name) info.architecture = SanitizeUtf8(**name);
+  AddTensors(*file, &info);
+  if (const auto loaded = tokenizer::Tokenizer::FromGguf(*file); loaded.ok()) info.tokenizer = DescribeTokenizer(**loaded);
+  DAMASK_ASSIGN_OR_RETURN(info.target, ParseTarget(options.target));
+  info.threads = options.threads == 0 ? DefaultThreadCount() : options.threads;
+  Result<model::ModelConfig> config = model::ConfigFromGguf(*file);
+  if (config.ok()) {
+    const uint64_t per_token = model::KvCache::BytesPerToken(*config, model::Forward::PageType(info.target));
+    AddCosts(per_token, options.context == 0 ? config->context : options.context, &info);
+    info.config = *std::move(config);
+  }
+  return info;
+}
+
+Json Optional(const std::optional<tokenizer::TokenId>& id) { return id ? Json(*id) : Json(nullptr); }
+
+Json TokenizerJson(const TokenizerInfo& tokenizer) {
+  return {{"type", tokenizer.description},
+          {"vocab", tokenizer.vocab},
+          {"bos", Optional(tokenizer.special.bos)},
+          {"eos", Optional(tokenizer.special.eos)},
+          {"eot", Optional(tokenizer.special.eot)},
+          {"unk", Optional(tokenizer.special.unk)},
+          {"pad", Optional(tokenizer.special.pad)},
+          {"add_bos", tokenizer.special.add_bos},
+          {"add_eos", tokenizer.special.add_eos},
+          {"has_chat_template", tokenizer.has_chat_template},
+          {"chat_template", tokenizer.chat_family ? Json(*tokenizer.chat_family) : Json(nullptr)}};
+}
+
+Json RopeJson(const model::RopeConfig& rope) {
+  return {{"dims", rope.dims},
+          {"base", rope.base},
+          {"scaling", model::RopeScalingName(rope.scaling)},
+          {"factor", rope.factor},
+          {"original_context", rope.original_context}};
+}
+
+void AddConfig(const model::ModelConfig& config, Json* object) {
+  Json& out = *object;
+  out["name"] = SanitizeUtf8(config.name);
+  out["layers"] = config.layers;
+  out["width"] = config.width;
+  out["heads"] = config.heads;
+  out["kv_heads"] = config.kv_heads;
+  out["head_dim"] = config.head_dim;
+  out["ffn"] = config.ffn;
+  out["vocab"] = config.vocab;
+  out["context"] = config.context;
+  out["rope"] = RopeJson(config.rope);
+  out["sliding_window"] = config.windows;
+}
+
+}  // namespace
+
+Result<ModelInfo> DescribeModel(const engine::EngineOptions& options) {
+  const Result<std::unique_ptr<engine::Engine>> engine = engine::Engine::Load(options);
+  if (engine.ok()) return DescribeEngine(**engine);
+  if (options.model_path.empty() || IsDirectory(options.model_path)) return engine.status();
+  Result<ModelInfo> info = DescribeGguf(options);
+  if (!info.ok()) return engine.status();
+  info->unrunnable = engine.status().ToString();
+  return info;
+}
+
+Json InfoJson(const ModelInfo& info) {
+  Json object = {{"model", info.path}, {"format", info.format}, {"architecture", info.architecture}};
+  object["runnable"] = !info.unrunnable;
+  object["reason"] = info.unrunnable ? Json(*info.unrunnable) : Json(nullptr);
+  object["parameters"] = info.parameters;
+  object["file_bytes"] = info.file_bytes;
+  object["type"] = info.dominant_type;
+  if (info.config) AddConfig(*info.config, &object);
+  object["tokenizer"] = info.tokenizer ? TokenizerJson(*info.tokenizer) : Json(nullptr);
+  object["run_context"] = info.run_context;
+  object["kv_bytes_per_token"] = info.kv_bytes_per_token;
+  object["kv_bytes"] = info.kv_bytes;
+  object["memory_bytes"] = info.memory_bytes;
+  object["cpu"] = CpuModelName();
+  object["target"] = TargetName(info.target);
+  object["threads"] = info.threads;
+  object["kernels"] = Json::object();
+  for (const auto& [step, body] : info.kernels) object["kernels"][step] = body;
+  object["tensors"] = Json::array();
+  for (const model::TensorSummary& tensor : info.tensors) {
+    object["tensors"].push_back(
+        {{"name", SanitizeUtf8(tensor.name)}, {"type", tensor.type}, {"shape", tensor.shape}, {"bytes", tensor.bytes}});
+  }
+  return object;
+}
+
+}  // namespace damask::report

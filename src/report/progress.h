@@ -1,0 +1,30 @@
+// One line on standard error that is rewritten while a long prompt is read.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace damask::report {
+
+// "reading [=====>    ] 12288/36000 tokens, 1520 tokens/s, 16s left".
+std::string ProgressText(uint64_t done, uint64_t total, double seconds);
+
+class ProgressLine {
+ public:
+  // `shown` false: does nothing (no terminal, --quiet).
+  explicit ProgressLine(bool shown) : shown_(shown) {}
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+  ~ProgressLine() { Clear(); }
+
+  void Update(uint64_t done, uint64_t total, double seconds);
+  // Wipes the line, so that text can follow in its place.
+  void Clear();
+
+ private:
+  bool shown_;
+  bool written_ = false;
+  double last_seconds_ = 0;
+};
+
+}  // namespace damask::report

@@ -1,0 +1,33 @@
+// The figures of a run as JSON: the same keys wherever they are printed (docs/cli.md lists them).
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/engine.h"
+#include "engine/evaluate.h"
+#include "engine/generate.h"
+
+namespace damask::report {
+
+// Keys stay in the order in which they are put in.
+using Json = nlohmann::ordered_json;
+
+// The path given, or the embedded model's name.
+std::string ModelName(const engine::Engine& engine);
+
+// {"prefill product": "...", ...}
+Json KernelsJson(const engine::Engine& engine);
+
+// {"peak_rss_bytes", "kv_bytes"}
+Json MemoryJson(uint64_t kv_bytes);
+
+// {"policy", "density_prefill", "density_decode", ...}; what only an audit can know is null, and rows_audited is 0.
+Json AttentionJson(const engine::Engine& engine, double density_prefill, double density_decode);
+
+Json GenerationJson(const engine::Engine& engine, const engine::GenerateResult& result, uint64_t kv_bytes);
+
+Json PerplexityJson(const engine::Engine& engine, const engine::PerplexityResult& result);
+
+}  // namespace damask::report
