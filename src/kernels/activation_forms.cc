@@ -1,10 +1,9 @@
 #include "kernels/activation_forms.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
-#include "base/bf16.h"
+#include "base/aligned.h"
 #include "base/checked.h"
 
 namespace damask::kernels {
@@ -14,9 +13,24 @@ using Forms = Activations::Forms;
 
 size_t RoundUp(size_t value, size_t to) { return CeilDiv(value, to) * to; }
 
-void MakeFloatRow(const float* x, size_t k, size_t stride, float* out) {
-  std::memcpy(out, x, k * sizeof(float));
-  std::memset(out + k, 0, (stride - k) * sizeof(float));
+void ReserveWide(size_t m, size_t k, WideRows* wide) {
+  wide->blocks = CeilDiv(k, kWideBlock);
+  wide->stride = (CeilDiv(wide->blocks * kWideBlock, kCacheLine) | 1) * kCacheLine;
+  wide->q.Reserve(m * wide->stride);
+  wide->scale.Reserve(m * wide->blocks);
+  wide->start.Reserve(m * wide->blocks);
+}
+
+void ReserveDecode(size_t m, size_t k, DecodeRows* decode) {
+  decode->stride = RoundUp(k, 512);
+  const size_t numbers = m * decode->stride;
+  decode->natural.Reserve(numbers);
+  decode->halves.Reserve(numbers);
+  decode->pairs.Reserve(numbers);
+  decode->natural_sums.Reserve(numbers / 4);
+  decode->halves_sums.Reserve(numbers / 8);
+  decode->scale.Reserve(numbers / kDecodeBlock);
+  decode->scaled_sum.Reserve(numbers / kDecodeBlock);
 }
 
 void Reserve(size_t m, size_t k, Forms* forms) {
@@ -24,18 +38,45 @@ void Reserve(size_t m, size_t k, Forms* forms) {
     forms->float_stride = RoundUp(k, 16);
     forms->floats.Reserve(m * forms->float_stride);
   }
+  if ((forms->bits & kFormBf16) != 0) {
+    // An odd number of cache lines, so that rows do not share cache sets.
+    forms->bf16_stride = (CeilDiv(k, 32) | 1) * 32;
+    forms->bf16s.Reserve(m * forms->bf16_stride);
+  }
+  if ((forms->bits & kFormWide8) != 0) ReserveWide(m, k, &forms->wide);
+  if ((forms->bits & kFormDecode8) != 0) ReserveDecode(m, k, &forms->decode);
+}
+
+void MakeFloatRow(const float* x, size_t k, size_t stride, float* out) {
+  std::memcpy(out, x, k * sizeof(float));
+  std::memset(out + k, 0, (stride - k) * sizeof(float));
+}
+
+void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
+  if ((forms->bits & kFormFloat) != 0)
+    MakeFloatRow(x, k, forms->float_stride, forms->floats.data() + row * forms->float_stride);
+#if defined(__x86_64__)
+  if ((forms->bits & kFormBf16) != 0) {
+    avx512bf16::MakeBf16Row(x, k, forms->bf16_stride, forms->bf16s.data() + row * forms->bf16_stride);
+  }
+  if ((forms->bits & kFormWide8) != 0) {
+    WideRows& wide = forms->wide;
+    avx512bf16::MakeWideRow(x, k, wide.blocks, wide.q.data() + row * wide.stride, wide.scale.data() + row * wide.blocks,
+                            wide.start.data() + row * wide.blocks);
+  }
+  if ((forms->bits & kFormDecode8) != 0) avx2::MakeDecodeRow(x, k, row, &forms->decode);
+#endif
 }
 
 }  // namespace
 
 size_t Forms::bytes() const {
-  return floats.bytes() + bf16s.bytes() + wide.q.bytes() + wide.scale.bytes() + wide.sum.bytes() + decode.natural.bytes() +
+  return floats.bytes() + bf16s.bytes() + wide.q.bytes() + wide.scale.bytes() + wide.start.bytes() + decode.natural.bytes() +
          decode.halves.bytes() + decode.pairs.bytes() + decode.natural_sums.bytes() + decode.halves_sums.bytes() +
          decode.scale.bytes() + decode.scaled_sum.bytes() + tiles.bytes();
 }
 
-void MakeForms(Target /*target*/, Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride,
-               ThreadPool* pool, Forms* out) {
+void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool, Forms* out) {
   out->phase = phase;
   out->bits = bits;
   out->m = m;
@@ -44,10 +85,7 @@ void MakeForms(Target /*target*/, Phase phase, unsigned bits, const float* x, si
   // About 64 KB of floats a range.
   const size_t grain = std::max<size_t>(1, 16384 / std::max<size_t>(1, k));
   pool->ParallelFor(m, grain, [&](size_t begin, size_t end, size_t /*worker*/) {
-    for (size_t row = begin; row < end; ++row) {
-      const float* input = x + row * x_stride;
-      if ((bits & kFormFloat) != 0) MakeFloatRow(input, k, out->float_stride, out->floats.data() + row * out->float_stride);
-    }
+    for (size_t row = begin; row < end; ++row) MakeRow(x + row * x_stride, k, row, out);
   });
 }
 

@@ -2,13 +2,23 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/matmul_bodies.h"
 
 namespace damask::kernels {
 
 // Fills the forms named by `bits` from x [m, k]; rows are spread over the pool.
-void MakeForms(Target target, Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool,
+void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool,
                Activations::Forms* out);
+
+// One row each, by instruction set.
+namespace avx2 {
+void MakeDecodeRow(const float* x, size_t k, size_t row, DecodeRows* out);
+}  // namespace avx2
+namespace avx512bf16 {
+void MakeBf16Row(const float* x, size_t k, size_t stride, uint16_t* out);
+void MakeWideRow(const float* x, size_t k, size_t blocks, int8_t* q, float* scale, int32_t* start);
+}  // namespace avx512bf16
 
 }  // namespace damask::kernels

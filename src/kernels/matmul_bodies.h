@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "base/aligned.h"
 #include "base/cpu.h"
@@ -17,6 +18,8 @@ namespace damask::kernels {
 // leave more time for products.
 inline constexpr size_t kDecodeBlock = 32;
 inline constexpr size_t kWideBlock = 64;
+// Rows of a weight panel in prefill, four vectors of 16 lanes.
+inline constexpr size_t kPanelRows = 64;
 
 // Which forms a body reads; Load makes the union of what a target's bodies of one phase read.
 enum FormBits : unsigned {
@@ -27,13 +30,13 @@ enum FormBits : unsigned {
   kFormTiles = 16,
 };
 
-// Activations rounded to 8 bits: x = scale[block] * q. Rows are padded with zeros to whole groups of 512.
-struct Bytes8 {
-  AlignedArray<int8_t> q;     // [m][stride]
-  AlignedArray<float> scale;  // [m][stride / block]
-  AlignedArray<int32_t> sum;  // [m][stride / block], the sum of q over the block
-  size_t stride = 0;
-  size_t block = 0;
+// Activations rounded to 8 bits for prefill: x = scale[block] * q. Zeros after k.
+struct WideRows {
+  AlignedArray<int8_t> q;       // [m][stride]
+  AlignedArray<float> scale;    // [m][blocks]
+  AlignedArray<int32_t> start;  // [m][blocks]: -128 * sum of q over the block, where products with weights + 128 begin
+  size_t stride = 0;            // an odd number of cache lines, so that rows do not share cache sets
+  size_t blocks = 0;            // k / kWideBlock, rounded up
 };
 
 // One row for the matrix-vector kernels, in the orders in which they unpack weights; per row:
@@ -63,7 +66,7 @@ struct Activations::Forms {
   size_t float_stride = 0;       // k rounded up to a multiple of 16
   AlignedArray<uint16_t> bf16s;  // [m][bf16_stride], zeros after k
   size_t bf16_stride = 0;        // k rounded up to a multiple of 32
-  Bytes8 wide;
+  WideRows wide;
   DecodeRows decode;
   AlignedArray<uint16_t> tiles;  // [m / 16][k / 32][16 rows][32], zeros outside
 
@@ -72,16 +75,21 @@ struct Activations::Forms {
 
 struct Scratch {
   AlignedArray<std::byte> panel;  // unpacked weights of one panel
-  AlignedArray<float> rows;       // a decoded weight row, or the second half of SwiGLU
+  AlignedArray<float> rows;       // decoded weight rows
   size_t bytes() const { return panel.bytes() + rows.bytes(); }
 };
 
-// One product, or two of the same shape that end in SwiGLU (`up` not null: y = silu(x w^T) * (x up^T)).
+enum class Store {
+  kSet,     // y = x w^T + bias
+  kAdd,     // y += x w^T + bias
+  kSwiGlu,  // y = silu(y) * x w^T: the second product of SwiGLU, over the first one's result
+};
+
 struct Product {
   const Activations::Forms* x = nullptr;
   const WeightView* w = nullptr;
-  const WeightView* up = nullptr;
-  Epilogue epilogue;
+  const float* bias = nullptr;  // [n] or null
+  Store store = Store::kSet;
   float* y = nullptr;
   size_t y_stride = 0;
 };
@@ -100,7 +108,13 @@ enum class Split {
   kWhole,      // the body takes everything and has its own threads
 };
 
-struct WholeProducts;  // state of bodies with Split::kWhole (primitives, buffers)
+// State of bodies with Split::kWhole: primitives, buffers.
+struct WholeProducts;
+struct WholeProductsDeleter {
+  void operator()(WholeProducts* state) const;
+};
+std::unique_ptr<WholeProducts, WholeProductsDeleter> MakeWholeProducts();
+size_t WholeProductsBytes(const WholeProducts& state);
 
 struct Body {
   const char* name;

@@ -5,14 +5,57 @@
 namespace damask::kernels {
 namespace {
 
+using formats::TensorType;
+
 constexpr Body kScalar = {"scalar float32", kFormFloat, Split::kRowRanges, 1, scalar::Multiply, nullptr};
+#if defined(__x86_64__)
+constexpr Body kDnnlFloat = {"oneDNN float32", kFormFloat, Split::kWhole, 1, nullptr, one_dnn::MultiplyFloat};
+constexpr Body kBf16Panels = {"avx512bf16 panels", kFormBf16, Split::kPanels, kPanelRows, avx512bf16::MultiplyBf16, nullptr};
+constexpr Body kInt8Panels = {"avx512vnni 8-bit panels", kFormWide8, Split::kPanels, kPanelRows,
+                              avx512bf16::MultiplyInt8,  nullptr};
+constexpr Body kVnniDot = {"avx512vnni 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx512bf16::MultiplyDecode, nullptr};
+constexpr Body kFloatDot = {"avx512 float32 dot", kFormFloat, Split::kRowRanges, 1, avx512::MultiplyFloatDecode, nullptr};
+constexpr Body kAvx2Dot8 = {"avx2 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx2::MultiplyDecode, nullptr};
+constexpr Body kAvx2DotFloat = {"avx2 float32 dot", kFormFloat, Split::kRowRanges, 1, avx2::MultiplyDecode, nullptr};
+#endif
+
+bool IsFloat(TensorType type) { return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16; }
+
+#if defined(__x86_64__)
+const Body& FindPrefill(Target target, TensorType type) {
+  switch (target) {
+    case Target::kScalar: return kScalar;
+    case Target::kAvx2:
+    case Target::kAvx512: return kDnnlFloat;
+    case Target::kAvx512Bf16:
+    case Target::kAmx: return IsFloat(type) ? kBf16Panels : kInt8Panels;
+  }
+  return kScalar;
+}
+
+const Body& FindDecode(Target target, TensorType type) {
+  switch (target) {
+    case Target::kScalar: return kScalar;
+    case Target::kAvx2: return IsFloat(type) ? kAvx2DotFloat : kAvx2Dot8;
+    case Target::kAvx512: return IsFloat(type) ? kFloatDot : kAvx2Dot8;
+    case Target::kAvx512Bf16:
+    case Target::kAmx: return IsFloat(type) ? kFloatDot : kVnniDot;
+  }
+  return kScalar;
+}
+#endif
 
 }  // namespace
 
-const Body& FindBody(Target /*target*/, Phase /*phase*/, formats::TensorType /*type*/) { return kScalar; }
+const Body& FindBody([[maybe_unused]] Target target, [[maybe_unused]] Phase phase, [[maybe_unused]] TensorType type) {
+#if defined(__x86_64__)
+  return phase == Phase::kPrefill ? FindPrefill(target, type) : FindDecode(target, type);
+#else
+  return kScalar;
+#endif
+}
 
 unsigned FormsOf(Target target, Phase phase) {
-  using formats::TensorType;
   unsigned bits = 0;
   for (const TensorType type :
        {TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ4_0, TensorType::kQ4_1,

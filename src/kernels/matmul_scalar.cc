@@ -27,17 +27,12 @@ void Multiply(const Product& product, const Part& part, Scratch* scratch) {
   const Activations::Forms& x = *product.x;
   const WeightView& w = *product.w;
   const size_t row_bytes = formats::RowBytes(w.type, w.k);
-  scratch->rows.Reserve(2 * w.k);
+  scratch->rows.Reserve(w.k);
   float* row = scratch->rows.data();
-  float* up_row = row + w.k;
   for (size_t n = part.n_begin; n < part.n_end; ++n) {
     DequantizeRow(w.type, w.data + n * row_bytes, w.k, row);
-    if (product.up != nullptr) {
-      DequantizeRow(product.up->type, product.up->data + n * formats::RowBytes(product.up->type, w.k), w.k, up_row);
-    }
     for (size_t m = part.m_begin; m < part.m_end; ++m) {
-      const float* input = x.floats.data() + m * x.float_stride;
-      StoreElement(product, m, n, Dot(input, row, w.k), product.up != nullptr ? Dot(input, up_row, w.k) : 0.0f);
+      StoreElement(product, m, n, Dot(x.floats.data() + m * x.float_stride, row, w.k));
     }
   }
 }

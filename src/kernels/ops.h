@@ -1,5 +1,5 @@
-// The small operations between the products. All work on float32 rows; a call does one row or a few, the model spreads rows over
-// the pool.
+// The small operations between the products. All work on float32 rows; a call does one row or a few, the model spreads rows
+// over the pool.
 #pragma once
 
 #include <cstddef>

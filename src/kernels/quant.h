@@ -14,8 +14,8 @@ void DequantizeRow(formats::TensorType type, const std::byte* row, size_t values
 // The same, with the target's vector units.
 void DequantizeRow(Target target, formats::TensorType type, const std::byte* row, size_t values, float* out);
 
-// Encodes x [values] into blocks of `type`, choosing scales by the block's range (good enough for tests and random models; it is
-// not llama.cpp's search for the best scales).
+// Encodes x [values] into blocks of `type`, choosing scales by the block's range (good enough for tests and random models; it
+// is not llama.cpp's search for the best scales).
 void QuantizeRow(formats::TensorType type, const float* x, size_t values, std::byte* out);
 
 }  // namespace damask::kernels

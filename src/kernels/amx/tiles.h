@@ -1,14 +1,11 @@
 // AMX tiles behind one small interface with two backends: the hardware, and plain C++ with the same semantics, so that kernels
 // written over tiles are tested on machines without them. Kernels are templates over the backend.
 //
-// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (LDTILECFG, TILELOADD, TDPBF16PS, TDPBSSD ...).
+// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (LDTILECFG, TILELOADD, TDPBF16PS, TDPBSSD
+// ...).
 //
 // Everything is in an unnamed namespace: these functions are compiled with wide instruction sets and must not be shared.
 #pragma once
-
-#if defined(__AMX_TILE__)
-#include <immintrin.h>
-#endif
 
 #include <cstddef>
 #include <cstdint>
@@ -45,47 +42,45 @@ static_assert(sizeof(TileConfig) == 64);
 
 #if defined(__AMX_TILE__)
 
+// The compiler's own intrinsics want tile numbers as literals, which template arguments are not, and GCC 12's tell the compiler
+// nothing of the memory they read: stores that should come before may move behind. Hence these few lines of assembler.
 struct HardwareTiles {
   // The configuration belongs to the thread. Release() gives the tile state back (and with it the cost of saving 8 KiB at every
   // context switch); all tiles are zero after either.
-  static void Configure(const TileConfig& config) {
-    // GCC 12 believes that only 8 bytes are read and drops the stores that fill the rest.
-    asm volatile("" : : "r"(&config) : "memory");
-    _tile_loadconfig(&config);
-  }
-  static void Release() { _tile_release(); }
+  static void Configure(const TileConfig& config) { asm volatile("ldtilecfg %0" : : "m"(config) : "memory"); }
+  static void Release() { asm volatile("tilerelease" : : : "memory"); }
 
   template <int kTile>
   static void Zero() {
-    _tile_zero(kTile);
+    asm volatile("tilezero %%tmm%c0" : : "i"(kTile));
   }
   // Rows lie `stride` bytes apart.
   template <int kTile>
   static void Load(const void* base, size_t stride) {
-    _tile_loadd(kTile, base, stride);
+    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(base), "r"(stride), "i"(kTile) : "memory");
   }
   // The same for data that is used once: it does not push others out of L1.
   template <int kTile>
   static void StreamLoad(const void* base, size_t stride) {
-    _tile_stream_loadd(kTile, base, stride);
+    asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(base), "r"(stride), "i"(kTile) : "memory");
   }
   template <int kTile>
   static void Store(void* base, size_t stride) {
-    _tile_stored(kTile, base, stride);
+    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(base), "r"(stride), "i"(kTile) : "memory");
   }
   // C [m][n] f32 += A [m][2k] bf16 * B [k][2n] bf16 in pairs.
   template <int kC, int kA, int kB>
   static void DotBf16() {
-    _tile_dpbf16ps(kC, kA, kB);
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
   }
   // C [m][n] i32 += A [m][4k] * B [k][4n] in fours.
   template <int kC, int kA, int kB>
   static void DotS8S8() {
-    _tile_dpbssd(kC, kA, kB);
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
   }
   template <int kC, int kA, int kB>
   static void DotU8S8() {
-    _tile_dpbusd(kC, kA, kB);
+    asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
   }
 };
 

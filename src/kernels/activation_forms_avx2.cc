@@ -1,0 +1,75 @@
+// Rows of activations to 8-bit blocks of 32 for decode.
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/activation_forms.h"
+
+namespace damask::kernels::avx2 {
+namespace {
+
+float LargestMagnitude(const __m256* v) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  __m256 largest = _mm256_max_ps(_mm256_max_ps(_mm256_andnot_ps(sign, v[0]), _mm256_andnot_ps(sign, v[1])),
+                                 _mm256_max_ps(_mm256_andnot_ps(sign, v[2]), _mm256_andnot_ps(sign, v[3])));
+  __m128 half = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps(largest, 1));
+  half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  half = _mm_max_ss(half, _mm_movehdup_ps(half));
+  return _mm_cvtss_f32(half);
+}
+
+// 32 floats to bytes; gives the scale.
+__m256i QuantizeBlock(const float* x, float* scale) {
+  const __m256 v[4] = {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _mm256_loadu_ps(x + 16), _mm256_loadu_ps(x + 24)};
+  const float max = LargestMagnitude(v);
+  *scale = max * (1.0f / 127);
+  const __m256 inverse = _mm256_set1_ps(max > 0 ? 127.0f / max : 0.0f);
+  const __m256i a =
+      _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(v[0], inverse)), _mm256_cvtps_epi32(_mm256_mul_ps(v[1], inverse)));
+  const __m256i b =
+      _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(v[2], inverse)), _mm256_cvtps_epi32(_mm256_mul_ps(v[3], inverse)));
+  // The packs worked within 128-bit halves: groups of four are in the order 0 2 4 6 1 3 5 7.
+  return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+void Store32(int8_t* at, __m256i bytes) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), bytes); }
+void Store16(int8_t* at, __m128i bytes) { _mm_storeu_si128(reinterpret_cast<__m128i*>(at), bytes); }
+
+}  // namespace
+
+void MakeDecodeRow(const float* x, size_t k, size_t row, DecodeRows* out) {
+  // Where block b of a super-block lies in `pairs`: the inverse of 0 2 1 3 4 6 5 7, which is itself.
+  constexpr size_t kPairsPlace[8] = {0, 2, 1, 3, 4, 6, 5, 7};
+  int8_t* natural = out->natural.data() + row * out->stride;
+  int8_t* halves = out->halves.data() + row * out->stride;
+  int8_t* pairs = out->pairs.data() + row * out->stride;
+  int32_t* natural_sums = out->natural_sums.data() + row * (out->stride / 4);
+  int32_t* halves_sums = out->halves_sums.data() + row * (out->stride / 8);
+  float* scale = out->scale.data() + row * (out->stride / kDecodeBlock);
+  float* scaled_sum = out->scaled_sum.data() + row * (out->stride / kDecodeBlock);
+  for (size_t block = 0; block < out->stride / kDecodeBlock; ++block) {
+    const size_t begin = block * kDecodeBlock;
+    float padded[32];
+    const float* input = x + begin;
+    if (begin + kDecodeBlock > k) {
+      for (size_t i = 0; i < kDecodeBlock; ++i) padded[i] = begin + i < k ? x[begin + i] : 0.0f;
+      input = padded;
+    }
+    const __m256i bytes = QuantizeBlock(input, scale + block);
+    const __m256i fours = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
+    const __m128i both = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+    __m128i total = _mm_add_epi32(both, _mm_shuffle_epi32(both, 0x4e));
+    total = _mm_add_epi32(total, _mm_shuffle_epi32(total, 0xb1));
+    scaled_sum[block] = scale[block] * static_cast<float>(_mm_cvtsi128_si32(total));
+    Store32(natural + begin, bytes);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(natural_sums + begin / 4), _mm256_sub_epi32(_mm256_setzero_si256(), fours));
+    int8_t* group = halves + block / 4 * 128 + block % 4 * 16;
+    Store16(group, _mm256_castsi256_si128(bytes));
+    Store16(group + 64, _mm256_extracti128_si256(bytes, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(halves_sums + block * 4), _mm_sub_epi32(_mm_setzero_si128(), both));
+    Store32(pairs + block / 8 * 256 + kPairsPlace[block % 8] * 32, bytes);
+  }
+}
+
+}  // namespace damask::kernels::avx2

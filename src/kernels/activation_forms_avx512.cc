@@ -1,0 +1,50 @@
+// Rows of activations to bf16 and to 8-bit blocks for prefill, with AVX-512 BF16.
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/activation_forms.h"
+
+namespace damask::kernels::avx512bf16 {
+namespace {
+
+__mmask16 Lanes(size_t count) { return count >= 16 ? 0xffff : static_cast<__mmask16>((1u << count) - 1); }
+
+__m512 LoadTail(const float* x, size_t at, size_t k) {
+  return at >= k ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(Lanes(k - at), x + at);
+}
+
+}  // namespace
+
+void MakeBf16Row(const float* x, size_t k, size_t stride, uint16_t* out) {
+  for (size_t i = 0; i < stride; i += 32) {
+    const __m512bh both = _mm512_cvtne2ps_pbh(LoadTail(x, i + 16, k), LoadTail(x, i, k));
+    _mm512_storeu_si512(out + i, reinterpret_cast<__m512i>(both));
+  }
+}
+
+void MakeWideRow(const float* x, size_t k, size_t blocks, int8_t* q, float* scale, int32_t* start) {
+  static_assert(kWideBlock % 16 == 0);
+  constexpr size_t kVectors = kWideBlock / 16;
+  for (size_t block = 0; block < blocks; ++block) {
+    __m512 v[kVectors];
+    __m512 largest = _mm512_setzero_ps();
+    for (size_t i = 0; i < kVectors; ++i) {
+      v[i] = LoadTail(x, block * kWideBlock + i * 16, k);
+      largest = _mm512_max_ps(largest, _mm512_abs_ps(v[i]));
+    }
+    const float max = _mm512_reduce_max_ps(largest);
+    scale[block] = max * (1.0f / 127);
+    const __m512 inverse = _mm512_set1_ps(max > 0 ? 127.0f / max : 0.0f);
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < kVectors; ++i) {
+      const __m512i numbers = _mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse));
+      sum = _mm512_add_epi32(sum, numbers);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(q + block * kWideBlock + i * 16), _mm512_cvtepi32_epi8(numbers));
+    }
+    start[block] = -128 * _mm512_reduce_add_epi32(sum);
+  }
+}
+
+}  // namespace damask::kernels::avx512bf16

@@ -1,0 +1,111 @@
+// Prefill with AVX-512 BF16: weights unpacked to bf16 once per panel, vdpbf16ps over pairs. For float weights, where 8 bits
+// would throw precision away. A panel is 64 weight rows: [k / 2][64 rows][2].
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/matmul_targets.h"
+#include "kernels/panel_avx512-inl.h"
+#include "kernels/quant_targets.h"
+
+namespace damask::kernels::avx512bf16 {
+namespace {
+
+// Numbers of k unpacked at a time: 512 KB of panel.
+constexpr size_t kPieceNumbers = 4096;
+constexpr size_t kTileRows = 6;
+// Rows are unpacked in groups of 32 numbers: one register of bf16.
+constexpr size_t kGroup = 32;
+
+__m512i ToBf16x32(const float* x) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
+}
+
+void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece, Scratch* scratch, uint16_t* panel) {
+  const size_t count = piece.end - piece.begin;
+  const size_t padded = (count + kGroup - 1) / kGroup * kGroup;
+  const size_t stride = padded + 16;
+  const size_t row_bytes = formats::RowBytes(w.type, w.k);
+  scratch->rows.Reserve(16 * stride);
+  float* floats = scratch->rows.data();
+  for (size_t vector = 0; vector < kPanelVectors; ++vector) {
+    for (size_t r = 0; r < 16; ++r) {
+      const size_t n = n_begin + vector * 16 + r;
+      float* row = floats + r * stride;
+      size_t filled = 0;
+      if (n < n_end) {
+        avx2::DequantizeRow(w.type, w.data + n * row_bytes + formats::RowBytes(w.type, piece.begin), count, row);
+        filled = count;
+      }
+      for (; filled < padded; ++filled) row[filled] = 0;
+    }
+    for (size_t begin = 0; begin < padded; begin += kGroup) {
+      __m512i rows[16];
+      for (size_t r = 0; r < 16; ++r) rows[r] = ToBf16x32(floats + r * stride + begin);
+      Transpose16(rows);
+      uint16_t* out = panel + begin * kPanelRows + vector * 32;
+      for (size_t step = 0; step < 16; ++step) _mm512_store_si512(out + step * kPanelRows * 2, rows[step]);
+    }
+  }
+}
+
+template <int R>
+void MultiplyTile(const uint16_t* panel, size_t pairs, const uint16_t* x, size_t x_stride, float* tile) {
+  __m512 sums[R][kPanelVectors];
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kPanelVectors; ++v) sums[r][v] = _mm512_setzero_ps();
+  }
+  for (size_t pair = 0; pair < pairs; ++pair) {
+    __m512bh w[kPanelVectors];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kPanelVectors; ++v) {
+      w[v] = reinterpret_cast<__m512bh>(_mm512_load_si512(panel + (pair * kPanelVectors + v) * 32));
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+      int32_t two;
+      __builtin_memcpy(&two, x + static_cast<size_t>(r) * x_stride + pair * 2, 4);
+      const auto a = reinterpret_cast<__m512bh>(_mm512_set1_epi32(two));
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kPanelVectors; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], w[v], a);
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kPanelVectors; ++v)
+      _mm512_store_ps(tile + (static_cast<size_t>(r) * kPanelVectors + v) * 16, sums[r][v]);
+  }
+}
+
+using TileFn = void (*)(const uint16_t*, size_t, const uint16_t*, size_t, float*);
+constexpr TileFn kTiles[kTileRows + 1] = {nullptr,         MultiplyTile<1>, MultiplyTile<2>, MultiplyTile<3>,
+                                          MultiplyTile<4>, MultiplyTile<5>, MultiplyTile<6>};
+
+}  // namespace
+
+void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch) {
+  const Activations::Forms& x = *product.x;
+  const WeightView& w = *product.w;
+  const size_t piece_numbers = product.store == Store::kSwiGlu ? w.k : kPieceNumbers;
+  const size_t most = ((piece_numbers < w.k ? piece_numbers : w.k) + kGroup - 1) / kGroup * kGroup;
+  scratch->panel.Reserve(most * kPanelRows * sizeof(uint16_t));
+  auto* panel = reinterpret_cast<uint16_t*>(scratch->panel.data());
+  alignas(64) float tile[kTileRows * kPanelRows];
+  for (size_t begin = 0; begin < w.k; begin += piece_numbers) {
+    const Piece piece{begin, begin + piece_numbers < w.k ? begin + piece_numbers : w.k};
+    UnpackPanel(w, part.n_begin, part.n_end, piece, scratch, panel);
+    const size_t pairs = (piece.end - piece.begin + 1) / 2;
+    for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
+      const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
+      kTiles[rows](panel, pairs, x.bf16s.data() + m * x.bf16_stride + piece.begin, x.bf16_stride, tile);
+      StoreTile(product, StoreOfPiece(product.store, begin), tile, rows, m, part.n_begin, part.n_end,
+                product.bias != nullptr && begin == 0);
+    }
+  }
+}
+
+}  // namespace damask::kernels::avx512bf16

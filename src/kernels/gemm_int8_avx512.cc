@@ -1,0 +1,167 @@
+// Prefill with AVX-512 VNNI: weights are rounded to 8 bits with one scale per row and 64 numbers, activations likewise, and
+// vpdpbusd multiplies them: twice the rate of bf16 (measured on Zen 4, 2026-11-24: 420 against 210 G/s a core).
+//
+// vpdpbusd wants one side unsigned: weights are stored with 128 added, and each sum starts at -128 * sum(activations), which is
+// exact and costs nothing. A panel is 64 weight rows; in it, per block of 64 numbers:
+//   bytes  [16 steps of 4 numbers][64 rows][4]
+//   scales [64 rows]
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/matmul_targets.h"
+#include "kernels/panel_avx512-inl.h"
+#include "kernels/quant_targets.h"
+
+namespace damask::kernels::avx512bf16 {
+namespace {
+
+constexpr size_t kSteps = kWideBlock / 4;
+constexpr size_t kBlockBytes = kWideBlock * kPanelRows;
+// Numbers of k unpacked at a time: 512 KB of panel, half of a level-2 cache of 1 MB.
+constexpr size_t kPieceNumbers = 8192;
+// 6 rows x 4 vectors of sums, 4 vectors of weights and one activation fill 29 of 32 registers.
+constexpr size_t kTileRows = 6;
+
+struct Panel {
+  uint8_t* bytes;
+  float* scales;
+};
+
+// 64 floats (of one row) to 64 bytes with 128 added, in one register; gives the scale.
+__m512i QuantizeBlock(const float* x, float* scale) {
+  __m512 v[4];
+  __m512 largest = _mm512_setzero_ps();
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    v[i] = _mm512_loadu_ps(x + 16 * i);
+    largest = _mm512_max_ps(largest, _mm512_abs_ps(v[i]));
+  }
+  const float max = _mm512_reduce_max_ps(largest);
+  *scale = max * (1.0f / 127);
+  const __m512 inverse = _mm512_set1_ps(max > 0 ? 127.0f / max : 0.0f);
+  __m512i bytes = _mm512_setzero_si512();
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m128i part = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse)));
+    bytes = i == 0 ? _mm512_inserti32x4(bytes, part, 0)
+                   : (i == 1 ? _mm512_inserti32x4(bytes, part, 1)
+                             : (i == 2 ? _mm512_inserti32x4(bytes, part, 2) : _mm512_inserti32x4(bytes, part, 3)));
+  }
+  return _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
+}
+
+// Unpacks blocks [0, blocks) of 16 rows, decoded already: floats [16][stride], into lanes `vector` of the panel.
+void PackRows(const float* floats, size_t stride, size_t blocks, size_t vector, const Panel& panel) {
+  for (size_t block = 0; block < blocks; ++block) {
+    __m512i rows[16];
+    for (size_t r = 0; r < 16; ++r) {
+      rows[r] = QuantizeBlock(floats + r * stride + block * kWideBlock, panel.scales + block * kPanelRows + vector * 16 + r);
+    }
+    Transpose16(rows);
+    uint8_t* out = panel.bytes + block * kBlockBytes + vector * 64;
+    for (size_t step = 0; step < kSteps; ++step) _mm512_store_si512(out + step * kPanelRows * 4, rows[step]);
+  }
+}
+
+void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece, Scratch* scratch, const Panel& panel) {
+  const size_t count = piece.end - piece.begin;
+  const size_t blocks = (count + kWideBlock - 1) / kWideBlock;
+  const size_t stride = blocks * kWideBlock + 16;
+  const size_t row_bytes = formats::RowBytes(w.type, w.k);
+  scratch->rows.Reserve(16 * stride);
+  float* floats = scratch->rows.data();
+  for (size_t vector = 0; vector < kPanelVectors; ++vector) {
+    for (size_t r = 0; r < 16; ++r) {
+      const size_t n = n_begin + vector * 16 + r;
+      float* row = floats + r * stride;
+      size_t filled = 0;
+      if (n < n_end) {
+        avx2::DequantizeRow(w.type, w.data + n * row_bytes + formats::RowBytes(w.type, piece.begin), count, row);
+        filled = count;
+      }
+      for (; filled < blocks * kWideBlock; ++filled) row[filled] = 0;
+    }
+    PackRows(floats, stride, blocks, vector, panel);
+  }
+}
+
+// R rows of activations times the panel: sums over blocks in float, in tile [R][64].
+template <int R>
+void MultiplyTile(const Panel& panel, size_t blocks, const int8_t* x, size_t x_stride, const float* x_scale,
+                  const int32_t* x_start, size_t x_blocks, float* tile) {
+  for (int i = 0; i < R * static_cast<int>(kPanelRows); i += 16) _mm512_store_ps(tile + i, _mm512_setzero_ps());
+  for (size_t block = 0; block < blocks; ++block) {
+    const uint8_t* bytes = panel.bytes + block * kBlockBytes;
+    __m512i sums[R][kPanelVectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+      const __m512i start = _mm512_set1_epi32(x_start[static_cast<size_t>(r) * x_blocks + block]);
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kPanelVectors; ++v) sums[r][v] = start;
+    }
+    const int8_t* in = x + block * kWideBlock;
+#pragma GCC unroll 2
+    for (size_t step = 0; step < kSteps; ++step) {
+      __m512i w[kPanelVectors];
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kPanelVectors; ++v) w[v] = _mm512_load_si512(bytes + (step * kPanelVectors + v) * 64);
+#pragma GCC unroll 6
+      for (int r = 0; r < R; ++r) {
+        int32_t four;
+        __builtin_memcpy(&four, in + static_cast<size_t>(r) * x_stride + step * 4, 4);
+        const __m512i a = _mm512_set1_epi32(four);
+#pragma GCC unroll 4
+        for (size_t v = 0; v < kPanelVectors; ++v) sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], w[v], a);
+      }
+    }
+    __m512 scales[kPanelVectors];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kPanelVectors; ++v) scales[v] = _mm512_load_ps(panel.scales + block * kPanelRows + v * 16);
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+      const __m512 scale = _mm512_set1_ps(x_scale[static_cast<size_t>(r) * x_blocks + block]);
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kPanelVectors; ++v) {
+        float* at = tile + (static_cast<size_t>(r) * kPanelVectors + v) * 16;
+        const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r][v]), scale);
+        _mm512_store_ps(at, _mm512_fmadd_ps(scaled, scales[v], _mm512_load_ps(at)));
+      }
+    }
+  }
+}
+
+using TileFn = void (*)(const Panel&, size_t, const int8_t*, size_t, const float*, const int32_t*, size_t, float*);
+constexpr TileFn kTiles[kTileRows + 1] = {nullptr,         MultiplyTile<1>, MultiplyTile<2>, MultiplyTile<3>,
+                                          MultiplyTile<4>, MultiplyTile<5>, MultiplyTile<6>};
+
+}  // namespace
+
+void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch) {
+  const Activations::Forms& x = *product.x;
+  const WeightView& w = *product.w;
+  // SwiGLU's second product ends in a function of the whole sum: it cannot come in pieces.
+  const size_t piece_numbers = product.store == Store::kSwiGlu ? w.k : kPieceNumbers;
+  const size_t most_blocks = ((piece_numbers < w.k ? piece_numbers : w.k) + kWideBlock - 1) / kWideBlock;
+  scratch->panel.Reserve(most_blocks * (kBlockBytes + kPanelRows * sizeof(float)));
+  const Panel panel{reinterpret_cast<uint8_t*>(scratch->panel.data()),
+                    reinterpret_cast<float*>(scratch->panel.data() + most_blocks * kBlockBytes)};
+  alignas(64) float tile[kTileRows * kPanelRows];
+  for (size_t begin = 0; begin < w.k; begin += piece_numbers) {
+    const Piece piece{begin, begin + piece_numbers < w.k ? begin + piece_numbers : w.k};
+    UnpackPanel(w, part.n_begin, part.n_end, piece, scratch, panel);
+    const size_t blocks = (piece.end - piece.begin + kWideBlock - 1) / kWideBlock;
+    const size_t first_block = piece.begin / kWideBlock;
+    for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
+      const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
+      kTiles[rows](panel, blocks, x.wide.q.data() + m * x.wide.stride + piece.begin, x.wide.stride,
+                   x.wide.scale.data() + m * x.wide.blocks + first_block, x.wide.start.data() + m * x.wide.blocks + first_block,
+                   x.wide.blocks, tile);
+      StoreTile(product, StoreOfPiece(product.store, begin), tile, rows, m, part.n_begin, part.n_end,
+                product.bias != nullptr && begin == 0);
+    }
+  }
+}
+
+}  // namespace damask::kernels::avx512bf16

@@ -1,0 +1,377 @@
+// Decode with AVX-512 VNNI: a few rows of 8-bit activations times weight blocks read as the file has them.
+//
+// Every format is a struct that unpacks one step (128 or 256 numbers) of a weight row into unsigned bytes in registers; the
+// activations lie in the order in which it unpacks (DecodeRows). vpdpbusd sums four neighbouring products a lane; lanes become
+// floats, times (weight scale x activation scale) of their block. Each row of activations runs the same instructions whatever
+// shares the call, so its result does not depend on m.
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/matmul_targets.h"
+
+namespace damask::kernels::avx512bf16 {
+namespace {
+
+using Forms = Activations::Forms;
+
+// Weight bytes ahead of the one being read; the prefetchers stop at page borders.
+constexpr size_t kAhead = 2048;
+// Rows of activations that share one unpacking.
+constexpr size_t kMaxRows = 4;
+
+__m512i And(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
+__m512i LowNibbles(__m512i v) { return And(v, _mm512_set1_epi8(15)); }
+__m512i HighNibbles(__m512i v) { return And(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15)); }
+
+template <typename T>
+T ReadAs(const void* at) {
+  T value;
+  __builtin_memcpy(&value, at, sizeof(T));
+  return value;
+}
+
+// The address may lie behind the weights: a number, not a pointer into them.
+void Prefetch(const std::byte* at) {
+  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + kAhead), _MM_HINT_T0);
+}
+
+// Numbers 4 i .. 4 i + 3 in lanes 4 j .. 4 j + 3: spreads scales of four blocks over their lanes.
+__m512 SpreadFours(__m512 scales, int first) {
+  const __m512i lanes = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  return _mm512_permutexvar_ps(_mm512_add_epi32(lanes, _mm512_set1_epi32(first)), scales);
+}
+
+// Scales `first` and `second`, eight lanes each.
+__m512 SpreadEights(__m512 scales, int first, int second) {
+  const __m512i lanes = _mm512_setr_epi32(first, first, first, first, first, first, first, first, second, second, second,
+                                          second, second, second, second, second);
+  return _mm512_permutexvar_ps(lanes, scales);
+}
+
+// The first two bytes of eight blocks that lie kStride apart.
+template <size_t kStride>
+__m128i EightHalves(const std::byte* row) {
+  const auto at = [row](size_t i) { return ReadAs<int16_t>(row + i * kStride); };
+  __m128i halves = _mm_cvtsi32_si128(at(0));
+  halves = _mm_insert_epi16(halves, at(1), 1);
+  halves = _mm_insert_epi16(halves, at(2), 2);
+  halves = _mm_insert_epi16(halves, at(3), 3);
+  halves = _mm_insert_epi16(halves, at(4), 4);
+  halves = _mm_insert_epi16(halves, at(5), 5);
+  halves = _mm_insert_epi16(halves, at(6), 6);
+  return _mm_insert_epi16(halves, at(7), 7);
+}
+
+// The scales of sixteen blocks.
+template <size_t kStride>
+__m512 HalvesOfBlocks(const std::byte* row) {
+  return _mm512_cvtph_ps(
+      _mm256_inserti128_si256(_mm256_castsi128_si256(EightHalves<kStride>(row)), EightHalves<kStride>(row + 8 * kStride), 1));
+}
+
+// The first four bytes of four blocks.
+template <size_t kStride>
+__m128i FourWords(const std::byte* row) {
+  const auto at = [row](size_t i) { return ReadAs<int32_t>(row + i * kStride); };
+  __m128i words = _mm_cvtsi32_si128(at(0));
+  words = _mm_insert_epi32(words, at(1), 1);
+  words = _mm_insert_epi32(words, at(2), 2);
+  return _mm_insert_epi32(words, at(3), 3);
+}
+
+// Scale and minimum of sixteen blocks.
+template <size_t kStride>
+__m512i WordsOfBlocks(const std::byte* row) {
+  __m512i words = _mm512_castsi128_si512(FourWords<kStride>(row));
+  words = _mm512_inserti32x4(words, FourWords<kStride>(row + 4 * kStride), 1);
+  words = _mm512_inserti32x4(words, FourWords<kStride>(row + 8 * kStride), 2);
+  return _mm512_inserti32x4(words, FourWords<kStride>(row + 12 * kStride), 3);
+}
+
+// 16 bytes each of four blocks that lie kStride apart.
+template <size_t kStride>
+__m512i SixteensOfBlocks(const std::byte* at) {
+  const auto load = [at](size_t i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i * kStride)); };
+  __m512i all = _mm512_castsi128_si512(load(0));
+  all = _mm512_inserti32x4(all, load(1), 1);
+  all = _mm512_inserti32x4(all, load(2), 2);
+  return _mm512_inserti32x4(all, load(3), 3);
+}
+
+// What one row of activations keeps while a weight row goes by.
+struct Sums {
+  __m512 products;
+  __m512 minima;
+};
+
+// Blocks of 32 numbers in nibbles, perhaps with a fifth bit and a minimum: Q4_0, Q4_1, Q5_0, Q5_1.
+template <bool kMinimum, bool kFifthBit>
+struct SmallBlocks {
+  static constexpr size_t kStepNumbers = 512;
+  static constexpr size_t kHeader = 2 + (kMinimum ? 2 : 0);
+  static constexpr size_t kBlockBytes = kHeader + (kFifthBit ? 4 : 0) + 16;
+  static constexpr size_t kStepBytes = 16 * kBlockBytes;
+  static constexpr int kOffsetShift = kFifthBit ? 4 : 3;  // 8 or 16 is subtracted where there is no minimum
+
+  // Bits of four blocks, 16 from each, as a mask of 64 bytes.
+  static __mmask64 FifthBits(const std::byte* at) {
+    return static_cast<uint64_t>(ReadAs<uint16_t>(at)) | (static_cast<uint64_t>(ReadAs<uint16_t>(at + kBlockBytes)) << 16) |
+           (static_cast<uint64_t>(ReadAs<uint16_t>(at + 2 * kBlockBytes)) << 32) |
+           (static_cast<uint64_t>(ReadAs<uint16_t>(at + 3 * kBlockBytes)) << 48);
+  }
+
+  template <size_t M>
+  static void Step(const std::byte* row, const Forms& x, size_t m, size_t begin, Sums* sums) {
+    const DecodeRows& d = x.decode;
+    __m512 scales;
+    __m512 minima;
+    if constexpr (kMinimum) {
+      const __m512i words = WordsOfBlocks<kBlockBytes>(row);
+      scales = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
+      minima = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
+    } else {
+      scales = HalvesOfBlocks<kBlockBytes>(row);
+      minima = _mm512_setzero_ps();
+    }
+    __m512 both[M];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < M; ++r) {
+      const size_t at = ((m + r) * d.stride + begin) / kDecodeBlock;
+      both[r] = _mm512_mul_ps(scales, _mm512_loadu_ps(d.scale.data() + at));
+      if constexpr (kMinimum)
+        sums[r].minima = _mm512_fmadd_ps(minima, _mm512_loadu_ps(d.scaled_sum.data() + at), sums[r].minima);
+    }
+#pragma GCC unroll 4
+    for (size_t quad = 0; quad < 4; ++quad) {
+      const std::byte* blocks = row + quad * 4 * kBlockBytes;
+      Prefetch(blocks);
+      const __m512i packed = SixteensOfBlocks<kBlockBytes>(blocks + kBlockBytes - 16);
+      __m512i low = LowNibbles(packed);
+      __m512i high = HighNibbles(packed);
+      if constexpr (kFifthBit) {
+        const __m512i bit = _mm512_set1_epi8(16);
+        low = _mm512_mask_add_epi8(low, FifthBits(blocks + kHeader), low, bit);
+        high = _mm512_mask_add_epi8(high, FifthBits(blocks + kHeader + 2), high, bit);
+      }
+#pragma GCC unroll 4
+      for (size_t r = 0; r < M; ++r) {
+        const size_t at = (m + r) * d.stride + begin + quad * 128;
+        __m512i dots = _mm512_setzero_si512();
+        if constexpr (!kMinimum) dots = _mm512_slli_epi32(_mm512_loadu_si512(d.halves_sums.data() + at / 8), kOffsetShift);
+        dots = _mm512_dpbusd_epi32(dots, low, _mm512_loadu_si512(d.halves.data() + at));
+        dots = _mm512_dpbusd_epi32(dots, high, _mm512_loadu_si512(d.halves.data() + at + 64));
+        sums[r].products =
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), SpreadFours(both[r], static_cast<int>(quad) * 4), sums[r].products);
+      }
+    }
+  }
+};
+
+struct Q8_0 {
+  static constexpr size_t kStepNumbers = 512;
+  static constexpr size_t kStepBytes = 16 * 34;
+
+  template <size_t M>
+  static void Step(const std::byte* row, const Forms& x, size_t m, size_t begin, Sums* sums) {
+    const DecodeRows& d = x.decode;
+    const __m512 scales = HalvesOfBlocks<34>(row);
+    __m512 both[M];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < M; ++r) {
+      both[r] = _mm512_mul_ps(scales, _mm512_loadu_ps(d.scale.data() + ((m + r) * d.stride + begin) / kDecodeBlock));
+    }
+#pragma GCC unroll 8
+    for (size_t pair = 0; pair < 8; ++pair) {
+      const std::byte* blocks = row + pair * 68;
+      Prefetch(blocks);
+      __m512i w = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks + 2)));
+      w = _mm512_inserti64x4(w, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks + 36)), 1);
+      w = _mm512_xor_si512(w, _mm512_set1_epi8(-128));
+#pragma GCC unroll 4
+      for (size_t r = 0; r < M; ++r) {
+        const size_t at = (m + r) * d.stride + begin + pair * 64;
+        const __m512i start = _mm512_slli_epi32(_mm512_loadu_si512(d.natural_sums.data() + at / 4), 7);
+        const __m512i dots = _mm512_dpbusd_epi32(start, w, _mm512_loadu_si512(d.natural.data() + at));
+        const __m512 scale = SpreadEights(both[r], static_cast<int>(pair) * 2, static_cast<int>(pair) * 2 + 1);
+        sums[r].products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scale, sums[r].products);
+      }
+    }
+  }
+};
+
+// Q4_K and Q5_K: super-blocks of 256 with 6-bit scales and minima.
+template <bool kFifthBit>
+struct NibbleSuperBlocks {
+  static constexpr size_t kStepNumbers = 256;
+  static constexpr size_t kStepBytes = kFifthBit ? 176 : 144;
+
+  // Scales in lanes 0..7, minima in lanes 8..15.
+  static __m512 UnpackScales(const std::byte* row) {
+    const auto a = ReadAs<uint32_t>(row + 4);
+    const auto b = ReadAs<uint32_t>(row + 8);
+    const auto c = ReadAs<uint32_t>(row + 12);
+    const uint32_t scales_low = a & 0x3f3f3f3fu;
+    const uint32_t scales_high = (c & 0x0f0f0f0fu) | ((a >> 2) & 0x30303030u);
+    const uint32_t minima_low = b & 0x3f3f3f3fu;
+    const uint32_t minima_high = ((c >> 4) & 0x0f0f0f0fu) | ((b >> 2) & 0x30303030u);
+    const __m128i bytes = _mm_set_epi64x(static_cast<int64_t>(minima_low | (static_cast<uint64_t>(minima_high) << 32)),
+                                         static_cast<int64_t>(scales_low | (static_cast<uint64_t>(scales_high) << 32)));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+  }
+
+  template <size_t M>
+  static void Step(const std::byte* row, const Forms& x, size_t m, size_t begin, Sums* sums) {
+    const DecodeRows& d = x.decode;
+    // d for the eight scales, -dmin for the eight minima.
+    const __m128 factors = _mm_cvtph_ps(_mm_cvtsi32_si128(ReadAs<int32_t>(row)));
+    const __m512 factor_lanes = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1),
+                                                      _mm512_castps128_ps512(factors));
+    const __m512 scales = _mm512_mul_ps(UnpackScales(row), factor_lanes);
+    __m512 both[M];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < M; ++r) {
+      const size_t at = ((m + r) * d.stride + begin) / kDecodeBlock;
+      const __m512 of_row = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(d.scale.data() + at)),
+                                               _mm256_loadu_ps(d.scaled_sum.data() + at), 1);
+      both[r] = _mm512_mul_ps(scales, of_row);
+      // Lanes 8..15 are the minima's share.
+      sums[r].minima = _mm512_mask_sub_ps(sums[r].minima, 0xff00, sums[r].minima, both[r]);
+    }
+    __m512i fifth = _mm512_setzero_si512();
+    if constexpr (kFifthBit) fifth = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + 16)));
+    const std::byte* nibbles = row + kStepBytes - 128;
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      Prefetch(nibbles + half * 64);
+      const __m512i packed = _mm512_loadu_si512(nibbles + half * 64);
+      // Sub-blocks 4 half and 4 half + 2 in the low, 4 half + 1 and 4 half + 3 in the high nibbles.
+      __m512i numbers[2] = {LowNibbles(packed), HighNibbles(packed)};
+      if constexpr (kFifthBit) {
+#pragma GCC unroll 2
+        for (int odd = 0; odd < 2; ++odd) {
+          const __m512i bits = _mm512_inserti64x4(_mm512_set1_epi8(static_cast<char>(1u << (4 * half + odd))),
+                                                  _mm256_set1_epi8(static_cast<char>(1u << (4 * half + odd + 2))), 1);
+          numbers[odd] =
+              _mm512_mask_add_epi8(numbers[odd], _mm512_test_epi8_mask(fifth, bits), numbers[odd], _mm512_set1_epi8(16));
+        }
+      }
+#pragma GCC unroll 2
+      for (int odd = 0; odd < 2; ++odd) {
+#pragma GCC unroll 4
+        for (size_t r = 0; r < M; ++r) {
+          const size_t at = (m + r) * d.stride + begin + static_cast<size_t>(half) * 128 + static_cast<size_t>(odd) * 64;
+          const __m512i dots =
+              _mm512_dpbusd_epi32(_mm512_setzero_si512(), numbers[odd], _mm512_loadu_si512(d.pairs.data() + at));
+          const __m512 scale = SpreadEights(both[r], 4 * half + odd, 4 * half + odd + 2);
+          sums[r].products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scale, sums[r].products);
+        }
+      }
+    }
+  }
+};
+
+struct Q6_K {
+  static constexpr size_t kStepNumbers = 256;
+  static constexpr size_t kStepBytes = 210;
+
+  template <size_t M>
+  static void Step(const std::byte* row, const Forms& x, size_t m, size_t begin, Sums* sums) {
+    const DecodeRows& d = x.decode;
+    const __m128 factor = _mm_cvtph_ps(_mm_cvtsi32_si128(ReadAs<uint16_t>(row + 208)));
+    const __m512 integers =
+        _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 192))));
+    const __m512 scales = _mm512_mul_ps(integers, _mm512_broadcastss_ps(factor));
+    __m512 both[M];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < M; ++r) {
+      // Two scales of 16 numbers share an activation scale of 32.
+      const __m256 of_row = _mm256_loadu_ps(d.scale.data() + ((m + r) * d.stride + begin) / kDecodeBlock);
+      const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+      both[r] = _mm512_mul_ps(scales, _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(of_row)));
+    }
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      Prefetch(row + half * 128);
+      Prefetch(row + half * 128 + 64);
+      const __m512i packed = _mm512_loadu_si512(row + half * 64);
+      const __m512i pairs = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + 128 + half * 32)));
+      // The upper half needs the next bit pair.
+      const __m512i shifted = _mm512_srlv_epi64(pairs, _mm512_setr_epi64(0, 0, 0, 0, 2, 2, 2, 2));
+      const __m512i high_mask = _mm512_set1_epi8(0x30);
+      const __m512i numbers[2] = {_mm512_or_si512(LowNibbles(packed), And(_mm512_slli_epi16(shifted, 4), high_mask)),
+                                  _mm512_or_si512(HighNibbles(packed), And(shifted, high_mask))};
+#pragma GCC unroll 2
+      for (int part = 0; part < 2; ++part) {
+#pragma GCC unroll 4
+        for (size_t r = 0; r < M; ++r) {
+          const size_t at = (m + r) * d.stride + begin + static_cast<size_t>(half) * 128 + static_cast<size_t>(part) * 64;
+          const __m512i start = _mm512_slli_epi32(_mm512_loadu_si512(d.natural_sums.data() + at / 4), 5);
+          const __m512i dots = _mm512_dpbusd_epi32(start, numbers[part], _mm512_loadu_si512(d.natural.data() + at));
+          sums[r].products =
+              _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), SpreadFours(both[r], 8 * half + 4 * part), sums[r].products);
+        }
+      }
+    }
+  }
+};
+
+// Rows m .. m + M of activations times one weight row.
+template <typename Format, size_t M>
+void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t m) {
+  const Forms& x = *product.x;
+  const size_t k = product.w->k;
+  Sums sums[M];
+#pragma GCC unroll 4
+  for (size_t r = 0; r < M; ++r) sums[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  size_t begin = 0;
+  for (; begin + Format::kStepNumbers <= k; begin += Format::kStepNumbers, row += Format::kStepBytes) {
+    Format::template Step<M>(row, x, m, begin, sums);
+  }
+  if (begin < k) {
+    // The last blocks, fewer than a step: nothing may be read behind them, it may be the end of the file.
+    alignas(64) std::byte last[Format::kStepBytes] = {};
+    __builtin_memcpy(last, row, formats::RowBytes(product.w->type, k - begin));
+    Format::template Step<M>(last, x, m, begin, sums);
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < M; ++r) {
+    StoreElement(product, m + r, n, _mm512_reduce_add_ps(_mm512_add_ps(sums[r].products, sums[r].minima)));
+  }
+}
+
+template <typename Format>
+void MultiplyRows(const Product& product, const Part& part) {
+  const size_t row_bytes = formats::RowBytes(product.w->type, product.w->k);
+  for (size_t n = part.n_begin; n < part.n_end; ++n) {
+    const std::byte* row = product.w->data + n * row_bytes;
+    size_t m = part.m_begin;
+    for (; m + kMaxRows <= part.m_end; m += kMaxRows) MultiplyRow<Format, kMaxRows>(product, row, n, m);
+    switch (part.m_end - m) {
+      case 3: MultiplyRow<Format, 3>(product, row, n, m); break;
+      case 2: MultiplyRow<Format, 2>(product, row, n, m); break;
+      case 1: MultiplyRow<Format, 1>(product, row, n, m); break;
+      default: break;
+    }
+  }
+}
+
+}  // namespace
+
+void MultiplyDecode(const Product& product, const Part& part, Scratch* /*scratch*/) {
+  using formats::TensorType;
+  switch (product.w->type) {
+    case TensorType::kQ8_0: MultiplyRows<Q8_0>(product, part); return;
+    case TensorType::kQ4_0: MultiplyRows<SmallBlocks<false, false>>(product, part); return;
+    case TensorType::kQ4_1: MultiplyRows<SmallBlocks<true, false>>(product, part); return;
+    case TensorType::kQ5_0: MultiplyRows<SmallBlocks<false, true>>(product, part); return;
+    case TensorType::kQ5_1: MultiplyRows<SmallBlocks<true, true>>(product, part); return;
+    case TensorType::kQ4_K: MultiplyRows<NibbleSuperBlocks<false>>(product, part); return;
+    case TensorType::kQ5_K: MultiplyRows<NibbleSuperBlocks<true>>(product, part); return;
+    case TensorType::kQ6_K: MultiplyRows<Q6_K>(product, part); return;
+    default: return;
+  }
+}
+
+}  // namespace damask::kernels::avx512bf16

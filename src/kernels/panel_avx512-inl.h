@@ -1,0 +1,94 @@
+// Pieces of the AVX-512 panel products, for the files compiled with these instructions only (everything has internal linkage:
+// no copy of it may be linked into code for lesser CPUs).
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/matmul_bodies.h"
+
+namespace damask::kernels {
+namespace {  // NOLINT(google-build-namespaces)
+
+inline constexpr size_t kPanelVectors = kPanelRows / 16;
+
+inline __mmask16 Lanes(size_t count) { return count >= 16 ? 0xffff : static_cast<__mmask16>((1u << count) - 1); }
+
+// 16 rows of 16 dwords become 16 columns: out[c] holds dword c of every row.
+inline void Transpose16(__m512i* r) {
+  __m512i t[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  // r[4 g + c] holds, in 128-bit lane l, column 4 l + c of rows 4 g .. 4 g + 3.
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const __m512i a = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88);
+    const __m512i b = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
+    const __m512i d = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd);
+    const __m512i e = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
+    t[c] = _mm512_shuffle_i32x4(a, b, 0x88);
+    t[8 + c] = _mm512_shuffle_i32x4(a, b, 0xdd);
+    t[4 + c] = _mm512_shuffle_i32x4(d, e, 0x88);
+    t[12 + c] = _mm512_shuffle_i32x4(d, e, 0xdd);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) r[i] = t[i];
+}
+
+inline __m512 SiluTimes(__m512 gate, __m512 up) {
+  const __m512 x = _mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), gate), _mm512_set1_ps(-100.0f));
+  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
+  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
+  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
+  __m512 p = _mm512_set1_ps(1.0f / 720);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+  const __m512 e = _mm512_scalef_ps(p, n);
+  return _mm512_mul_ps(_mm512_div_ps(gate, _mm512_add_ps(_mm512_set1_ps(1.0f), e)), up);
+}
+
+// Ends `rows` x 64 results: tile [rows][64] goes to y columns from n_begin on (below n_end), as `store` says.
+inline void StoreTile(const Product& product, Store store, const float* tile, size_t rows, size_t m_begin, size_t n_begin,
+                      size_t n_end, bool with_bias) {
+  for (size_t row = 0; row < rows; ++row, tile += kPanelRows) {
+    float* y = product.y + (m_begin + row) * product.y_stride;
+    for (size_t n = n_begin; n < n_end; n += 16) {
+      const __mmask16 lanes = Lanes(n_end - n);
+      __m512 value = _mm512_loadu_ps(tile + (n - n_begin));
+      if (with_bias) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(lanes, product.bias + n));
+      if (store != Store::kSet) {
+        const __m512 old = _mm512_maskz_loadu_ps(lanes, y + n);
+        value = store == Store::kAdd ? _mm512_add_ps(old, value) : SiluTimes(old, value);
+      }
+      _mm512_mask_storeu_ps(y + n, lanes, value);
+    }
+  }
+}
+
+// One piece of k of a panel: [begin, end).
+struct Piece {
+  size_t begin;
+  size_t end;
+};
+
+// Where the product over one piece ends up: with several pieces the first sets (or adds to) y, later ones add.
+inline Store StoreOfPiece(Store store, size_t begin) { return begin == 0 ? store : Store::kAdd; }
+
+}  // namespace
+}  // namespace damask::kernels
