@@ -207,6 +207,7 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
 
   std::vector<KeyRun>& runs = buffers.step_runs;
   buffers.steps.Begin(body, shape, block, plan, pages);
+  if (body.enter != nullptr) body.enter();
   while (true) {
     const std::vector<StepBuilder::Run>& step = buffers.steps.Next();
     if (step.empty()) break;
@@ -219,6 +220,7 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
       body.step(buffers.block_runs.data(), buffers.block_runs.size(), shape.head_dim, log2_scale, step_scratch, &lanes);
     }
   }
+  if (body.leave != nullptr) body.leave();
   for (size_t i = 0; i < buffers.blocks.size(); ++i) {
     LaneBlock& lanes = buffers.blocks[i];
     body.finish(&lanes, shape.head_dim, buffers.outs.data() + i * kLanes);

@@ -70,6 +70,9 @@ struct AttentionBody {
   void (*step)(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch, LaneBlock* block);
   // Divides by the sum and writes the rows; leaves max and sum in lane order.
   void (*finish)(LaneBlock* block, size_t head_dim, float* const* outs);
+  // Around all steps of a query block: what the thread needs for them (tile configuration). Null: nothing.
+  void (*enter)();
+  void (*leave)();
 };
 
 // Runs `plan` with `body`: the driver shared by all bodies.

@@ -1,0 +1,348 @@
+#include "kernels/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "kernels/attention_steps.h"
+#include "tests/kernels/attention_cases.h"
+
+namespace damask::kernels {
+namespace {
+
+// Values are normal with variance 1. A body that rounds weights to bf16 makes a relative error of at most 2^-9 in each weight, so an
+// output is off by at most 2^-9 times the weighted mean of |v| (about 0.8) and 2^-9 |out| from the sum, which is taken before
+// rounding: below 4e-3 even where one key takes all, less where many average out. bf16 queries and keys are exact here. In float32
+// only sums and 2^x (8e-7) round.
+struct Body {
+  std::string name;
+  std::function<void(const AttentionShape&, const QueryBlock&, const Plan&, const std::byte* const*, AttentionScratch*)> run;
+  float tolerance;
+  size_t max_lanes;
+};
+
+constexpr float kBf16Tolerance = 8e-3f;  // largest |v| among some 1e4 is 4, times 2^-9
+constexpr float kF32Tolerance = 2e-5f;
+
+std::vector<Body> Bodies() {
+  std::vector<Body> bodies;
+  for (const Target target : AllTargets()) {
+    if (target == Target::kScalar || !TargetSupported(target)) continue;
+    const AttentionFn run = FindAttention(target, AttentionShape{64, 1, 1.0f, KvType::kBf16});
+    const float tolerance = target >= Target::kAvx512Bf16 ? kBf16Tolerance : kF32Tolerance;
+    bodies.push_back({std::string(TargetName(target)), run, tolerance, SIZE_MAX});
+  }
+  if (!TargetSupported(Target::kAvx512Bf16)) return bodies;
+  // Bodies behind avx512bf16 and amx, also for lane counts that the table gives to others.
+  const auto by_plan = [](const AttentionBody& body) {
+    return [&body](const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
+                   AttentionScratch* scratch) { RunPlan(body, shape, block, plan, pages, scratch); };
+  };
+  bodies.push_back({"avx512bf16 all lanes", by_plan(Avx512Bf16Body()), kBf16Tolerance, SIZE_MAX});
+  bodies.push_back({"amx emulated", by_plan(AmxEmulatedBody()), kBf16Tolerance, SIZE_MAX});
+  bodies.push_back({"avx512bf16 few lanes", by_plan(FewLanesBody()), kBf16Tolerance, SIZE_MAX});
+  return bodies;
+}
+
+struct Case {
+  size_t head_dim;
+  size_t group;
+  uint64_t first;
+  size_t rows;
+};
+
+void ExpectClose(const Case& c, const RandomQueries& expected, const RandomQueries& actual, float tolerance) {
+  for (size_t i = 0; i < expected.out().size(); ++i) {
+    ASSERT_TRUE(std::abs(expected.out()[i] - actual.out()[i]) <= tolerance)
+        << "head_dim " << c.head_dim << " group " << c.group << " first " << c.first << " rows " << c.rows << ": element " << i
+        << " is " << actual.out()[i] << ", expected " << expected.out()[i];
+  }
+  for (size_t i = 0; i < expected.lse().size(); ++i) {
+    if (std::isinf(expected.lse()[i])) {
+      ASSERT_EQ(actual.lse()[i], expected.lse()[i]) << "lse " << i;
+    } else {
+      // Relative error 4e-6 of the weights and float32 sums.
+      ASSERT_NEAR(actual.lse()[i], expected.lse()[i], 5e-5) << "lse " << i;
+    }
+  }
+}
+
+void CompareWithReference(const Body& body, const Case& c, const Plan& plan, const RandomCache& cache, float query_size,
+                          AttentionScratch* scratch) {
+  const AttentionShape shape{c.head_dim, c.group, 1.0f / std::sqrt(static_cast<float>(c.head_dim)), KvType::kBf16};
+  RandomQueries expected(c.head_dim, c.group, c.first, c.rows, 99, query_size);
+  RandomQueries actual(c.head_dim, c.group, c.first, c.rows, 99, query_size);
+  AttentionReference(shape, expected.block(), plan, cache.pages(), scratch);
+  body.run(shape, actual.block(), plan, cache.pages(), scratch);
+  SCOPED_TRACE(body.name);
+  ExpectClose(c, expected, actual, body.tolerance);
+}
+
+TEST(Attention, EveryBodyAgreesWithTheReferenceOnFullPlansForAllGroupsAndHeadDims) {
+  AttentionScratch scratch;
+  for (const size_t head_dim : {16, 64, 80, 96, 112, 128, 256}) {
+    const RandomCache cache({head_dim, KvType::kBf16}, 260, 5);
+    for (const size_t group : {1, 2, 3, 4, 5, 6, 7, 8, 16, 32}) {
+      const size_t rows = 1 + (group * 7 + head_dim) % 13;
+      const Case c{head_dim, group, 260 - rows, rows};
+      Plan plan;
+      FullPlan(c.first, rows, 0, &plan);
+      for (const Body& body : Bodies()) CompareWithReference(body, c, plan, cache, 1.0f, &scratch);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Attention, EveryBodyAgreesWithTheReferenceForEveryNumberOfRows) {
+  AttentionScratch scratch;
+  const RandomCache cache({64, KvType::kBf16}, 256, 6);
+  for (size_t rows = 1; rows <= kQueryBlockRows; ++rows) {
+    const Case c{64, 1 + rows % 4, 128, rows};
+    Plan plan;
+    FullPlan(c.first, rows, rows % 3 == 0 ? 70 : 0, &plan);
+    for (const Body& body : Bodies()) CompareWithReference(body, c, plan, cache, 2.0f, &scratch);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Attention, EveryBodyAgreesWithTheReferenceOnRandomPlans) {
+  AttentionScratch scratch;
+  constexpr size_t kDims[] = {64, 80, 128, 96};
+  for (uint32_t seed = 1; seed <= 60; ++seed) {
+    std::mt19937 random(seed);
+    const size_t head_dim = kDims[seed % 4];
+    const size_t group = seed % 10 == 0 ? 32 : 1 + random() % 9;
+    const uint64_t first = seed % 3 == 0 ? random() % 5 * 64 : random() % 400;
+    const Case c{head_dim, group, first, 1 + random() % (group > 8 ? 9 : 64)};
+    const RandomCache cache({head_dim, KvType::kBf16}, first + c.rows, seed);
+    const Plan plan = RandomPlan(first, c.rows, group, &random);
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    for (const Body& body : Bodies()) CompareWithReference(body, c, plan, cache, 3.0f, &scratch);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Attention, HundredsOfColumnsSpreadOverSeveralSteps) {
+  AttentionScratch scratch;
+  const RandomCache cache({64, KvType::kBf16}, 1024, 8);
+  Plan plan;
+  for (uint32_t position = 1; position < 1000; position += 2) plan.columns.push_back({position, position % 3 ? kAllHeads : 2u});
+  for (const size_t rows : {1, 20, 64}) {
+    for (const Body& body : Bodies()) CompareWithReference(body, {64, 4, 900, rows}, plan, cache, 1.0f, &scratch);
+  }
+}
+
+TEST(Attention, PagesThatNoEntryNamesMayBeMissing) {
+  AttentionScratch scratch;
+  RandomCache cache({64, KvType::kBf16}, 256, 9);
+  cache.DropPage(1);
+  cache.DropPage(2);
+  Plan plan;
+  plan.entries.push_back({0, 0xf, kAllHeads, false, 0});
+  plan.entries.push_back({3, 0xf, kAllHeads, true, 0});
+  for (const Body& body : Bodies()) CompareWithReference(body, {64, 2, 192, 64}, plan, cache, 1.0f, &scratch);
+}
+
+TEST(Attention, RowsWithoutAnythingPlannedGiveZerosAndMinusInfinity) {
+  AttentionScratch scratch;
+  const RandomCache cache({64, KvType::kBf16}, 256, 10);
+  Plan plan;
+  // Head 1 has nothing; head 0 only from the row of position 200 on; head 2 everything.
+  plan.entries.push_back({0, 0xf, 4u, false, 0});
+  plan.columns.push_back({200, 1u});
+  for (const Body& body : Bodies()) {
+    for (const uint64_t first : {uint64_t{192}, uint64_t{199}}) {
+      const size_t rows = first == 192 ? 64 : 2;
+      const AttentionShape shape{64, 3, 0.125f, KvType::kBf16};
+      RandomQueries queries(64, 3, first, rows, 3);
+      body.run(shape, queries.block(), plan, cache.pages(), &scratch);
+      for (size_t i = 0; i < queries.out().size(); ++i) ASSERT_TRUE(std::isfinite(queries.out()[i])) << body.name;
+      for (size_t row = 0; row < rows; ++row) {
+        for (size_t head = 0; head < 3; ++head) {
+          const bool nothing = head == 1 || (head == 0 && first + row < 200);
+          ASSERT_EQ(queries.lse()[row * 3 + head] == -std::numeric_limits<float>::infinity(), nothing) << body.name;
+          const float* const out = queries.out().data() + (row * 3 + head) * 64;
+          ASSERT_EQ(std::all_of(out, out + 64, [](float x) { return x == 0.0f; }), nothing) << body.name;
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, AnEmptyPlanOverwritesTheOutputWithZeros) {
+  AttentionScratch scratch;
+  for (const Body& body : Bodies()) {
+    RandomQueries queries(64, 4, 0, 3, 3);
+    body.run({64, 4, 0.125f, KvType::kBf16}, queries.block(), Plan(), nullptr, &scratch);
+    for (const float x : queries.out()) ASSERT_EQ(x, 0.0f) << body.name;
+    for (const float x : queries.lse()) ASSERT_EQ(x, -std::numeric_limits<float>::infinity()) << body.name;
+  }
+}
+
+TEST(Attention, ScoresOfManyThousandDoNotOverflow) {
+  AttentionScratch scratch;
+  const RandomCache cache({64, KvType::kBf16}, 300, 11);
+  Plan plan;
+  FullPlan(236, 64, 0, &plan);
+  for (Body body : Bodies()) {
+    // One key takes nearly all: a score of 1e4 in float32 is off by up to 1e-3, and so is a weight, relatively.
+    body.tolerance += 1e-2f;
+    const AttentionShape shape{64, 2, 8.0f, KvType::kBf16};
+    RandomQueries expected(64, 2, 236, 64, 4, 40.0f);
+    RandomQueries actual(64, 2, 236, 64, 4, 40.0f);
+    AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
+    body.run(shape, actual.block(), plan, cache.pages(), &scratch);
+    for (size_t i = 0; i < expected.out().size(); ++i) ASSERT_NEAR(expected.out()[i], actual.out()[i], body.tolerance) << body.name;
+  }
+}
+
+TEST(Attention, NegativeAndZeroScalesAreScalesToo) {
+  AttentionScratch scratch;
+  const RandomCache cache({64, KvType::kBf16}, 100, 12);
+  Plan plan;
+  FullPlan(70, 30, 0, &plan);
+  for (const Body& body : Bodies()) {
+    for (const float scale : {-0.125f, 0.0f}) {
+      const AttentionShape shape{64, 2, scale, KvType::kBf16};
+      RandomQueries expected(64, 2, 70, 30, 4);
+      RandomQueries actual(64, 2, 70, 30, 4);
+      AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
+      body.run(shape, actual.block(), plan, cache.pages(), &scratch);
+      SCOPED_TRACE(body.name);
+      ExpectClose({64, 2, 70, 30}, expected, actual, body.tolerance);
+    }
+  }
+}
+
+TEST(Attention, ARowIsTheSameToTheLastBitWhateverRowsShareItsBlock) {
+  AttentionScratch scratch;
+  const RandomCache cache({64, KvType::kBf16}, 256, 13);
+  const AttentionShape shape{64, 4, 0.125f, KvType::kBf16};
+  for (const Body& body : Bodies()) {
+    Plan plan;
+    FullPlan(192, 64, 0, &plan);
+    RandomQueries whole(64, 4, 192, 64, 21);
+    body.run(shape, whole.block(), plan, cache.pages(), &scratch);
+    // Chunks that end or begin within the block: 40 rows, then 24.
+    FullPlan(192, 40, 0, &plan);
+    RandomQueries head(64, 4, 192, 40, 21);
+    body.run(shape, head.block(), plan, cache.pages(), &scratch);
+    FullPlan(232, 24, 0, &plan);
+    RandomQueries tail(64, 4, 232, 24, 21);
+    body.run(shape, tail.block(), plan, cache.pages(), &scratch);
+    const size_t split = head.out().size();
+    ASSERT_TRUE(std::equal(head.out().begin(), head.out().end(), whole.out().begin())) << body.name;
+    ASSERT_TRUE(std::equal(tail.out().begin(), tail.out().end(), whole.out().begin() + static_cast<ptrdiff_t>(split))) << body.name;
+  }
+}
+
+TEST(Attention, DecodeEqualsThePrefillsRow) {
+  AttentionScratch scratch;
+  for (const size_t head_dim : {64, 128}) {
+    const RandomCache cache({head_dim, KvType::kBf16}, 500, 14);
+    const AttentionShape shape{head_dim, 4, 1.0f / std::sqrt(static_cast<float>(head_dim)), KvType::kBf16};
+    for (const Body& body : Bodies()) {
+      Plan plan;
+      FullPlan(448, 52, 0, &plan);
+      RandomQueries prefill(head_dim, 4, 448, 52, 22);
+      body.run(shape, prefill.block(), plan, cache.pages(), &scratch);
+      for (size_t row = 0; row < 52; row += 17) {
+        FullPlan(448 + row, 1, 0, &plan);
+        RandomQueries decode(head_dim, 4, 448 + row, 1, 22);
+        body.run(shape, decode.block(), plan, cache.pages(), &scratch);
+        for (size_t i = 0; i < decode.width(); ++i) {
+          // Different order of sums, and weights rounded after them: twice the rounding of a weight, averaged over 450 keys.
+          ASSERT_NEAR(decode.out()[i], prefill.out()[row * decode.width() + i], 1e-3) << body.name;
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, AUniformValueComesOutUnchangedHoweverManyKeysShareIt) {
+  // Weights sum to one: with all values 1 the output is 1, up to the rounding of single weights averaged out.
+  AttentionScratch scratch;
+  const PageLayout layout{64, KvType::kBf16};
+  RandomCache cache(layout, 8192, 15);
+  const std::vector<float> ones(64, 1.0f);
+  std::vector<float> key(64);
+  for (size_t position = 0; position < 8192; ++position) {
+    LoadKey(layout, cache.page(position / kPageTokens), position % kPageTokens, key.data());
+    StoreSlot(layout, cache.page(position / kPageTokens), position % kPageTokens, key.data(), ones.data());
+  }
+  Plan plan;
+  FullPlan(8190, 2, 0, &plan);
+  for (const Body& body : Bodies()) {
+    RandomQueries queries(64, 4, 8190, 2, 3);
+    body.run({64, 4, 0.125f, KvType::kBf16}, queries.block(), plan, cache.pages(), &scratch);
+    for (const float x : queries.out()) ASSERT_NEAR(x, 1.0f, 3e-4) << body.name;
+  }
+}
+
+TEST(Attention, FloatPagesRunOnTheReference) {
+  const AttentionShape shape{64, 4, 0.125f, KvType::kF32};
+  for (const Target target : AllTargets()) {
+    if (!TargetSupported(target)) continue;
+    EXPECT_EQ(FindAttention(target, shape), &AttentionReference);
+    EXPECT_EQ(AttentionName(target, shape), "scalar");
+  }
+  EXPECT_EQ(FindAttention(Target::kScalar, {64, 4, 0.125f, KvType::kBf16}), &AttentionReference);
+}
+
+TEST(Attention, ReferenceIsTheSoftmaxWrittenOut) {
+  // Three keys, small enough to write down: scores 0, ln 2, ln 4 give weights 1/7, 2/7, 4/7.
+  const PageLayout layout{16, KvType::kF32};
+  AlignedArray<std::byte> page(layout.bytes());
+  std::fill_n(page.data(), layout.bytes(), std::byte{0});
+  for (size_t slot = 0; slot < 3; ++slot) {
+    std::vector<float> key(16, 0.0f);
+    std::vector<float> value(16, 0.0f);
+    key[0] = static_cast<float>(slot) * std::log(2.0f);
+    value[slot] = 7.0f;
+    StoreSlot(layout, page.data(), slot, key.data(), value.data());
+  }
+  std::vector<float> q(16, 0.0f);
+  q[0] = 2.0f;
+  std::vector<float> out(16);
+  float lse = 0.0f;
+  QueryBlock block{q.data(), 16, out.data(), 16, &lse, 1, 2};
+  Plan plan;
+  FullPlan(2, 1, 0, &plan);
+  const std::byte* const pages[] = {page.data()};
+  AttentionScratch scratch;
+  AttentionReference({16, 1, 0.5f, KvType::kF32}, block, plan, pages, &scratch);
+  EXPECT_FLOAT_EQ(out[0], 1.0f);
+  EXPECT_FLOAT_EQ(out[1], 2.0f);
+  EXPECT_FLOAT_EQ(out[2], 4.0f);
+  EXPECT_EQ(out[3], 0.0f);
+  EXPECT_FLOAT_EQ(lse, std::log(7.0f));
+}
+
+TEST(Attention, Exp2IsAsAccurateAsItSays) {
+  struct Exp2 {
+    Target target;
+    void (*run)(const float*, size_t, float*);
+    double bound;
+  };
+  for (const Exp2& exp2 : {Exp2{Target::kAvx2, Avx2Exp2, 8e-7}, Exp2{Target::kAvx512, Avx512Exp2, 8e-7},
+                           Exp2{Target::kAvx512Bf16, Avx512Bf16Exp2, 4e-6}}) {
+    if (!TargetSupported(exp2.target)) continue;
+    std::vector<float> x = {0.0f, -std::numeric_limits<float>::infinity(), -1e30f, -500.0f, -0.5f, -1.5f};
+    for (int i = 0; i < 200000; ++i) x.push_back(-126.0f * static_cast<float>(i) / 200000);
+    std::vector<float> y(x.size());
+    exp2.run(x.data(), x.size(), y.data());
+    EXPECT_EQ(y[0], 1.0f);
+    for (size_t i = 1; i < 4; ++i) EXPECT_EQ(y[i], 0.0f);
+    double worst = 0.0;
+    for (size_t i = 4; i < x.size(); ++i) worst = std::max(worst, std::abs(y[i] / std::exp2(double{x[i]}) - 1.0));
+    EXPECT_LT(worst, exp2.bound) << TargetName(exp2.target);
+    EXPECT_GT(worst, exp2.bound / 10) << "the stated bound is too wide";
+  }
+}
+
+}  // namespace
+}  // namespace damask::kernels

@@ -1,0 +1,99 @@
+#include "kernels/page.h"
+
+#include <cstring>
+#include <random>
+#include <set>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/aligned.h"
+
+namespace damask::kernels {
+namespace {
+
+std::vector<float> RandomRows(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> rows(count);
+  for (float& x : rows) x = normal(random);
+  return rows;
+}
+
+AlignedArray<std::byte> ZeroPage(const PageLayout& layout) {
+  AlignedArray<std::byte> page(layout.bytes());
+  std::memset(page.data(), 0, layout.bytes());
+  return page;
+}
+
+TEST(Page, ValueIndexIsAPermutationOfTheValues) {
+  for (const size_t head_dim : {16, 64, 80, 256}) {
+    std::set<size_t> seen;
+    for (size_t slot = 0; slot < kPageTokens; ++slot) {
+      for (size_t dim = 0; dim < head_dim; ++dim) seen.insert(ValueIndex(head_dim, slot, dim));
+    }
+    EXPECT_EQ(seen.size(), kPageTokens * head_dim);
+    EXPECT_EQ(*seen.rbegin(), kPageTokens * head_dim - 1);
+  }
+}
+
+TEST(Page, WhatIsStoredIsLoadedUpToTheRoundingOfItsType) {
+  for (const KvType type : {KvType::kBf16, KvType::kF32}) {
+    const PageLayout layout{80, type};
+    AlignedArray<std::byte> page = ZeroPage(layout);
+    const std::vector<float> keys = RandomRows(kPageTokens * 80, 1);
+    const std::vector<float> values = RandomRows(kPageTokens * 80, 2);
+    for (size_t slot = 0; slot < kPageTokens; ++slot) StoreSlot(layout, page.data(), slot, &keys[slot * 80], &values[slot * 80]);
+    std::vector<float> key(80);
+    std::vector<float> value(80);
+    for (size_t slot = 0; slot < kPageTokens; ++slot) {
+      LoadKey(layout, page.data(), slot, key.data());
+      LoadValue(layout, page.data(), slot, value.data());
+      for (size_t d = 0; d < 80; ++d) {
+        const float k = keys[slot * 80 + d];
+        const float v = values[slot * 80 + d];
+        ASSERT_EQ(key[d], type == KvType::kF32 ? k : ToFloat(ToBf16(k)));
+        ASSERT_EQ(value[d], type == KvType::kF32 ? v : ToFloat(ToBf16(v)));
+      }
+    }
+  }
+}
+
+TEST(Page, ManySlotsAtOnceGiveTheSameBytesAsOneByOne) {
+  // Rows as a chunk has them: 3 KV heads side by side, of which the second is stored.
+  constexpr size_t kDim = 96;
+  constexpr size_t kStride = 3 * kDim;
+  const std::vector<float> keys = RandomRows(kPageTokens * kStride, 3);
+  const std::vector<float> values = RandomRows(kPageTokens * kStride, 4);
+  for (const KvType type : {KvType::kBf16, KvType::kF32}) {
+    const PageLayout layout{kDim, type};
+    for (size_t slot = 0; slot < kPageTokens; slot += 5) {
+      for (size_t count = 1; slot + count <= kPageTokens; count += 9) {
+        AlignedArray<std::byte> one = ZeroPage(layout);
+        AlignedArray<std::byte> many = ZeroPage(layout);
+        for (size_t i = 0; i < count; ++i) {
+          StoreSlot(layout, one.data(), slot + i, &keys[i * kStride + kDim], &values[i * kStride + kDim]);
+        }
+        StoreSlots(layout, many.data(), slot, count, &keys[kDim], &values[kDim], kStride);
+        ASSERT_EQ(std::memcmp(one.data(), many.data(), layout.bytes()), 0) << slot << " + " << count;
+      }
+    }
+  }
+}
+
+TEST(Page, StoringASlotLeavesTheOthersAlone) {
+  const PageLayout layout{64, KvType::kBf16};
+  AlignedArray<std::byte> page = ZeroPage(layout);
+  const std::vector<float> row = RandomRows(64, 5);
+  StoreSlot(layout, page.data(), 33, row.data(), row.data());
+  std::vector<float> other(64);
+  for (const size_t slot : {0, 31, 32, 34, 63}) {
+    LoadKey(layout, page.data(), slot, other.data());
+    EXPECT_EQ(other, std::vector<float>(64, 0.0f)) << slot;
+    LoadValue(layout, page.data(), slot, other.data());
+    EXPECT_EQ(other, std::vector<float>(64, 0.0f)) << slot;
+  }
+}
+
+}  // namespace
+}  // namespace damask::kernels

@@ -1,0 +1,117 @@
+#include "kernels/plan.h"
+
+#include <random>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "tests/kernels/attention_cases.h"
+
+namespace damask::kernels {
+namespace {
+
+// Whether the kernels compute (query, key) for a head, read off the header's words.
+bool Computed(const Plan& plan, uint64_t query, uint64_t key, size_t head) {
+  for (const PlanEntry& entry : plan.entries) {
+    if (entry.block != key / kPageTokens || (entry.heads >> head & 1) == 0) continue;
+    if ((entry.quarters >> (key % kPageTokens / kQuarterTokens) & 1) == 0) continue;
+    if (entry.causal && key > query) continue;
+    if (entry.window != 0 && key + entry.window <= query) continue;
+    return true;
+  }
+  for (const PlanColumn& column : plan.columns) {
+    if (column.position == key && (column.heads >> head & 1) != 0 && key <= query) return true;
+  }
+  return false;
+}
+
+TEST(Plan, CausalPairsAreTheLowerTriangle) {
+  for (const uint64_t first : {0, 1, 63, 64, 1000}) {
+    for (const size_t rows : {1, 2, 63, 64}) {
+      uint64_t pairs = 0;
+      for (uint64_t query = first; query < first + rows; ++query) pairs += query + 1;
+      EXPECT_EQ(CausalPairs(first, rows, 3), 3 * pairs);
+    }
+  }
+}
+
+TEST(Plan, PlannedPairsAreTheCausalPartOfWhatEveryEntryAndColumnNames) {
+  for (uint32_t seed = 0; seed < 50; ++seed) {
+    std::mt19937 random(seed);
+    const uint64_t first = random() % 300;
+    const size_t rows = 1 + random() % 64;
+    const size_t group = 1 + random() % 32;
+    const Plan plan = RandomPlan(first, rows, group, &random);
+    uint64_t pairs = 0;
+    for (size_t head = 0; head < group; ++head) {
+      for (uint64_t query = first; query < first + rows; ++query) {
+        for (const PlanEntry& entry : plan.entries) {
+          for (size_t slot = 0; slot < kPageTokens; ++slot) {
+            const bool named = (entry.heads >> head & 1) != 0 && (entry.quarters >> (slot / kQuarterTokens) & 1) != 0;
+            if (named && uint64_t{entry.block} * kPageTokens + slot <= query) ++pairs;
+          }
+        }
+        for (const PlanColumn& column : plan.columns) {
+          if ((column.heads >> head & 1) != 0 && column.position <= query) ++pairs;
+        }
+      }
+    }
+    ASSERT_EQ(PlannedPairs(plan, first, rows, group), pairs) << "seed " << seed;
+  }
+}
+
+TEST(Plan, TheFullPlanComputesExactlyTheCausalPairs) {
+  for (const uint64_t first : {0, 5, 63, 64, 100, 192}) {
+    for (const size_t rows : {1, 3, 28, 64}) {
+      Plan plan;
+      FullPlan(first, rows, 0, &plan);
+      for (uint64_t query = first; query < first + rows; ++query) {
+        for (uint64_t key = 0; key < first + rows + 70; ++key) ASSERT_EQ(Computed(plan, query, key, 31), key <= query);
+      }
+      EXPECT_EQ(PlannedPairs(plan, first, rows, 5), CausalPairs(first, rows, 5));
+    }
+  }
+}
+
+TEST(Plan, TheFullPlanWithAWindowComputesExactlyTheWindow) {
+  for (const uint64_t first : {0, 5, 64, 100, 300}) {
+    for (const size_t rows : {1, 28, 64}) {
+      for (const uint32_t window : {1, 2, 16, 63, 64, 65, 200, 1000}) {
+        Plan plan;
+        FullPlan(first, rows, window, &plan);
+        for (uint64_t query = first; query < first + rows; ++query) {
+          for (uint64_t key = 0; key < first + rows + 70; ++key) {
+            const bool expected = key <= query && query - key < window;
+            ASSERT_EQ(Computed(plan, query, key, 0), expected) << "window " << window << " query " << query << " key " << key;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Plan, TheFullPlanMasksOnlyEdgesAndNamesOnlyQuartersThatAreNeeded) {
+  Plan plan;
+  FullPlan(640, 64, 200, &plan);
+  // Keys 441 .. 703: from quarter 3 of block 6 to the diagonal block 10.
+  ASSERT_EQ(plan.entries.size(), 5u);
+  EXPECT_EQ(plan.entries.front().block, 6u);
+  EXPECT_EQ(plan.entries.front().quarters, 0x8);
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(plan.entries[i].causal, i == 4) << i;
+    EXPECT_EQ(plan.entries[i].window, i < 2 ? 200u : 0u) << i;
+  }
+  FullPlan(640, 20, 0, &plan);
+  EXPECT_EQ(plan.entries.back().quarters, 0x3) << "rows 640 .. 659 need two quarters of their block";
+}
+
+TEST(Plan, NoRowsNeedNoEntries) {
+  Plan plan;
+  FullPlan(0, 64, 0, &plan);
+  FullPlan(64, 0, 0, &plan);
+  EXPECT_TRUE(plan.entries.empty());
+  EXPECT_EQ(PlannedPairs(plan, 64, 0, 4), 0u);
+}
+
+}  // namespace
+}  // namespace damask::kernels
