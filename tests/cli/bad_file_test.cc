@@ -1,0 +1,124 @@
+// Files that are not models, seen from the command line: one line on standard error, exit code 2. Row ids are those of the
+// catalogue of bad input.
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "tests/cli/cli_test.h"
+
+namespace damask::test {
+namespace {
+
+ProgramResult Generate(const std::string& path, std::vector<std::string> more = {}) {
+  std::vector<std::string> args = {"generate", "-m", path, "-p", "x", "-n", "1"};
+  args.insert(args.end(), more.begin(), more.end());
+  return Damask(args);
+}
+
+class EveryReader : public ::testing::TestWithParam<std::vector<std::string>> {
+ protected:
+  ProgramResult Run(const std::string& path) const {
+    std::vector<std::string> args = GetParam();
+    args.insert(args.end(), {"-m", path});
+    return Damask(args);
+  }
+};
+
+TEST_P(EveryReader, RefusesAMissingFile) { ExpectRefused(Run("/no/such/model.gguf"), "/no/such/model.gguf"); }
+
+TEST_P(EveryReader, RefusesAFolderWithoutConfig) {
+  const TempDir dir;
+  ExpectRefused(Run(dir.path()), ".json");
+}
+
+TEST_P(EveryReader, G01RefusesAnEmptyFile) {
+  const TempDir dir;
+  ExpectRefused(Run(dir.Write("model.gguf", "")), "model.gguf");
+}
+
+TEST_P(EveryReader, G02RefusesACutFile) {
+  const TempDir dir;
+  const std::string whole = ReadBytes(TinyModel());
+  ExpectRefused(Run(dir.Write("cut.gguf", whole.substr(0, 2000))), "cut.gguf");
+}
+
+INSTANTIATE_TEST_SUITE_P(BadFile, EveryReader,
+                         ::testing::Values(std::vector<std::string>{"generate", "-p", "x"}, std::vector<std::string>{"chat"},
+                                           std::vector<std::string>{"tokenize", "-p", "x"},
+                                           std::vector<std::string>{"detokenize", "--tokens", "1"},
+                                           std::vector<std::string>{"info"},
+                                           std::vector<std::string>{"eval", "logits", "--tokens", "1"},
+                                           std::vector<std::string>{"bench"}));
+
+TEST(BadFile, G01SaysWhatAFileIsThatIsNoModel) {
+  const TempDir dir;
+  ExpectRefused(Generate(dir.Write("three.gguf", "GGU")), "three.gguf");
+  ExpectRefused(Generate(dir.Write("page.gguf", "<!DOCTYPE html><html><body>Not found</body></html>")), "HTML");
+  ExpectRefused(Generate(dir.Write("pointer.gguf", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n")),
+                "LFS");
+}
+
+TEST(BadFile, G02AFileCutAnywhereIsRefused) {
+  const TempDir dir;
+  const std::string whole = ReadBytes(TinyModel());
+  for (const size_t size : {size_t{4}, size_t{8}, size_t{23}, size_t{24}, size_t{100}, whole.size() / 2, whole.size() - 1}) {
+    ExpectRefused(Generate(dir.Write("cut.gguf", whole.substr(0, size))), "cut.gguf");
+  }
+}
+
+TEST(BadFile, G03OtherVersionsAreRefused) {
+  const TempDir dir;
+  std::string bytes = ReadBytes(TinyModel());
+  for (const char version : {'\0', '\1', '\4'}) {
+    bytes[4] = version;
+    ExpectRefused(Generate(dir.Write("version.gguf", bytes)), "version");
+  }
+}
+
+// Read whole and mapped: a run while the file shrinks must end with an answer or an error when it was read (--no-mmap).
+TEST(BadFile, G20WithoutMmapAFileMayShrink) {
+  const TempDir dir;
+  const std::string path = dir.Write("model.gguf", ReadBytes(TinyModel()));
+  const std::string command = std::string("( ") + DAMASK_PROGRAM + " generate -m '" + path +
+                              "' --no-mmap --raw -p x -n 2000 --temp 2 --quiet >/dev/null; echo $? ) & sleep 1; : > '" + path +
+                              "'; wait";
+  const ProgramResult result = RunProgram({"sh", "-c", command});
+  EXPECT_EQ(result.out, "0\n") << result.err;
+}
+
+TEST(BadFile, G21WhatIsNoRegularFileIsRefused) {
+  const TempDir dir;
+  ExpectRefused(Generate("/dev/zero"), "/dev/zero");
+  const std::string fifo = dir.File("fifo.gguf");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  ExpectRefused(Generate(fifo), "fifo.gguf");
+  const std::string dangling = dir.File("link.gguf");
+  ASSERT_EQ(symlink("/no/such/file", dangling.c_str()), 0);
+  ExpectRefused(Generate(dangling), "link.gguf");
+  ExpectRefused(Generate(dir.File("a\nb.gguf")), "a\\x0ab.gguf");
+  ExpectRefused(Generate(dir.File("a\xff.gguf")), "a\\xff.gguf");
+}
+
+TEST(BadFile, G21NoPermissionIsRefused) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  const TempDir dir;
+  const std::string path = dir.Write("model.gguf", "GGUF");
+  ASSERT_EQ(chmod(path.c_str(), 0), 0);
+  ExpectRefused(Generate(path), "model.gguf");
+}
+
+TEST(BadFile, G21APromptFileFollowsTheSameRules) {
+  const TempDir dir;
+  ExpectRefused(Damask({"generate", "-f", dir.path()}), "");
+  ExpectRefused(Damask({"generate", "-f", "/dev/zero"}), "/dev/zero");
+  ExpectRefused(Damask({"generate", "-f", "/no/such/file"}), "/no/such/file");
+}
+
+TEST(BadFile, TheModelIsAskedForBeforeATypoInThePolicyCostsALoad) {
+  ExpectRefused(Damask({"generate", "-p", "x", "--policy", "full:window=3"}), "window");
+}
+
+}  // namespace
+}  // namespace damask::test

@@ -1,0 +1,139 @@
+// damask eval and bench.
+#include <cmath>
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+#include "tests/cli/cli_test.h"
+
+namespace damask::test {
+namespace {
+
+std::vector<float> Floats(const std::string& path) {
+  const std::string bytes = ReadBytes(path);
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  return values;
+}
+
+TEST(EvalLogits, TheFileHoldsTheLogitsOfTheLastPosition) {
+  const TempDir dir;
+  const std::string out = dir.File("logits.f32");
+  const Json object = DamaskJson({"eval", "logits", "-m", TinyModel(), "--tokens", "1,300,301", "--out", out});
+  EXPECT_EQ(object["vocab"], 512);
+  EXPECT_EQ(object["positions"], 1);
+  const std::vector<float> logits = Floats(out);
+  ASSERT_EQ(logits.size(), 512u);
+  ASSERT_EQ(object["top"].size(), 10u);
+  float last = INFINITY;
+  for (const Json& entry : object["top"]) {
+    EXPECT_FLOAT_EQ(entry["logit"], logits[entry["id"].get<size_t>()]);
+    EXPECT_LE(entry["logit"].get<float>(), last);
+    last = entry["logit"];
+  }
+}
+
+TEST(EvalLogits, AllPositionsAreRowsAndTheLastIsTheSame) {
+  const TempDir dir;
+  const std::string all = dir.File("all.f32");
+  const std::string last = dir.File("last.f32");
+  const std::vector<std::string> base = {"eval",     "logits",        "-m",       TinyModel(),
+                                         "--tokens", "1,300,301,302", "--target", "scalar"};
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return DamaskJson(more);
+  };
+  EXPECT_EQ(run({"--all", "-o", all})["positions"], 4);
+  run({"-o", last});
+  const std::vector<float> rows = Floats(all);
+  ASSERT_EQ(rows.size(), 4u * 512u);
+  EXPECT_EQ(std::vector<float>(rows.end() - 512, rows.end()), Floats(last));
+}
+
+TEST(EvalLogits, TokensAreChecked) {
+  ExpectRefused(Damask({"eval", "logits", "-m", TinyModel(), "--tokens", "1,512"}), "--tokens: found '512'");
+  ExpectRefused(Damask({"eval", "logits", "-m", TinyModel(), "--tokens", "1,2,3", "-c", "2"}), "context of 2");
+}
+
+TEST(EvalLogits, AFileThatCannotBeWrittenIsNamed) {
+  ExpectRefused(Damask({"eval", "logits", "-m", TinyModel(), "--tokens", "1", "--out", "/no/such/folder/x.f32"}),
+                "/no/such/folder");
+}
+
+TEST(EvalLogits, AFullDiskIsAFailure) {
+  const ProgramResult result = Damask({"eval", "logits", "-m", TinyModel(), "--tokens", "1", "--out", "/dev/full"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("/dev/full"), std::string::npos) << result.err;
+}
+
+TEST(EvalPerplexity, ARandomModelIsNoBetterThanChance) {
+  const TempDir dir;
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "words and more words in a row, " + std::to_string(i) + ". ";
+  const Json object = DamaskJson({"eval", "perplexity", "-m", TinyModel(), "-f", dir.Write("text.txt", text), "-c", "128"});
+  EXPECT_NEAR(std::log(object["perplexity"].get<double>()), object["nll"].get<double>(), 1e-6);
+  EXPECT_GT(object["perplexity"], 100.0);
+  EXPECT_GT(object["tokens"], 500);
+  EXPECT_EQ(object["attention"]["policy"], "full");
+  EXPECT_EQ(object["attention"]["density_prefill"], 1.0);
+}
+
+TEST(EvalPerplexity, TheTrainedModelPredictsEnglishBetterThanNoise) {
+  const TempDir dir;
+  const std::string english =
+      dir.Write("english.txt", "And it came to pass in those days that there went out a decree to all the people of the land.");
+  const std::string noise = dir.Write("noise.txt", "xq zzvk wjq pkd vvx qqj zkx wvd jjq xkz pqv dkw zzj qxv kkd wqp vjx zdq");
+  const auto nll = [](const std::string& file) { return DamaskJson({"eval", "perplexity", "-f", file})["nll"].get<double>(); };
+  EXPECT_LT(nll(english), nll(noise) - 1.0);
+}
+
+TEST(EvalPerplexity, ATextOfOneTokenIsRefused) {
+  const TempDir dir;
+  ExpectRefused(Damask({"eval", "perplexity", "-m", TinyModel(), "-f", dir.Write("empty.txt", "")}), "has no text");
+}
+
+TEST(Bench, JsonHasTheKeysOfTheContract) {
+  const Json object = DamaskJson(
+      {"bench", "-m", TinyModel("llama", "Q8_0"), "--prompt", "32,64", "--depth", "0,16", "--gen", "4", "--repeat", "1"});
+  for (const char* key :
+       {"cpu", "target", "threads", "tile_bf16_tflops", "fma_f32_tflops", "read_gb_s", "bf16_tflops", "int8_tops"}) {
+    EXPECT_TRUE(object["machine"].contains(key)) << key;
+  }
+  ASSERT_EQ(object["prefill"].size(), 2u);
+  EXPECT_EQ(object["prefill"][1]["tokens"], 64);
+  EXPECT_GT(object["prefill"][1]["tokens_per_s"], 0.0);
+  EXPECT_GT(object["prefill"][1]["fraction_of_peak"], 0.0);
+  ASSERT_EQ(object["decode"].size(), 2u);
+  EXPECT_EQ(object["decode"][1]["depth"], 16);
+  EXPECT_GT(object["decode"][1]["tokens_per_s"], 0.0);
+  EXPECT_GT(object["decode"][1]["fraction_of_bandwidth"], 0.0);
+}
+
+TEST(Bench, AttentionGivesOneResultADensity) {
+  const Json object = DamaskJson(
+      {"bench", "attention", "--head-dim", "64", "--heads", "4", "--kv-heads", "2", "--context", "1024", "--density", "1,0.5"});
+  ASSERT_EQ(object["results"].size(), 2u);
+  for (const Json& result : object["results"]) {
+    for (const char* key : {"density", "blocks", "seconds", "tflops", "fraction_of_peak", "efficiency"}) {
+      EXPECT_TRUE(result.contains(key)) << key;
+    }
+  }
+}
+
+TEST(Bench, AttentionRefusesShapesThatDoNotRun) {
+  ExpectRefused(Damask({"bench", "attention", "--head-dim", "64", "--heads", "3", "--kv-heads", "2", "--context", "256"}),
+                "heads");
+  ExpectRefused(Damask({"bench", "attention", "--head-dim", "7", "--heads", "2", "--kv-heads", "2", "--context", "256"}),
+                "head");
+}
+
+TEST(Bench, MatmulComparesBackends) {
+  const Json object = DamaskJson({"bench", "matmul", "--m", "32", "--n", "256", "--k", "256"});
+  ASSERT_FALSE(object["results"].empty());
+  for (const Json& result : object["results"]) {
+    for (const char* key : {"backend", "seconds", "tflops", "fraction_of_peak"}) EXPECT_TRUE(result.contains(key)) << key;
+  }
+}
+
+}  // namespace
+}  // namespace damask::test

@@ -1,0 +1,206 @@
+// damask generate.
+#include <csignal>
+
+#include <gtest/gtest.h>
+
+#include "base/text.h"
+#include "tests/cli/cli_test.h"
+
+namespace damask::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::vector<std::string> Tiny(std::vector<std::string> more) {
+  std::vector<std::string> args = {"generate", "-m", TinyModel(), "--raw", "-n", "8"};
+  args.insert(args.end(), more.begin(), more.end());
+  return args;
+}
+
+TEST(Generate, JsonHasTheKeysOfTheContract) {
+  const Json object = DamaskJson(Tiny({"-p", "some words here", "--seed", "7"}));
+  for (const char* key : {"text", "ids", "prompt_tokens", "generated_tokens", "finish_reason", "timings", "memory", "attention",
+                          "model", "seed", "kernels", "target", "threads"}) {
+    EXPECT_TRUE(object.contains(key)) << key;
+  }
+  for (const char* key : {"load_s", "prefill_s", "prefill_tokens_per_s", "decode_s", "decode_tokens_per_s"}) {
+    EXPECT_TRUE(object["timings"][key].is_number()) << key;
+  }
+  EXPECT_GT(object["memory"]["peak_rss_bytes"], 1'000'000);
+  EXPECT_GT(object["memory"]["kv_bytes"], 0);
+  const Json& attention = object["attention"];
+  EXPECT_EQ(attention["policy"], "full");
+  EXPECT_EQ(attention["density_prefill"], 1.0);
+  EXPECT_EQ(attention["density_decode"], 1.0);
+  for (const char* key : {"recall_mean", "recall_min", "strong_key_hit", "output_error"}) {
+    ASSERT_TRUE(attention.contains(key)) << key;
+    EXPECT_TRUE(attention[key].is_null()) << key;
+  }
+  EXPECT_EQ(attention["rows_audited"], 0);
+  EXPECT_EQ(object["seed"], 7);
+  EXPECT_EQ(object["generated_tokens"], object["ids"].size());
+  EXPECT_EQ(object["model"], TinyModel());
+}
+
+TEST(Generate, WithoutJsonTheAnswerAloneIsOnStandardOutput) {
+  const Json object = DamaskJson(Tiny({"-p", "some words", "--temp", "0"}));
+  const ProgramResult plain = Damask(Tiny({"-p", "some words", "--temp", "0"}));
+  std::string expected = object["text"];
+  if (expected.empty() || expected.back() != '\n') expected += '\n';
+  EXPECT_EQ(plain.out, expected);
+}
+
+TEST(Generate, TheSummaryNamesTheRandomSeedWhichRepeatsTheText) {
+  const ProgramResult first = Damask(Tiny({"-p", "some words"}));
+  const size_t at = first.err.find("seed ");
+  ASSERT_NE(at, std::string::npos) << first.err;
+  const std::string seed = first.err.substr(at + 5, first.err.find_first_not_of("0123456789", at + 5) - at - 5);
+  EXPECT_EQ(Damask(Tiny({"-p", "some words", "--seed", seed})).out, first.out);
+}
+
+TEST(Generate, SameSeedSameText) {
+  const std::vector<std::string> args = Tiny({"-p", "some words", "--seed", "42", "--temp", "1.5", "-n", "40"});
+  const Json first = DamaskJson(args);
+  EXPECT_EQ(DamaskJson(args)["ids"], first["ids"]);
+}
+
+TEST(Generate, DifferentSeedsGiveDifferentTexts) {
+  const auto ids = [](const char* seed) {
+    return DamaskJson(
+        Tiny({"-p", "some words", "--seed", seed, "--temp", "2", "--min-p", "0", "--top-p", "1", "-n", "40"}))["ids"];
+  };
+  EXPECT_NE(ids("1"), ids("2"));
+}
+
+TEST(Generate, ThreadsDoNotChangeTheText) {
+  const Json one = DamaskJson(Tiny({"-p", "some words", "--temp", "0", "-t", "1", "-n", "24"}));
+  EXPECT_EQ(DamaskJson(Tiny({"-p", "some words", "--temp", "0", "-t", "3", "-n", "24"}))["ids"], one["ids"]);
+}
+
+TEST(Generate, QuietSaysNothingOnStandardError) {
+  EXPECT_EQ(Damask(Tiny({"-p", "x", "--quiet"})).err, "");
+  EXPECT_EQ(Damask({"generate", "-p", "x", "-n", "1", "--quiet"}).err, "");
+}
+
+TEST(Generate, JsonLeavesStandardOutputToTheObject) { JsonOf(Damask({"generate", "-p", "x", "-n", "2", "--json"})); }
+
+TEST(Generate, ThePromptMayComeFromStandardInputOrAFile) {
+  const TempDir dir;
+  const std::string file = dir.Write("prompt.txt", "some words\n");
+  const Json expected = DamaskJson(Tiny({"-p", "some words", "--temp", "0"}));
+  const ProgramResult piped = DamaskWithInput(Tiny({"--temp", "0", "--json"}), "some words\n");
+  EXPECT_EQ(JsonOf(piped)["ids"], expected["ids"]);
+  EXPECT_EQ(DamaskJson(Tiny({"-f", file, "--temp", "0"}))["ids"], expected["ids"]);
+}
+
+TEST(Generate, AFileAndAPromptAreDocumentAndQuestion) {
+  const TempDir dir;
+  const std::string file = dir.Write("document.txt", "first line\n");
+  const Json both = DamaskJson(Tiny({"-f", file, "-p", "a question", "--temp", "0"}));
+  const Json joined = DamaskJson(Tiny({"-p", "first line\na question", "--temp", "0"}));
+  EXPECT_EQ(both["ids"], joined["ids"]);
+  EXPECT_EQ(both["prompt_tokens"], joined["prompt_tokens"]);
+}
+
+TEST(Generate, EscapesAreTextUnlessAskedFor) {
+  const auto tokens = [](std::vector<std::string> more) { return DamaskJson(Tiny(std::move(more)))["prompt_tokens"]; };
+  EXPECT_GT(tokens({"-p", "a\\nb"}), tokens({"-e", "-p", "a\\nb"}));
+  EXPECT_EQ(tokens({"-e", "-p", "a\\nb"}), tokens({"-p", "a\nb"}));
+}
+
+TEST(Generate, AnEmptyPromptIsRefused) {
+  const TempDir dir;
+  ExpectRefused(Damask(Tiny({"-p", ""})), "the prompt is empty");
+  ExpectRefused(Damask(Tiny({"-f", dir.Write("empty.txt", "")})), "has no text");
+  ExpectRefused(Damask(Tiny({})), "standard input has no text");
+}
+
+TEST(Generate, APromptThatIsNotUtf8IsRefused) {
+  const TempDir dir;
+  ExpectRefused(Damask(Tiny({"-p", "caf\xe9"})), "--prompt: the text is not valid UTF-8: byte 3 is 0xe9");
+  ExpectRefused(Damask(Tiny({"-f", dir.Write("latin1.txt", "ol\xe1")})), "not valid UTF-8: byte 2");
+  ExpectRefused(DamaskWithInput(Tiny({}), "\xff"), "standard input: the text is not valid UTF-8");
+}
+
+TEST(Generate, APromptLongerThanTheContextIsRefused) {
+  ExpectRefused(Damask(Tiny({"-p", "one two three four five six seven eight nine ten", "-c", "4"})), "context of 4");
+}
+
+TEST(Generate, TheContextEndsAnAnswer) {
+  const Json object = DamaskJson(Tiny({"-p", "a b c", "-c", "16", "-n", "100", "--temp", "0"}));
+  EXPECT_LE(static_cast<int>(object["prompt_tokens"]) + static_cast<int>(object["generated_tokens"]), 17);
+  EXPECT_EQ(object["finish_reason"], "length");
+}
+
+TEST(Generate, NoTokensWantedReadsThePromptOnly) {
+  const Json object = DamaskJson(Tiny({"-p", "some words", "-n", "0"}));
+  EXPECT_EQ(object["generated_tokens"], 0);
+  EXPECT_EQ(object["text"], "");
+}
+
+TEST(Generate, AStopStringEndsTheAnswerBeforeIt) {
+  const std::string whole = DamaskJson(Tiny({"-p", "some words", "--temp", "0", "-n", "24"}))["text"];
+  ASSERT_GT(whole.size(), 8u);
+  // A piece of what the model writes, cut at whole characters.
+  size_t begin = whole.size() / 2;
+  while ((static_cast<unsigned char>(whole[begin]) & 0xc0) == 0x80) ++begin;
+  const std::string stop = whole.substr(begin, Utf8Length(std::string_view(whole).substr(begin)));
+  const Json stopped =
+      DamaskJson(Tiny({"-p", "some words", "--temp", "0", "-n", "24", "--stop", "never seen", "--stop", stop}));
+  EXPECT_EQ(stopped["text"], whole.substr(0, whole.find(stop)));
+  EXPECT_EQ(stopped["finish_reason"], "stop");
+}
+
+TEST(Generate, TheTextInJsonIsUtf8WhateverTheModelSays) {
+  // A random model at a high temperature writes byte pieces in any order.
+  const Json object = DamaskJson(Tiny({"-p", "x", "--temp", "5", "--top-k", "0", "--top-p", "1", "--min-p", "0", "-n", "200"}));
+  EXPECT_TRUE(IsValidUtf8(object["text"].get<std::string>()));
+}
+
+TEST(Generate, ChatWithoutATemplateIsRefused) {
+  ExpectRefused(Damask({"generate", "-m", TinyModel(), "-p", "x", "--chat"}), "--chat");
+}
+
+TEST(Generate, AHuggingFaceFolderGivesTheSameText) {
+  const Json file = DamaskJson(Tiny({"-p", "some words", "--temp", "0", "--target", "scalar"}));
+  const Json folder =
+      DamaskJson({"generate", "-m", TinyFolder(), "--raw", "-n", "8", "-p", "some words", "--temp", "0", "--target", "scalar"});
+  EXPECT_EQ(folder["ids"], file["ids"]);
+}
+
+TEST(Generate, TheScalarTargetIsNamedAndRuns) {
+  const Json object = DamaskJson(Tiny({"-p", "x", "--target", "scalar", "-n", "2"}));
+  EXPECT_EQ(object["target"], "scalar");
+}
+
+TEST(Generate, WithoutMmapTheTextIsTheSame) {
+  const Json mapped = DamaskJson(Tiny({"-p", "some words", "--temp", "0"}));
+  EXPECT_EQ(DamaskJson(Tiny({"-p", "some words", "--temp", "0", "--no-mmap"}))["ids"], mapped["ids"]);
+}
+
+TEST(Generate, RopeFlagsReadPastTheTrainedLength) {
+  const Json plain = DamaskJson(Tiny({"-p", "some words", "--temp", "0"}));
+  const Json scaled = DamaskJson(Tiny({"-p", "some words", "--temp", "0", "--rope-scaling", "linear", "--rope-scale", "64"}));
+  EXPECT_NE(scaled["ids"], plain["ids"]);
+}
+
+TEST(Generate, AnInterruptStopsWithWhatIsThere) {
+  ProgramRun run;
+  run.args = {DAMASK_PROGRAM, "generate", "-m", TinyModel(), "--raw", "-p", "x", "-n", "1000000", "-c", "1000000", "--json"};
+  run.signals = {{milliseconds(1500), SIGINT}};
+  const ProgramResult result = RunProgram(run);
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  EXPECT_EQ(JsonOf(result)["finish_reason"], "cancelled");
+}
+
+TEST(Generate, AReaderThatGoesEndsTheRun) {
+  const std::string command =
+      std::string(DAMASK_PROGRAM) + " generate -m '" + TinyModel() + "' --raw -p x -n 1000000 -c 1000000 --temp 2; echo $? >&2";
+  const ProgramResult result = RunProgram({"sh", "-c", "(" + command + ") | head -c 1"});
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_NE(result.err.find("cannot write to standard output: Broken pipe"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("\n1\n"), std::string::npos) << result.err;
+}
+
+}  // namespace
+}  // namespace damask::test

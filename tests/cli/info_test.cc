@@ -1,0 +1,150 @@
+// damask info, check and policies.
+#include <cstring>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "formats/gguf.h"
+#include "formats/gguf_writer.h"
+#include "tests/cli/cli_test.h"
+
+namespace damask::test {
+namespace {
+
+// A copy of TinyModel() with `value` put into the values [first, first + count) of a float tensor.
+std::string WithValues(const TempDir& dir, const std::string& tensor, size_t first, size_t count, float value) {
+  std::string bytes = ReadBytes(TinyModel());
+  const auto file = formats::GgufFile::Open(TinyModel(), {});
+  const formats::TensorInfo* found = file.value()->FindTensor(tensor);
+  // Where the tensor lies: its bytes are found again in the file's.
+  const std::string_view data(reinterpret_cast<const char*>(found->data), found->bytes);
+  const size_t at = bytes.find(data);
+  for (size_t i = 0; i < count; ++i) std::memcpy(&bytes[at + (first + i) * sizeof(float)], &value, sizeof(float));
+  return dir.Write("values.gguf", bytes);
+}
+
+TEST(Info, JsonHasTheKeysOfTheContract) {
+  const Json object = DamaskJson({"info", "-m", TinyModel("llama", "Q8_0")});
+  EXPECT_EQ(object["architecture"], "llama");
+  EXPECT_EQ(object["runnable"], true);
+  EXPECT_EQ(object["layers"], 2);
+  EXPECT_EQ(object["heads"], 4);
+  EXPECT_EQ(object["kv_heads"], 2);
+  EXPECT_EQ(object["head_dim"], 64);
+  EXPECT_EQ(object["context"], 2048);
+  EXPECT_EQ(object["type"], "Q8_0");
+  EXPECT_GT(object["parameters"], 1'000'000);
+  // Keys and values, bf16 or f32, of 2 layers with 2 heads of 64.
+  const uint64_t per_token = object["kv_bytes_per_token"];
+  EXPECT_TRUE(per_token == 2 * 2 * 2 * 64 * 2 || per_token == 2 * 2 * 2 * 64 * 4) << per_token;
+  EXPECT_EQ(object["kv_bytes"], per_token * 2048);
+  uint64_t parameters = 0;
+  for (const Json& tensor : object["tensors"]) {
+    for (const char* key : {"name", "type", "shape", "bytes"}) EXPECT_TRUE(tensor.contains(key)) << key;
+    uint64_t values = 1;
+    for (const Json& dim : tensor["shape"]) values *= dim.get<uint64_t>();
+    parameters += values;
+  }
+  EXPECT_EQ(object["parameters"], parameters);
+  EXPECT_TRUE(object["kernels"].contains("attention"));
+  EXPECT_EQ(object["tokenizer"]["vocab"], 512);
+}
+
+TEST(Info, TheContextFlagSetsWhatTheCacheCosts) {
+  const Json object = DamaskJson({"info", "-m", TinyModel(), "-c", "100"});
+  EXPECT_EQ(object["run_context"], 100);
+  EXPECT_EQ(object["kv_bytes"], object["kv_bytes_per_token"].get<uint64_t>() * 100);
+}
+
+TEST(Info, TextNamesTheSameThings) {
+  const ProgramResult result = Damask({"info", "-m", TinyModel("qwen3"), "--tensors"});
+  EXPECT_EQ(result.exit_code, 0);
+  for (const char* part : {"qwen3", "KV cache", "blk.1.attn_q_norm.weight", "tokenizer", "machine"}) {
+    EXPECT_NE(result.out.find(part), std::string::npos) << part << " in " << result.out;
+  }
+}
+
+TEST(Info, AHuggingFaceFolderIsDescribedToo) {
+  const Json object = DamaskJson({"info", "-m", TinyFolder()});
+  EXPECT_EQ(object["layers"], 2);
+  EXPECT_EQ(object["parameters"], DamaskJson({"info", "-m", TinyModel()})["parameters"]);
+}
+
+TEST(Info, WhatDoesNotRunIsShownWithTheReason) {
+  const TempDir dir;
+  formats::GgufWriter writer;
+  writer.Add("general.architecture", "mamba");
+  writer.AddTensor("some.weight", formats::TensorType::kF32, {2, 3});
+  const std::string path = dir.File("mamba.gguf");
+  const Status written = writer.Write(path, [](size_t, const formats::GgufWriter::Sink& sink) {
+    const std::vector<std::byte> zeros(24);
+    return sink(zeros);
+  });
+  ASSERT_TRUE(written.ok()) << written.ToString();
+  const Json object = DamaskJson({"info", "-m", path});
+  EXPECT_EQ(object["architecture"], "mamba");
+  EXPECT_EQ(object["runnable"], false);
+  EXPECT_NE(object["reason"].get<std::string>().find("mamba"), std::string::npos);
+  EXPECT_EQ(object["tensors"][0]["name"], "some.weight");
+  EXPECT_EQ(object["parameters"], 6);
+  EXPECT_NE(Damask({"info", "-m", path}).out.find("does not run"), std::string::npos);
+}
+
+TEST(Check, AGoodModelHasNoFaults) {
+  const Json object = DamaskJson({"check", TinyModel("llama", "Q4_K")});
+  EXPECT_EQ(object["faults"].size(), 0u);
+  EXPECT_EQ(object["loads"], true);
+  EXPECT_GT(object["values"], 1'000'000);
+}
+
+TEST(Check, TheEmbeddedModelHasNoFaults) { EXPECT_EQ(DamaskJson({"check"})["faults"].size(), 0u); }
+
+TEST(Check, AFolderIsReadWhole) { EXPECT_EQ(DamaskJson({"check", TinyFolder()})["faults"].size(), 0u); }
+
+TEST(Check, G19NanAndInfinityAreCountedPerTensor) {
+  const TempDir dir;
+  const std::string nan = WithValues(dir, "blk.1.ffn_up.weight", 300, 3, std::numeric_limits<float>::quiet_NaN());
+  const ProgramResult result = Damask({"check", nan, "--json"});
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  const Json object = JsonOf(result);
+  ASSERT_EQ(object["faults"].size(), 1u);
+  EXPECT_EQ(object["faults"][0]["where"], "'blk.1.ffn_up.weight'");
+  // Rows of 256 values.
+  EXPECT_NE(object["faults"][0]["what"].get<std::string>().find("3 NaN"), std::string::npos) << object;
+  EXPECT_NE(object["faults"][0]["what"].get<std::string>().find("row 1, column 44"), std::string::npos) << object;
+  const std::string infinite = WithValues(dir, "output_norm.weight", 0, 2, std::numeric_limits<float>::infinity());
+  EXPECT_NE(Damask({"check", infinite}).out.find("2 infinite"), std::string::npos);
+}
+
+TEST(Check, G19NanLogitsAreAnErrorNotText) {
+  const TempDir dir;
+  const std::string path = WithValues(dir, "output_norm.weight", 0, 1, std::numeric_limits<float>::quiet_NaN());
+  ExpectRefused(Damask({"generate", "-m", path, "-p", "x", "-n", "4"}), "NaN");
+}
+
+TEST(Check, AFileThatDoesNotLoadIsAFaultAndExitCodeTwo) {
+  const TempDir dir;
+  const std::string path = dir.Write("cut.gguf", ReadBytes(TinyModel()).substr(0, 3000));
+  const ProgramResult result = Damask({"check", path, "--json"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(JsonOf(result)["loads"], false);
+  EXPECT_EQ(JsonOf(result)["faults"].size(), 1u);
+  EXPECT_EQ(result.err.rfind("damask: error: ", 0), 0u);
+}
+
+TEST(Check, AMissingFileIsNoFinding) { ExpectRefused(Damask({"check", "/no/such/file"}), "/no/such/file"); }
+
+TEST(Policies, AreListedWithOptionsAndSource) {
+  const Json object = DamaskJson({"policies"});
+  ASSERT_FALSE(object["policies"].empty());
+  bool full = false;
+  for (const Json& policy : object["policies"]) {
+    for (const char* key : {"name", "options", "source"}) EXPECT_TRUE(policy.contains(key)) << key;
+    full = full || policy["name"] == "full";
+  }
+  EXPECT_TRUE(full);
+  EXPECT_NE(Damask({"policies"}).out.find("full"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace damask::test

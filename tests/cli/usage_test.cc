@@ -1,0 +1,160 @@
+// Flags, help texts, errors and exit codes: what every command has in common.
+#include <gtest/gtest.h>
+
+#include "tests/cli/cli_test.h"
+
+namespace damask::test {
+namespace {
+
+std::vector<std::string> Words(const std::string& text) {
+  std::vector<std::string> words;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(' ', begin), text.size());
+    words.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return words;
+}
+
+class EveryCommand : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EveryCommand, HelpHasTheCommonFlagsAndAnExample) {
+  std::vector<std::string> args = Words(GetParam());
+  args.emplace_back("--help");
+  const ProgramResult result = Damask(args);
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.err, "");
+  for (const char* part : {"--json", "--threads", "--target", "--quiet", "Example:\n  damask "}) {
+    EXPECT_NE(result.out.find(part), std::string::npos) << part << " in " << result.out;
+  }
+  EXPECT_NE(result.out.find(std::string("damask ") + GetParam()), std::string::npos);
+}
+
+TEST_P(EveryCommand, IsListedInTheProgramsHelp) {
+  EXPECT_NE(Damask({"--help"}).out.find(std::string("\n  ") + GetParam() + " "), std::string::npos);
+}
+
+TEST_P(EveryCommand, AnUnknownFlagIsOneSentence) {
+  std::vector<std::string> args = Words(GetParam());
+  args.emplace_back("--no-such-thing");
+  ExpectRefused(Damask(args), "has no flag '--no-such-thing'");
+}
+
+TEST_P(EveryCommand, AMisspeltCommonFlagGetsAHint) {
+  std::vector<std::string> args = Words(GetParam());
+  args.insert(args.end(), {"--tread", "2"});
+  ExpectRefused(Damask(args), "did you mean '--threads'?");
+}
+
+TEST_P(EveryCommand, ThreadsAndTargetAreChecked) {
+  const std::vector<std::string> words = Words(GetParam());
+  const auto with = [&](std::initializer_list<std::string> more) {
+    std::vector<std::string> args = words;
+    args.insert(args.end(), more);
+    return Damask(args);
+  };
+  ExpectRefused(with({"-t", "0"}), "--threads: found '0', expected a whole number from 1 to 1024");
+  ExpectRefused(with({"-t", "100000"}), "--threads: found '100000'");
+  ExpectRefused(with({"-t", "two"}), "--threads: found 'two'");
+  ExpectRefused(with({"-t"}), "--threads wants a value");
+  ExpectRefused(with({"--target", "mmx"}), "--target");
+}
+
+INSTANTIATE_TEST_SUITE_P(Usage, EveryCommand,
+                         ::testing::Values("generate", "chat", "tokenize", "detokenize", "info", "check", "eval logits",
+                                           "eval perplexity", "bench", "bench attention", "bench matmul", "policies"));
+
+struct WrongValue {
+  std::vector<std::string> args;
+  const char* part;
+};
+
+class WrongValues : public ::testing::TestWithParam<WrongValue> {};
+
+TEST_P(WrongValues, AreOneSentenceThatNamesTheFlag) { ExpectRefused(Damask(GetParam().args), GetParam().part); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Usage, WrongValues,
+    ::testing::Values(
+        WrongValue{{"generate", "-p", "x", "-n", "-1"}, "--n-predict: found '-1', expected a whole number from 0"},
+        WrongValue{{"generate", "-p", "x", "-n", "1.5"}, "--n-predict: found '1.5'"},
+        WrongValue{{"generate", "-p", "x", "-n", "99999999999999999999"}, "--n-predict: found '99999999999999999999'"},
+        WrongValue{{"generate", "-p", "x", "--temp", "abc"}, "found 'abc', expected a number from 0 to 100"},
+        WrongValue{{"generate", "-p", "x", "--temp", "-1"}, "found '-1'"},
+        WrongValue{{"generate", "-p", "x", "--temp", "nan"}, "found 'nan'"},
+        WrongValue{{"generate", "-p", "x", "--top-p", "5"}, "--top-p: found '5', expected a number from 0 to 1"},
+        WrongValue{{"generate", "-p", "x", "--top-p=5"}, "--top-p: found '5'"},
+        WrongValue{{"generate", "-p", "x", "--min-p", "1.01"}, "--min-p: found '1.01'"},
+        WrongValue{{"generate", "-p", "x", "--top-k", "-40"}, "--top-k: found '-40'"},
+        WrongValue{{"generate", "-p", "x", "--seed", "-2"}, "--seed: found '-2'"},
+        WrongValue{{"generate", "-p", "x", "-c", "0"}, "--ctx-size: found '0', expected a whole number from 1"},
+        WrongValue{{"generate", "-p", "x", "--stop", ""}, "--stop: the text is empty"},
+        WrongValue{{"generate", "-p", "x", "--repeat-penalty", "0"}, "repeat-penalty"},
+        WrongValue{{"generate", "-p", "x", "--chat", "--raw"}, "exclude each other"},
+        WrongValue{{"generate", "-p", "x", "--raw=1"}, "--raw takes no value"},
+        WrongValue{{"generate", "-p", "x", "stray"}, "does not know what to do with 'stray'"},
+        WrongValue{{"generate", "-p", "x", "-m", ""}, "--model: the path is empty"},
+        WrongValue{{"generate", "-p", "x", "--rope-scaling", "spiral"}, "'spiral'"},
+        WrongValue{{"generate", "-p", "x", "--rope-freq-base", "0"}, "--rope-freq-base: found '0'"},
+        WrongValue{{"generate", "-p", "x", "--policy", "no-such-policy"}, "no-such-policy"},
+        WrongValue{{"generate", "-p"}, "--prompt wants a value"}, WrongValue{{"generate", "-p", "x", "-x"}, "has no flag '-x'"},
+        WrongValue{{"generate", "-p", "x", "--tmep", "1"}, "did you mean '--temp'?"},
+        WrongValue{{"generate", "-p", "x", "--mask", "m.bin"}, "has no flag '--mask'"},
+        WrongValue{{"generate", "-p", "x", "--audit", "256"}, "has no flag '--audit'"},
+        WrongValue{{"generate", "-p", "x", "--kv", "q8"}, "has no flag '--kv'"}, WrongValue{{"detokenize"}, "wants --tokens"},
+        WrongValue{{"eval", "logits"}, "wants --tokens"}, WrongValue{{"eval", "perplexity"}, "wants -f FILE"},
+        WrongValue{{"bench", "--prompt", "512,,2"}, "--prompt: found ''"},
+        WrongValue{{"bench", "attention", "--density", "1.5"}, "--density: found '1.5'"}));
+
+TEST(Usage, NoCommandIsWrongUse) { ExpectRefused(Damask({}), "a command is missing"); }
+TEST(Usage, AnUnknownCommandGetsTheNearestName) { ExpectRefused(Damask({"generat"}), "did you mean 'generate'?"); }
+TEST(Usage, ACommandLikeNoOtherGetsNoHint) { ExpectRefused(Damask({"xyzzy"}), "there is no command 'xyzzy'; 'damask --help'"); }
+TEST(Usage, ACommandOfALaterVersionIsUnknown) { ExpectRefused(Damask({"serve"}), "there is no command 'serve'"); }
+TEST(Usage, EvalAloneListsItsCommands) { ExpectRefused(Damask({"eval"}), "wants a second word: logits, perplexity"); }
+TEST(Usage, AnUnknownSecondWordGetsTheNearestName) {
+  ExpectRefused(Damask({"eval", "logit"}), "did you mean 'logits'?");
+  ExpectRefused(Damask({"bench", "matmull"}), "did you mean 'matmul'?");
+}
+TEST(Usage, ControlCharactersInACommandAreShownEscaped) { ExpectRefused(Damask({"\x1b[2J\n"}), "'\\x1b[2J\\x0a'"); }
+
+TEST(Usage, VersionIsOneLine) {
+  const ProgramResult result = Damask({"--version"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.out.rfind("damask ", 0), 0u);
+}
+
+TEST(Usage, HelpOfACommandByHelpInFront) { EXPECT_EQ(Damask({"help", "info"}).out, Damask({"info", "--help"}).out); }
+
+TEST(Usage, AFlagInAValueIsAValue) {
+  EXPECT_EQ(DamaskJson({"tokenize", "-p", "--help", "--no-bos"})["ids"],
+            DamaskJson({"tokenize", "--prompt=--help", "--no-bos"})["ids"]);
+}
+
+TEST(Usage, LlamaCppNamesWork) {
+  const std::vector<std::string> base = {"generate", "--temp", "0", "-p", "The "};
+  const auto text = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return DamaskJson(more)["text"];
+  };
+  const Json expected = text({"-n", "4", "--raw", "-c", "64", "-t", "1"});
+  EXPECT_EQ(text({"--n-predict", "4", "-no-cnv", "--ctx-size", "64", "--threads", "1"}), expected);
+  EXPECT_EQ(text({"--predict", "4", "--no-conversation", "-c64", "-t1", "-s", "1"}), expected);
+}
+
+TEST(Usage, TheLastOfARepeatedFlagCounts) {
+  EXPECT_EQ(DamaskJson({"generate", "-p", "a", "-n", "9", "-n", "2", "--temp", "0", "--raw"})["generated_tokens"], 2);
+}
+
+TEST(Usage, WithoutModelTheEmbeddedOneIsNamed) {
+  EXPECT_NE(Damask({"tokenize", "-p", "x"}).err.find("no -m given"), std::string::npos);
+  EXPECT_EQ(Damask({"tokenize", "-p", "x", "--quiet"}).err, "");
+}
+
+TEST(Usage, AClosedOutputIsAFailureNotASignal) {
+  const ProgramResult result = RunProgram({"sh", "-c", std::string(DAMASK_PROGRAM) + " tokenize -p x >/dev/full"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("cannot write to standard output"), std::string::npos) << result.err;
+}
+
+}  // namespace
+}  // namespace damask::test
