@@ -250,7 +250,7 @@ Status GgufWriter::WriteShard(const std::string& path, const Shard& shard, const
   if (!file.ok()) return file.Error("cannot create");
   const std::string header = Header(shard);
   DAMASK_RETURN_IF_ERROR(file.Append(header.data(), header.size()));
-  DAMASK_RETURN_IF_ERROR(file.PadTo(alignment_));
+  if (shard.begin < shard.end) DAMASK_RETURN_IF_ERROR(file.PadTo(alignment_));
   for (size_t i = shard.begin; i < shard.end; ++i) {
     const Tensor& tensor = tensors_[i];
     const uint64_t start = file.position();

@@ -1,7 +1,7 @@
 // Writing GGUF v3 files, whole or split, tensor by tensor: no more of a model is in memory than its source hands over at once.
 //
-// Tensors lie in the order they were added, each padded to the alignment, without gaps (llama.cpp refuses anything else). A file
-// is written beside its place, synced and renamed: readers never see half of it. Used by tools and tests; not thread-safe.
+// Tensors lie in the order they were added, each padded to the alignment, without gaps (llama.cpp refuses anything else). A
+// file is written beside its place, synced and renamed: readers never see half of it. Used by tools and tests; not thread-safe.
 // Source of the format: the GGUF specification of the ggml project; of the split keys: llama.cpp's gguf-split.
 #pragma once
 
@@ -54,8 +54,9 @@ class GgufWriter {
   void AddArray(std::string_view key, std::span<const std::string> values);
   void AddArray(std::string_view key, const std::vector<bool>& values);
 
-  // Declares a tensor; `shape` has the slowest dimension first, as TensorInfo has it. The name must be new and at most 63 bytes,
-  // the shape one to four dimensions, none 0, the last a multiple of the type's block: else Write fails with InvalidArgument.
+  // Declares a tensor; `shape` has the slowest dimension first, as TensorInfo has it. The name must be new and at most 63
+  // bytes, the shape one to four dimensions, none 0, the last a multiple of the type's block: else Write fails with
+  // InvalidArgument.
   void AddTensor(std::string_view name, TensorType type, std::vector<uint64_t> shape);
 
   // A power of two, 8 at least; 32 when nothing is said. Another value than 32 is written as general.alignment.
@@ -80,8 +81,8 @@ class GgufWriter {
     uint64_t bytes;
   };
   struct Shard {
-    size_t begin, end;   // tensors
-    std::string keys;    // serialised key-value pairs
+    size_t begin, end;  // tensors
+    std::string keys;   // serialised key-value pairs
     uint64_t num_keys;
   };
 

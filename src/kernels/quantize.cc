@@ -14,7 +14,8 @@ namespace {
 
 using formats::TensorType;
 
-// Nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves it in the low bits. Faster than lrintf, which GCC calls.
+// Nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves it in the low bits. Faster than lrintf, which GCC
+// calls.
 inline int Round(float x) { return std::bit_cast<int32_t>(x + 12582912.0f) - 0x4b400000; }
 
 inline int RoundTo(float x, int low, int high) {
@@ -138,7 +139,8 @@ void EncodeSuperBlock(const float* x, std::byte* out) {
   for (size_t pair = 0; pair < 4; ++pair) PackNibbles(q + 64 * pair, 32, nibbles + 32 * pair);
 }
 
-// Of 128 values: their low four bits in 64 bytes (value i and i + 64 share one), their high two in 32 (i, i + 32, i + 64, i + 96).
+// Of 128 values: their low four bits in 64 bytes (value i and i + 64 share one), their high two in 32 (i, i + 32, i + 64, i +
+// 96).
 void PackSixBits(const uint8_t* q, std::byte* low, std::byte* high) {
   PackNibbles(q, 64, low);
   for (size_t i = 0; i < 32; ++i) {
