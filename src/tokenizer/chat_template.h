@@ -1,5 +1,5 @@
-// Chat templates of the known families, recognised by what their Jinja text contains (as llama.cpp does), and rendered by us: no
-// Jinja is executed, so a template cannot loop, raise or read anything.
+// Chat templates of the known families, recognised by what their Jinja text contains (as llama.cpp does), and rendered by us:
+// no Jinja is executed, so a template cannot loop, raise or read anything.
 #pragma once
 
 #include <optional>

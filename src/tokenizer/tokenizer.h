@@ -27,24 +27,39 @@ struct SpecialTokens {
   bool add_eos = false;
 };
 
+// A piece of a text in which control tokens are, or are not, to be found.
+struct TextPart {
+  std::string_view text;
+  Special special = Special::kPlain;
+};
+
 // Immutable after construction; all methods are thread-safe.
 class Tokenizer {
  public:
+  // "llama" (SentencePiece) and "gpt2" (byte-level BPE) vocabularies. Errors: Unsupported naming another model or an unknown
+  // tokenizer.ggml.pre; BadFormat naming a key that is missing or does not fit. Of a repeated token text the first id counts.
   static Result<std::unique_ptr<Tokenizer>> FromGguf(const formats::GgufFile& file);
-  // tokenizer.json (and tokenizer_config.json, generation_config.json where they are) of a Hugging Face folder.
+  // tokenizer.json (and tokenizer_config.json, generation_config.json where they are) of a Hugging Face folder. A normalizer
+  // NFC is skipped, as llama.cpp does for the same model's GGUF: text keeps its bytes.
   static Result<std::unique_ptr<Tokenizer>> FromHuggingFace(const std::string& folder);
 
   virtual ~Tokenizer() = default;
 
-  // Ids of `text`, which must be valid UTF-8 up to limits::kMaxTextFileBytes (else InvalidArgument / TooLarge); no BOS is added.
+  // Ids of `text`, which must be valid UTF-8 up to limits::kMaxTextFileBytes (else InvalidArgument / TooLarge); no BOS is
+  // added.
   virtual Result<std::vector<TokenId>> Encode(std::string_view text, Special special) const = 0;
+
+  // Ids of all parts as one text, so that words go over their borders; a control token counts only inside a kParse part. This
+  // is how a template's marks become control tokens and a user's words never do.
+  virtual Result<std::vector<TokenId>> EncodeParts(std::span<const TextPart> parts) const;
 
   // The bytes a token stands for; with `show_special` false control tokens give "". Byte tokens give single bytes, which need
   // not be UTF-8 by themselves. An id out of range gives "".
   virtual std::string Piece(TokenId id, bool show_special) const = 0;
 
-  // The text of a sequence, as llama.cpp's detokenize gives it (an SPM vocabulary drops the space it put before the first word,
-  // where the vocabulary adds one).
+  // The text of a sequence. An SPM vocabulary that puts a space before the first word drops it here, behind control tokens at
+  // the start too (llama.cpp keeps it behind BOS). Nothing else changes: no spaces are "cleaned up", so that text comes back
+  // exactly.
   virtual std::string Decode(std::span<const TokenId> ids, bool show_special) const = 0;
 
   virtual size_t vocab_size() const = 0;
@@ -54,6 +69,8 @@ class Tokenizer {
   virtual bool IsControl(TokenId id) const = 0;
   // "spm", "bpe (llama-bpe)": for info.
   virtual std::string description() const = 0;
+  // Whether encoding puts a space before the first word, which Decode() drops.
+  virtual bool adds_space_prefix() const { return false; }
   // The chat template as the file has it; empty where it has none.
   virtual const std::string& chat_template() const = 0;
   // The id whose text is exactly this, control tokens included.
@@ -75,6 +92,8 @@ class StreamDecoder {
   std::string Finish();
 
  private:
+  std::string Release();
+
   const Tokenizer* tokenizer_;
   bool at_start_;
   std::string held_;

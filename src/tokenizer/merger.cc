@@ -1,0 +1,128 @@
+#include "tokenizer/merger.h"
+
+#include <algorithm>
+#include <functional>
+
+namespace damask::tokenizer {
+namespace {
+
+// Up to here a scan for the lowest rank beats a heap: words of prose have a handful of symbols.
+constexpr size_t kShortWord = 32;
+constexpr uint32_t kNoPosition = UINT32_MAX;
+constexpr uint32_t kNoRank = UINT32_MAX;
+
+uint64_t Key(Symbol left, Symbol right) { return (uint64_t{left} << 32) | right; }
+
+}  // namespace
+
+size_t MergeTable::FindSlot(uint64_t key) const {
+  const size_t mask = slots_.size() - 1;
+  size_t slot = (key * 0x9e3779b97f4a7c15u >> 20) & mask;
+  while (slots_[slot].key != key && slots_[slot].key != UINT64_MAX) slot = (slot + 1) & mask;
+  return slot;
+}
+
+void MergeTable::Grow() {
+  std::vector<Slot> old(std::max<size_t>(64, slots_.size() * 2));
+  std::swap(old, slots_);
+  for (const Slot& slot : old) {
+    if (slot.key != UINT64_MAX) slots_[FindSlot(slot.key)] = slot;
+  }
+}
+
+void MergeTable::Add(Symbol left, Symbol right, Entry entry) {
+  if (2 * (size_ + 1) > slots_.size()) Grow();
+  Slot& slot = slots_[FindSlot(Key(left, right))];
+  if (slot.key != UINT64_MAX) return;
+  slot = {Key(left, right), entry};
+  ++size_;
+}
+
+const MergeTable::Entry* MergeTable::Find(Symbol left, Symbol right) const {
+  if (slots_.empty() || left == kNoSymbol || right == kNoSymbol) return nullptr;
+  const Slot& slot = slots_[FindSlot(Key(left, right))];
+  return slot.key == UINT64_MAX ? nullptr : &slot.entry;
+}
+
+void Merger::Run(std::vector<Symbol>* symbols, std::vector<uint32_t>* starts) {
+  if (symbols->size() < 2) return;
+  if (symbols->size() <= kShortWord) {
+    RunShort(symbols, starts);
+  } else {
+    RunLong(symbols, starts);
+  }
+}
+
+void Merger::RunShort(std::vector<Symbol>* symbols, std::vector<uint32_t>* starts) {
+  std::vector<Symbol>& s = *symbols;
+  const auto look_up = [&](size_t left) {
+    const MergeTable::Entry* entry = table_->Find(s[left], s[left + 1]);
+    return entry != nullptr ? *entry : MergeTable::Entry{kNoRank, kNoSymbol};
+  };
+  pairs_.resize(s.size() - 1);
+  for (size_t i = 0; i < pairs_.size(); ++i) pairs_[i] = look_up(i);
+  while (!pairs_.empty()) {
+    size_t best = 0;
+    for (size_t i = 1; i < pairs_.size(); ++i) {
+      if (pairs_[i].rank < pairs_[best].rank) best = i;
+    }
+    if (pairs_[best].rank == kNoRank) return;
+    s[best] = pairs_[best].result;
+    s.erase(s.begin() + static_cast<ptrdiff_t>(best) + 1);
+    if (starts != nullptr) starts->erase(starts->begin() + static_cast<ptrdiff_t>(best) + 1);
+    pairs_.erase(pairs_.begin() + static_cast<ptrdiff_t>(best));
+    if (best < pairs_.size()) pairs_[best] = look_up(best);
+    if (best > 0) pairs_[best - 1] = look_up(best - 1);
+  }
+}
+
+void Merger::Push(const std::vector<Symbol>& symbols, uint32_t left) {
+  if (left == kNoPosition || next_[left] == kNoPosition) return;
+  const MergeTable::Entry* entry = table_->Find(symbols[left], symbols[next_[left]]);
+  if (entry == nullptr) return;
+  heap_.push_back((uint64_t{entry->rank} << 32) | left);
+  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+}
+
+void Merger::RunLong(std::vector<Symbol>* symbols, std::vector<uint32_t>* starts) {
+  std::vector<Symbol>& s = *symbols;
+  const auto count = static_cast<uint32_t>(s.size());
+  next_.resize(count);
+  prev_.resize(count);
+  heap_.clear();
+  for (uint32_t i = 0; i < count; ++i) {
+    next_[i] = i + 1 < count ? i + 1 : kNoPosition;
+    prev_[i] = i > 0 ? i - 1 : kNoPosition;
+    if (i + 1 == count) continue;
+    if (const MergeTable::Entry* entry = table_->Find(s[i], s[i + 1])) heap_.push_back((uint64_t{entry->rank} << 32) | i);
+  }
+  std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
+  while (!heap_.empty()) {
+    const uint64_t top = heap_.front();
+    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+    heap_.pop_back();
+    const auto left = static_cast<uint32_t>(top);
+    // An entry is stale where its left symbol is gone (kNoSymbol) or the pair there has another rank by now. A pair that
+    // changed and has the same rank has an entry of its own with this very key, so that taking it now is taking it in its turn.
+    const uint32_t right = next_[left];
+    if (s[left] == kNoSymbol || right == kNoPosition) continue;
+    const MergeTable::Entry* entry = table_->Find(s[left], s[right]);
+    if (entry == nullptr || entry->rank != top >> 32) continue;
+    s[left] = entry->result;
+    s[right] = kNoSymbol;
+    next_[left] = next_[right];
+    if (next_[left] != kNoPosition) prev_[next_[left]] = left;
+    Push(s, prev_[left]);
+    Push(s, left);
+  }
+  size_t kept = 0;
+  for (uint32_t i = 0; i != kNoPosition; i = next_[i]) {
+    s[kept] = s[i];
+    if (starts != nullptr) (*starts)[kept] = (*starts)[i];
+    ++kept;
+  }
+  s.resize(kept);
+  if (starts != nullptr) starts->resize(kept);
+}
+
+}  // namespace damask::tokenizer

@@ -1,0 +1,59 @@
+// Merging of neighbouring symbols by rank: the heart of BPE, and of SentencePiece's variant of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace damask::tokenizer {
+
+// A symbol is a token id or a number of the caller's above all ids.
+using Symbol = uint32_t;
+inline constexpr Symbol kNoSymbol = UINT32_MAX;  // merges with nothing
+
+// Which pairs merge, in which order and into what. Immutable after building; thread-safe.
+class MergeTable {
+ public:
+  struct Entry {
+    uint32_t rank = 0;  // lower merges first
+    Symbol result = kNoSymbol;
+  };
+
+  // The first entry for a pair stays.
+  void Add(Symbol left, Symbol right, Entry entry);
+  const Entry* Find(Symbol left, Symbol right) const;
+  size_t size() const { return size_; }
+
+ private:
+  struct Slot {
+    uint64_t key = UINT64_MAX;  // (kNoSymbol, kNoSymbol) is never a pair
+    Entry entry;
+  };
+  size_t FindSlot(uint64_t key) const;
+  void Grow();
+
+  std::vector<Slot> slots_;  // a power of two, linear probing
+  size_t size_ = 0;
+};
+
+// Merges the pair of lowest rank, the leftmost of equals, until none is left. n log n for n symbols.
+// Keeps its memory between calls; not thread-safe.
+class Merger {
+ public:
+  explicit Merger(const MergeTable* table) : table_(table) {}
+
+  // In place. `starts` (may be null) holds a number per symbol, of which a merged one keeps its first part's.
+  void Run(std::vector<Symbol>* symbols, std::vector<uint32_t>* starts);
+
+ private:
+  void RunShort(std::vector<Symbol>* symbols, std::vector<uint32_t>* starts);
+  void RunLong(std::vector<Symbol>* symbols, std::vector<uint32_t>* starts);
+  void Push(const std::vector<Symbol>& symbols, uint32_t left);
+
+  const MergeTable* table_;
+  std::vector<MergeTable::Entry> pairs_;  // RunShort: what symbol i and the next give
+  std::vector<uint64_t> heap_;            // RunLong: rank in the upper half, position of the left symbol in the lower
+  std::vector<uint32_t> next_, prev_;
+};
+
+}  // namespace damask::tokenizer

@@ -1,0 +1,127 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "tokenizer/regex.h"
+
+#include <fmt/format.h>
+#include <pcre2.h>
+
+#include <algorithm>
+#include <new>
+
+#include "base/text.h"
+
+namespace damask::tokenizer {
+namespace {
+
+constexpr size_t kMaxPatternBytes = 1 << 16;
+// A pattern that is linear in the text needs a few steps a character; backtracking over all of it a few dozen.
+constexpr uint64_t kStepsPerByte = 64;
+constexpr uint64_t kMinSteps = 10'000'000;
+constexpr uint32_t kHeapLimitKib = 256 * 1024;
+
+// Unicode's White_Space, as Rust, Oniguruma and llama.cpp understand \s. PCRE2's own \s has U+180E as well.
+constexpr std::string_view kSpaceMembers = "\\t-\\r\\x{85}\\p{Z}";
+
+// The same pattern in PCRE2's words.
+Result<std::string> Translate(std::string_view pattern) {
+  // Leftmost matches of \s+$ start where a run of spaces starts. Saying so spares one try per space of every run.
+  if (pattern == "\\s+$") return fmt::format("(?<![{0}])[{0}]+$", kSpaceMembers);
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\' && i + 1 < pattern.size()) {
+      const char escaped = pattern[++i];
+      if (escaped == 's') {
+        out += in_class ? std::string(kSpaceMembers) : fmt::format("[{}]", kSpaceMembers);
+      } else if (escaped == 'S' && !in_class) {
+        out += fmt::format("[^{}]", kSpaceMembers);
+      } else {
+        out += c;
+        out += escaped;
+      }
+      continue;
+    }
+    if (in_class && c == '&' && i + 1 < pattern.size() && pattern[i + 1] == '&') {
+      return Unsupported(fmt::format("the regular expression {} intersects character classes (&&)", Quote(pattern)));
+    }
+    if (c == '[' && !in_class) {
+      in_class = true;
+      out += c;
+      // A ']' right behind the opening is a member.
+      if (i + 1 < pattern.size() && pattern[i + 1] == '^') out += pattern[++i];
+      if (i + 1 < pattern.size() && pattern[i + 1] == ']') out += pattern[++i];
+      continue;
+    }
+    if (c == ']' && in_class) in_class = false;
+    out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+void Regex::Free::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
+void Regex::Matcher::Free::operator()(pcre2_real_match_data_8* data) const { pcre2_match_data_free(data); }
+void Regex::Matcher::Free::operator()(pcre2_real_match_context_8* context) const { pcre2_match_context_free(context); }
+
+Result<Regex> Regex::Compile(std::string_view pattern) {
+  if (pattern.size() > kMaxPatternBytes) {
+    return TooLarge(fmt::format("a regular expression of {} bytes, at most {} are taken", pattern.size(), kMaxPatternBytes));
+  }
+  if (!IsValidUtf8(pattern)) return BadFormat(fmt::format("the regular expression {} is not valid UTF-8", Quote(pattern)));
+  DAMASK_ASSIGN_OR_RETURN(const std::string translated, Translate(pattern));
+  int error = 0;
+  PCRE2_SIZE where = 0;
+  Regex regex;
+  regex.pattern_ = pattern;
+  const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+  regex.code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(), options, &error, &where,
+                                  /*ccontext=*/nullptr));
+  if (!regex.code_) {
+    PCRE2_UCHAR reason[128] = {};
+    pcre2_get_error_message(error, reason, sizeof(reason));
+    return Unsupported(fmt::format("the regular expression {} cannot be used: {} (near byte {})", Quote(pattern),
+                                   reinterpret_cast<const char*>(reason), where));
+  }
+  // Without machine code (a hardened kernel, another CPU) PCRE2 interprets: slower, the same matches.
+  pcre2_jit_compile(regex.code_.get(), PCRE2_JIT_COMPLETE);
+  return regex;
+}
+
+Regex::Matcher::Matcher(const Regex& regex)
+    : regex_(regex),
+      data_(pcre2_match_data_create(1, /*gcontext=*/nullptr)),
+      context_(pcre2_match_context_create(/*gcontext=*/nullptr)) {
+  if (!data_ || !context_) throw std::bad_alloc();
+  pcre2_set_heap_limit(context_.get(), kHeapLimitKib);
+}
+
+Result<std::optional<ByteRange>> Regex::Matcher::Next(std::string_view text, size_t from) {
+  if (limited_for_ < text.size() || limited_for_ == 0) {
+    const uint64_t steps = kMinSteps + kStepsPerByte * text.size();
+    pcre2_set_match_limit(context_.get(), static_cast<uint32_t>(std::min<uint64_t>(steps, UINT32_MAX)));
+    limited_for_ = std::max<size_t>(text.size(), 1);
+  }
+  const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
+  int rc = pcre2_match(regex_.code_.get(), subject, text.size(), from, options, data_.get(), context_.get());
+  if (rc == PCRE2_ERROR_JIT_STACKLIMIT) {
+    // The interpreter keeps its backtracking points on the heap, within the limit above.
+    options |= PCRE2_NO_JIT;
+    rc = pcre2_match(regex_.code_.get(), subject, text.size(), from, options, data_.get(), context_.get());
+  }
+  if (rc == PCRE2_ERROR_NOMATCH) return std::optional<ByteRange>();
+  if (rc < 0) {
+    return InvalidArgument(
+        fmt::format("the pre-tokenizer's regular expression {} needs too many steps for this text (PCRE2 error {})",
+                    Quote(regex_.pattern_), rc));
+  }
+  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data_.get());
+  // \K can put the start behind the end; such a pattern has no use here.
+  if (range[0] < from || range[1] <= range[0]) {
+    return Unsupported(fmt::format("the regular expression {} moves its own start (\\K)", Quote(regex_.pattern_)));
+  }
+  return std::optional<ByteRange>(ByteRange{range[0], range[1]});
+}
+
+}  // namespace damask::tokenizer
