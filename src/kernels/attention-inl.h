@@ -1,5 +1,6 @@
-// The step of attention over lane blocks, written once for all vector bodies. Included by the file of each instruction set, which
-// supplies Ops: the types and operations of its vectors. Everything here is a template over Ops, so that no two files share code.
+// The step of attention over lane blocks, written once for all vector bodies. Included by the file of each instruction set,
+// which supplies Ops: the types and operations of its vectors. Everything here is a template over Ops, so that no two files
+// share code.
 //
 // Ops:
 //   Vec            kN floats;  UnitVec  kN units. A unit is what one multiply-add eats per lane: a bf16 pair or one float
@@ -25,8 +26,8 @@ struct VectorSteps {
 
   // S^T of kKeys keys and kVecs lane vectors, in registers: one key unit, broadcast, serves all the vectors.
   template <int kVecs, int kKeys>
-  static void ScoreKeys(const Unit* keys, size_t units, const Unit* q, const KeyMask* masks, const LaneBlock& block, size_t lane,
-                        float* scores, float* max) {
+  static void ScoreKeys(const Unit* keys, size_t units, const Unit* q, const KeyMask* masks, const LaneBlock& block,
+                        size_t lane, float* scores, float* max) {
     Vec sums[kKeys][kVecs];
 #pragma GCC unroll 16
     for (int i = 0; i < kKeys; ++i) {
@@ -74,8 +75,8 @@ struct VectorSteps {
   }
 
   // Turns `keys` rows of scores into weights 2^((s - max) * log2_scale), adds them to the sums, and leaves in `rescale` (which
-  // holds the new maxima at first) the factor of what was accumulated before: exactly 1 where the maximum did not grow. A lane that has
-  // seen no key yet keeps maximum -infinity; its weights are 0.
+  // holds the new maxima at first) the factor of what was accumulated before: exactly 1 where the maximum did not grow. A lane
+  // that has seen no key yet keeps maximum -infinity; its weights are 0.
   static void Softmax(size_t keys, float log2_scale, const StepScratch& scratch, LaneBlock* block) {
     const Vec scale = Ops::Set(log2_scale);
     Unit* const weights = static_cast<Unit*>(scratch.weights);
@@ -151,7 +152,8 @@ struct VectorSteps {
   static void ForLanes(size_t lanes, const Body& body) {
     size_t vecs = (lanes + kN - 1) / kN;
     size_t lane = 0;
-    for (; vecs >= Ops::kMaxVecs; vecs -= Ops::kMaxVecs, lane += Ops::kMaxVecs * kN) body.template operator()<Ops::kMaxVecs>(lane);
+    for (; vecs >= Ops::kMaxVecs; vecs -= Ops::kMaxVecs, lane += Ops::kMaxVecs * kN)
+      body.template operator()<Ops::kMaxVecs>(lane);
     if constexpr (Ops::kMaxVecs > 3) {
       if (vecs == 3) body.template operator()<3>(lane);
     }

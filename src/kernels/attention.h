@@ -15,20 +15,20 @@
 namespace damask::kernels {
 
 struct AttentionShape {
-  size_t head_dim = 0;   // 64, 80, 96, 128 or 256 have fast bodies; any multiple of 16 up to 256 runs
-  size_t group = 1;      // query heads of this KV head
-  float scale = 1.0f;    // applied to q.k, usually 1 / sqrt(head_dim)
+  size_t head_dim = 0;  // 64, 80, 96, 128 or 256 have fast bodies; any multiple of 16 up to 256 runs
+  size_t group = 1;     // query heads of this KV head
+  float scale = 1.0f;   // applied to q.k, usually 1 / sqrt(head_dim)
   KvType kv = KvType::kBf16;
 };
 
 // One query block of one KV head's group.
 struct QueryBlock {
-  const float* q = nullptr;   // [rows, group, head_dim], rotated; row stride q_stride floats
+  const float* q = nullptr;  // [rows, group, head_dim], rotated; row stride q_stride floats
   size_t q_stride = 0;
-  float* out = nullptr;       // [rows, group, head_dim]; row stride out_stride floats; overwritten; must not alias q
+  float* out = nullptr;  // [rows, group, head_dim]; row stride out_stride floats; overwritten; must not alias q
   size_t out_stride = 0;
-  float* lse = nullptr;       // [rows, group] log-sum-exp of the scaled scores (natural log), or null
-  size_t rows = 0;            // 1 .. kQueryBlockRows
+  float* lse = nullptr;         // [rows, group] log-sum-exp of the scaled scores (natural log), or null
+  size_t rows = 0;              // 1 .. kQueryBlockRows
   uint64_t first_position = 0;  // row r is position first_position + r
 };
 
@@ -46,11 +46,11 @@ class AttentionScratch {
   std::unique_ptr<Buffers> buffers_;
 };
 
-// Runs `plan`. `pages[block]` is the page of key block `block`; entries of pages the plan does not name may be null. A (row, head)
-// for which nothing is planned gives zeros and lse -infinity. Thread-safe for distinct `out` and scratch.
-// Cost: 4 * head_dim * planned pairs flops. Error against the reference: see tests/kernels/attention_test.cc.
-using AttentionFn = void (*)(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
-                             AttentionScratch* scratch);
+// Runs `plan`. `pages[block]` is the page of key block `block`; entries of pages the plan does not name may be null. A (row,
+// head) for which nothing is planned gives zeros and lse -infinity. Thread-safe for distinct `out` and scratch. Cost: 4 *
+// head_dim * planned pairs flops. Error against the reference: see tests/kernels/attention_test.cc.
+using AttentionFn = void (*)(const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
+                             const std::byte* const* pages, AttentionScratch* scratch);
 
 // The fastest body of `target` for this shape; the scalar reference for f32 pages.
 AttentionFn FindAttention(Target target, const AttentionShape& shape);

@@ -1,9 +1,9 @@
 // Attention on AMX tiles, over a tile backend: S^T = K Q^T with key rows as they lie in the page (A), packed query pairs (B);
-// O^T = V^T P^T with the page's V^T tiles (A) and the bf16 pairs that leave the exponentials (B). Softmax in between is the vector
-// body's; nothing is repacked on the way.
+// O^T = V^T P^T with the page's V^T tiles (A) and the bf16 pairs that leave the exponentials (B). Softmax in between is the
+// vector body's; nothing is repacked on the way.
 //
-// Products go by 2 x 2 tiles of C with each tile loaded just before its first use; loading four first and multiplying then runs at
-// a third of that speed. Keys and values are streamed, so that they do not push Q^T, S^T and P^T out of L1.
+// Products go by 2 x 2 tiles of C with each tile loaded just before its first use; loading four first and multiplying then runs
+// at a third of that speed. Keys and values are streamed, so that they do not push Q^T, S^T and P^T out of L1.
 #pragma once
 
 #include "kernels/amx/tiles.h"
@@ -109,8 +109,8 @@ struct AmxSteps {
     MaskAndMax(runs[count - 1].masks, block, scratch.scores + (count - 1) * kRunKeys * kLanes, scratch.rescale);
   }
 
-  // C tiles are loaded as they are, so the rescale is a pass of its own; it is left out while no maximum grows, which is most of
-  // the time after the first steps.
+  // C tiles are loaded as they are, so the rescale is a pass of its own; it is left out while no maximum grows, which is most
+  // of the time after the first steps.
   static void Rescale(size_t head_dim, const float* rescale, LaneBlock* block) {
     for (size_t lane = 0; lane < block->lanes; lane += 16) {
       const __m512 factor = Bf16Ops::Load(rescale + lane);
@@ -150,8 +150,17 @@ struct AmxSteps {
 
 template <class Tiles>
 constexpr AttentionBody MakeAmxBody(const char* name) {
-  return {name,     kLanes,  AmxSteps<Tiles>::kRunKeys, 256, kLanes * sizeof(bf16), PackPairs,
-          nullptr,  AmxSteps<Tiles>::Step,  FinishRows, AmxSteps<Tiles>::Enter, AmxSteps<Tiles>::Leave};
+  return {name,
+          kLanes,
+          AmxSteps<Tiles>::kRunKeys,
+          256,
+          kLanes * sizeof(bf16),
+          PackPairs,
+          nullptr,
+          AmxSteps<Tiles>::Step,
+          FinishRows,
+          AmxSteps<Tiles>::Enter,
+          AmxSteps<Tiles>::Leave};
 }
 
 }  // namespace

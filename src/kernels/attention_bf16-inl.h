@@ -1,5 +1,5 @@
-// Operations of AVX-512 with bf16 products, for the vector body and for the vector half of the AMX body. A unit is a pair of bf16:
-// two dimensions of a key, or the weights of two keys.
+// Operations of AVX-512 with bf16 products, for the vector body and for the vector half of the AMX body. A unit is a pair of
+// bf16: two dimensions of a key, or the weights of two keys.
 #pragma once
 
 #include <immintrin.h>
@@ -38,8 +38,8 @@ struct Bf16Ops {
 
   // Rows of pairs: lane l of row key / 2 holds the bf16 weights of keys `key` and `key` + 1.
   static void StoreWeights(Vec even, Vec odd, uint32_t* weights, size_t key) {
-    const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
-                                                20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                                5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const __m512i pairs = _mm512_permutexvar_epi16(interleave, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
     _mm512_store_si512(weights + key / 2 * kLanes, pairs);
   }
@@ -52,8 +52,8 @@ struct Bf16Ops {
     return _mm512_mask_mov_ps(Set(-__builtin_inff()), ok, score);
   }
 
-  // 2^x with a relative error below 4e-6, a thousandth of what rounding the weight to bf16 costs; exactly 1 at 0, exactly 0 below
-  // -150. Minimax polynomial of degree 4 on [-1/2, 1/2] with p(0) = 1.
+  // 2^x with a relative error below 4e-6, a thousandth of what rounding the weight to bf16 costs; exactly 1 at 0, exactly 0
+  // below -150. Minimax polynomial of degree 4 on [-1/2, 1/2] with p(0) = 1.
   static Vec Exp2(Vec x) {
     x = _mm512_max_ps(x, Set(-200.0f));
     const Vec whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -1,7 +1,7 @@
-// Attention for at most 8 lanes, above all decode: one row of a group of up to 8 query heads. With lanes alone in a vector three
-// quarters of it would idle, so a vector holds 4 lanes x 4 partial sums instead: 128-bit group g belongs to lane g, and 16 bytes of
-// a key (4 bf16 pairs), repeated in all four groups, meet 4 pairs of each of the 4 queries at once. Four results are reduced
-// together by one 4 x 4 transpose within the groups.
+// Attention for at most 8 lanes, above all decode: one row of a group of up to 8 query heads. With lanes alone in a vector
+// three quarters of it would idle, so a vector holds 4 lanes x 4 partial sums instead: 128-bit group g belongs to lane g, and
+// 16 bytes of a key (4 bf16 pairs), repeated in all four groups, meet 4 pairs of each of the 4 queries at once. Four results
+// are reduced together by one 4 x 4 transpose within the groups.
 //
 // Each key and value is read once from memory for all lanes. State of 4 lanes: max and sum as [lane][4 equal numbers], O^T as
 // [head_dim / 4][lane][4 dimensions].
@@ -11,8 +11,8 @@ namespace damask::kernels {
 namespace {
 
 constexpr size_t kRunKeys = 16;
-constexpr size_t kFew = 4;          // lanes of a vector
-constexpr size_t kChunkUnits = 4;   // bf16 pairs in 16 bytes
+constexpr size_t kFew = 4;         // lanes of a vector
+constexpr size_t kChunkUnits = 4;  // bf16 pairs in 16 bytes
 
 __m512i Repeat16Bytes(const void* p) { return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
 
@@ -145,7 +145,8 @@ struct FewLanes {
   }
 };
 
-void StepFew(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch, LaneBlock* block) {
+void StepFew(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch,
+             LaneBlock* block) {
   (block->lanes <= kFew ? FewLanes<1>::Step : FewLanes<2>::Step)(runs, count, head_dim, log2_scale, scratch, block);
 }
 
@@ -157,8 +158,8 @@ void PackFew(const float* const* queries, size_t head_dim, float sign, LaneBlock
   for (size_t lane = 0; lane < vecs * kFew; ++lane) {
     uint32_t* const target = q + lane / kFew * 16 + lane % kFew * kChunkUnits;
     for (size_t d = 0; d < head_dim; d += 32) {
-      const __m512i pairs = queries[lane] == nullptr ? _mm512_setzero_si512()
-                                                     : LoadPairs(queries[lane] + d, head_dim - d, _mm512_set1_ps(sign));
+      const __m512i pairs =
+          queries[lane] == nullptr ? _mm512_setzero_si512() : LoadPairs(queries[lane] + d, head_dim - d, _mm512_set1_ps(sign));
       alignas(64) uint32_t units[16];
       _mm512_store_si512(units, pairs);
       for (size_t i = 0; i < 16; ++i) target[(d / 8 + i / kChunkUnits) * vecs * 16 + i % kChunkUnits] = units[i];
@@ -180,8 +181,8 @@ void FinishFew(LaneBlock* block, size_t head_dim, float* const* outs) {
 }  // namespace
 
 const AttentionBody& FewLanesBody() {
-  static constexpr AttentionBody kBody = {"avx512bf16 few lanes", 8, 16, 128, kLanes * sizeof(bf16), PackFew, nullptr, StepFew,
-                                          FinishFew, nullptr, nullptr};
+  static constexpr AttentionBody kBody = {
+      "avx512bf16 few lanes", 8, 16, 128, kLanes * sizeof(bf16), PackFew, nullptr, StepFew, FinishFew, nullptr, nullptr};
   return kBody;
 }
 

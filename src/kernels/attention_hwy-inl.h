@@ -1,5 +1,5 @@
-// The float32 body for CPUs without bf16 products, in Highway: keys and values are unpacked to floats once per step. Included by
-// attention_avx2.cc and attention_avx512.cc, whose flags choose the vectors (static dispatch).
+// The float32 body for CPUs without bf16 products, in Highway: keys and values are unpacked to floats once per step. Included
+// by attention_avx2.cc and attention_avx512.cc, whose flags choose the vectors (static dispatch).
 #pragma once
 
 #include <hwy/highway.h>
@@ -50,8 +50,8 @@ struct FloatOps {
     return hn::IfThenElse(hn::RebindMask(Tag(), ok), score, Set(-__builtin_inff()));
   }
 
-  // 2^x for x <= 0 (and a little above) with a relative error below 8e-7; exactly 1 at 0, exactly 0 below -126. Minimax polynomial
-  // of degree 5 on [-1/2, 1/2] with p(0) = 1.
+  // 2^x for x <= 0 (and a little above) with a relative error below 8e-7; exactly 1 at 0, exactly 0 below -126. Minimax
+  // polynomial of degree 5 on [-1/2, 1/2] with p(0) = 1.
   static HWY_INLINE Vec Exp2(Vec x) {
     const IntTag d;
     const Vec whole = hn::Round(hn::Max(x, Set(-127.0f)));
@@ -110,8 +110,8 @@ void FinishFloat(LaneBlock* block, size_t head_dim, float* const* outs) {
 
 // 64 keys a step: with head_dim 128 their floats are 64 KiB, which leaves room in L2 for everything else.
 constexpr AttentionBody MakeFloatBody(const char* name) {
-  return {name, kLanes, 16, 64, kLanes * sizeof(float), PackFloat, UnpackFloat, FloatSteps::Step, FinishFloat,
-          nullptr, nullptr};
+  return {name,        kLanes,  16,     64, kLanes * sizeof(float), PackFloat, UnpackFloat, FloatSteps::Step,
+          FinishFloat, nullptr, nullptr};
 }
 
 void FloatExp2(const float* x, size_t n, float* out) {

@@ -200,7 +200,8 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
   buffers.weights.Reserve(kMaxStepKeys * kLanes);
   buffers.rescale.Reserve(kLanes);
   if (body.unpack != nullptr) buffers.unpacked.Reserve(body.step_keys * 2 * shape.head_dim);
-  const StepScratch step_scratch{buffers.scores.data(), buffers.weights.data(), buffers.rescale.data(), buffers.unpacked.data()};
+  const StepScratch step_scratch{buffers.scores.data(), buffers.weights.data(), buffers.rescale.data(),
+                                 buffers.unpacked.data()};
   // The sign of the scale went into the queries, so that a larger score always means a larger weight.
   const float scale = shape.scale < 0.0f ? -shape.scale : shape.scale > 0.0f ? shape.scale : 1.0f;
   const float log2_scale = scale * kLog2E;

@@ -20,7 +20,7 @@ namespace damask::kernels {
 inline constexpr size_t kLanes = 64;         // lanes of a block; row stride of S^T, P^T, O^T and Q^T
 inline constexpr size_t kMaxStepKeys = 256;  // keys of a step at most
 
-inline constexpr size_t kValueLine = 32;     // elements from one dimension's line of V^T to the next
+inline constexpr size_t kValueLine = 32;  // elements from one dimension's line of V^T to the next
 
 // Which (row, head) may use one key.
 struct KeyMask {
@@ -31,20 +31,20 @@ struct KeyMask {
 
 // `granule` consecutive keys of one page.
 struct KeyRun {
-  const void* keys;    // bf16 [granule][head_dim]
-  const void* values;  // bf16 V^T lines: the line of dimension d begins at d * 32
+  const void* keys;      // bf16 [granule][head_dim]
+  const void* values;    // bf16 V^T lines: the line of dimension d begins at d * 32
   const KeyMask* masks;  // [granule], or null: every lane uses every key
 };
 
 // Up to kLanes flattened queries and their state.
 struct LaneBlock {
-  size_t lanes;     // used; the others hold zero queries and nobody reads their results
-  uint32_t heads;   // all head bits in it
-  void* q;          // packed queries, as the body wants them
-  float* max;       // [kLanes] running maximum of the unscaled scores
-  float* sum;       // [kLanes] running sum of exp
-  float* out;       // O^T [head_dim][kLanes], not yet divided by sum
-  int32_t* row;     // [kLanes]
+  size_t lanes;       // used; the others hold zero queries and nobody reads their results
+  uint32_t heads;     // all head bits in it
+  void* q;            // packed queries, as the body wants them
+  float* max;         // [kLanes] running maximum of the unscaled scores
+  float* sum;         // [kLanes] running sum of exp
+  float* out;         // O^T [head_dim][kLanes], not yet divided by sum
+  int32_t* row;       // [kLanes]
   int32_t* head_bit;  // [kLanes]
 };
 
@@ -58,16 +58,17 @@ struct StepScratch {
 
 struct AttentionBody {
   const char* name;
-  size_t lanes;          // lanes of a block, at most kLanes
-  size_t granule;        // keys of a run: 16 or 32
-  size_t step_keys;      // keys of a step, a multiple of granule
-  size_t query_bytes;    // of a packed lane block, per dimension (head_dim rounded up to 32)
+  size_t lanes;        // lanes of a block, at most kLanes
+  size_t granule;      // keys of a run: 16 or 32
+  size_t step_keys;    // keys of a step, a multiple of granule
+  size_t query_bytes;  // of a packed lane block, per dimension (head_dim rounded up to 32)
   // Packs queries and clears the state. `queries[lane]` is the row of a lane.
   void (*pack)(const float* const* queries, size_t head_dim, float sign, LaneBlock* block);
   // Called once per step before its lane blocks; may replace keys and values by copies in scratch. Null: nothing to do.
   void (*unpack)(KeyRun* runs, size_t count, size_t head_dim, const StepScratch& scratch);
   // `log2_scale` turns a score into the exponent of 2.
-  void (*step)(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch, LaneBlock* block);
+  void (*step)(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch,
+               LaneBlock* block);
   // Divides by the sum and writes the rows; leaves max and sum in lane order.
   void (*finish)(LaneBlock* block, size_t head_dim, float* const* outs);
   // Around all steps of a query block: what the thread needs for them (tile configuration). Null: nothing.
@@ -83,7 +84,7 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
 const AttentionBody& Avx2Body();
 const AttentionBody& Avx512Body();
 const AttentionBody& Avx512Bf16Body();
-const AttentionBody& FewLanesBody();     // avx512bf16, at most 8 lanes: decode
+const AttentionBody& FewLanesBody();  // avx512bf16, at most 8 lanes: decode
 const AttentionBody& AmxBody();
 const AttentionBody& AmxEmulatedBody();  // AMX's data flow with tiles in plain C++, on any CPU with avx512bf16
 
@@ -133,13 +134,13 @@ class StepBuilder {
 struct AttentionScratch::Buffers {
   StepBuilder steps;
   std::vector<LaneBlock> blocks;
-  std::vector<KeyRun> step_runs;    // of one step, unpacked if the body wants it
-  std::vector<KeyRun> block_runs;   // those that concern one lane block
+  std::vector<KeyRun> step_runs;   // of one step, unpacked if the body wants it
+  std::vector<KeyRun> block_runs;  // those that concern one lane block
   std::vector<const float*> queries;
   std::vector<float*> outs;
-  AlignedArray<std::byte> packed;   // queries of all lane blocks
-  AlignedArray<float> state;        // max, sum, O^T of all lane blocks
-  AlignedArray<int32_t> lane_ids;   // row, head bit
+  AlignedArray<std::byte> packed;  // queries of all lane blocks
+  AlignedArray<float> state;       // max, sum, O^T of all lane blocks
+  AlignedArray<int32_t> lane_ids;  // row, head bit
   AlignedArray<float> scores;
   AlignedArray<float> weights;
   AlignedArray<float> rescale;

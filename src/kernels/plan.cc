@@ -23,6 +23,8 @@ uint64_t CausalPairsOfKeys(uint64_t key_begin, uint64_t key_end, uint64_t first,
 
 uint32_t GroupBits(size_t group) { return group >= kMaxGroup ? kAllHeads : (1u << group) - 1; }
 
+}  // namespace
+
 uint8_t QuartersBetween(uint64_t block, uint64_t lowest_key, uint64_t highest_key) {
   uint8_t bits = 0;
   for (size_t quarter = 0; quarter < kPageTokens / kQuarterTokens; ++quarter) {
@@ -31,8 +33,6 @@ uint8_t QuartersBetween(uint64_t block, uint64_t lowest_key, uint64_t highest_ke
   }
   return bits;
 }
-
-}  // namespace
 
 uint64_t PlannedPairs(const Plan& plan, uint64_t first_position, size_t rows, size_t group) {
   if (rows == 0) return 0;

@@ -16,9 +16,9 @@ inline constexpr size_t kMaxGroup = 32;  // query heads per KV head, the width o
 inline constexpr uint32_t kAllHeads = 0xffffffffu;
 
 struct PlanEntry {
-  uint32_t block = 0;            // key block: positions block * 64 ...
-  uint8_t quarters = 0xf;        // which 16-key quarters (bit i: slots 16 i ...); others are not computed
-  uint32_t heads = kAllHeads;    // which query heads of the group (bit g)
+  uint32_t block = 0;          // key block: positions block * 64 ...
+  uint8_t quarters = 0xf;      // which 16-key quarters (bit i: slots 16 i ...); others are not computed
+  uint32_t heads = kAllHeads;  // which query heads of the group (bit g)
   // Single pairs are masked by position: `causal` drops key > query, `window` (0: none) drops key <= query - window. Entries
   // without either are computed whole.
   bool causal = false;
@@ -42,6 +42,9 @@ struct Plan {
     columns.clear();
   }
 };
+
+// The quarters of `block` that hold a key of [lowest_key, highest_key].
+uint8_t QuartersBetween(uint64_t block, uint64_t lowest_key, uint64_t highest_key);
 
 // Planned (query, key) pairs of a block of `rows` queries from `first_position` on, over all `group` heads: the causal part of
 // every planned quarter, columns singly; pairs that only a window edge drops count, as they are computed. What the pairs are

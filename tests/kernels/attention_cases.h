@@ -49,7 +49,12 @@ class RandomCache {
 class RandomQueries {
  public:
   RandomQueries(size_t head_dim, size_t group, uint64_t first, size_t rows, uint32_t seed, float size = 1.0f)
-      : width_(head_dim * group), rows_(rows), first_(first), group_(group), q_(rows * width_), out_(q_.size(), kUntouched),
+      : width_(head_dim * group),
+        rows_(rows),
+        first_(first),
+        group_(group),
+        q_(rows * width_),
+        out_(q_.size(), kUntouched),
         lse_(rows * group, kUntouched) {
     for (size_t row = 0; row < rows; ++row) {
       std::mt19937 random(seed + 7919 * static_cast<uint32_t>(first + row));

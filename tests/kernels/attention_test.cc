@@ -14,10 +14,10 @@
 namespace damask::kernels {
 namespace {
 
-// Values are normal with variance 1. A body that rounds weights to bf16 makes a relative error of at most 2^-9 in each weight, so an
-// output is off by at most 2^-9 times the weighted mean of |v| (about 0.8) and 2^-9 |out| from the sum, which is taken before
-// rounding: below 4e-3 even where one key takes all, less where many average out. bf16 queries and keys are exact here. In float32
-// only sums and 2^x (8e-7) round.
+// Values are normal with variance 1. A body that rounds weights to bf16 makes a relative error of at most 2^-9 in each weight,
+// so an output is off by at most 2^-9 times the weighted mean of |v| (about 0.8) and 2^-9 |out| from the sum, which is taken
+// before rounding: below 4e-3 even where one key takes all, less where many average out. bf16 queries and keys are exact here.
+// In float32 only sums and 2^x (8e-7) round.
 struct Body {
   std::string name;
   std::function<void(const AttentionShape&, const QueryBlock&, const Plan&, const std::byte* const*, AttentionScratch*)> run;
@@ -196,7 +196,8 @@ TEST(Attention, ScoresOfManyThousandDoNotOverflow) {
     RandomQueries actual(64, 2, 236, 64, 4, 40.0f);
     AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
     body.run(shape, actual.block(), plan, cache.pages(), &scratch);
-    for (size_t i = 0; i < expected.out().size(); ++i) ASSERT_NEAR(expected.out()[i], actual.out()[i], body.tolerance) << body.name;
+    for (size_t i = 0; i < expected.out().size(); ++i)
+      ASSERT_NEAR(expected.out()[i], actual.out()[i], body.tolerance) << body.name;
   }
 }
 
@@ -236,7 +237,8 @@ TEST(Attention, ARowIsTheSameToTheLastBitWhateverRowsShareItsBlock) {
     body.run(shape, tail.block(), plan, cache.pages(), &scratch);
     const size_t split = head.out().size();
     ASSERT_TRUE(std::equal(head.out().begin(), head.out().end(), whole.out().begin())) << body.name;
-    ASSERT_TRUE(std::equal(tail.out().begin(), tail.out().end(), whole.out().begin() + static_cast<ptrdiff_t>(split))) << body.name;
+    ASSERT_TRUE(std::equal(tail.out().begin(), tail.out().end(), whole.out().begin() + static_cast<ptrdiff_t>(split)))
+        << body.name;
   }
 }
 

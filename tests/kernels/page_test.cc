@@ -43,7 +43,8 @@ TEST(Page, WhatIsStoredIsLoadedUpToTheRoundingOfItsType) {
     AlignedArray<std::byte> page = ZeroPage(layout);
     const std::vector<float> keys = RandomRows(kPageTokens * 80, 1);
     const std::vector<float> values = RandomRows(kPageTokens * 80, 2);
-    for (size_t slot = 0; slot < kPageTokens; ++slot) StoreSlot(layout, page.data(), slot, &keys[slot * 80], &values[slot * 80]);
+    for (size_t slot = 0; slot < kPageTokens; ++slot)
+      StoreSlot(layout, page.data(), slot, &keys[slot * 80], &values[slot * 80]);
     std::vector<float> key(80);
     std::vector<float> value(80);
     for (size_t slot = 0; slot < kPageTokens; ++slot) {

@@ -1,0 +1,48 @@
+// The attention kernel alone: random keys and queries, random block plans. What `damask bench attention` prints.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/cpu.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+
+namespace damask::kernels {
+
+struct AttentionBenchOptions {
+  size_t head_dim = 128;
+  size_t heads = 32;
+  size_t kv_heads = 8;
+  size_t context = 16384;         // positions; every one of them is a query
+  std::vector<double> densities;  // of the sparse runs, in (0, 1]; a dense run comes first in any case
+  Target target = Target::kScalar;
+  ThreadPool* pool = nullptr;  // not owned
+  double peak_flops = 0.0;     // of bf16 products, measured by the caller, for fraction_of_peak; 0: unknown
+  double min_seconds = 1.0;    // a case is repeated (at most 5 times) until it has taken this long
+  uint32_t seed = 1;
+};
+
+struct AttentionBenchResult {
+  double density = 0.0;           // planned pairs over causal pairs, as planned: near what was asked for
+  uint64_t blocks = 0;            // planned key blocks, over all KV heads and query blocks
+  double seconds = 0.0;           // median
+  double tflops = 0.0;            // 4 * head_dim * planned pairs / seconds / 1e12
+  double fraction_of_peak = 0.0;  // 0 where the peak is unknown
+  double efficiency = 0.0;        // dense seconds * density / seconds: 1 where time shrinks as the pairs do
+};
+
+// Prefill of `context` rows in chunks of 2048: for each chunk all (KV head, query block) items over the pool. The first result
+// is the dense run. InvalidArgument for shapes the kernels do not take, TooLarge where the cache would exceed 64 GiB.
+Result<std::vector<AttentionBenchResult>> BenchAttention(const AttentionBenchOptions& options);
+
+struct DecodeBenchResult {
+  double seconds = 0.0;           // of one token in one layer, median
+  double bytes_per_second = 0.0;  // keys and values read
+};
+
+// One row per KV head over `context` keys. Enough layers are made that the keys do not stay in the caches.
+Result<DecodeBenchResult> BenchDecodeAttention(const AttentionBenchOptions& options);
+
+}  // namespace damask::kernels

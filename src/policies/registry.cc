@@ -1,0 +1,60 @@
+#include "policies/registry.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/text.h"
+#include "policies/full.h"
+#include "policies/streaming.h"
+
+namespace damask::policies {
+namespace {
+
+struct Registration {
+  PolicyInfo info;
+  Result<std::unique_ptr<Policy>> (*make)(const Options& options, const ModelShape& shape);
+};
+
+const std::vector<Registration>& Registrations() {
+  static const std::vector<Registration> registrations = {
+      {FullInfo(), MakeFull},
+      {StreamingInfo(), MakeStreaming},
+  };
+  return registrations;
+}
+
+bool HasName(const PolicyInfo& info, std::string_view name) {
+  return info.name == name || std::find(info.aliases.begin(), info.aliases.end(), name) != info.aliases.end();
+}
+
+}  // namespace
+
+const std::vector<PolicyInfo>& AllPolicies() {
+  static const std::vector<PolicyInfo> infos = [] {
+    std::vector<PolicyInfo> all;
+    for (const Registration& registration : Registrations()) all.push_back(registration.info);
+    return all;
+  }();
+  return infos;
+}
+
+Result<std::unique_ptr<Policy>> Create(std::string_view spec, const ModelShape& shape) {
+  const size_t colon = spec.find(':');
+  const std::string_view name = spec.substr(0, colon);
+  const std::string_view text = colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1);
+  for (const Registration& registration : Registrations()) {
+    if (!HasName(registration.info, name)) continue;
+    DAMASK_ASSIGN_OR_RETURN(const Options options, Options::Parse(registration.info.name, text, registration.info.options));
+    return registration.make(options, shape);
+  }
+  std::vector<std::string> names;
+  for (const Registration& registration : Registrations()) {
+    names.push_back(registration.info.name);
+    names.insert(names.end(), registration.info.aliases.begin(), registration.info.aliases.end());
+  }
+  return InvalidArgument(fmt::format("unknown policy {}; the policies are {}", Quote(name), fmt::join(names, ", ")));
+}
+
+}  // namespace damask::policies

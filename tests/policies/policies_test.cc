@@ -1,0 +1,157 @@
+#include <functional>
+
+#include <gtest/gtest.h>
+
+#include "policies/registry.h"
+
+namespace damask::policies {
+namespace {
+
+ModelShape Shape(std::vector<uint32_t> windows = {}) { return {2, 8, 2, 64, std::move(windows)}; }
+
+std::unique_ptr<Policy> Make(std::string_view spec, const ModelShape& shape = Shape()) {
+  Result<std::unique_ptr<Policy>> policy = Create(spec, shape);
+  EXPECT_TRUE(policy.ok()) << policy.status().ToString();
+  return policy.ok() ? std::move(policy).value() : nullptr;
+}
+
+// How often the kernels compute (query, key) for head 0, read off plan.h.
+int TimesComputed(const kernels::Plan& plan, uint64_t query, uint64_t key) {
+  int times = 0;
+  for (const kernels::PlanEntry& entry : plan.entries) {
+    if (entry.block != key / 64 || (entry.quarters >> (key % 64 / 16) & 1) == 0) continue;
+    if ((entry.causal && key > query) || (entry.window != 0 && key + entry.window <= query)) continue;
+    ++times;
+  }
+  for (const kernels::PlanColumn& column : plan.columns) times += column.position == key && key <= query ? 1 : 0;
+  return times;
+}
+
+// Compares a policy with a rule on single pairs, for whole blocks, chunks that split them, and single rows.
+void ExpectRule(const Policy& policy, size_t layer, uint64_t context, const std::function<bool(uint64_t, uint64_t)>& sees) {
+  struct Rows {
+    uint64_t first;
+    size_t count;
+  };
+  std::vector<Rows> cases;
+  for (uint64_t first = 0; first < context; first += 64) {
+    cases.push_back({first, 64});
+    cases.push_back({first, 21});
+    cases.push_back({first + 21, 43});
+    cases.push_back({first + 37, 1});
+  }
+  kernels::Plan plan;
+  for (const Rows& rows : cases) {
+    PlanRequest request;
+    request.layer = layer;
+    request.first_position = rows.first;
+    request.rows = rows.count;
+    request.context = rows.first + rows.count;
+    policy.MakePlan(request, &plan);
+    for (size_t i = 1; i < plan.entries.size(); ++i) ASSERT_LE(plan.entries[i - 1].block, plan.entries[i].block);
+    for (size_t i = 1; i < plan.columns.size(); ++i) ASSERT_LT(plan.columns[i - 1].position, plan.columns[i].position);
+    for (uint64_t query = rows.first; query < rows.first + rows.count; ++query) {
+      for (uint64_t key = 0; key < request.context + 64; ++key) {
+        ASSERT_EQ(TimesComputed(plan, query, key), sees(query, key) ? 1 : 0)
+            << policy.Spec() << ": query " << query << " of rows " << rows.first << " + " << rows.count << ", key " << key;
+      }
+    }
+  }
+}
+
+TEST(FullPolicy, SeesEveryCausalKey) {
+  ExpectRule(*Make("full"), 0, 256, [](uint64_t query, uint64_t key) { return key <= query; });
+}
+
+TEST(FullPolicy, KeepsToTheModelsWindowOfEachLayer) {
+  const std::unique_ptr<Policy> policy = Make("full", Shape({0, 70}));
+  ExpectRule(*policy, 0, 256, [](uint64_t query, uint64_t key) { return key <= query; });
+  ExpectRule(*policy, 1, 256, [](uint64_t query, uint64_t key) { return key <= query && query - key < 70; });
+}
+
+TEST(StreamingPolicy, SeesSinksAndWindowExactly) {
+  struct Case {
+    uint64_t sinks;
+    uint64_t window;
+  };
+  for (const Case& c : {Case{0, 100}, Case{16, 1}, Case{64, 130}, Case{80, 64}, Case{0, 1}, Case{320, 10}, Case{1000, 5}}) {
+    const auto policy = Make("streaming:sinks=" + std::to_string(c.sinks) + ",window=" + std::to_string(c.window));
+    ExpectRule(*policy, 0, 384,
+               [&](uint64_t query, uint64_t key) { return key <= query && (key < c.sinks || query - key < c.window); });
+  }
+}
+
+TEST(StreamingPolicy, KeepsTheQuarterWhereSinksEndWhileTheWindowOfTheQueryBlockTouchesIt) {
+  for (const uint64_t sinks : {1, 4, 20, 63, 70}) {
+    for (const uint64_t window : {1, 50, 100, 1024}) {
+      const auto policy = Make("streaming:sinks=" + std::to_string(sinks) + ",window=" + std::to_string(window));
+      ExpectRule(*policy, 0, 320, [&](uint64_t query, uint64_t key) {
+        const uint64_t block_first = query / 64 * 64;
+        const uint64_t lowest = block_first >= window ? block_first - window + 1 : 0;
+        const uint64_t quarter_end = (sinks + 15) / 16 * 16;
+        const bool joined = key < quarter_end && lowest < quarter_end;
+        return key <= query && (key < sinks || query - key < window || joined);
+      });
+    }
+  }
+}
+
+TEST(StreamingPolicy, NeverLooksBeyondTheModelsOwnWindow) {
+  for (const uint32_t own : {40u, 100u, 200u}) {
+    const std::unique_ptr<Policy> policy = Make("streaming:sinks=16,window=64", Shape({own, own}));
+    ExpectRule(*policy, 1, 384, [&](uint64_t query, uint64_t key) {
+      const bool sink = own > 64 && key < 16 && query / 64 * 64 + 64 <= own;
+      return key <= query && (sink || query - key < std::min<uint64_t>(64, own));
+    });
+  }
+}
+
+TEST(StreamingPolicy, LongContextsCostNoMoreThanSinksAndWindow) {
+  const std::unique_ptr<Policy> policy = Make("streaming");
+  PlanRequest request;
+  request.first_position = 1 << 20;
+  request.rows = 64;
+  kernels::Plan plan;
+  policy->MakePlan(request, &plan);
+  EXPECT_EQ(plan.entries.size(), 17u);
+  EXPECT_EQ(plan.columns.size(), 4u);
+}
+
+TEST(Registry, ListsEveryPolicyWithSourceAndOptions) {
+  ASSERT_GE(AllPolicies().size(), 2u);
+  for (const PolicyInfo& info : AllPolicies()) {
+    EXPECT_FALSE(info.name.empty());
+    EXPECT_FALSE(info.help.empty()) << info.name;
+    EXPECT_FALSE(info.source.empty()) << info.name;
+    for (const OptionInfo& option : info.options) EXPECT_FALSE(option.help.empty()) << info.name << " " << option.name;
+  }
+}
+
+TEST(Registry, ASpecMadeByAPolicyMakesItAgain) {
+  for (const std::string spec : {"full", "streaming:sinks=7,window=99"}) EXPECT_EQ(Make(Make(spec)->Spec())->Spec(), spec);
+  EXPECT_EQ(Make("dense")->Spec(), "full");
+  EXPECT_EQ(Make("streaming")->Spec(), "streaming:sinks=4,window=1024");
+}
+
+TEST(Registry, WrongSpecsAreRefusedInOneSentenceThatNamesTheChoices) {
+  const auto message = [](std::string_view spec) {
+    const Result<std::unique_ptr<Policy>> policy = Create(spec, Shape());
+    EXPECT_FALSE(policy.ok()) << spec;
+    EXPECT_EQ(policy.status().code(), StatusCode::kInvalidArgument) << spec;
+    return policy.status().message();
+  };
+  EXPECT_EQ(message("nonsense"), "unknown policy 'nonsense'; the policies are full, dense, streaming");
+  EXPECT_EQ(message(""), "unknown policy ''; the policies are full, dense, streaming");
+  EXPECT_EQ(message("streaming:sink=4"), "policy streaming has no option 'sink'; it has sinks, window");
+  EXPECT_EQ(message("full:window=3"), "policy full has no option 'window'; it has no options");
+  EXPECT_EQ(message("streaming:sinks"), "policy streaming: found 'sinks' where key=value was expected");
+  EXPECT_EQ(message("streaming:sinks=1,"), "policy streaming: found '' where key=value was expected");
+  EXPECT_EQ(message("streaming:sinks=1,sinks=2"), "policy streaming: option sinks is given twice");
+  EXPECT_EQ(message("streaming:window=0"), "policy streaming: window='0' is not a whole number between 1 and 16777216");
+  EXPECT_EQ(message("streaming:window=12x"), "policy streaming: window='12x' is not a whole number between 1 and 16777216");
+  EXPECT_EQ(message("streaming:window=-1"), "policy streaming: window='-1' is not a whole number between 1 and 16777216");
+  EXPECT_EQ(message("a\nb"), "unknown policy 'a\\x0ab'; the policies are full, dense, streaming");
+}
+
+}  // namespace
+}  // namespace damask::policies
