@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/timer.h"
 #include "kernels/attention.h"
+#include "policies/registry.h"
 
 namespace damask::engine {
 namespace {

@@ -33,11 +33,10 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
   double sum = 0;
   engine->ResetStats();
   for (size_t begin = 0; begin + 1 < tokens.size(); begin += step) {
-    std::vector<TokenId> window;
-    if (bos != 0) window.push_back(*special.bos);
     const size_t end = std::min(tokens.size(), begin + step);
-    window.insert(window.end(), tokens.begin() + static_cast<std::ptrdiff_t>(begin),
-                  tokens.begin() + static_cast<std::ptrdiff_t>(end));
+    std::vector<TokenId> window(bos + end - begin, special.bos.value_or(0));
+    std::copy(tokens.begin() + static_cast<std::ptrdiff_t>(begin), tokens.begin() + static_cast<std::ptrdiff_t>(end),
+              window.begin() + static_cast<std::ptrdiff_t>(bos));
     Session session(engine);
     const auto score = [&](uint64_t first, size_t rows, const float* logits) {
       for (size_t r = 0; r < rows; ++r) {
