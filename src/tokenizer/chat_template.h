@@ -1,5 +1,10 @@
 // Chat templates of the known families, recognised by what their Jinja text contains (as llama.cpp does), and rendered by us:
 // no Jinja is executed, so a template cannot loop, raise or read anything.
+//
+// Spacing follows the model's own template where llama.cpp's built-in rendering simplifies it (spaces around answers in Llama
+// 2, Qwen's default system message, no blank line behind DeepSeek V3's). Two things are simplified here as well: Mistral's
+// system message goes into the first user turn, and Llama 3.1's line with today's date is left out, so that a prompt depends on
+// nothing else.
 #pragma once
 
 #include <optional>
@@ -13,7 +18,20 @@
 
 namespace damask::tokenizer {
 
-enum class ChatFamily { kLlama2, kLlama3, kChatMl, kMistral, kQwen, kDeepSeek, kDamask };
+enum class ChatFamily {
+  kLlama2,
+  kLlama3,
+  kChatMl,
+  kQwen,  // ChatML that starts with a system message of its own where there is none
+  kMistralV1,
+  kMistralV3,
+  kMistralV3Tekken,
+  kMistralV7,
+  kMistralV7Tekken,
+  kDeepSeekCoder,
+  kDeepSeekV2,
+  kDeepSeekV3,
+};
 
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant"
@@ -29,5 +47,20 @@ std::string_view ChatFamilyName(ChatFamily family);
 // marks become control tokens: whatever a message contains is encoded as plain text.
 // Errors: an unknown role or an order the family cannot express is InvalidArgument naming the message.
 Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily family, std::span<const ChatMessage> messages);
+
+// A stretch of a rendered conversation.
+struct ChatPart {
+  std::string text;
+  Special special = Special::kParse;  // kPlain: a message's own text
+};
+
+struct ChatMarks {
+  std::string bos = "<s>";  // used inside a conversation only
+  std::string eos = "</s>";
+};
+
+// What EncodeChat() encodes, without the BOS at the very start. `jinja` may be empty: then the family's usual form.
+Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
+                                         std::span<const ChatMessage> messages);
 
 }  // namespace damask::tokenizer

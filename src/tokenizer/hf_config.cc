@@ -37,7 +37,8 @@ Result<std::string> ReadTemplate(const Json& config) {
   const auto found = config.find("chat_template");
   if (found == config.end() || found->is_null()) return std::string();
   if (found->is_string()) return found->get<std::string>();
-  if (!found->is_array()) return BadFormat(fmt::format("'chat_template' is {}, expected a string or an array", found->type_name()));
+  if (!found->is_array())
+    return BadFormat(fmt::format("'chat_template' is {}, expected a string or an array", found->type_name()));
   for (const Json& element : *found) {
     if (!element.is_object()) return BadFormat("an element of 'chat_template' is no object");
     DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> name, formats::JsonString(element, "name"));
@@ -72,9 +73,11 @@ Status ReadEnds(const std::string& path, HfConfig* out) {
   const auto found = config.find("eos_token_id");
   if (found == config.end() || found->is_null()) return {};
   const Json ids = found->is_array() ? *found : Json::array({*found});
-  if (ids.size() > kMaxEnds) return TooLarge(fmt::format("'eos_token_id' has {} elements, at most {} are taken", ids.size(), kMaxEnds)).At(path);
+  if (ids.size() > kMaxEnds)
+    return TooLarge(fmt::format("'eos_token_id' has {} elements, at most {} are taken", ids.size(), kMaxEnds)).At(path);
   for (const Json& id : ids) {
-    if (!id.is_number_unsigned()) return BadFormat(fmt::format("'eos_token_id' holds {}, expected token ids", id.type_name())).At(path);
+    if (!id.is_number_unsigned())
+      return BadFormat(fmt::format("'eos_token_id' holds {}, expected token ids", id.type_name())).At(path);
     out->end_ids.push_back(id.get<uint64_t>());
   }
   return {};

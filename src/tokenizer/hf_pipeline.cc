@@ -13,8 +13,7 @@ namespace {
 using formats::Json;
 
 // What GPT-2 cuts words with; "ByteLevel" implies it unless use_regex is false.
-constexpr const char* kByteLevelPattern =
-    "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+constexpr const char* kByteLevelPattern = "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 constexpr const char* kPunctuationPattern = "[!-\\/:-@\\[-`{-~\\p{P}]";
 constexpr size_t kMaxSteps = 64;
 
@@ -35,10 +34,12 @@ Result<std::string> TypeOf(const Json& object) {
 Result<std::vector<const Json*>> Elements(const Json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || !found->is_array()) return BadFormat(fmt::format("{} is missing or no array", Quote(key)));
-  if (found->size() > kMaxSteps) return TooLarge(fmt::format("{} has {} elements, at most {} are taken", Quote(key), found->size(), kMaxSteps));
+  if (found->size() > kMaxSteps)
+    return TooLarge(fmt::format("{} has {} elements, at most {} are taken", Quote(key), found->size(), kMaxSteps));
   std::vector<const Json*> elements;
   for (const Json& element : *found) {
-    if (!element.is_object()) return BadFormat(fmt::format("an element of {} is {}, expected an object", Quote(key), element.type_name()));
+    if (!element.is_object())
+      return BadFormat(fmt::format("an element of {} is {}, expected an object", Quote(key), element.type_name()));
     elements.push_back(&element);
   }
   return elements;
@@ -137,7 +138,8 @@ class PipelineReader {
 
   Status ReadPrepend(const Json& normalizer) {
     DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> text, formats::JsonString(normalizer, "prepend"));
-    if (text != std::string(kSpaceMark)) return Unsupported(fmt::format("a normalizer prepends {}, only '▁' is supported", Quote(text.value_or(""))));
+    if (text != std::string(kSpaceMark))
+      return Unsupported(fmt::format("a normalizer prepends {}, only '▁' is supported", Quote(text.value_or(""))));
     pipeline_.space_prefix = SpacePrefix::kAlways;
     return {};
   }
@@ -164,7 +166,8 @@ class PipelineReader {
     DAMASK_ASSIGN_OR_RETURN(const bool prefix, ReadFlag(byte_level, "add_prefix_space", true));
     DAMASK_ASSIGN_OR_RETURN(const bool use_regex, ReadFlag(byte_level, "use_regex", true));
     // It would go before every piece of the steps so far.
-    if (prefix && !pipeline_.steps.empty()) return Unsupported("a ByteLevel pre-tokenizer with add_prefix_space behind other steps");
+    if (prefix && !pipeline_.steps.empty())
+      return Unsupported("a ByteLevel pre-tokenizer with add_prefix_space behind other steps");
     if (prefix) pipeline_.space_prefix = SpacePrefix::kUnlessThere;
     pipeline_.byte_level = true;
     return use_regex ? AddStep(kByteLevelPattern, SplitBehavior::kIsolated, false) : Status();
@@ -173,7 +176,8 @@ class PipelineReader {
   Status ReadMetaspace(const Json& metaspace) {
     DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> replacement, formats::JsonString(metaspace, "replacement"));
     if (replacement && *replacement != kSpaceMark) {
-      return Unsupported(fmt::format("a Metaspace pre-tokenizer writes spaces as {}, only '▁' is supported", Quote(*replacement)));
+      return Unsupported(
+          fmt::format("a Metaspace pre-tokenizer writes spaces as {}, only '▁' is supported", Quote(*replacement)));
     }
     if (!pipeline_.steps.empty()) return Unsupported("a Metaspace pre-tokenizer behind other steps");
     // Older files have add_prefix_space, newer ones prepend_scheme.

@@ -1,5 +1,5 @@
-// The parts of a tokenizer.json around its model: normalizer, pre-tokenizer, decoder and post-processor, as far as vocabularies of
-// causal language models use them. Whatever is not known is Unsupported and named: leaving it out would give other ids.
+// The parts of a tokenizer.json around its model: normalizer, pre-tokenizer, decoder and post-processor, as far as vocabularies
+// of causal language models use them. Whatever is not known is Unsupported and named: leaving it out would give other ids.
 #pragma once
 
 #include <optional>

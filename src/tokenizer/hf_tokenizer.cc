@@ -27,7 +27,8 @@ Result<const Json*> ReadModel(const Json& root) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, formats::JsonString(*model, "type"));
   // Old files leave the type out; merges are a BPE model's.
   const bool is_bpe = type ? *type == "BPE" : model->contains("merges");
-  if (!is_bpe) return Unsupported(fmt::format("the tokenizer model {} is not supported, only 'BPE' is", Quote(type.value_or("(none)"))));
+  if (!is_bpe)
+    return Unsupported(fmt::format("the tokenizer model {} is not supported, only 'BPE' is", Quote(type.value_or("(none)"))));
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> text, formats::JsonString(*model, key));
     if (text && !text->empty()) return Unsupported(fmt::format("'model.{}' is {}, which is not supported", key, Quote(*text)));
@@ -43,7 +44,8 @@ struct AddedToken {
 };
 
 Result<AddedToken> ReadAddedToken(const Json& element) {
-  if (!element.is_object()) return BadFormat(fmt::format("an element of 'added_tokens' is {}, expected an object", element.type_name()));
+  if (!element.is_object())
+    return BadFormat(fmt::format("an element of 'added_tokens' is {}, expected an object", element.type_name()));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> id, formats::JsonUint(element, "id"));
   DAMASK_ASSIGN_OR_RETURN(std::optional<std::string> content, formats::JsonString(element, "content"));
   if (!id || !content) return BadFormat("an element of 'added_tokens' lacks 'id' or 'content'");
@@ -94,7 +96,8 @@ Result<std::vector<Token>> ReadTokens(const Json& model, const std::vector<Added
   }
   for (const AddedToken& token : added) {
     if (token.id >= max_id) {
-      return BadFormat(fmt::format("'added_tokens': the id {} of {} is not below {}", token.id, Quote(token.token.text), max_id));
+      return BadFormat(
+          fmt::format("'added_tokens': the id {} of {} is not below {}", token.id, Quote(token.token.text), max_id));
     }
     size = std::max(size, token.id + 1);
   }
@@ -154,7 +157,8 @@ Result<std::vector<MergePair>> ReadMerges(const Json& model, const Vocabulary& v
   return merges;
 }
 
-Result<std::optional<TokenId>> FindNamed(const Vocabulary& vocabulary, const std::optional<std::string>& text, const char* role) {
+Result<std::optional<TokenId>> FindNamed(const Vocabulary& vocabulary, const std::optional<std::string>& text,
+                                         const char* role) {
   if (!text) return std::optional<TokenId>();
   const std::optional<TokenId> id = vocabulary.Find(*text);
   if (!id) LogWarning(fmt::format("the {} token {} is not in the vocabulary: taken as absent", role, Quote(*text)));
@@ -173,8 +177,10 @@ Status SetSpecial(const HfConfig& config, const HfAffixes& affixes, Vocabulary* 
   }
   special.add_bos = config.add_bos.value_or(affixes.first.has_value());
   special.add_eos = config.add_eos.value_or(affixes.last.has_value());
-  if (special.add_bos && !special.bos) return BadFormat("the tokenizer puts a BOS token before a text, but names none of its vocabulary");
-  if (special.add_eos && !special.eos) return BadFormat("the tokenizer puts an EOS token behind a text, but names none of its vocabulary");
+  if (special.add_bos && !special.bos)
+    return BadFormat("the tokenizer puts a BOS token before a text, but names none of its vocabulary");
+  if (special.add_eos && !special.eos)
+    return BadFormat("the tokenizer puts an EOS token behind a text, but names none of its vocabulary");
   std::vector<TokenId> ends;
   for (const uint64_t id : config.end_ids) {
     if (id < vocabulary->size()) ends.push_back(static_cast<TokenId>(id));

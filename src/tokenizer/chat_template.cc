@@ -1,0 +1,254 @@
+#include "tokenizer/chat_template.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/text.h"
+#include "tokenizer/chat_text.h"
+
+namespace damask::tokenizer {
+namespace {
+
+constexpr std::string_view kSystem = "system", kUser = "user", kAssistant = "assistant";
+
+std::string_view Trim(std::string_view text) {
+  constexpr std::string_view kSpaces = " \t\n\v\f\r";
+  const size_t begin = text.find_first_not_of(kSpaces);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
+}
+
+bool TakesTurns(ChatFamily family) {
+  switch (family) {
+    case ChatFamily::kLlama2:
+    case ChatFamily::kMistralV1:
+    case ChatFamily::kMistralV3:
+    case ChatFamily::kMistralV3Tekken:
+    case ChatFamily::kMistralV7:
+    case ChatFamily::kMistralV7Tekken: return true;
+    default: return false;
+  }
+}
+
+Status CheckMessages(ChatFamily family, std::span<const ChatMessage> messages) {
+  if (messages.empty()) return InvalidArgument("a conversation without messages cannot be answered");
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const std::string& role = messages[i].role;
+    if (role != kSystem && role != kUser && role != kAssistant) {
+      return InvalidArgument(
+          fmt::format("message {} has the role {}, expected 'system', 'user' or 'assistant'", i + 1, Quote(role)));
+    }
+  }
+  if (!TakesTurns(family)) return {};
+  const size_t first = messages[0].role == kSystem ? 1 : 0;
+  for (size_t i = first; i < messages.size(); ++i) {
+    const std::string_view expected = (i - first) % 2 == 0 ? kUser : kAssistant;
+    if (messages[i].role != expected) {
+      return InvalidArgument(
+          fmt::format("message {} has the role '{}', but the template {} takes an optional system message and then "
+                      "user and assistant in turn: expected '{}'",
+                      i + 1, messages[i].role, ChatFamilyName(family), expected));
+    }
+  }
+  if (messages.back().role != kUser) {
+    return InvalidArgument(
+        fmt::format("message {} is the last and has the role '{}', but the template {} answers user messages only",
+                    messages.size(), messages.back().role, ChatFamilyName(family)));
+  }
+  return {};
+}
+
+class Renderer {
+ public:
+  Renderer(ChatFamily family, std::string_view jinja, const ChatMarks& marks, std::span<const ChatMessage> messages)
+      : family_(family), jinja_(jinja), marks_(marks), messages_(messages) {}
+
+  std::vector<ChatPart> Run() {
+    switch (family_) {
+      case ChatFamily::kLlama2: Llama2(); break;
+      case ChatFamily::kLlama3: Llama3(); break;
+      case ChatFamily::kChatMl:
+      case ChatFamily::kQwen: ChatMl(); break;
+      case ChatFamily::kMistralV1: Mistral({" [INST] ", " [/INST]", " ", false}); break;
+      case ChatFamily::kMistralV3: Mistral({"[INST] ", "[/INST]", " ", true}); break;
+      case ChatFamily::kMistralV3Tekken: Mistral({"[INST]", "[/INST]", "", false}); break;
+      case ChatFamily::kMistralV7: MistralV7(" "); break;
+      case ChatFamily::kMistralV7Tekken: MistralV7(""); break;
+      case ChatFamily::kDeepSeekCoder: DeepSeekCoder(); break;
+      case ChatFamily::kDeepSeekV2: DeepSeekV2(); break;
+      case ChatFamily::kDeepSeekV3: DeepSeekV3(); break;
+    }
+    return std::move(parts_);
+  }
+
+ private:
+  struct MistralMarks {
+    std::string_view before_user, behind_user, before_answer;
+    bool trim_answer;
+  };
+
+  bool Has(std::string_view mark) const { return jinja_.find(mark) != std::string_view::npos; }
+  void Mark(std::string_view text) { Add(text, Special::kParse); }
+  void Say(std::string_view text) { Add(text, Special::kPlain); }
+  void Add(std::string_view text, Special special) {
+    if (text.empty()) return;
+    if (!parts_.empty() && parts_.back().special == special) {
+      parts_.back().text += text;
+    } else {
+      parts_.push_back({std::string(text), special});
+    }
+  }
+
+  void Llama2() {
+    const bool usual = jinja_.empty();
+    const bool knows_system = usual || Has("<<SYS>>");
+    const bool repeats_bos = usual || Has("bos_token + '[INST]");
+    const bool strips = usual || Has("content.strip()");
+    const bool space_before_answer = usual || Has("{{ ' ' ") || Has("{{- ' ' ");
+    const bool space_behind_answer = usual || Has("' ' + eos_token");
+    const auto content_of = [&](const ChatMessage& message) {
+      return strips ? Trim(message.content) : std::string_view(message.content);
+    };
+    bool in_turn = false;
+    for (const ChatMessage& message : messages_) {
+      if (message.role == kAssistant) {
+        if (space_before_answer) Mark(" ");
+        Say(content_of(message));
+        if (space_behind_answer) Mark(" ");
+        Mark(marks_.eos);
+        in_turn = false;
+        continue;
+      }
+      if (!in_turn && !parts_.empty() && repeats_bos) Mark(marks_.bos);
+      if (!in_turn) Mark("[INST] ");
+      in_turn = true;
+      if (message.role == kUser) {
+        Say(content_of(message));
+        Mark(" [/INST]");
+      } else {
+        if (knows_system) Mark("<<SYS>>\n");
+        Say(content_of(message));
+        Mark(knows_system ? "\n<</SYS>>\n\n" : "\n");
+      }
+    }
+  }
+
+  void Mistral(const MistralMarks& marks) {
+    bool in_turn = false;
+    for (const ChatMessage& message : messages_) {
+      if (message.role == kAssistant) {
+        Mark(marks.before_answer);
+        Say(marks.trim_answer ? Trim(message.content) : std::string_view(message.content));
+        Mark(marks_.eos);
+        in_turn = false;
+        continue;
+      }
+      if (!in_turn) Mark(marks.before_user);
+      in_turn = true;
+      Say(message.content);
+      Mark(message.role == kUser ? marks.behind_user : "\n\n");
+    }
+  }
+
+  void MistralV7(std::string_view space) {
+    for (const ChatMessage& message : messages_) {
+      const bool is_user = message.role == kUser;
+      const bool is_system = message.role == kSystem;
+      if (is_user || is_system) Mark(is_user ? "[INST]" : "[SYSTEM_PROMPT]");
+      Mark(space);
+      Say(message.content);
+      Mark(is_user     ? std::string_view("[/INST]")
+           : is_system ? std::string_view("[/SYSTEM_PROMPT]")
+                       : std::string_view(marks_.eos));
+    }
+  }
+
+  void Llama3() {
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|start_header_id|>{}<|end_header_id|>\n\n", message.role));
+      Say(Trim(message.content));
+      Mark("<|eot_id|>");
+    }
+    Mark("<|start_header_id|>assistant<|end_header_id|>\n\n");
+  }
+
+  void ChatMl() {
+    if (messages_[0].role != kSystem) {
+      std::optional<std::string> system = DefaultChatMlSystem(jinja_);
+      if (!system && family_ == ChatFamily::kQwen) system = "You are a helpful assistant.";
+      if (system) Mark(fmt::format("<|im_start|>system\n{}<|im_end|>\n", *system));
+    }
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|im_start|>{}\n", message.role));
+      Say(message.content);
+      Mark("<|im_end|>\n");
+    }
+    Mark("<|im_start|>assistant\n");
+  }
+
+  void DeepSeekCoder() {
+    if (messages_[0].role != kSystem) Mark(DefaultCoderSystem(jinja_).value_or(""));
+    for (const ChatMessage& message : messages_) {
+      if (message.role != kSystem) Mark(message.role == kUser ? "### Instruction:\n" : "### Response:\n");
+      Say(message.content);
+      if (message.role != kSystem) Mark(message.role == kUser ? "\n" : "\n<|EOT|>\n");
+    }
+    Mark("### Response:\n");
+  }
+
+  void DeepSeekV2() {
+    for (const ChatMessage& message : messages_) {
+      if (message.role != kSystem) Mark(message.role == kUser ? "User: " : "Assistant: ");
+      Say(message.content);
+      Mark(message.role == kAssistant ? std::string_view(marks_.eos) : std::string_view("\n\n"));
+    }
+    Mark("Assistant:");
+  }
+
+  void DeepSeekV3() {
+    for (const ChatMessage& message : messages_) {
+      if (message.role != kSystem) Mark(message.role == kUser ? "<｜User｜>" : "<｜Assistant｜>");
+      Say(message.content);
+      if (message.role == kAssistant) Mark(marks_.eos);
+    }
+    Mark("<｜Assistant｜>");
+    // R1's template begins the thinking itself.
+    if (Has("<｜Assistant｜><think>\\n")) Mark("<think>\n");
+  }
+
+  ChatFamily family_;
+  std::string_view jinja_;
+  const ChatMarks& marks_;
+  std::span<const ChatMessage> messages_;
+  std::vector<ChatPart> parts_;
+};
+
+bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
+  if (!tokenizer.special().bos) return false;
+  const bool is_chatml = family == ChatFamily::kChatMl || family == ChatFamily::kQwen;
+  return tokenizer.special().add_bos || !is_chatml || tokenizer.chat_template().find("bos_token") != std::string::npos;
+}
+
+}  // namespace
+
+Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
+                                         std::span<const ChatMessage> messages) {
+  DAMASK_RETURN_IF_ERROR(CheckMessages(family, messages));
+  return Renderer(family, jinja, marks, messages).Run();
+}
+
+Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily family, std::span<const ChatMessage> messages) {
+  const SpecialTokens& special = tokenizer.special();
+  ChatMarks marks;
+  if (special.bos) marks.bos = tokenizer.Piece(*special.bos, /*show_special=*/true);
+  if (special.eos) marks.eos = tokenizer.Piece(*special.eos, /*show_special=*/true);
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<ChatPart> rendered, RenderChat(family, tokenizer.chat_template(), marks, messages));
+  std::vector<TextPart> parts;
+  for (const ChatPart& part : rendered) parts.push_back({part.text, part.special});
+  DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, tokenizer.EncodeParts(parts));
+  if (StartsWithBos(tokenizer, family)) ids.insert(ids.begin(), *special.bos);
+  return ids;
+}
+
+}  // namespace damask::tokenizer
