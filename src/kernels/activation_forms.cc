@@ -43,6 +43,10 @@ void Reserve(size_t m, size_t k, Forms* forms) {
     forms->bf16_stride = (CeilDiv(k, 32) | 1) * 32;
     forms->bf16s.Reserve(m * forms->bf16_stride);
   }
+  if ((forms->bits & kFormTiles) != 0) {
+    forms->k_tiles = CeilDiv(k, 32);
+    forms->tiles.Reserve(RoundUp(m, 32) * forms->k_tiles * 32);
+  }
   if ((forms->bits & kFormWide8) != 0) ReserveWide(m, k, &forms->wide);
   if ((forms->bits & kFormDecode8) != 0) ReserveDecode(m, k, &forms->decode);
 }
@@ -52,6 +56,16 @@ void MakeFloatRow(const float* x, size_t k, size_t stride, float* out) {
   std::memset(out + k, 0, (stride - k) * sizeof(float));
 }
 
+// Rows m .. of the last pair of tiles.
+void ZeroLastTiles(Forms* forms) {
+  for (size_t row = forms->m; row < RoundUp(forms->m, 32); ++row) {
+    for (size_t tile = 0; tile < forms->k_tiles; ++tile) {
+      uint16_t* at = forms->tiles.data() + (row / 16 * forms->k_tiles + tile) * 512 + row % 16 * 32;
+      std::memset(at, 0, 32 * sizeof(uint16_t));
+    }
+  }
+}
+
 void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
   if ((forms->bits & kFormFloat) != 0)
     MakeFloatRow(x, k, forms->float_stride, forms->floats.data() + row * forms->float_stride);
@@ -59,6 +73,7 @@ void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
   if ((forms->bits & kFormBf16) != 0) {
     avx512bf16::MakeBf16Row(x, k, forms->bf16_stride, forms->bf16s.data() + row * forms->bf16_stride);
   }
+  if ((forms->bits & kFormTiles) != 0) avx512bf16::MakeTilesRow(x, k, forms->k_tiles, row, forms->tiles.data());
   if ((forms->bits & kFormWide8) != 0) {
     WideRows& wide = forms->wide;
     avx512bf16::MakeWideRow(x, k, wide.blocks, wide.q.data() + row * wide.stride, wide.scale.data() + row * wide.blocks,
@@ -82,6 +97,7 @@ void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, s
   out->m = m;
   out->k = k;
   Reserve(m, k, out);
+  if ((bits & kFormTiles) != 0) ZeroLastTiles(out);
   // About 64 KB of floats a range.
   const size_t grain = std::max<size_t>(1, 16384 / std::max<size_t>(1, k));
   pool->ParallelFor(m, grain, [&](size_t begin, size_t end, size_t /*worker*/) {

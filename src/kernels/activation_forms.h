@@ -18,6 +18,7 @@ void MakeDecodeRow(const float* x, size_t k, size_t row, DecodeRows* out);
 }  // namespace avx2
 namespace avx512bf16 {
 void MakeBf16Row(const float* x, size_t k, size_t stride, uint16_t* out);
+void MakeTilesRow(const float* x, size_t k, size_t k_tiles, size_t row, uint16_t* tiles);
 void MakeWideRow(const float* x, size_t k, size_t blocks, int8_t* q, float* scale, int32_t* start);
 }  // namespace avx512bf16
 

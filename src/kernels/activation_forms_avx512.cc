@@ -24,6 +24,14 @@ void MakeBf16Row(const float* x, size_t k, size_t stride, uint16_t* out) {
   }
 }
 
+void MakeTilesRow(const float* x, size_t k, size_t k_tiles, size_t row, uint16_t* tiles) {
+  uint16_t* out = tiles + row / 16 * k_tiles * 512 + row % 16 * 32;
+  for (size_t tile = 0; tile < k_tiles; ++tile, out += 512) {
+    const __m512bh both = _mm512_cvtne2ps_pbh(LoadTail(x, tile * 32 + 16, k), LoadTail(x, tile * 32, k));
+    _mm512_storeu_si512(out, reinterpret_cast<__m512i>(both));
+  }
+}
+
 void MakeWideRow(const float* x, size_t k, size_t blocks, int8_t* q, float* scale, int32_t* start) {
   static_assert(kWideBlock % 16 == 0);
   constexpr size_t kVectors = kWideBlock / 16;

@@ -7,7 +7,6 @@
 
 #include "kernels/matmul_targets.h"
 #include "kernels/panel_avx512-inl.h"
-#include "kernels/quant_targets.h"
 
 namespace damask::kernels::avx512bf16 {
 namespace {
@@ -18,28 +17,13 @@ constexpr size_t kTileRows = 6;
 // Rows are unpacked in groups of 32 numbers: one register of bf16.
 constexpr size_t kGroup = 32;
 
-__m512i ToBf16x32(const float* x) {
-  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
-}
-
 void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece, Scratch* scratch, uint16_t* panel) {
-  const size_t count = piece.end - piece.begin;
-  const size_t padded = (count + kGroup - 1) / kGroup * kGroup;
+  const size_t padded = (piece.end - piece.begin + kGroup - 1) / kGroup * kGroup;
   const size_t stride = padded + 16;
-  const size_t row_bytes = formats::RowBytes(w.type, w.k);
   scratch->rows.Reserve(16 * stride);
   float* floats = scratch->rows.data();
   for (size_t vector = 0; vector < kPanelVectors; ++vector) {
-    for (size_t r = 0; r < 16; ++r) {
-      const size_t n = n_begin + vector * 16 + r;
-      float* row = floats + r * stride;
-      size_t filled = 0;
-      if (n < n_end) {
-        avx2::DequantizeRow(w.type, w.data + n * row_bytes + formats::RowBytes(w.type, piece.begin), count, row);
-        filled = count;
-      }
-      for (; filled < padded; ++filled) row[filled] = 0;
-    }
+    DecodeSixteenRows(w, n_begin + vector * 16, n_end, piece, padded, stride, floats);
     for (size_t begin = 0; begin < padded; begin += kGroup) {
       __m512i rows[16];
       for (size_t r = 0; r < 16; ++r) rows[r] = ToBf16x32(floats + r * stride + begin);
@@ -102,8 +86,8 @@ void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch) {
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
       kTiles[rows](panel, pairs, x.bf16s.data() + m * x.bf16_stride + piece.begin, x.bf16_stride, tile);
-      StoreTile(product, StoreOfPiece(product.store, begin), tile, rows, m, part.n_begin, part.n_end,
-                product.bias != nullptr && begin == 0);
+      StoreTile(product, StoreOfPiece(product.store, begin), product.bias != nullptr && begin == 0, tile, rows, m, part.n_begin,
+                part.n_end);
     }
   }
 }

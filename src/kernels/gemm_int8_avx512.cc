@@ -12,7 +12,6 @@
 
 #include "kernels/matmul_targets.h"
 #include "kernels/panel_avx512-inl.h"
-#include "kernels/quant_targets.h"
 
 namespace damask::kernels::avx512bf16 {
 namespace {
@@ -66,24 +65,12 @@ void PackRows(const float* floats, size_t stride, size_t blocks, size_t vector, 
 }
 
 void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece, Scratch* scratch, const Panel& panel) {
-  const size_t count = piece.end - piece.begin;
-  const size_t blocks = (count + kWideBlock - 1) / kWideBlock;
+  const size_t blocks = (piece.end - piece.begin + kWideBlock - 1) / kWideBlock;
   const size_t stride = blocks * kWideBlock + 16;
-  const size_t row_bytes = formats::RowBytes(w.type, w.k);
   scratch->rows.Reserve(16 * stride);
-  float* floats = scratch->rows.data();
   for (size_t vector = 0; vector < kPanelVectors; ++vector) {
-    for (size_t r = 0; r < 16; ++r) {
-      const size_t n = n_begin + vector * 16 + r;
-      float* row = floats + r * stride;
-      size_t filled = 0;
-      if (n < n_end) {
-        avx2::DequantizeRow(w.type, w.data + n * row_bytes + formats::RowBytes(w.type, piece.begin), count, row);
-        filled = count;
-      }
-      for (; filled < blocks * kWideBlock; ++filled) row[filled] = 0;
-    }
-    PackRows(floats, stride, blocks, vector, panel);
+    DecodeSixteenRows(w, n_begin + vector * 16, n_end, piece, blocks * kWideBlock, stride, scratch->rows.data());
+    PackRows(scratch->rows.data(), stride, blocks, vector, panel);
   }
 }
 
@@ -165,8 +152,8 @@ void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch) {
       kTiles[rows](panel, blocks, x.wide.q.data() + m * x.wide.stride + piece.begin, x.wide.stride,
                    x.wide.scale.data() + m * x.wide.blocks + first_block, x.wide.start.data() + m * x.wide.blocks + first_block,
                    x.wide.blocks, tile);
-      StoreTile(product, StoreOfPiece(product.store, begin), tile, rows, m, part.n_begin, part.n_end,
-                product.bias != nullptr && begin == 0);
+      StoreTile(product, StoreOfPiece(product.store, begin), product.bias != nullptr && begin == 0, tile, rows, m, part.n_begin,
+                part.n_end);
     }
   }
 }

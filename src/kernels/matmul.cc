@@ -20,6 +20,8 @@ constexpr size_t kRangeBytes = size_t{64} << 10;
 constexpr size_t kPartsPerThread = 4;
 // Rows of a cut along m, at least: unpacking a panel costs as much as some 40 rows.
 constexpr size_t kMinimumCutRows = 128;
+// Cuts lie at multiples of what the bodies take at a time: 6 rows, or 32 (pairs of tiles).
+constexpr size_t kCutGrain = 96;
 
 }  // namespace
 
@@ -49,7 +51,7 @@ Part Matmul::Impl::PartSize(const Body& body, const Product& product) const {
   }
   const size_t panels = CeilDiv(n, body.n_grain);
   const size_t cuts = panels >= wanted ? 1 : std::max<size_t>(1, std::min(CeilDiv(wanted, panels), m / kMinimumCutRows));
-  return Part{0, body.n_grain, 0, CeilDiv(m, cuts)};
+  return Part{0, body.n_grain, 0, CeilDiv(CeilDiv(m, cuts), kCutGrain) * kCutGrain};
 }
 
 void Matmul::Impl::RunParts(const Body* const* bodies, const Product* products, size_t count) {

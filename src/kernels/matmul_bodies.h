@@ -20,6 +20,8 @@ inline constexpr size_t kDecodeBlock = 32;
 inline constexpr size_t kWideBlock = 64;
 // Rows of a weight panel in prefill, four vectors of 16 lanes.
 inline constexpr size_t kPanelRows = 64;
+// Rows of a weight panel for AMX.
+inline constexpr size_t kTilePanelRows = 256;
 
 // Which forms a body reads; Load makes the union of what a target's bodies of one phase read.
 enum FormBits : unsigned {
@@ -68,7 +70,8 @@ struct Activations::Forms {
   size_t bf16_stride = 0;        // k rounded up to a multiple of 32
   WideRows wide;
   DecodeRows decode;
-  AlignedArray<uint16_t> tiles;  // [m / 16][k / 32][16 rows][32], zeros outside
+  AlignedArray<uint16_t> tiles;  // A tiles [m / 16, an even number][k_tiles][16 rows][32], zeros outside
+  size_t k_tiles = 0;            // k / 32, rounded up
 
   size_t bytes() const;
 };

@@ -11,6 +11,7 @@ constexpr Body kScalar = {"scalar float32", kFormFloat, Split::kRowRanges, 1, sc
 #if defined(__x86_64__)
 constexpr Body kDnnlFloat = {"oneDNN float32", kFormFloat, Split::kWhole, 1, nullptr, one_dnn::MultiplyFloat};
 constexpr Body kBf16Panels = {"avx512bf16 panels", kFormBf16, Split::kPanels, kPanelRows, avx512bf16::MultiplyBf16, nullptr};
+constexpr Body kAmxPanels = {"amx bf16 tiles", kFormTiles, Split::kPanels, kTilePanelRows, amx::MultiplyBf16, nullptr};
 constexpr Body kInt8Panels = {"avx512vnni 8-bit panels", kFormWide8, Split::kPanels, kPanelRows,
                               avx512bf16::MultiplyInt8,  nullptr};
 constexpr Body kVnniDot = {"avx512vnni 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx512bf16::MultiplyDecode, nullptr};
@@ -27,8 +28,8 @@ const Body& FindPrefill(Target target, TensorType type) {
     case Target::kScalar: return kScalar;
     case Target::kAvx2:
     case Target::kAvx512: return kDnnlFloat;
-    case Target::kAvx512Bf16:
-    case Target::kAmx: return IsFloat(type) ? kBf16Panels : kInt8Panels;
+    case Target::kAvx512Bf16: return IsFloat(type) ? kBf16Panels : kInt8Panels;
+    case Target::kAmx: return kAmxPanels;
   }
   return kScalar;
 }

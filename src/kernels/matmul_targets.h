@@ -28,6 +28,11 @@ void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch);  
 void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);    // all types, one panel
 }  // namespace avx512bf16
 
+namespace amx {
+void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);          // all types, kTilePanelRows columns
+void MultiplyBf16Emulated(const Product& product, const Part& part, Scratch* scratch);  // the same without the hardware
+}  // namespace amx
+
 namespace one_dnn {
 void MultiplyFloat(const Product& product, ThreadPool* pool, WholeProducts* state);
 void MultiplyBf16(const Product& product, ThreadPool* pool, WholeProducts* state);

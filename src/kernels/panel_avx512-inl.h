@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/matmul_bodies.h"
+#include "kernels/quant_targets.h"
 
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
@@ -63,20 +64,24 @@ inline __m512 SiluTimes(__m512 gate, __m512 up) {
   return _mm512_mul_ps(_mm512_div_ps(gate, _mm512_add_ps(_mm512_set1_ps(1.0f), e)), up);
 }
 
-// Ends `rows` x 64 results: tile [rows][64] goes to y columns from n_begin on (below n_end), as `store` says.
-inline void StoreTile(const Product& product, Store store, const float* tile, size_t rows, size_t m_begin, size_t n_begin,
-                      size_t n_end, bool with_bias) {
+// Ends 16 results: they go to y(m, n ..) as `store` says.
+inline void StoreVector(const Product& product, Store store, bool with_bias, size_t m, size_t n, __mmask16 lanes,
+                        __m512 value) {
+  float* y = product.y + m * product.y_stride + n;
+  if (with_bias) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(lanes, product.bias + n));
+  if (store != Store::kSet) {
+    const __m512 old = _mm512_maskz_loadu_ps(lanes, y);
+    value = store == Store::kAdd ? _mm512_add_ps(old, value) : SiluTimes(old, value);
+  }
+  _mm512_mask_storeu_ps(y, lanes, value);
+}
+
+// Ends `rows` x 64 results: tile [rows][64] goes to y columns [n_begin, n_end).
+inline void StoreTile(const Product& product, Store store, bool with_bias, const float* tile, size_t rows, size_t m_begin,
+                      size_t n_begin, size_t n_end) {
   for (size_t row = 0; row < rows; ++row, tile += kPanelRows) {
-    float* y = product.y + (m_begin + row) * product.y_stride;
     for (size_t n = n_begin; n < n_end; n += 16) {
-      const __mmask16 lanes = Lanes(n_end - n);
-      __m512 value = _mm512_loadu_ps(tile + (n - n_begin));
-      if (with_bias) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(lanes, product.bias + n));
-      if (store != Store::kSet) {
-        const __m512 old = _mm512_maskz_loadu_ps(lanes, y + n);
-        value = store == Store::kAdd ? _mm512_add_ps(old, value) : SiluTimes(old, value);
-      }
-      _mm512_mask_storeu_ps(y + n, lanes, value);
+      StoreVector(product, store, with_bias, m_begin + row, n, Lanes(n_end - n), _mm512_loadu_ps(tile + (n - n_begin)));
     }
   }
 }
@@ -89,6 +94,26 @@ struct Piece {
 
 // Where the product over one piece ends up: with several pieces the first sets (or adds to) y, later ones add.
 inline Store StoreOfPiece(Store store, size_t begin) { return begin == 0 ? store : Store::kAdd; }
+
+// Decodes numbers [piece) of weight rows n .. n + 15 to floats [16][stride], zeros up to `padded` numbers and for rows from
+// n_end on.
+inline void DecodeSixteenRows(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t padded, size_t stride,
+                              float* out) {
+  const size_t row_bytes = formats::RowBytes(w.type, w.k);
+  const size_t offset = formats::RowBytes(w.type, piece.begin);
+  for (size_t r = 0; r < 16; ++r, out += stride) {
+    size_t filled = 0;
+    if (n + r < n_end) {
+      filled = piece.end - piece.begin;
+      avx2::DequantizeRow(w.type, w.data + (n + r) * row_bytes + offset, filled, out);
+    }
+    for (; filled < padded; ++filled) out[filled] = 0;
+  }
+}
+
+inline __m512i ToBf16x32(const float* x) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
+}
 
 }  // namespace
 }  // namespace damask::kernels

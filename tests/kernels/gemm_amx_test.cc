@@ -1,0 +1,87 @@
+// The AMX product over emulated tiles, on any machine with AVX-512 bf16: the same code as on the hardware but for the tiles.
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "kernels/activation_forms.h"
+#include "kernels/matmul_bodies.h"
+#include "kernels/matmul_targets.h"
+#include "tests/kernels/matmul_cases.h"
+
+namespace damask::kernels {
+namespace {
+
+using formats::TensorType;
+
+class AmxProduct : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!TargetSupported(Target::kAvx512Bf16)) GTEST_SKIP() << "unpacking needs AVX-512 bf16";
+  }
+
+  // Runs y = x w^T in panels, as the pool would.
+  std::vector<float> Multiply(const Weights& w, const std::vector<float>& x, size_t m, const float* bias, Store store,
+                              float fill) {
+    Activations loaded;
+    MakeForms(Phase::kPrefill, kFormTiles, x.data(), m, w.k, w.k, &pool_, &loaded.forms());
+    std::vector<float> y(m * w.n, fill);
+    const WeightView view = w.view();
+    const Product product{&loaded.forms(), &view, bias, store, y.data(), w.n};
+    Scratch scratch;
+    for (size_t n = 0; n < w.n; n += kTilePanelRows) {
+      amx::MultiplyBf16Emulated(product, Part{n, std::min(n + kTilePanelRows, w.n), 0, m}, &scratch);
+    }
+    return y;
+  }
+
+  void ExpectClose(const std::vector<double>& expected, const std::vector<float>& y, const Weights& w, size_t m) {
+    EXPECT_LE(RelativeError(expected, y.data(), w.n, w.n), 0.015) << CaseName(Target::kAmx, w.type, m, w.n, w.k);
+  }
+
+  ThreadPool pool_{1};
+};
+
+TEST_F(AmxProduct, MatchesForAllTypes) {
+  for (const TensorType type : AllWeightTypes()) {
+    const Weights w(type, 33, 256, 1);
+    const std::vector<float> x = RandomFloats(17 * w.k, 2);
+    ExpectClose(ExactProduct(x, 17, w), Multiply(w, x, 17, nullptr, Store::kSet, 9.0f), w, 17);
+  }
+}
+
+TEST_F(AmxProduct, MatchesForOddShapes) {
+  const struct {
+    size_t m, n, k;
+  } shapes[] = {{1, 1, 1}, {15, 16, 31}, {16, 17, 33}, {31, 32, 64}, {32, 31, 511}, {33, 65, 513}, {70, 260, 40}, {3, 7, 1100}};
+  for (const auto& shape : shapes) {
+    const Weights w(TensorType::kBF16, shape.n, shape.k, 3);
+    const std::vector<float> x = RandomFloats(shape.m * w.k, 4);
+    ExpectClose(ExactProduct(x, shape.m, w), Multiply(w, x, shape.m, nullptr, Store::kSet, 9.0f), w, shape.m);
+  }
+}
+
+TEST_F(AmxProduct, MoreThan512RowsComeInBlocks) {
+  const Weights w(TensorType::kBF16, 5, 40, 5);
+  const std::vector<float> x = RandomFloats(520 * w.k, 6);
+  ExpectClose(ExactProduct(x, 520, w), Multiply(w, x, 520, nullptr, Store::kSet, 9.0f), w, 520);
+}
+
+TEST_F(AmxProduct, AddsBiasAndResidual) {
+  const Weights w(TensorType::kF16, 20, 600, 7);
+  const std::vector<float> x = RandomFloats(5 * w.k, 8);
+  const std::vector<float> bias = RandomFloats(w.n, 9);
+  std::vector<double> expected = ExactProduct(x, 5, w);
+  for (size_t i = 0; i < expected.size(); ++i) expected[i] += 3.0 + static_cast<double>(bias[i % w.n]);
+  ExpectClose(expected, Multiply(w, x, 5, bias.data(), Store::kAdd, 3.0f), w, 5);
+}
+
+TEST_F(AmxProduct, EndsSwiGlu) {
+  const Weights w(TensorType::kQ8_0, 20, 576, 10);
+  const std::vector<float> x = RandomFloats(5 * w.k, 11);
+  std::vector<double> expected = ExactProduct(x, 5, w);
+  for (double& value : expected) value *= 1.5 / (1.0 + std::exp(-1.5));
+  ExpectClose(expected, Multiply(w, x, 5, nullptr, Store::kSwiGlu, 1.5f), w, 5);
+}
+
+}  // namespace
+}  // namespace damask::kernels

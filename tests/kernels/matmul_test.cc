@@ -1,0 +1,240 @@
+// Every body this CPU can run against products in double over the exactly decoded weights.
+#include "kernels/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "tests/kernels/matmul_cases.h"
+
+namespace damask::kernels {
+namespace {
+
+using formats::TensorType;
+
+struct Shape {
+  size_t m, n, k;
+};
+
+// k near `wanted` that the type allows: float types any number, others whole blocks.
+size_t AllowedK(TensorType type, size_t wanted) {
+  const size_t block = formats::GetTensorType(type).block_values;
+  return std::max<size_t>(1, wanted / block) * block;
+}
+
+class MatmulTest : public ::testing::Test {
+ protected:
+  std::vector<float> Multiply(Target target, Phase phase, const Weights& w, const std::vector<float>& x, size_t m,
+                              ThreadPool* pool) {
+    Matmul matmul(target, pool);
+    Activations loaded;
+    matmul.Load(phase, x.data(), m, w.k, w.k, &loaded);
+    std::vector<float> y(m * w.n, 77.0f);
+    matmul.Multiply(loaded, w.view(), {}, y.data(), w.n);
+    return y;
+  }
+
+  void ExpectClose(Phase phase, const std::vector<Shape>& shapes) {
+    for (const TensorType type : AllWeightTypes()) {
+      for (const Shape& shape : shapes) {
+        const size_t k = AllowedK(type, shape.k);
+        const Weights w(type, shape.n, k, static_cast<uint32_t>(shape.n + k));
+        const std::vector<float> x = RandomFloats(shape.m * k, static_cast<uint32_t>(shape.m));
+        const std::vector<double> expected = ExactProduct(x, shape.m, w);
+        for (const Target target : SupportedTargets()) {
+          const std::vector<float> y = Multiply(target, phase, w, x, shape.m, &pool_);
+          EXPECT_LE(RelativeError(expected, y.data(), w.n, w.n), Tolerance(target, phase, type))
+              << CaseName(target, type, shape.m, shape.n, k);
+        }
+      }
+    }
+  }
+
+  ThreadPool pool_{2};
+};
+
+TEST_F(MatmulTest, PrefillIsWithinTheStatedErrorForAllTypesAndOddShapes) {
+  ExpectClose(Phase::kPrefill,
+              {{1, 1, 1}, {5, 3, 256}, {6, 64, 512}, {7, 65, 320}, {13, 130, 777}, {70, 31, 1056}, {33, 257, 96}});
+}
+
+TEST_F(MatmulTest, DecodeIsWithinTheStatedErrorForAllTypesAndOddShapes) {
+  ExpectClose(Phase::kDecode,
+              {{1, 1, 1}, {1, 3, 256}, {1, 129, 800}, {2, 64, 512}, {3, 65, 2080}, {7, 33, 1000}, {8, 17, 544}});
+}
+
+TEST_F(MatmulTest, LongRowsAreSummedInPiecesOfK) {
+  for (const TensorType type : {TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ4_K}) {
+    const Weights w(type, 66, 8192 + 512, 5);
+    const std::vector<float> x = RandomFloats(9 * w.k, 6);
+    const std::vector<double> expected = ExactProduct(x, 9, w);
+    for (const Target target : SupportedTargets()) {
+      const std::vector<float> y = Multiply(target, Phase::kPrefill, w, x, 9, &pool_);
+      EXPECT_LE(RelativeError(expected, y.data(), w.n, w.n), Tolerance(target, Phase::kPrefill, type))
+          << CaseName(target, type, 9, w.n, w.k);
+    }
+  }
+}
+
+TEST_F(MatmulTest, ARowsDecodeResultDoesNotDependOnHowManyRowsShareTheCall) {
+  for (const TensorType type : AllWeightTypes()) {
+    const Weights w(type, 37, AllowedK(type, 1100), 11);
+    const std::vector<float> x = RandomFloats(8 * w.k, 12);
+    for (const Target target : SupportedTargets()) {
+      const std::vector<float> together = Multiply(target, Phase::kDecode, w, x, 8, &pool_);
+      for (size_t row = 0; row < 8; ++row) {
+        const std::vector<float> one(x.begin() + static_cast<ptrdiff_t>(row * w.k),
+                                     x.begin() + static_cast<ptrdiff_t>((row + 1) * w.k));
+        const std::vector<float> alone = Multiply(target, Phase::kDecode, w, one, 1, &pool_);
+        EXPECT_EQ(0, std::memcmp(alone.data(), together.data() + row * w.n, w.n * sizeof(float)))
+            << CaseName(target, type, row, w.n, w.k);
+      }
+    }
+  }
+}
+
+TEST_F(MatmulTest, ARowsPrefillResultDoesNotDependOnHowManyRowsShareTheCall) {
+  for (const TensorType type : AllWeightTypes()) {
+    const Weights w(type, 70, AllowedK(type, 600), 13);
+    const std::vector<float> x = RandomFloats(20 * w.k, 14);
+    for (const Target target : SupportedTargets()) {
+      // oneDNN chooses its order of sums by the shape.
+      if (target == Target::kAvx2 || target == Target::kAvx512) continue;
+      const std::vector<float> together = Multiply(target, Phase::kPrefill, w, x, 20, &pool_);
+      for (const size_t rows : {1, 5, 13}) {
+        const std::vector<float> fewer = Multiply(target, Phase::kPrefill, w, x, rows, &pool_);
+        EXPECT_EQ(0, std::memcmp(fewer.data(), together.data(), rows * w.n * sizeof(float)))
+            << CaseName(target, type, rows, w.n, w.k);
+      }
+    }
+  }
+}
+
+TEST_F(MatmulTest, ResultsAreTheSameBitsForAnyNumberOfThreads) {
+  for (const TensorType type : AllWeightTypes()) {
+    const Weights w(type, 300, AllowedK(type, 512), 15);
+    const std::vector<float> x = RandomFloats(140 * w.k, 16);
+    for (const Target target : SupportedTargets()) {
+      for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+        if (phase == Phase::kPrefill && (target == Target::kAvx2 || target == Target::kAvx512)) continue;
+        const size_t m = phase == Phase::kPrefill ? 140 : 3;
+        ThreadPool one(1);
+        ThreadPool five(5);
+        const std::vector<float> first = Multiply(target, phase, w, x, m, &one);
+        const std::vector<float> second = Multiply(target, phase, w, x, m, &five);
+        EXPECT_EQ(0, std::memcmp(first.data(), second.data(), first.size() * sizeof(float)))
+            << CaseName(target, type, m, w.n, w.k);
+      }
+    }
+  }
+}
+
+TEST_F(MatmulTest, BiasAndAccumulationAndStridesAreHonoured) {
+  for (const TensorType type : {TensorType::kF32, TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ4_K}) {
+    const Weights w(type, 75, 512, 17);
+    const std::vector<float> x = RandomFloats(10 * w.k, 18);
+    const std::vector<float> bias = RandomFloats(w.n, 19);
+    const std::vector<double> product = ExactProduct(x, 10, w);
+    for (const Target target : SupportedTargets()) {
+      for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+        Matmul matmul(target, &pool_);
+        // Rows of x lie w.k + 3 floats apart, rows of y 80.
+        std::vector<float> spread(10 * (w.k + 3), 1e30f);
+        for (size_t row = 0; row < 10; ++row)
+          std::copy_n(x.begin() + static_cast<ptrdiff_t>(row * w.k), w.k,
+                      spread.begin() + static_cast<ptrdiff_t>(row * (w.k + 3)));
+        Activations loaded;
+        matmul.Load(phase, spread.data(), 10, w.k, w.k + 3, &loaded);
+        std::vector<float> y(10 * 80, 2.0f);
+        matmul.Multiply(loaded, w.view(), {bias.data(), true}, y.data(), 80);
+        std::vector<double> expected = product;
+        for (size_t i = 0; i < expected.size(); ++i) expected[i] += 2.0 + static_cast<double>(bias[i % w.n]);
+        EXPECT_LE(RelativeError(expected, y.data(), w.n, 80), Tolerance(target, phase, type))
+            << CaseName(target, type, 10, w.n, w.k);
+        for (size_t row = 0; row < 10; ++row) {
+          for (size_t n = w.n; n < 80; ++n) ASSERT_EQ(2.0f, y[row * 80 + n]) << "written beyond the row";
+        }
+      }
+    }
+  }
+}
+
+TEST_F(MatmulTest, SwiGluIsSiluOfTheGateTimesUp) {
+  for (const TensorType type : AllWeightTypes()) {
+    const size_t k = AllowedK(type, 520);
+    const Weights gate(type, 90, k, 20);
+    // A model may mix types.
+    const Weights up(type == TensorType::kQ4_K ? TensorType::kQ6_K : type, 90, k, 21);
+    std::vector<float> x = RandomFloats(11 * k, 22);
+    for (float& value : x) value *= 0.1f;
+    std::vector<double> expected = ExactProduct(x, 11, gate);
+    const std::vector<double> up_exact = ExactProduct(x, 11, up);
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] = expected[i] / (1.0 + std::exp(-expected[i])) * up_exact[i];
+    for (const Target target : SupportedTargets()) {
+      for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+        Matmul matmul(target, &pool_);
+        Activations loaded;
+        matmul.Load(phase, x.data(), 11, k, k, &loaded);
+        std::vector<float> y(11 * 90, 5.0f);
+        matmul.MultiplySwiGlu(loaded, gate.view(), up.view(), y.data(), 90);
+        // Two errors, and the product of two large values is larger than the rest.
+        EXPECT_LE(RelativeError(expected, y.data(), 90, 90), 4 * Tolerance(target, phase, type))
+            << CaseName(target, type, 11, 90, k);
+      }
+    }
+  }
+}
+
+TEST_F(MatmulTest, RowsOfZerosGiveZeros) {
+  for (const TensorType type : AllWeightTypes()) {
+    const Weights w(type, 20, AllowedK(type, 256), 23);
+    const std::vector<float> x(3 * w.k, 0.0f);
+    for (const Target target : SupportedTargets()) {
+      for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+        const std::vector<float> y = Multiply(target, phase, w, x, 3, &pool_);
+        for (const float value : y) ASSERT_EQ(0.0f, value) << CaseName(target, type, 3, w.n, w.k);
+      }
+    }
+  }
+}
+
+TEST_F(MatmulTest, AnActivationsObjectServesShapeAfterShape) {
+  Matmul matmul(BestTarget(), &pool_);
+  Activations loaded;
+  for (const size_t k : {512, 256, 1024}) {
+    const Weights w(TensorType::kQ8_0, 40, k, 24);
+    const std::vector<float> x = RandomFloats(4 * k, 25);
+    matmul.Load(Phase::kPrefill, x.data(), 4, k, k, &loaded);
+    std::vector<float> y(4 * w.n);
+    matmul.Multiply(loaded, w.view(), {}, y.data(), w.n);
+    EXPECT_LE(RelativeError(ExactProduct(x, 4, w), y.data(), w.n, w.n), 0.06);
+  }
+  EXPECT_GT(loaded.bytes(), 0u);
+}
+
+TEST_F(MatmulTest, NoRowsAndNoColumnsAreNoWork) {
+  Matmul matmul(BestTarget(), &pool_);
+  const Weights w(TensorType::kF32, 4, 8, 26);
+  Activations loaded;
+  matmul.Load(Phase::kPrefill, nullptr, 0, 8, 8, &loaded);
+  matmul.Multiply(loaded, w.view(), {}, nullptr, 4);
+  const std::vector<float> x(8);
+  matmul.Load(Phase::kDecode, x.data(), 1, 8, 8, &loaded);
+  matmul.Multiply(loaded, {TensorType::kF32, nullptr, 0, 8}, {}, nullptr, 0);
+  SUCCEED();
+}
+
+TEST_F(MatmulTest, EveryCaseHasABodyWithAName) {
+  for (const Target target : SupportedTargets()) {
+    Matmul matmul(target, &pool_);
+    for (const TensorType type : AllWeightTypes()) {
+      EXPECT_FALSE(matmul.Describe(Phase::kPrefill, type).empty());
+      EXPECT_FALSE(matmul.Describe(Phase::kDecode, type).empty());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace damask::kernels
