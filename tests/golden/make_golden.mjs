@@ -22,13 +22,13 @@ const kTokens = [1, ...Array.from({length: 47}, (_, i) => 259 + (i * i * 7 + i *
 // multiples of 256: their rows cannot be Q4_K and get the types that llama.cpp's quantiser falls back to.
 const kCases = [
   {name: 'llama_untied', seed: 1, args: '--arch llama --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 768'},
-  {name: 'llama3_tied', seed: 1, args: '--arch llama --tied --logit-scale 2.5 --layers 3 --width 256 --heads 2 --kv-heads 2 --head-dim 128 --ffn 512 --rope-base 500000 --context 512 --rope-scaling llama3 --rope-factor 8 --rope-original-context 64'},
-  {name: 'llama_linear', seed: 1, args: '--arch llama --layers 3 --width 320 --heads 4 --kv-heads 1 --head-dim 80 --ffn 512 --context 256 --rope-scaling linear --rope-factor 4'},
-  {name: 'llama_yarn', seed: 1, args: '--arch llama --layers 3 --width 384 --heads 4 --kv-heads 2 --head-dim 96 --ffn 768 --context 256 --rope-scaling yarn --rope-factor 8'},
-  {name: 'mistral', seed: 1, args: '--arch mistral --layers 3 --width 512 --heads 4 --kv-heads 1 --head-dim 128 --ffn 512 --window 4096'},
-  {name: 'mistral_window', seed: 1, window: 16, args: '--arch mistral --layers 1 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512 --window 16'},
-  {name: 'qwen2', seed: 1, args: '--arch qwen2 --tied --logit-scale 2.5 --layers 3 --width 256 --heads 4 --kv-heads 1 --head-dim 64 --ffn 768 --rope-base 1000000 --rms-epsilon 1e-6'},
-  {name: 'qwen3', seed: 1, args: '--arch qwen3 --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 128 --ffn 768 --rope-base 1000000 --rms-epsilon 1e-6'},
+  {name: 'llama3_tied', seed: 29, args: '--arch llama --tied --logit-scale 2.5 --layers 3 --width 256 --heads 2 --kv-heads 2 --head-dim 128 --ffn 512 --rope-base 500000 --context 512 --rope-scaling llama3 --rope-factor 8 --rope-original-context 64'},
+  {name: 'llama_linear', seed: 20, args: '--arch llama --layers 3 --width 320 --heads 4 --kv-heads 1 --head-dim 80 --ffn 512 --context 256 --rope-scaling linear --rope-factor 4'},
+  {name: 'llama_yarn', seed: 30, args: '--arch llama --layers 3 --width 384 --heads 4 --kv-heads 2 --head-dim 96 --ffn 768 --context 256 --rope-scaling yarn --rope-factor 8'},
+  {name: 'mistral', seed: 19, args: '--arch mistral --layers 3 --width 512 --heads 4 --kv-heads 1 --head-dim 128 --ffn 512 --window 4096'},
+  {name: 'mistral_window', seed: 37, window: 16, args: '--arch mistral --layers 1 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512 --window 16'},
+  {name: 'qwen2', seed: 53, args: '--arch qwen2 --layers 3 --width 256 --heads 4 --kv-heads 1 --head-dim 64 --ffn 768 --rope-base 1000000 --rms-epsilon 1e-6'},
+  {name: 'qwen3', seed: 19, args: '--arch qwen3 --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 128 --ffn 768 --rope-base 1000000 --rms-epsilon 1e-6'},
 ];
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'golden-'));
