@@ -13,7 +13,8 @@ const kGreedy = 16;
 const kLeft = 'amber brisk cedar dusty eager frost golden humble ivory jolly keen lunar mellow noble olive proud quiet rustic solar tidy'.split(' ');
 const kRight = 'anchor basket candle desert engine forest garden harbor island jacket kettle ladder market needle orchard pocket river saddle temple valley'.split(' ');
 const kProse = 'It was late when the two of them came down to the water. The boat lay where they had left it, and nobody had been there since the morning. ' +
-  'He looked for a while at the other side, then he said that they should wait until the wind went down.\n';
+  'He looked for a while at the other side, then he said that they should wait until the wind went down.\n' +
+  'The package manager reads the list of packages from the file and';
 
 // A generator of its own, so that the prompts never depend on a library: x -> (1664525 x + 1013904223) mod 2^32, the high bits used.
 function randomNumbers(seed) {
@@ -40,9 +41,9 @@ function linesPrompt(lines, place, seed) {
 }
 
 const kPrompts = [
-  {name: 'lines_10', ...linesPrompt(10, 0.3, 1)},
-  {name: 'lines_40', ...linesPrompt(40, 0.25, 2)},
-  {name: 'lines_120', ...linesPrompt(120, 0.6, 3)},
+  {name: 'lines_10', ...linesPrompt(10, 0.3, 5)},
+  {name: 'lines_40', ...linesPrompt(40, 0.25, 6)},
+  {name: 'lines_120', ...linesPrompt(120, 0.6, 6)},
   {name: 'prose', text: kProse, answer: ''},
 ];
 
