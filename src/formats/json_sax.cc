@@ -37,21 +37,22 @@ class CountingIterator {
   const char** furthest_;
 };
 
-// What the parser says, without its prefix and without the text it quotes: "invalid string: ill-formed UTF-8 byte".
-std::string Reason(std::string_view message) {
+// What the parser says, without its prefix and without the text it quotes: "invalid string: ill-formed UTF-8 byte". What is left
+// are the parser's own words, fit for a message as they are.
+std::string Reason(const nlohmann::json::exception& error) {
+  constexpr int kNumberOutOfRange = 406;
+  if (error.id == kNumberOutOfRange) return "a number out of range";
+  std::string_view message = error.what();
   const size_t begin = message.find(" - ");
   if (begin == std::string_view::npos) return "syntax error";
   message.remove_prefix(begin + 3);
-  const std::string_view reason = message.substr(0, message.find("; last read"));
-  // Only the parser's own words are printable for sure; escape the rest, without the quotes around it.
-  const std::string quoted = Quote(reason, 160);
-  return quoted.substr(1, quoted.size() - 2);
+  return std::string(message.substr(0, message.find("; last read")));
 }
 
 }  // namespace
 
 bool JsonSax::parse_error(size_t position, const std::string& last_token, const nlohmann::json::exception& error) {
-  std::string message = fmt::format("not valid JSON: {}", Reason(error.what()));
+  std::string message = fmt::format("not valid JSON: {}", Reason(error));
   if (!last_token.empty()) message += fmt::format(", found {}", Quote(last_token, 40));
   return Fail(BadFormat(std::move(message)).At(fmt::format("byte {}", position)));
 }

@@ -1,0 +1,82 @@
+// Writes the seed files of the fuzz targets below FOLDER (tests/corpus): small files, sound and broken, one idea each.
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <string>
+
+#include "tests/formats/safetensors_builder.h"
+
+namespace {
+
+using namespace damask::formats::test;  // the builders
+
+class Folder {
+ public:
+  explicit Folder(const std::filesystem::path& path) : path_(path) { std::filesystem::create_directories(path); }
+  void Write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path_ / name, std::ios::binary) << bytes;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void WriteGguf(const Folder& folder) {
+  folder.Write("small.gguf", SmallGguf());
+  folder.Write("version2.gguf", GgufBuilder().Version(2).Text("general.architecture", "llama").Build());
+  folder.Write("twice.gguf", GgufBuilder().U8("twin", 1).U8("twin", 2).Build());
+  folder.Write("shard.gguf", GgufBuilder().U16("split.no", 0).U16("split.count", 2).I32("split.tensors.count", 2).Build());
+  folder.Write(
+      "k_quants.gguf",
+      GgufBuilder().Tensor("q4", 12, {256}, std::string(144, '\1')).Tensor("q6", 14, {256, 1}, std::string(210, '\2')).Build());
+  folder.Write("overlap.gguf",
+               GgufBuilder().Describe("a", 24, {64}, 0).Describe("b", 24, {64}, 32).Data(std::string(96, 'x')).Build());
+  folder.Write("wrap.gguf", GgufBuilder()
+                                .Describe("a", 24, {(uint64_t{1} << 63) - 64}, 0)
+                                .Describe("b", 24, {(uint64_t{1} << 63) - 64}, (uint64_t{1} << 63) - 64)
+                                .Build());
+  folder.Write("long_string.gguf", GgufBuilder().Pair("k", kString, Le(~uint64_t{0}) + "x").Build());
+  folder.Write("long_array.gguf", GgufBuilder().Array("k", kU8, uint64_t{1} << 63, "x").Build());
+  folder.Write(
+      "aligned.gguf",
+      GgufBuilder().Alignment(8).U32("general.alignment", 8).Tensor("a", 24, {1}, "x").Tensor("b", 24, {1}, "y").Build());
+  folder.Write("tail.gguf", GgufBuilder().Tensor("a", 24, {1}, "x").Build() + GgufBuilder().Build());
+}
+
+void WriteSafetensors(const Folder& folder) {
+  folder.Write("small.safetensors", SmallSafetensors());
+  folder.Write("odd.safetensors",
+               SafetensorsFile("{" + EntryText("one", "U8", "[1]", "[0,1]") + "," + EntryText("w", "F32", "[1]", "[1,5]") + "}",
+                               "xabcd"));
+  folder.Write("empty.safetensors",
+               SafetensorsFile("{\"__metadata__\":{\"a\":\"b\"}," + EntryText("none", "F16", "[0,3]", "[0,0]") + "}", ""));
+  folder.Write("hole.safetensors", SafetensorsFile("{" + EntryText("a", "F32", "[1]", "[4,8]") + "}", "12345678"));
+  folder.Write("wrap.safetensors", SafetensorsFile("{" + EntryText("a", "F32", "[4294967296,4294967296]", "[0,0]") + "}", ""));
+  folder.Write("length.safetensors", SafetensorsFile("{}", "", ~uint64_t{0}));
+}
+
+void WriteJson(const Folder& folder) {
+  folder.Write(
+      "config.json",
+      R"({"architectures":["LlamaForCausalLM"],"hidden_size":64,"rope_theta":10000.0,"tie_word_embeddings":false,"rope_scaling":null})");
+  folder.Write("index.json",
+               R"({"metadata":{"total_size":8},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"../x"}})");
+  folder.Write("strings.json", R"(["\u00e9\ud83d\ude00\n\"\\","é", "", "\u0000"])");
+  folder.Write("numbers.json", "[0,-0,1e3,-1.5E-7,18446744073709551615,-9223372036854775808,18446744073709551616,1e308]");
+  folder.Write("deep.json", std::string(200, '[') + std::string(200, ']'));
+  folder.Write("twice.json", R"({"a":1,"b":{"a":1},"a":2})");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::cerr << "usage: make_seeds FOLDER\n";
+    return 2;
+  }
+  const std::filesystem::path folder = argv[1];
+  WriteGguf(Folder(folder / "gguf"));
+  WriteSafetensors(Folder(folder / "safetensors"));
+  WriteJson(Folder(folder / "json"));
+  return 0;
+}
