@@ -16,7 +16,8 @@
 
 namespace damask::kernels {
 
-template <class Ops>
+// kRow is the distance of the rows of Q^T, S^T, P^T and O^T: the lanes of the body's blocks.
+template <class Ops, size_t kRow = kLanes>
 struct VectorSteps {
   using Vec = typename Ops::Vec;
   using Unit = typename Ops::Unit;
@@ -37,7 +38,7 @@ struct VectorSteps {
     for (size_t u = 0; u < units; ++u) {
       typename Ops::UnitVec queries[kVecs];
 #pragma GCC unroll 4
-      for (int j = 0; j < kVecs; ++j) queries[j] = Ops::LoadUnits(q + u * kLanes + j * kN);
+      for (int j = 0; j < kVecs; ++j) queries[j] = Ops::LoadUnits(q + u * kRow + j * kN);
 #pragma GCC unroll 16
       for (int i = 0; i < kKeys; ++i) {
         const auto key = Ops::Splat(keys + i * units + u);
@@ -53,7 +54,7 @@ struct VectorSteps {
         Vec score = sums[i][j];
         if (masks != nullptr) score = Ops::Masked(score, masks[i], block.row + lane + j * kN, block.head_bit + lane + j * kN);
         best = Ops::Max(best, score);
-        Ops::Store(score, scores + i * kLanes + j * kN);
+        Ops::Store(score, scores + i * kRow + j * kN);
       }
       Ops::Store(best, max + j * kN);
     }
@@ -68,7 +69,7 @@ struct VectorSteps {
       const Unit* const keys = static_cast<const Unit*>(runs[r].keys);
       for (size_t key = 0; key < kRunKeys; key += kKeys) {
         const KeyMask* const masks = runs[r].masks == nullptr ? nullptr : runs[r].masks + key;
-        ScoreKeys<kVecs, kKeys>(keys + key * units, units, q, masks, block, lane, scores + (r * kRunKeys + key) * kLanes + lane,
+        ScoreKeys<kVecs, kKeys>(keys + key * units, units, q, masks, block, lane, scores + (r * kRunKeys + key) * kRow + lane,
                                 max + lane);
       }
     }
@@ -91,11 +92,11 @@ struct VectorSteps {
       Vec sum_odd = Ops::Zero();
       const float* const scores = scratch.scores + lane;
       for (size_t key = 0; key < keys; key += 2) {
-        const Vec even = Ops::Exp2(Ops::MulSub(Ops::Load(scores + key * kLanes), scale, shift));
-        const Vec odd = Ops::Exp2(Ops::MulSub(Ops::Load(scores + (key + 1) * kLanes), scale, shift));
+        const Vec even = Ops::Exp2(Ops::MulSub(Ops::Load(scores + key * kRow), scale, shift));
+        const Vec odd = Ops::Exp2(Ops::MulSub(Ops::Load(scores + (key + 1) * kRow), scale, shift));
         sum_even = Ops::Add(sum_even, even);
         sum_odd = Ops::Add(sum_odd, odd);
-        Ops::StoreWeights(even, odd, weights + lane, key);
+        Ops::template StoreWeights<kRow>(even, odd, weights + lane, key);
       }
       const Vec sum = Ops::MulAdd(Ops::Add(sum_even, sum_odd), Ops::Load(block->sum + lane), factor);
       Ops::Store(sum, block->sum + lane);
@@ -111,17 +112,17 @@ struct VectorSteps {
     for (int i = 0; i < kDims; ++i) {
 #pragma GCC unroll 4
       for (int j = 0; j < kVecs; ++j) {
-        sums[i][j] = Ops::Mul(Ops::Load(out + i * kLanes + j * kN), Ops::Load(rescale + j * kN));
+        sums[i][j] = Ops::Mul(Ops::Load(out + i * kRow + j * kN), Ops::Load(rescale + j * kN));
       }
     }
     for (size_t r = 0; r < count; ++r) {
       const Unit* const values = static_cast<const Unit*>(runs[r].values) + dim * kLineUnits;
-      const Unit* const run_weights = weights + r * Ops::kRunUnits * kLanes;
+      const Unit* const run_weights = weights + r * Ops::kRunUnits * kRow;
 #pragma GCC unroll 2
       for (size_t u = 0; u < Ops::kRunUnits; ++u) {
         typename Ops::UnitVec w[kVecs];
 #pragma GCC unroll 4
-        for (int j = 0; j < kVecs; ++j) w[j] = Ops::LoadUnits(run_weights + u * kLanes + j * kN);
+        for (int j = 0; j < kVecs; ++j) w[j] = Ops::LoadUnits(run_weights + u * kRow + j * kN);
 #pragma GCC unroll 16
         for (int i = 0; i < kDims; ++i) {
           const auto value = Ops::Splat(values + i * kLineUnits + u);
@@ -133,7 +134,7 @@ struct VectorSteps {
 #pragma GCC unroll 16
     for (int i = 0; i < kDims; ++i) {
 #pragma GCC unroll 4
-      for (int j = 0; j < kVecs; ++j) Ops::Store(sums[i][j], out + i * kLanes + j * kN);
+      for (int j = 0; j < kVecs; ++j) Ops::Store(sums[i][j], out + i * kRow + j * kN);
     }
   }
 
@@ -143,7 +144,7 @@ struct VectorSteps {
     constexpr int kDims = Ops::KeyBlock(kVecs);
     const Unit* const weights = static_cast<const Unit*>(scratch.weights) + lane;
     for (size_t dim = 0; dim < head_dim; dim += kDims) {
-      AddValues<kVecs, kDims>(runs, count, dim, weights, scratch.rescale + lane, block->out + dim * kLanes + lane);
+      AddValues<kVecs, kDims>(runs, count, dim, weights, scratch.rescale + lane, block->out + dim * kRow + lane);
     }
   }
 
@@ -165,7 +166,7 @@ struct VectorSteps {
 
   static void Scores(const KeyRun* runs, size_t count, size_t head_dim, const StepScratch& scratch, const LaneBlock& block) {
     const size_t units = head_dim / Ops::kUnitElements;
-    for (size_t lane = 0; lane < kLanes; ++lane) scratch.rescale[lane] = block.max[lane];
+    for (size_t lane = 0; lane < kRow; ++lane) scratch.rescale[lane] = block.max[lane];
     ForLanes(block.lanes, [&]<int kVecs>(size_t lane) {
       ScoreRuns<kVecs>(runs, count, units, block, lane, scratch.scores, scratch.rescale);
     });
@@ -183,11 +184,11 @@ struct VectorSteps {
   }
 
   static void ClearState(size_t head_dim, LaneBlock* block) {
-    for (size_t lane = 0; lane < kLanes; ++lane) {
+    for (size_t lane = 0; lane < kRow; ++lane) {
       block->max[lane] = -__builtin_inff();
       block->sum[lane] = 0.0f;
     }
-    for (size_t i = 0; i < head_dim * kLanes; ++i) block->out[i] = 0.0f;
+    for (size_t i = 0; i < head_dim * kRow; ++i) block->out[i] = 0.0f;
   }
 };
 

@@ -15,7 +15,8 @@ namespace {
 template <class Tiles>
 struct AmxSteps {
   static constexpr size_t kRunKeys = 32;
-  static constexpr size_t kLaneRow = kLanes * sizeof(float);  // bytes; a pair of bf16 is as wide
+  static constexpr size_t kRow = 32;  // lanes of a block: with 128 keys scores, weights, queries and O^T all stay in L1
+  static constexpr size_t kLaneRow = kRow * sizeof(float);  // bytes; a pair of bf16 is as wide
 
   // S^T of a run's 32 keys with 16 or 32 lanes. Dimensions beyond head_dim (a multiple of 16) meet zero queries.
   template <int kLaneTiles>
@@ -28,7 +29,7 @@ struct AmxSteps {
       Tiles::template Zero<3>();
     }
     for (size_t d = 0; d < head_dim; d += 32) {
-      const uint32_t* const queries = q + d / 2 * kLanes;
+      const uint32_t* const queries = q + d / 2 * kRow;
       Tiles::template Load<6>(queries, kLaneRow);
       Tiles::template StreamLoad<4>(keys + d, key_row);
       Tiles::template DotBf16<0, 4, 6>();
@@ -41,10 +42,10 @@ struct AmxSteps {
       }
     }
     Tiles::template Store<0>(scores, kLaneRow);
-    Tiles::template Store<1>(scores + 16 * kLanes, kLaneRow);
+    Tiles::template Store<1>(scores + 16 * kRow, kLaneRow);
     if constexpr (kLaneTiles == 2) {
       Tiles::template Store<2>(scores + 16, kLaneRow);
-      Tiles::template Store<3>(scores + 16 * kLanes + 16, kLaneRow);
+      Tiles::template Store<3>(scores + 16 * kRow + 16, kLaneRow);
     }
   }
 
@@ -53,12 +54,12 @@ struct AmxSteps {
   static void ValueTile(const KeyRun* runs, size_t count, size_t dim, const uint32_t* weights, float* out) {
     constexpr size_t kLineBytes = kValueLine * sizeof(bf16);
     Tiles::template Load<0>(out, kLaneRow);
-    if constexpr (kDimTiles == 2) Tiles::template Load<1>(out + 16 * kLanes, kLaneRow);
+    if constexpr (kDimTiles == 2) Tiles::template Load<1>(out + 16 * kRow, kLaneRow);
     if constexpr (kLaneTiles == 2) Tiles::template Load<2>(out + 16, kLaneRow);
-    if constexpr (kDimTiles == 2 && kLaneTiles == 2) Tiles::template Load<3>(out + 16 * kLanes + 16, kLaneRow);
+    if constexpr (kDimTiles == 2 && kLaneTiles == 2) Tiles::template Load<3>(out + 16 * kRow + 16, kLaneRow);
     for (size_t r = 0; r < count; ++r) {
       const bf16* const values = static_cast<const bf16*>(runs[r].values) + dim * kValueLine;
-      const uint32_t* const w = weights + r * kRunKeys / 2 * kLanes;
+      const uint32_t* const w = weights + r * kRunKeys / 2 * kRow;
       Tiles::template Load<6>(w, kLaneRow);
       Tiles::template StreamLoad<4>(values, kLineBytes);
       Tiles::template DotBf16<0, 4, 6>();
@@ -73,20 +74,20 @@ struct AmxSteps {
       }
     }
     Tiles::template Store<0>(out, kLaneRow);
-    if constexpr (kDimTiles == 2) Tiles::template Store<1>(out + 16 * kLanes, kLaneRow);
+    if constexpr (kDimTiles == 2) Tiles::template Store<1>(out + 16 * kRow, kLaneRow);
     if constexpr (kLaneTiles == 2) Tiles::template Store<2>(out + 16, kLaneRow);
-    if constexpr (kDimTiles == 2 && kLaneTiles == 2) Tiles::template Store<3>(out + 16 * kLanes + 16, kLaneRow);
+    if constexpr (kDimTiles == 2 && kLaneTiles == 2) Tiles::template Store<3>(out + 16 * kRow + 16, kLaneRow);
   }
 
-  // Masks the scores of a run and takes the maxima (in `max`, [kLanes]) along.
+  // Masks the scores of a run and takes the maxima (in `max`, [kRow]) along.
   static void MaskAndMax(const KeyMask* masks, const LaneBlock& block, float* scores, float* max) {
     for (size_t lane = 0; lane < block.lanes; lane += 16) {
       __m512 best = Bf16Ops::Load(max + lane);
       for (size_t key = 0; key < kRunKeys; ++key) {
-        __m512 score = Bf16Ops::Load(scores + key * kLanes + lane);
+        __m512 score = Bf16Ops::Load(scores + key * kRow + lane);
         if (masks != nullptr) {
           score = Bf16Ops::Masked(score, masks[key], block.row + lane, block.head_bit + lane);
-          Bf16Ops::Store(score, scores + key * kLanes + lane);
+          Bf16Ops::Store(score, scores + key * kRow + lane);
         }
         best = Bf16Ops::Max(best, score);
       }
@@ -96,17 +97,17 @@ struct AmxSteps {
 
   static void Scores(const KeyRun* runs, size_t count, size_t head_dim, const StepScratch& scratch, const LaneBlock& block) {
     const auto* const q = static_cast<const uint32_t*>(block.q);
-    for (size_t lane = 0; lane < kLanes; lane += 16) Bf16Ops::Store(Bf16Ops::Load(block.max + lane), scratch.rescale + lane);
+    for (size_t lane = 0; lane < kRow; lane += 16) Bf16Ops::Store(Bf16Ops::Load(block.max + lane), scratch.rescale + lane);
     for (size_t r = 0; r < count; ++r) {
       const auto* const keys = static_cast<const bf16*>(runs[r].keys);
-      float* const scores = scratch.scores + r * kRunKeys * kLanes;
+      float* const scores = scratch.scores + r * kRunKeys * kRow;
       for (size_t lane = 0; lane < block.lanes; lane += 32) {
         (lane + 16 < block.lanes ? ScoreTile<2> : ScoreTile<1>)(keys, head_dim, q + lane, scores + lane);
       }
       // The maxima of one run while the tiles work on the next.
-      if (r > 0) MaskAndMax(runs[r - 1].masks, block, scores - kRunKeys * kLanes, scratch.rescale);
+      if (r > 0) MaskAndMax(runs[r - 1].masks, block, scores - kRunKeys * kRow, scratch.rescale);
     }
-    MaskAndMax(runs[count - 1].masks, block, scratch.scores + (count - 1) * kRunKeys * kLanes, scratch.rescale);
+    MaskAndMax(runs[count - 1].masks, block, scratch.scores + (count - 1) * kRunKeys * kRow, scratch.rescale);
   }
 
   // C tiles are loaded as they are, so the rescale is a pass of its own; it is left out while no maximum grows, which is most
@@ -116,7 +117,7 @@ struct AmxSteps {
       const __m512 factor = Bf16Ops::Load(rescale + lane);
       if (_mm512_cmp_ps_mask(factor, Bf16Ops::Set(1.0f), _CMP_NEQ_UQ) == 0) continue;
       for (size_t d = 0; d < head_dim; ++d) {
-        float* const out = block->out + d * kLanes + lane;
+        float* const out = block->out + d * kRow + lane;
         Bf16Ops::Store(Bf16Ops::Mul(Bf16Ops::Load(out), factor), out);
       }
     }
@@ -128,10 +129,10 @@ struct AmxSteps {
       const bool two = lane + 16 < block->lanes;
       size_t dim = 0;
       for (; dim + 32 <= head_dim; dim += 32) {
-        (two ? ValueTile<2, 2> : ValueTile<2, 1>)(runs, count, dim, weights + lane, block->out + dim * kLanes + lane);
+        (two ? ValueTile<2, 2> : ValueTile<2, 1>)(runs, count, dim, weights + lane, block->out + dim * kRow + lane);
       }
       if (dim < head_dim) {
-        (two ? ValueTile<1, 2> : ValueTile<1, 1>)(runs, count, dim, weights + lane, block->out + dim * kLanes + lane);
+        (two ? ValueTile<1, 2> : ValueTile<1, 1>)(runs, count, dim, weights + lane, block->out + dim * kRow + lane);
       }
     }
   }
@@ -139,7 +140,7 @@ struct AmxSteps {
   static void Step(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch,
                    LaneBlock* block) {
     Scores(runs, count, head_dim, scratch, *block);
-    VectorSteps<Bf16Ops>::Softmax(count * kRunKeys, log2_scale, scratch, block);
+    VectorSteps<Bf16Ops, kRow>::Softmax(count * kRunKeys, log2_scale, scratch, block);
     Rescale(head_dim, scratch.rescale, block);
     Values(runs, count, head_dim, scratch, block);
   }
@@ -150,17 +151,18 @@ struct AmxSteps {
 
 template <class Tiles>
 constexpr AttentionBody MakeAmxBody(const char* name) {
+  using Steps = AmxSteps<Tiles>;
   return {name,
-          kLanes,
-          AmxSteps<Tiles>::kRunKeys,
-          256,
-          kLanes * sizeof(bf16),
-          PackPairs,
+          Steps::kRow,
+          Steps::kRunKeys,
+          128,
+          Steps::kRow * sizeof(bf16),
+          PackPairs<Steps::kRow>,
           nullptr,
-          AmxSteps<Tiles>::Step,
-          FinishRows,
-          AmxSteps<Tiles>::Enter,
-          AmxSteps<Tiles>::Leave};
+          Steps::Step,
+          FinishRows<Steps::kRow>,
+          Steps::Enter,
+          Steps::Leave};
 }
 
 }  // namespace

@@ -37,11 +37,12 @@ struct Bf16Ops {
   }
 
   // Rows of pairs: lane l of row key / 2 holds the bf16 weights of keys `key` and `key` + 1.
+  template <size_t kRow>
   static void StoreWeights(Vec even, Vec odd, uint32_t* weights, size_t key) {
     const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
                                                 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const __m512i pairs = _mm512_permutexvar_epi16(interleave, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
-    _mm512_store_si512(weights + key / 2 * kLanes, pairs);
+    _mm512_store_si512(weights + key / 2 * kRow, pairs);
   }
 
   static Vec Masked(Vec score, const KeyMask& mask, const int32_t* row, const int32_t* head_bit) {
@@ -100,24 +101,26 @@ inline __m512i LoadPairs(const float* x, size_t count, __m512 sign) {
   return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-// Q^T [head_dim / 2 rounded up to 16][kLanes] pairs: what the vector body reads row by row and what AMX takes as its B operand.
-inline void PackPairs(const float* const* queries, size_t head_dim, float sign, LaneBlock* block) {
+// Q^T [head_dim / 2 rounded up to 16][kRow] pairs: what the vector body reads row by row and what AMX takes as its B operand.
+template <size_t kRow>
+void PackPairs(const float* const* queries, size_t head_dim, float sign, LaneBlock* block) {
   auto* const q = static_cast<uint32_t*>(block->q);
   for (size_t d = 0; d < head_dim; d += 32) {
-    for (size_t lane = 0; lane < kLanes; lane += 16) {
+    for (size_t lane = 0; lane < kRow; lane += 16) {
       __m512i rows[16];
       for (size_t i = 0; i < 16; ++i) {
         const float* const query = queries[lane + i];
         rows[i] = query == nullptr ? _mm512_setzero_si512() : LoadPairs(query + d, head_dim - d, Bf16Ops::Set(sign));
       }
       Transpose16(rows);
-      for (size_t i = 0; i < 16; ++i) _mm512_store_si512(q + (d / 2 + i) * kLanes + lane, rows[i]);
+      for (size_t i = 0; i < 16; ++i) _mm512_store_si512(q + (d / 2 + i) * kRow + lane, rows[i]);
     }
   }
-  VectorSteps<Bf16Ops>::ClearState(head_dim, block);
+  VectorSteps<Bf16Ops, kRow>::ClearState(head_dim, block);
 }
 
-inline void FinishRows(LaneBlock* block, size_t head_dim, float* const* outs) {
+template <size_t kRow>
+void FinishRows(LaneBlock* block, size_t head_dim, float* const* outs) {
   for (size_t lane = 0; lane < block->lanes; lane += 16) {
     const __m512 sum = _mm512_load_ps(block->sum + lane);
     const __mmask16 some = _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_GT_OQ);
@@ -125,7 +128,7 @@ inline void FinishRows(LaneBlock* block, size_t head_dim, float* const* outs) {
     for (size_t d = 0; d < head_dim; d += 16) {
       __m512i rows[16];
       for (size_t i = 0; i < 16; ++i) {
-        rows[i] = _mm512_castps_si512(_mm512_mul_ps(_mm512_load_ps(block->out + (d + i) * kLanes + lane), inverse));
+        rows[i] = _mm512_castps_si512(_mm512_mul_ps(_mm512_load_ps(block->out + (d + i) * kRow + lane), inverse));
       }
       Transpose16(rows);
       for (size_t i = 0; i < 16 && lane + i < block->lanes; ++i) {

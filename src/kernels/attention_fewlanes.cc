@@ -16,6 +16,10 @@ constexpr size_t kChunkUnits = 4;  // bf16 pairs in 16 bytes
 
 __m512i Repeat16Bytes(const void* p) { return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
 
+void Prefetch(const char* p, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += kCacheLine) _mm_prefetch(p + i, _MM_HINT_T1);
+}
+
 __m512 Dot(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
 
 // Group g of the result holds the four sums over group g of a[0], a[1], a[2], a[3].
@@ -66,7 +70,10 @@ struct FewLanes {
           for (int j = 0; j < kVecs; ++j) query[j] = _mm512_load_si512(q + chunk * kRow + j * 16);
 #pragma GCC unroll 4
           for (int i = 0; i < 4; ++i) {
-            const __m512i part = Repeat16Bytes(keys + (key + i) * head_dim + chunk * 8);
+            const bf16* const source = keys + (key + i) * head_dim + chunk * 8;
+            // The values of a page lie as far behind as its keys are long: each is on its way when its turn comes.
+            if (chunk % 4 == 0) _mm_prefetch(reinterpret_cast<const char*>(source + kPageTokens * head_dim), _MM_HINT_T1);
+            const __m512i part = Repeat16Bytes(source);
             for (int j = 0; j < kVecs; ++j) sums[j][i] = Dot(sums[j][i], part, query[j]);
           }
         }
@@ -106,7 +113,11 @@ struct FewLanes {
   static void Values(const KeyRun* runs, size_t count, size_t head_dim, const __m512* factors, const StepScratch& scratch,
                      LaneBlock* block) {
     const auto* const weights = static_cast<const uint32_t*>(scratch.weights);
+    const size_t slice = kPageTokens * sizeof(bf16) * 4;  // of the next keys, per 4 of head_dim dimensions
     for (size_t dim = 0; dim < head_dim; dim += 4) {
+      for (size_t page = 0; page < scratch.num_next_pages; ++page) {
+        Prefetch(static_cast<const char*>(scratch.next_pages[page]) + dim / 4 * slice, slice);
+      }
       __m512 sums[kVecs][4];
       for (int j = 0; j < kVecs; ++j) {
         for (int i = 0; i < 4; ++i) sums[j][i] = _mm512_setzero_ps();

@@ -36,9 +36,10 @@ struct FloatOps {
   static HWY_INLINE Vec MulSub(Vec a, Vec b, Vec c) { return hn::MulSub(a, b, c); }
   static HWY_INLINE Vec Max(Vec a, Vec b) { return hn::Max(a, b); }
   static HWY_INLINE Vec ZeroIfMinusInfinity(Vec v) { return hn::IfThenElseZero(hn::Ne(v, Set(-__builtin_inff())), v); }
+  template <size_t kRow>
   static HWY_INLINE void StoreWeights(Vec even, Vec odd, float* weights, size_t key) {
-    Store(even, weights + key * kLanes);
-    Store(odd, weights + (key + 1) * kLanes);
+    Store(even, weights + key * kRow);
+    Store(odd, weights + (key + 1) * kRow);
   }
 
   static HWY_INLINE Vec Masked(Vec score, const KeyMask& mask, const int32_t* row, const int32_t* head_bit) {

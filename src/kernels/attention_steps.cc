@@ -49,6 +49,16 @@ const std::vector<StepBuilder::Run>& StepBuilder::Next() {
   return runs_;
 }
 
+size_t StepBuilder::Upcoming(const void** pages, size_t max) const {
+  size_t count = 0;
+  const size_t end = std::min(plan_->entries.size(), next_entry_ + max);
+  for (size_t i = next_entry_; i < end; ++i) {
+    // Of a page in parts too much would be fetched.
+    if (plan_->entries[i].quarters == 0xf) pages[count++] = pages_[plan_->entries[i].block];
+  }
+  return count;
+}
+
 void StepBuilder::AddEntry(const PlanEntry& entry) {
   const uint32_t heads = entry.heads & group_bits_;
   const std::byte* const page = pages_[entry.block];
@@ -200,8 +210,8 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
   buffers.weights.Reserve(kMaxStepKeys * kLanes);
   buffers.rescale.Reserve(kLanes);
   if (body.unpack != nullptr) buffers.unpacked.Reserve(body.step_keys * 2 * shape.head_dim);
-  const StepScratch step_scratch{buffers.scores.data(), buffers.weights.data(), buffers.rescale.data(),
-                                 buffers.unpacked.data()};
+  StepScratch step_scratch{
+      buffers.scores.data(), buffers.weights.data(), buffers.rescale.data(), buffers.unpacked.data(), {}, 0};
   // The sign of the scale went into the queries, so that a larger score always means a larger weight.
   const float scale = shape.scale < 0.0f ? -shape.scale : shape.scale > 0.0f ? shape.scale : 1.0f;
   const float log2_scale = scale * kLog2E;
@@ -214,6 +224,7 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
     if (step.empty()) break;
     runs.clear();
     for (const StepBuilder::Run& run : step) runs.push_back(run.key_run);
+    step_scratch.num_next_pages = buffers.steps.Upcoming(step_scratch.next_pages, body.step_keys / kPageTokens);
     if (body.unpack != nullptr) body.unpack(runs.data(), runs.size(), shape.head_dim, step_scratch);
     for (LaneBlock& lanes : buffers.blocks) {
       SelectRuns(step, runs.data(), lanes, &buffers.block_runs);

@@ -48,12 +48,15 @@ struct LaneBlock {
   int32_t* head_bit;  // [kLanes]
 };
 
-// Memory that a body uses within one step.
+// Memory that a body uses within one step, and what comes after it.
 struct StepScratch {
   float* scores;    // [kMaxStepKeys][kLanes]
   void* weights;    // [kMaxStepKeys][kLanes] floats or half as many bf16 pairs
   float* rescale;   // [kLanes]
   float* unpacked;  // [unpacked_keys][2 * head_dim]; only for bodies with `unpack`
+  // Pages of the next step, for a body that is bound by memory to fetch ahead.
+  const void* next_pages[kMaxStepKeys / kPageTokens];
+  size_t num_next_pages;
 };
 
 struct AttentionBody {
@@ -107,6 +110,8 @@ class StepBuilder {
              const std::byte* const* pages);
   // The next step's runs; empty at the end. Valid until the next call.
   const std::vector<Run>& Next();
+  // The whole pages among the `max` entries that follow; returns how many.
+  size_t Upcoming(const void** pages, size_t max) const;
 
  private:
   void AddEntry(const PlanEntry& entry);
