@@ -214,8 +214,7 @@ Result<DecodeBenchResult> BenchDecodeAttention(const AttentionBenchOptions& opti
   DAMASK_RETURN_IF_ERROR(CheckShape(options));
   const PageLayout layout{options.head_dim, KvType::kBf16};
   const size_t layer_bytes = CeilDiv(options.context, kPageTokens) * options.kv_heads * layout.bytes();
-  constexpr size_t kFarMoreThanCaches = size_t{512} << 20;
-  const size_t layers = CeilDiv(kFarMoreThanCaches, layer_bytes);
+  const size_t layers = std::max<uint64_t>(1, options.decode_cache_bytes / layer_bytes);
   DAMASK_ASSIGN_OR_RETURN(const Cache cache, Cache::Make(options, layers));
   const AttentionShape shape{options.head_dim, options.heads / options.kv_heads, 0.1f, KvType::kBf16};
   const AttentionFn run = FindAttention(options.target, shape);

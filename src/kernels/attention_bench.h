@@ -21,6 +21,8 @@ struct AttentionBenchOptions {
   ThreadPool* pool = nullptr;  // not owned
   double peak_flops = 0.0;     // of bf16 products, measured by the caller, for fraction_of_peak; 0: unknown
   double min_seconds = 1.0;    // a case is repeated (at most 5 times) until it has taken this long
+  uint64_t decode_cache_bytes = uint64_t{512}
+                                << 20;  // of keys and values that a decode run goes through: far more than caches hold
   uint32_t seed = 1;
 };
 
@@ -42,7 +44,7 @@ struct DecodeBenchResult {
   double bytes_per_second = 0.0;  // keys and values read
 };
 
-// One row per KV head over `context` keys. Enough layers are made that the keys do not stay in the caches.
+// One row per KV head over `context` keys, layer by layer, for as many layers as decode_cache_bytes hold (at least one).
 Result<DecodeBenchResult> BenchDecodeAttention(const AttentionBenchOptions& options);
 
 }  // namespace damask::kernels

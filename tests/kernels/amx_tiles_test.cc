@@ -112,28 +112,29 @@ TEST(EmulatedTiles, LoadsAndStoresTouchOnlyTheConfiguredShape) {
   EXPECT_EQ(target[0], 0);
 }
 
+void UseWithoutConfiguration() {
+  EmulatedTiles::Release();
+  EmulatedTiles::Zero<0>();
+}
+
+void ConfigureTooManyRows() {
+  TileConfig config;
+  config.Set(0, 17, 64);
+  EmulatedTiles::Configure(config);
+}
+
+void MultiplyShapesThatDoNotFit() {
+  TileConfig config = FullTiles();
+  config.Set(2, 8, 64);
+  EmulatedTiles::Configure(config);
+  EmulatedTiles::DotBf16<0, 1, 2>();
+}
+
 TEST(EmulatedTilesDeathTest, WhatFaultsOnTheHardwareTraps) {
-  EXPECT_DEATH(
-      {
-        EmulatedTiles::Release();
-        EmulatedTiles::Zero<0>();
-      },
-      "");
-  EXPECT_DEATH(
-      {
-        TileConfig config;
-        config.Set(0, 17, 64);
-        EmulatedTiles::Configure(config);
-      },
-      "");
-  EXPECT_DEATH(
-      {
-        TileConfig config = FullTiles();
-        config.Set(2, 8, 64);
-        EmulatedTiles::Configure(config);
-        EmulatedTiles::DotBf16<0, 1, 2>();
-      },
-      "");
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(UseWithoutConfiguration(), "");
+  EXPECT_DEATH(ConfigureTooManyRows(), "");
+  EXPECT_DEATH(MultiplyShapesThatDoNotFit(), "");
 }
 
 }  // namespace

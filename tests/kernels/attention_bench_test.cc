@@ -67,6 +67,7 @@ TEST(AttentionBench, DecodeReportsBytesPerSecond) {
   if (BestTarget() == Target::kScalar) GTEST_SKIP() << "the reference would take minutes";
   ThreadPool pool(1);
   AttentionBenchOptions options = SmallOptions(&pool);
+  options.decode_cache_bytes = 4 << 20;
   const Result<DecodeBenchResult> result = BenchDecodeAttention(options);
   ASSERT_TRUE(result.ok()) << result.status().ToString();
   EXPECT_NEAR(result->bytes_per_second * result->seconds, 2.0 * 40 * 64 * 64 * 2 * 2, 1.0);
