@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "base/aligned.h"
 #include "base/cpu.h"
@@ -133,5 +134,17 @@ const Body& FindBody(Target target, Phase phase, formats::TensorType type);
 
 // The union of the forms of a phase.
 unsigned FormsOf(Target target, Phase phase);
+
+// Every prefill body that a target can run, the table's choices among them: for tests and benchmarks.
+struct ListedBody {
+  const Body* body;
+  bool only_quantised;
+};
+std::vector<ListedBody> PrefillBodies(Target target);
+
+// Runs one product, or two of the same shape (SwiGLU) part by part, so that the second finds the first one's part of y in
+// cache. `scratch` holds one for each thread of the pool.
+void RunProducts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch,
+                 WholeProducts* whole);
 
 }  // namespace damask::kernels

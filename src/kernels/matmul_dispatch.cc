@@ -10,6 +10,7 @@ using formats::TensorType;
 constexpr Body kScalar = {"scalar float32", kFormFloat, Split::kRowRanges, 1, scalar::Multiply, nullptr};
 #if defined(__x86_64__)
 constexpr Body kDnnlFloat = {"oneDNN float32", kFormFloat, Split::kWhole, 1, nullptr, one_dnn::MultiplyFloat};
+constexpr Body kDnnlBf16 = {"oneDNN bf16", kFormBf16, Split::kWhole, 1, nullptr, one_dnn::MultiplyBf16};
 constexpr Body kBf16Panels = {"avx512bf16 panels", kFormBf16, Split::kPanels, kPanelRows, avx512bf16::MultiplyBf16, nullptr};
 constexpr Body kAmxPanels = {"amx bf16 tiles", kFormTiles, Split::kPanels, kTilePanelRows, amx::MultiplyBf16, nullptr};
 constexpr Body kInt8Panels = {"avx512vnni 8-bit panels", kFormWide8, Split::kPanels, kPanelRows,
@@ -64,6 +65,21 @@ unsigned FormsOf(Target target, Phase phase) {
     bits |= FindBody(target, phase, type).forms;
   }
   return bits;
+}
+
+std::vector<ListedBody> PrefillBodies([[maybe_unused]] Target target) {
+  std::vector<ListedBody> bodies;
+#if defined(__x86_64__)
+  if (target >= Target::kAmx) bodies.push_back({&kAmxPanels, false});
+  if (target >= Target::kAvx512Bf16) {
+    bodies.push_back({&kInt8Panels, true});
+    bodies.push_back({&kBf16Panels, false});
+    bodies.push_back({&kDnnlBf16, false});
+  }
+  if (target >= Target::kAvx2) bodies.push_back({&kDnnlFloat, false});
+#endif
+  if (target == Target::kScalar) bodies.push_back({&kScalar, false});
+  return bodies;
 }
 
 }  // namespace damask::kernels

@@ -1,0 +1,28 @@
+// What this machine's units can do at most, measured on the spot: the denominators of "fraction of peak".
+#pragma once
+
+#include <cstddef>
+
+#include "base/thread_pool.h"
+
+namespace damask::kernels {
+
+// Sums over all threads of a pool; 0 where the CPU has no such unit. Products count two operations a multiply-add.
+struct MachinePeaks {
+  size_t threads = 0;
+  double fma_f32_tflops = 0;    // float32 multiply-adds in the widest registers
+  double dot_bf16_tflops = 0;   // vdpbf16ps
+  double tile_bf16_tflops = 0;  // AMX
+  double dot_int8_tops = 0;     // vpdpbusd
+  double read_gb_s = 0;         // plain reads from memory, 1e9 bytes a second
+
+  // The fastest bf16 (or else float32) products of any unit, for products whose inputs are bf16.
+  double best_bf16_tflops() const {
+    return tile_bf16_tflops > 0 ? tile_bf16_tflops : (dot_bf16_tflops > 0 ? dot_bf16_tflops : fma_f32_tflops);
+  }
+};
+
+// Takes about 0.3 s and, for the time of the call, 256 MB. Each figure is the best of three.
+MachinePeaks MeasurePeaks(ThreadPool* pool);
+
+}  // namespace damask::kernels
