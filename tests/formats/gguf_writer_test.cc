@@ -1,8 +1,5 @@
 #include "formats/gguf_writer.h"
 
-#include <dirent.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -12,21 +9,17 @@
 
 #include "base/file.h"
 #include "formats/gguf.h"
+#include "tests/temp_dir.h"
 
 namespace damask::formats {
 namespace {
 
 class GgufWriterTest : public testing::Test {
  protected:
-  GgufWriterTest() : folder_(std::filesystem::temp_directory_path() / ("gguf_writer_test_" + std::to_string(getpid()))) {
-    std::filesystem::create_directories(folder_);
-  }
-  ~GgufWriterTest() override { std::filesystem::remove_all(folder_); }
-
-  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string Path(const std::string& name) const { return folder_.File(name); }
 
   size_t NumFiles() const {
-    const std::filesystem::directory_iterator files(folder_);
+    const std::filesystem::directory_iterator files(folder_.path());
     return static_cast<size_t>(std::distance(begin(files), end(files)));
   }
 
@@ -37,7 +30,7 @@ class GgufWriterTest : public testing::Test {
   }
 
  private:
-  std::filesystem::path folder_;
+  test::TempDir folder_;
 };
 
 // Every byte of tensor i is i + 1, handed over in pieces of 7 bytes.

@@ -82,7 +82,9 @@ ordered_json ConfigJson(const ModelSpec& spec, TensorType type) {
 ordered_json TokenizerJson(const ModelSpec& spec) {
   const Vocabulary vocabulary = MakeVocabulary(spec.vocab);
   ordered_json ids = ordered_json::object();
-  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) ids[vocabulary.pieces[id]] = id;
+  // Behind the back of operator[], which looks for the key in all before it.
+  auto& members = ids.get_ref<ordered_json::object_t&>();
+  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) members.push_back({vocabulary.pieces[id], id});
   ordered_json merges = ordered_json::array();
   for (const auto& [left, right] : ListMerges(vocabulary)) merges.push_back(left + " " + right);
   ordered_json added = ordered_json::array();
