@@ -5,7 +5,6 @@ include(CMakePackageConfigHelpers)
 
 # libdamask.a is merged from the folders' objects: a user links one file and sees none of the layers.
 get_property(folder_libraries GLOBAL PROPERTY DAMASK_LIBRARIES)
-list(REMOVE_ITEM folder_libraries damask_cli)
 list(TRANSFORM folder_libraries REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE folder_objects)
 add_library(damask_merged STATIC ${folder_objects})
 set_target_properties(damask_merged PROPERTIES OUTPUT_NAME damask EXPORT_NAME damask LINKER_LANGUAGE CXX)

@@ -18,7 +18,7 @@ endif()
 
 add_library(damask_flags INTERFACE)
 target_include_directories(damask_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
-target_compile_options(damask_flags INTERFACE -Wall -Wextra -Wshadow -Wno-psabi)
+target_compile_options(damask_flags INTERFACE -Wall -Wextra -Wshadow -Wno-psabi -Wno-missing-field-initializers)
 # GCC 12 warns of "a" + std::string(...), wrongly (its bug 105651).
 target_compile_options(damask_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 if(DAMASK_WERROR)

@@ -44,11 +44,10 @@ if [ "$(id -u)" -ne 0 ]; then
   if [ -t 0 ]; then as_root=(sudo); else as_root=(sudo -n); fi
 fi
 
-apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 "$@" </dev/null; }
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null; }
+install() { apt install -y --no-install-recommends "${missing[@]}" >/dev/null; }
 
 echo "Installing: ${missing[*]}"
 # The package lists may be absent (a fresh machine) or older than the mirror's files: only then are they fetched.
-if ! apt install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
-  apt update
-  apt install -y --no-install-recommends "${missing[@]}"
-fi
+compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || apt update
+install || { apt update && install; }
