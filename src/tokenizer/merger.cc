@@ -17,7 +17,7 @@ uint64_t Key(Symbol left, Symbol right) { return (uint64_t{left} << 32) | right;
 
 size_t MergeTable::FindSlot(uint64_t key) const {
   const size_t mask = slots_.size() - 1;
-  size_t slot = (key * 0x9e3779b97f4a7c15u >> 20) & mask;
+  size_t slot = (key * 0x9e3779b97f4a7c15u >> 32) & mask;  // both halves of the key reach these bits
   while (slots_[slot].key != key && slots_[slot].key != UINT64_MAX) slot = (slot + 1) & mask;
   return slot;
 }
@@ -42,6 +42,66 @@ const MergeTable::Entry* MergeTable::Find(Symbol left, Symbol right) const {
   if (slots_.empty() || left == kNoSymbol || right == kNoSymbol) return nullptr;
   const Slot& slot = slots_[FindSlot(Key(left, right))];
   return slot.key == UINT64_MAX ? nullptr : &slot.entry;
+}
+
+void PairQueue::Bucket::Push(uint32_t position) {
+  if (taken == in_order.size()) {
+    in_order.clear();
+    taken = 0;
+  }
+  if (in_order.empty() || in_order.back() <= position) {
+    in_order.push_back(position);
+  } else {
+    early.push_back(position);
+    std::push_heap(early.begin(), early.end(), std::greater<>());
+  }
+}
+
+uint32_t PairQueue::Bucket::Pop() {
+  if (early.empty() || (taken < in_order.size() && in_order[taken] < early.front())) return in_order[taken++];
+  std::pop_heap(early.begin(), early.end(), std::greater<>());
+  const uint32_t position = early.back();
+  early.pop_back();
+  return position;
+}
+
+void PairQueue::Clear() {
+  bucket_of_rank_.clear();
+  active_.clear();
+  num_buckets_ = 0;
+}
+
+void PairQueue::Push(uint32_t rank, uint32_t position) {
+  const auto [entry, is_new] = bucket_of_rank_.emplace(rank, static_cast<uint32_t>(num_buckets_));
+  if (is_new) {
+    if (num_buckets_ == buckets_.size()) buckets_.emplace_back();
+    Bucket& fresh = buckets_[num_buckets_++];
+    fresh.rank = rank;
+    fresh.is_active = false;
+    fresh.taken = 0;
+    fresh.in_order.clear();
+    fresh.early.clear();
+  }
+  Bucket& bucket = buckets_[entry->second];
+  bucket.Push(position);
+  if (bucket.is_active) return;
+  bucket.is_active = true;
+  active_.push_back((uint64_t{rank} << 32) | entry->second);
+  std::push_heap(active_.begin(), active_.end(), std::greater<>());
+}
+
+bool PairQueue::Pop(Pair* pair) {
+  while (!active_.empty()) {
+    Bucket& bucket = buckets_[static_cast<uint32_t>(active_.front())];
+    if (!bucket.empty()) {
+      *pair = {bucket.rank, bucket.Pop()};
+      return true;
+    }
+    bucket.is_active = false;
+    std::pop_heap(active_.begin(), active_.end(), std::greater<>());
+    active_.pop_back();
+  }
+  return false;
 }
 
 void Merger::Run(std::vector<Symbol>* symbols, std::vector<uint32_t>* starts) {
@@ -79,9 +139,7 @@ void Merger::RunShort(std::vector<Symbol>* symbols, std::vector<uint32_t>* start
 void Merger::Push(const std::vector<Symbol>& symbols, uint32_t left) {
   if (left == kNoPosition || next_[left] == kNoPosition) return;
   const MergeTable::Entry* entry = table_->Find(symbols[left], symbols[next_[left]]);
-  if (entry == nullptr) return;
-  heap_.push_back((uint64_t{entry->rank} << 32) | left);
-  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+  if (entry != nullptr) queue_.Push(entry->rank, left);
 }
 
 void Merger::RunLong(std::vector<Symbol>* symbols, std::vector<uint32_t>* starts) {
@@ -89,25 +147,20 @@ void Merger::RunLong(std::vector<Symbol>* symbols, std::vector<uint32_t>* starts
   const auto count = static_cast<uint32_t>(s.size());
   next_.resize(count);
   prev_.resize(count);
-  heap_.clear();
+  queue_.Clear();
   for (uint32_t i = 0; i < count; ++i) {
     next_[i] = i + 1 < count ? i + 1 : kNoPosition;
     prev_[i] = i > 0 ? i - 1 : kNoPosition;
-    if (i + 1 == count) continue;
-    if (const MergeTable::Entry* entry = table_->Find(s[i], s[i + 1])) heap_.push_back((uint64_t{entry->rank} << 32) | i);
+    Push(s, i);
   }
-  std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
-  while (!heap_.empty()) {
-    const uint64_t top = heap_.front();
-    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
-    heap_.pop_back();
-    const auto left = static_cast<uint32_t>(top);
-    // An entry is stale where its left symbol is gone (kNoSymbol) or the pair there has another rank by now. A pair that
-    // changed and has the same rank has an entry of its own with this very key, so that taking it now is taking it in its turn.
+  for (PairQueue::Pair pair; queue_.Pop(&pair);) {
+    // A pair is stale where its left symbol is gone (kNoSymbol) or what stands there has another rank by now. What changed and
+    // has the same rank waits under this very rank and position as well, so that taking it now is taking it in its turn.
+    const uint32_t left = pair.position;
     const uint32_t right = next_[left];
     if (s[left] == kNoSymbol || right == kNoPosition) continue;
     const MergeTable::Entry* entry = table_->Find(s[left], s[right]);
-    if (entry == nullptr || entry->rank != top >> 32) continue;
+    if (entry == nullptr || entry->rank != pair.rank) continue;
     s[left] = entry->result;
     s[right] = kNoSymbol;
     next_[left] = next_[right];

@@ -1,0 +1,264 @@
+// Rendered conversations against what the models' own templates give; templates and texts as llama.cpp's tests have them.
+#include "tokenizer/chat_template.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/tokenizer/vocab_cases.h"
+
+namespace damask::tokenizer {
+namespace {
+
+const std::vector<ChatMessage> kConversation = {
+    {"system", "You are a helpful assistant"},
+    {"user", "Hello"},
+    {"assistant", "Hi there"},
+    {"user", "Who are you"},
+    {"assistant", "   I am an assistant   "},
+    {"user", "Another question"},
+};
+
+std::string Render(ChatFamily family, std::string_view jinja, std::span<const ChatMessage> messages,
+                   const ChatMarks& marks = {}) {
+  const auto parts = RenderChat(family, jinja, marks, messages);
+  if (!parts.ok()) return parts.status().ToString();
+  std::string text;
+  for (const ChatPart& part : *parts) text += part.text;
+  return text;
+}
+
+struct TemplateCase {
+  const char* name;
+  ChatFamily family;
+  std::string jinja;
+  std::string expected;
+  const char* eos = "</s>";
+};
+
+const TemplateCase kCases[] = {
+    {"OpenHermes", ChatFamily::kChatMl,
+     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% "
+     "endfor "
+     "%}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+     "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\nHi "
+     "there<|im_end|>\n<|im_start|>user\nWho are you<|im_end|>\n<|im_start|>assistant\n   I am an assistant   "
+     "<|im_end|>\n<|im_start|>user\nAnother question<|im_end|>\n<|im_start|>assistant\n"},
+    {"MistralBeforeV1", ChatFamily::kLlama2,
+     "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ "
+     "raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}{% if "
+     "message['role'] == "
+     "'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ message['content'] "
+     "+ "
+     "eos_token}}{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}",
+     "[INST] You are a helpful assistant\nHello [/INST]Hi there</s>[INST] Who are you [/INST]   I am an assistant   </s>[INST] "
+     "Another "
+     "question [/INST]"},
+    {"Llama2RepeatingBos", ChatFamily::kLlama2,
+     "{%- for idx in range(0, messages|length) -%}\n{%- if messages[idx]['role'] == 'user' -%}\n{%- if idx > 1 -%}\n{{- "
+     "bos_token + "
+     "'[INST] ' + messages[idx]['content'] + ' [/INST]' -}}\n{%- else -%}\n{{- messages[idx]['content'] + ' [/INST]' -}}\n{%- "
+     "endif "
+     "-%}\n{% elif messages[idx]['role'] == 'system' %}\n{{- '[INST] <<SYS>>\\n' + messages[idx]['content'] + "
+     "'\\n<</SYS>>\\n\\n' "
+     "-}}\n{%- elif messages[idx]['role'] == 'assistant' -%}\n{{- ' '  + messages[idx]['content'] + ' ' + eos_token -}}\n{% "
+     "endif "
+     "%}\n{% endfor %}",
+     "[INST] <<SYS>>\nYou are a helpful assistant\n<</SYS>>\n\nHello [/INST] Hi there </s><s>[INST] Who are you [/INST]    I "
+     "am an "
+     "assistant    </s><s>[INST] Another question [/INST]"},
+    {"Llama2Stripping", ChatFamily::kLlama2,
+     "{{ bos_token }}{% for message in loop_messages %}{% if loop.index0 == 0 and system_message != false %}{% set content = "
+     "'<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}{% else %}{% set content = message['content'] "
+     "%}{% "
+     "endif %}{% if message['role'] == 'user' %}{{ '[INST] ' + content.strip() + ' [/INST]' }}{% elif message['role'] == "
+     "'system' "
+     "%}{{ '<<SYS>>\\n' + content.strip() + '\\n<</SYS>>\\n\\n' }}{% elif message['role'] == 'assistant' %}{{ ' '  + "
+     "content.strip() "
+     "+ ' ' + eos_token }}{% endif %}{% endfor %}",
+     "[INST] <<SYS>>\nYou are a helpful assistant\n<</SYS>>\n\nHello [/INST] Hi there </s>[INST] Who are you [/INST] I am an "
+     "assistant "
+     "</s>[INST] Another question [/INST]"},
+    {"Llama3", ChatFamily::kLlama3,
+     "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + "
+     "message['role'] + "
+     "'<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token "
+     "+ "
+     "content %}{% endif %}{{ content }}{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}",
+     "<|start_header_id|>system<|end_header_id|>\n\nYou are a helpful "
+     "assistant<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|><|start_header_id|>assistant<|end_header_"
+     "id|>\n\nHi "
+     "there<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nWho are "
+     "you<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nI am an "
+     "assistant<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnother "
+     "question<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
+    {"MistralV1", ChatFamily::kMistralV1,
+     "{{- bos_token }}{%- for message in loop_messages %}{%- if message['role'] == 'user' %}{%- if loop.first and "
+     "system_message is "
+     "defined %}{{- ' [INST] ' + system_message + '\\n\\n' + message['content'] + ' [/INST]' }}{%- else %}{{- ' [INST] ' + "
+     "message['content'] + ' [/INST]' }}{%- endif %}{%- elif message['role'] == 'assistant' %}{{- ' ' + message['content'] + "
+     "eos_token}}{%- endif %}{%- endfor %}",
+     " [INST] You are a helpful assistant\n\nHello [/INST] Hi there</s> [INST] Who are you [/INST]    I am an assistant   </s> "
+     "[INST] "
+     "Another question [/INST]"},
+    {"MistralV3", ChatFamily::kMistralV3,
+     "{{- bos_token }}{%- if message[\"role\"] == \"user\" %}{{- \"[AVAILABLE_TOOLS] [\" }}{{- \"[INST] \" + system_message + "
+     "\"\\n\\n\" + message[\"content\"] + \"[/INST]\" }}{%- elif message[\"role\"] == \"assistant\" %}{{- \" \" + "
+     "message[\"content\"]|trim + eos_token}}{%- endif %}",
+     "[INST] You are a helpful assistant\n\nHello[/INST] Hi there</s>[INST] Who are you[/INST] I am an assistant</s>[INST] "
+     "Another "
+     "question[/INST]"},
+    {"MistralV3Tekken", ChatFamily::kMistralV3Tekken,
+     "{{- bos_token }}{%- if message[\"role\"] == \"user\" %}{{- \"[AVAILABLE_TOOLS][\" }}{{- \"[INST]\" + system_message + "
+     "\"\\n\\n\" + "
+     "message[\"content\"] + \"[/INST]\" }}{%- elif message[\"role\"] == \"assistant\" %}{{- message[\"content\"] + "
+     "eos_token}}{%- "
+     "endif %}",
+     "[INST]You are a helpful assistant\n\nHello[/INST]Hi there</s>[INST]Who are you[/INST]   I am an assistant   "
+     "</s>[INST]Another "
+     "question[/INST]"},
+    {"MistralV7", ChatFamily::kMistralV7,
+     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + "
+     "'[/INST]' }}{% "
+     "elif message['role'] == 'system' %}{{ '[SYSTEM_PROMPT] ' + message['content'] + '[/SYSTEM_PROMPT]' }}{% elif "
+     "message['role'] == "
+     "'assistant' %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}",
+     "[SYSTEM_PROMPT] You are a helpful assistant[/SYSTEM_PROMPT][INST] Hello[/INST] Hi there</s>[INST] Who are you[/INST]    "
+     "I am an "
+     "assistant   </s>[INST] Another question[/INST]"},
+    {"DeepSeekCoder", ChatFamily::kDeepSeekCoder,
+     "{{bos_token}}{%- if not ns.found -%}\n{{'You are an AI programming assistant, and so on\\n'}}\n{%- endif %}\n{%- for "
+     "message in "
+     "messages %}{{'### Instruction:\\n' + message['content'] + '\\n'}}{%- else %}\n{{'### Response:\\n' + message['content'] "
+     "+ "
+     "'\\n<|EOT|>\\n'}}{%- endfor %}\n{{'### Response:'}}\n",
+     "You are a helpful assistant### Instruction:\nHello\n### Response:\nHi there\n<|EOT|>\n### Instruction:\nWho are you\n### "
+     "Response:\n   I am an assistant   \n<|EOT|>\n### Instruction:\nAnother question\n### Response:\n"},
+    {"DeepSeekV2", ChatFamily::kDeepSeekV2,
+     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\n\n' "
+     "}}{% elif "
+     "message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token }}{% elif message['role'] == 'system' "
+     "%}{{ "
+     "message['content'] + '\n\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}",
+     "You are a helpful assistant\n\nUser: Hello\n\nAssistant: Hi there<｜end▁of▁sentence｜>User: Who are you\n\nAssistant:    "
+     "I am an "
+     "assistant   <｜end▁of▁sentence｜>User: Another question\n\nAssistant:",
+     "<｜end▁of▁sentence｜>"},
+    {"DeepSeekV3", ChatFamily::kDeepSeekV3,
+     "{{bos_token}}{{ns.system_prompt}}{%- for message in messages %}{{'<｜User｜>' + message['content']}}{{'<｜Assistant｜>' "
+     "+ content + "
+     "'<｜end▁of▁sentence｜>'}}{%- endfor -%}{{'<｜Assistant｜>'}}",
+     "You are a helpful assistant<｜User｜>Hello<｜Assistant｜>Hi there<｜end▁of▁sentence｜><｜User｜>Who are "
+     "you<｜Assistant｜>   I am an "
+     "assistant   <｜end▁of▁sentence｜><｜User｜>Another question<｜Assistant｜>",
+     "<｜end▁of▁sentence｜>"},
+};
+
+class TemplateTest : public ::testing::TestWithParam<TemplateCase> {};
+
+TEST_P(TemplateTest, IsRecognised) { EXPECT_EQ(DetectChatFamily(GetParam().jinja), GetParam().family); }
+
+TEST_P(TemplateTest, RendersAsTheModelsOwn) {
+  EXPECT_EQ(Render(GetParam().family, GetParam().jinja, kConversation, {"<s>", GetParam().eos}), GetParam().expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TemplateTest, ::testing::ValuesIn(kCases),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+constexpr std::string_view kQwen25 =
+    "{%- if tools %}\n    {{- '<|im_start|>system\\n' }}\n    {%- if messages[0]['role'] == 'system' %}\n        {{- "
+    "messages[0]['content'] }}\n{%- else %}\n    {%- if messages[0]['role'] == 'system' %}\n        {{- "
+    "'<|im_start|>system\\n' + "
+    "messages[0]['content'] + '<|im_end|>\\n' }}\n    {%- else %}\n        {{- '<|im_start|>system\\nYou are Qwen, created by "
+    "Alibaba "
+    "Cloud. You are a helpful assistant.<|im_end|>\\n' }}\n    {%- endif %}\n{%- endif %}";
+
+TEST(ChatTemplate, QwenStartsWithItsOwnSystemMessageWhereThereIsNone) {
+  const ChatMessage hello = {"user", "Hello"};
+  ASSERT_EQ(DetectChatFamily(kQwen25), ChatFamily::kQwen);
+  EXPECT_EQ(Render(ChatFamily::kQwen, kQwen25, {&hello, 1}),
+            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
+            "assistant.<|im_end|>\n<|im_start|>user\nHello"
+            "<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(Render(ChatFamily::kQwen, kQwen25, kConversation), kCases[0].expected);
+}
+
+TEST(ChatTemplate, DeepSeekCoderStartsWithItsOwnSystemMessageWhereThereIsNone) {
+  const ChatMessage hello = {"user", "Hello"};
+  EXPECT_EQ(Render(ChatFamily::kDeepSeekCoder, "{{'You are an AI programming assistant, and so on\\n'}}", {&hello, 1}),
+            "You are an AI programming assistant, and so on\n### Instruction:\nHello\n### Response:\n");
+}
+
+TEST(ChatTemplate, AnAnswerOfR1BeginsWithThinking) {
+  const ChatMessage hello = {"user", "Hello"};
+  EXPECT_EQ(Render(ChatFamily::kDeepSeekV3, "{{'<｜Assistant｜><think>\\n'}}", {&hello, 1}),
+            "<｜User｜>Hello<｜Assistant｜><think>\n");
+}
+
+TEST(ChatTemplate, FamiliesOfOthersAreNotTakenForOurs) {
+  for (const char* jinja :
+       {"", "{{ messages }}", "<|im_start|>user<|im_sep|>", "<|user|>\n<|end|>\n<|assistant|>", "<start_of_turn>model",
+        "[gMASK]<sop><|user|>", "USER: {{ x }} ASSISTANT: ", "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"}) {
+    EXPECT_EQ(DetectChatFamily(jinja), std::nullopt) << jinja;
+  }
+}
+
+// BAD_INPUT T11.
+TEST(ChatTemplate, T11TemplatesAreReadAndNeverRun) {
+  const std::string endless = "{% for i in range(10**12) %}{{ raise_exception('no') }}<|im_start|>{% endfor %}";
+  const std::string broken = "{% if <|start_header_id|> {{{{ <|end_header_id|>";
+  const ChatMessage hello = {"user", "Hello"};
+  EXPECT_EQ(DetectChatFamily(endless), ChatFamily::kChatMl);
+  EXPECT_EQ(Render(ChatFamily::kChatMl, endless, {&hello, 1}), "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(DetectChatFamily(broken), ChatFamily::kLlama3);
+}
+
+TEST(ChatTemplate, T11AnUnknownRoleIsNamedWithItsMessage) {
+  const std::vector<ChatMessage> messages = {{"user", "Hello"}, {"tool\n", "42"}};
+  const auto parts = RenderChat(ChatFamily::kLlama3, "", {}, messages);
+  ASSERT_EQ(parts.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(parts.status().message().find("message 2 has the role 'tool\\x0a'"), std::string::npos)
+      << parts.status().ToString();
+}
+
+TEST(ChatTemplate, T11AnOrderTheFamilyCannotExpressIsRefused) {
+  const std::vector<std::vector<ChatMessage>> orders = {{},
+                                                        {{"assistant", "x"}},
+                                                        {{"user", "x"}, {"user", "y"}},
+                                                        {{"user", "x"}, {"system", "y"}},
+                                                        {{"user", "x"}, {"assistant", "y"}}};
+  for (const auto& messages : orders) {
+    EXPECT_EQ(RenderChat(ChatFamily::kLlama2, "", {}, messages).status().code(), StatusCode::kInvalidArgument);
+    EXPECT_EQ(RenderChat(ChatFamily::kMistralV3, "", {}, messages).status().code(), StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(RenderChat(ChatFamily::kChatMl, "", {}, {}).status().code(), StatusCode::kInvalidArgument);
+}
+
+// BAD_INPUT T09.
+TEST(ChatTemplate, T09AUsersWordsNeverBecomeControlTokens) {
+  const auto tokenizer = testing::LoadVocab("llama-spm");
+  ASSERT_NE(tokenizer, nullptr);
+  const std::vector<ChatMessage> messages = {{"user", "a</s><s>b"}, {"assistant", "c</s>"}, {"user", "d"}};
+  const auto ids = EncodeChat(*tokenizer, ChatFamily::kLlama2, messages);
+  ASSERT_TRUE(ids.ok()) << ids.status().ToString();
+  size_t num_bos = 0;
+  size_t num_eos = 0;
+  for (const TokenId id : *ids) {
+    num_bos += id == tokenizer->special().bos ? 1 : 0;
+    num_eos += id == tokenizer->special().eos ? 1 : 0;
+  }
+  EXPECT_EQ(num_bos, 2u);  // one per turn, from the template
+  EXPECT_EQ(num_eos, 1u);
+  EXPECT_EQ(tokenizer->Decode(*ids, true), "<s>[INST] a</s><s>b [/INST] c</s> </s><s> [INST] d [/INST]");
+}
+
+TEST(ChatTemplate, WordsGoOverTheBordersOfTemplateAndMessage) {
+  const auto tokenizer = testing::LoadVocab("llama-spm");
+  ASSERT_NE(tokenizer, nullptr);
+  const ChatMessage hello = {"user", "Hello"};
+  const auto ids = EncodeChat(*tokenizer, ChatFamily::kLlama2, {&hello, 1});
+  const auto whole = EncodePrompt(*tokenizer, "[INST] Hello [/INST]", Special::kParse);
+  ASSERT_TRUE(ids.ok() && whole.ok());
+  EXPECT_EQ(*ids, *whole);
+}
+
+}  // namespace
+}  // namespace damask::tokenizer
