@@ -106,6 +106,10 @@ Result<int> Dispatch(std::vector<std::string> arguments) {
   }
   size_t words = 0;
   const CommandEntry* entry = FindCommand(arguments, &words);
+  if (entry == nullptr && arguments.size() == 2 && (arguments[1] == "--help" || arguments[1] == "-h")) {
+    Write(ProgramHelp());
+    return kExitDone;
+  }
   if (entry == nullptr) return UnknownCommand(arguments);
   // "bench mat" is a misspelt "bench matmul", not bench with a stray word.
   if (words == 1 && HasWord(arguments, 1) && std::any_of(Commands().begin(), Commands().end(), [&](const CommandEntry& other) {
@@ -131,6 +135,12 @@ const std::vector<CommandEntry>& Commands() {
        "damask eval logits -m model.gguf --tokens 1,2,3 --out logits.f32", MakeEvalLogits},
       {"eval perplexity", "how well the model predicts a text", "damask eval perplexity -m model.gguf -f wiki.txt -c 512",
        MakeEvalPerplexity},
+      {"bench", "speed of reading and of answering", "damask bench -m model.gguf --prompt 512,2048 --depth 0,4096 --gen 32",
+       MakeBench},
+      {"bench attention", "the attention kernel alone",
+       "damask bench attention --head-dim 128 --heads 32 --kv-heads 8 --context 16384 --density 1,0.1", MakeBenchAttention},
+      {"bench matmul", "the matrix product alone", "damask bench matmul --m 512 --n 8192 --k 2048", MakeBenchMatmul},
+      {"policies", "the attention policies and their options", "damask policies", MakePolicies},
   };
   return kCommands;
 }

@@ -20,7 +20,7 @@ Json KernelsJson(const engine::Engine& engine) {
 Json MemoryJson(uint64_t kv_bytes) { return {{"peak_rss_bytes", PeakResidentBytes()}, {"kv_bytes", kv_bytes}}; }
 
 Json AttentionJson(const engine::Engine& engine, double density_prefill, double density_decode) {
-  return {{"policy", engine.policy().name()},
+  return {{"policy", engine.policy().Spec()},
           {"density_prefill", density_prefill},
           {"density_decode", density_decode},
           {"recall_mean", nullptr},
