@@ -85,6 +85,7 @@ void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch) {
     const size_t pairs = (piece.end - piece.begin + 1) / 2;
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
+      PrefetchTile(product, rows, m, part.n_begin, part.n_end);
       kTiles[rows](panel, pairs, x.bf16s.data() + m * x.bf16_stride + piece.begin, x.bf16_stride, tile);
       StoreTile(product, StoreOfPiece(product.store, begin), product.bias != nullptr && begin == 0, tile, rows, m, part.n_begin,
                 part.n_end);

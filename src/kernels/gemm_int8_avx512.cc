@@ -1,9 +1,9 @@
-// Prefill with AVX-512 VNNI: weights are rounded to 8 bits with one scale per row and 64 numbers, activations likewise, and
+// Prefill with AVX-512 VNNI: weights are rounded to 8 bits with one scale per row and block, activations likewise, and
 // vpdpbusd multiplies them: twice the rate of bf16 (measured on Zen 4, 2026-11-24: 420 against 210 G/s a core).
 //
 // vpdpbusd wants one side unsigned: weights are stored with 128 added, and each sum starts at -128 * sum(activations), which is
-// exact and costs nothing. A panel is 64 weight rows; in it, per block of 64 numbers:
-//   bytes  [16 steps of 4 numbers][64 rows][4]
+// exact and costs nothing. A panel is 64 weight rows; in it, per block of kWideBlock numbers:
+//   bytes  [steps of 4 numbers][64 rows][4]
 //   scales [64 rows]
 #include <immintrin.h>
 
@@ -28,39 +28,53 @@ struct Panel {
   float* scales;
 };
 
-// 64 floats (of one row) to 64 bytes with 128 added, in one register; gives the scale.
-__m512i QuantizeBlock(const float* x, float* scale) {
-  __m512 v[4];
-  __m512 largest = _mm512_setzero_ps();
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    v[i] = _mm512_loadu_ps(x + 16 * i);
-    largest = _mm512_max_ps(largest, _mm512_abs_ps(v[i]));
+constexpr size_t kBlockVectors = kWideBlock / 16;
+
+// Sixteen vectors' largest elements, lane r from vector r.
+__m512 LargestOfEach(__m512* vectors) {
+  auto* rows = reinterpret_cast<__m512i*>(vectors);
+  Transpose16(rows);
+  for (int width = 8; width != 0; width /= 2) {
+    for (int i = 0; i < width; ++i) {
+      rows[i] = _mm512_castps_si512(_mm512_max_ps(_mm512_castsi512_ps(rows[i]), _mm512_castsi512_ps(rows[i + width])));
+    }
   }
-  const float max = _mm512_reduce_max_ps(largest);
-  *scale = max * (1.0f / 127);
-  const __m512 inverse = _mm512_set1_ps(max > 0 ? 127.0f / max : 0.0f);
-  __m512i bytes = _mm512_setzero_si512();
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    const __m128i part = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse)));
-    bytes = i == 0 ? _mm512_inserti32x4(bytes, part, 0)
-                   : (i == 1 ? _mm512_inserti32x4(bytes, part, 1)
-                             : (i == 2 ? _mm512_inserti32x4(bytes, part, 2) : _mm512_inserti32x4(bytes, part, 3)));
-  }
-  return _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
+  return _mm512_castsi512_ps(rows[0]);
 }
 
-// Unpacks blocks [0, blocks) of 16 rows, decoded already: floats [16][stride], into lanes `vector` of the panel.
+// 64 floats times `inverse`, rounded, to 64 bytes with 128 added.
+__m512i QuantizeSixtyFour(const float* x, __m512 inverse) {
+  __m512i v[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) v[i] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16 * i), inverse));
+  const __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+  // The packs worked within 128-bit lanes: lane l holds fours l of each of the four vectors.
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_xor_si512(_mm512_permutexvar_epi32(order, packed), _mm512_set1_epi8(-128));
+}
+
+// Rounds blocks [0, blocks) of 16 rows, floats [16][stride], into lanes `vector` of the panel.
 void PackRows(const float* floats, size_t stride, size_t blocks, size_t vector, const Panel& panel) {
-  for (size_t block = 0; block < blocks; ++block) {
-    __m512i rows[16];
+  for (size_t block = 0; block < blocks; ++block, floats += kWideBlock) {
+    __m512 largest[16];
     for (size_t r = 0; r < 16; ++r) {
-      rows[r] = QuantizeBlock(floats + r * stride + block * kWideBlock, panel.scales + block * kPanelRows + vector * 16 + r);
+      largest[r] = _mm512_setzero_ps();
+      for (size_t i = 0; i < kBlockVectors; ++i) {
+        largest[r] = _mm512_max_ps(largest[r], _mm512_abs_ps(_mm512_loadu_ps(floats + r * stride + i * 16)));
+      }
     }
-    Transpose16(rows);
+    const __m512 max = LargestOfEach(largest);
+    _mm512_store_ps(panel.scales + block * kPanelRows + vector * 16, _mm512_mul_ps(max, _mm512_set1_ps(1.0f / 127)));
+    const __mmask16 nonzero = _mm512_cmp_ps_mask(max, _mm512_setzero_ps(), _CMP_GT_OQ);
+    alignas(64) float inverse[16];
+    _mm512_store_ps(inverse, _mm512_maskz_div_ps(nonzero, _mm512_set1_ps(127.0f), max));
     uint8_t* out = panel.bytes + block * kBlockBytes + vector * 64;
-    for (size_t step = 0; step < kSteps; ++step) _mm512_store_si512(out + step * kPanelRows * 4, rows[step]);
+    for (size_t i = 0; i < kWideBlock; i += 64) {
+      __m512i rows[16];
+      for (size_t r = 0; r < 16; ++r) rows[r] = QuantizeSixtyFour(floats + r * stride + i, _mm512_set1_ps(inverse[r]));
+      Transpose16(rows);
+      for (size_t step = 0; step < 16; ++step, out += kPanelRows * 4) _mm512_store_si512(out, rows[step]);
+    }
   }
 }
 
@@ -149,6 +163,7 @@ void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch) {
     const size_t first_block = piece.begin / kWideBlock;
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
+      PrefetchTile(product, rows, m, part.n_begin, part.n_end);
       kTiles[rows](panel, blocks, x.wide.q.data() + m * x.wide.stride + piece.begin, x.wide.stride,
                    x.wide.scale.data() + m * x.wide.blocks + first_block, x.wide.start.data() + m * x.wide.blocks + first_block,
                    x.wide.blocks, tile);

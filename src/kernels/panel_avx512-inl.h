@@ -86,6 +86,14 @@ inline void StoreTile(const Product& product, Store store, bool with_bias, const
   }
 }
 
+// Fetches for writing what StoreTile will write, while the products still run.
+inline void PrefetchTile(const Product& product, size_t rows, size_t m_begin, size_t n_begin, size_t n_end) {
+  for (size_t row = 0; row < rows; ++row) {
+    const float* y = product.y + (m_begin + row) * product.y_stride;
+    for (size_t n = n_begin; n < n_end; n += 16) __builtin_prefetch(y + n, 1, 3);
+  }
+}
+
 // One piece of k of a panel: [begin, end).
 struct Piece {
   size_t begin;
@@ -105,7 +113,7 @@ inline void DecodeSixteenRows(const WeightView& w, size_t n, size_t n_end, Piece
     size_t filled = 0;
     if (n + r < n_end) {
       filled = piece.end - piece.begin;
-      avx2::DequantizeRow(w.type, w.data + (n + r) * row_bytes + offset, filled, out);
+      avx512::DequantizeRow(w.type, w.data + (n + r) * row_bytes + offset, filled, out);
     }
     for (; filled < padded; ++filled) out[filled] = 0;
   }

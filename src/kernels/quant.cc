@@ -140,6 +140,10 @@ void DequantizeRow(TensorType type, const std::byte* row, size_t values, float* 
 
 void DequantizeRow(Target target, TensorType type, const std::byte* row, size_t values, float* out) {
 #if defined(__x86_64__)
+  if (target >= Target::kAvx512) {
+    avx512::DequantizeRow(type, row, values, out);
+    return;
+  }
   if (target >= Target::kAvx2) {
     avx2::DequantizeRow(type, row, values, out);
     return;
