@@ -14,6 +14,7 @@ namespace {
 std::string ListOf(const std::vector<OptionInfo>& known) {
   if (known.empty()) return "it has no options";
   std::vector<std::string> names;
+  names.reserve(known.size());
   for (const OptionInfo& option : known) names.push_back(option.name);
   return fmt::format("it has {}", fmt::join(names, ", "));
 }
