@@ -1,7 +1,7 @@
 // The pre-tokenizers that `tokenizer.ggml.pre` can name. The names, their order of patterns and their flags are llama.cpp's
 // (src/llama-vocab.cpp, read in November 2026); a name that maps to the rules of another there does so here.
 //
-// Patterns are written so that no group repeats unless possessively: that would cost PCRE2 a backtracking point per character.
+// Patterns are written so that no group repeats: a repeated group costs PCRE2 a backtracking point per character.
 #include <algorithm>
 #include <array>
 #include <initializer_list>
@@ -66,10 +66,10 @@ constexpr std::string_view kDeepSeekCjk =
     "[\\x{4E00}-\\x{9FA5}\\x{800}-\\x{167F}\\x{1681}-\\x{1FFF}\\x{200B}-\\x{2027}\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}"
     "\\x{2060}-\\x{2FFF}\\x{3001}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+";
 constexpr std::string_view kDeepSeek3Cjk = "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+";
-// \p{S} without '~', which llama.cpp's table of ASCII symbols lacks.
 constexpr std::string_view kDeepSeek3 =
-    "[!\"#$%&'()*+,\\-.\\/:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|(?:~|[^\\r\\n\\p{L}\\p{P}\\p{S}])?[\\p{L}\\p{M}]+|"
-    " ?(?:(?!~)[\\p{P}\\p{S}])++[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    "[!\"#$%&'()*+,\\-.\\/:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
+    "?[\\p{P}\\p{S}]+[\\r\\n]*|"
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 constexpr std::string_view kFalconPunctuation = "[\\p{P}\\$\\+<=>\\^~\\|`]+";
 constexpr std::string_view kDefaultPunctuation = "[\\p{P}\\$\\+<=>\\^~\\|]+";
