@@ -2,7 +2,7 @@
 //
 // One interface; which body runs is chosen in one table (matmul_dispatch.cc) by target, weight type and number of rows.
 // Two kinds, because they differ in what they are bound by:
-//   prefill: many rows; weights are unpacked to bf16 tiles once per call and used by all rows. Bound by arithmetic.
+//   prefill: many rows; weights are unpacked once per call, to bf16 or 8 bits, and used by all rows. Bound by arithmetic.
 //   decode:  a few rows; the file's blocks are read as they are, once, for all rows. Bound by memory. A row's result does not
 //            depend on how many rows share the call.
 #pragma once
@@ -61,15 +61,20 @@ class Matmul {
   void Load(Phase phase, const float* x, size_t m, size_t k, size_t x_stride, Activations* out);
 
   // y [m, n], row stride `y_stride` floats. x must have been loaded with k == w.k. y must not alias x or the weights.
-  // Accuracy against exact arithmetic on the decoded weights: prefill rounds both sides to bf16 (relative error of a product
-  // about 2^-8 / sqrt(k) of the row norms) unless the target is scalar or lacks bf16; decode rounds activations to 8 bits per
-  // block of 32 for quantised weights (as llama.cpp does), not at all for float weights. Scalar: float32 throughout.
+  // Mean square of the error over that of y, for normal numbers, against exact arithmetic on the decoded weights:
+  //   scalar                     float32 throughout                                                    1e-12
+  //   prefill, float weights     bf16 on both sides (amx: all weights), float32 if the target has none  6e-6
+  //   prefill, quantised         8 bits per block of 64 on both sides, float32 as above                 8e-5
+  //   decode, float weights      float32                                                                1e-12
+  //   decode, quantised          weights exact, 8 bits per block of 32 for x, as llama.cpp does         4e-5
+  // A row of y does not depend on which rows share the call (but for oneDNN, the default of avx2 and avx512 in prefill), nor on
+  // the number of threads.
   void Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride);
 
   // out [m, n] = silu(x gate^T) * (x up^T): SwiGLU's first half. gate and up have one shape.
   void MultiplySwiGlu(const Activations& x, const WeightView& gate, const WeightView& up, float* out, size_t out_stride);
 
-  // "avx512bf16 packed panels", "oneDNN 2.6.3", "avx512vnni q8 dot": for info and --json.
+  // "avx512bf16 panels", "oneDNN float32", "avx512vnni 8-bit dot": for info and --json.
   std::string Describe(Phase phase, formats::TensorType type) const;
 
   // Scratch held now, all threads.

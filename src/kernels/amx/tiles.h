@@ -211,9 +211,9 @@ struct EmulatedTiles {
         std::memcpy(&c, &state().tiles[kC][m][n * 4], 4);
         for (size_t k = 0; k < row_bytes<kA>() / 4; ++k) {
           for (size_t i = 0; i < 4; ++i) {
-            const int32_t a = static_cast<ByteA>(state().tiles[kA][m][4 * k + i]);
-            const int32_t b = static_cast<int8_t>(state().tiles[kB][k][4 * n + i]);
-            c += static_cast<uint32_t>(a * b);
+            const uint8_t a = state().tiles[kA][m][4 * k + i];
+            const uint8_t b = state().tiles[kB][k][4 * n + i];
+            c += static_cast<uint32_t>(static_cast<ByteA>(a) * static_cast<int8_t>(b));
           }
         }
         std::memcpy(&state().tiles[kC][m][n * 4], &c, 4);
