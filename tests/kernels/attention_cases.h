@@ -52,7 +52,6 @@ class RandomQueries {
       : width_(head_dim * group),
         rows_(rows),
         first_(first),
-        group_(group),
         q_(rows * width_),
         out_(q_.size(), kUntouched),
         lse_(rows * group, kUntouched) {
@@ -85,7 +84,6 @@ class RandomQueries {
   size_t width_;
   size_t rows_;
   uint64_t first_;
-  size_t group_;
   std::vector<float> q_;
   std::vector<float> out_;
   std::vector<float> lse_;
