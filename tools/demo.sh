@@ -22,19 +22,21 @@ awk -v lines="$lines" -v seed="$seed" -v folder="$folder" 'BEGIN {
     printf "line %s: REGISTER_CONTENT is <%s>\n", key, value[key] > (folder "/document.txt")
   }
   key = keys[int(made / 4) + 1]
-  printf "What is the REGISTER_CONTENT in line %s?\n", key > (folder "/question.txt")
+  printf "%s", key > (folder "/key.txt")
   printf "%s", value[key] > (folder "/expected.txt")
 }'
-question=$(cat "$folder/question.txt")
+key=$(cat "$folder/key.txt")
+question="What is the REGISTER_CONTENT in line $key?"
 expected=$(cat "$folder/expected.txt")
 echo "A document of $(wc -l < "$folder/document.txt") lines:"
 head -2 "$folder/document.txt"
 echo "..."
 echo "Question: $question"
-printf 'Answer:   '
-"$damask" generate -f "$folder/document.txt" -p "$question"$'\n' --raw --temp 0 -n 40 --stop $'\n' | tee "$folder/answer.txt"
-echo
-if grep -q "<$expected>" "$folder/answer.txt"; then
+# The model was trained to answer with the line itself; its beginning is given, the number is the model's.
+start="line $key: REGISTER_CONTENT is <"
+printf 'Answer:   %s' "$start"
+"$damask" generate -f "$folder/document.txt" -p "$question"$'\n'"$start" --raw --temp 0 -n 12 --stop $'\n' | tee "$folder/answer.txt"
+if grep -q "^$expected>" "$folder/answer.txt"; then
   echo "The line says <$expected>: right."
 else
   echo "The line says <$expected>: wrong." >&2
