@@ -1,4 +1,7 @@
 // damask bench attention: the attention kernel alone.
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 
 #include "base/limits.h"
@@ -34,7 +37,8 @@ class BenchAttention : public Command {
     options.heads = heads_;
     options.kv_heads = kv_heads_;
     options.context = context_;
-    options.densities = densities_;
+    // The dense run comes first in any case.
+    std::remove_copy(densities_.begin(), densities_.end(), std::back_inserter(options.densities), 1.0);
     options.target = target;
     options.pool = &pool;
     options.min_seconds = min_seconds_;

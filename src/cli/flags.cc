@@ -192,7 +192,7 @@ Result<std::vector<std::string>> Flags::Normalise(const std::vector<std::string>
     }
     if (!value) {
       if (i + 1 == arguments.size())
-        return InvalidArgument(fmt::format("{} wants a value ({})", name, option->get_type_name()));
+        return InvalidArgument(fmt::format("--{} wants a value ({})", option->get_lnames().back(), option->get_type_name()));
       value = arguments[++i];
     }
     out.push_back(*value);

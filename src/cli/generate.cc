@@ -84,10 +84,10 @@ class Generate : public Command {
   }
 
   std::string Summary(const engine::GenerateResult& result) const {
-    std::string line = fmt::format("read {} tokens in {} ({:.1f} tokens/s), wrote {} in {} ({:.1f} tokens/s), peak memory {}",
-                                   result.prompt_tokens, FormatSeconds(result.prefill_seconds),
-                                   result.prefill_tokens_per_second(), result.ids.size(), FormatSeconds(result.decode_seconds),
-                                   result.decode_tokens_per_second(), FormatBytes(report::PeakResidentBytes()));
+    std::string line =
+        fmt::format("read {} tokens in {:.3f}s ({:.1f} tokens/s), wrote {} in {:.3f}s ({:.1f} tokens/s), peak memory {}",
+                    result.prompt_tokens, result.prefill_seconds, result.prefill_tokens_per_second(), result.ids.size(),
+                    result.decode_seconds, result.decode_tokens_per_second(), FormatBytes(report::PeakResidentBytes()));
     if (!sampling_.seed && sampling_.temperature > 0) line += fmt::format(", seed {}", result.seed);
     return line;
   }

@@ -17,8 +17,8 @@ class Info : public Command {
 
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, model_.Options(common));
-    if (options.model_path.empty()) NoteEmbeddedModel();
     DAMASK_ASSIGN_OR_RETURN(const report::ModelInfo info, report::DescribeModel(options));
+    if (options.model_path.empty()) NoteEmbeddedModel();
     if (common.json) {
       WriteJson(report::InfoJson(info));
     } else {

@@ -52,8 +52,9 @@ void NoteEmbeddedModel() { LogInfo("no -m given: the model inside the program an
 
 Result<std::unique_ptr<engine::Engine>> LoadEngine(const ModelFlags& flags, const CommonFlags& common) {
   DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, flags.Options(common));
-  if (options.model_path.empty()) NoteEmbeddedModel();
-  return engine::Engine::Load(options);
+  DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<engine::Engine> engine, engine::Engine::Load(options));
+  if (engine->embedded()) NoteEmbeddedModel();
+  return engine;
 }
 
 Result<std::unique_ptr<tokenizer::Tokenizer>> LoadTokenizer(const ModelFlags& flags) {
@@ -64,10 +65,10 @@ Result<std::unique_ptr<tokenizer::Tokenizer>> LoadTokenizer(const ModelFlags& fl
     DAMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const formats::GgufFile> file, formats::GgufFile::Open(path, options));
     return tokenizer::Tokenizer::FromGguf(*file);
   }
-  NoteEmbeddedModel();
   DAMASK_ASSIGN_OR_RETURN(
       const std::shared_ptr<const formats::GgufFile> file,
       formats::GgufFile::Parse(FileBytes::Borrow(EmbeddedModel(), std::string(EmbeddedModelName())), options));
+  NoteEmbeddedModel();
   return tokenizer::Tokenizer::FromGguf(*file);
 }
 

@@ -36,7 +36,7 @@ std::string Nearest(std::string_view name, const std::vector<std::string>& known
   const std::string_view plain = WithoutDashes(name);
   if (plain.empty() || plain.size() > kLongestName) return {};
   std::string best;
-  size_t best_distance = std::max<size_t>(1, plain.size() / 3) + 1;
+  size_t best_distance = std::max<size_t>(1, (plain.size() + 1) / 3) + 1;
   std::string begun;
   size_t begun_count = 0;
   for (const std::string& candidate : known) {

@@ -14,7 +14,7 @@ namespace {
 
 class Lines {
  public:
-  void Add(std::string_view key, const std::string& value) { text_ += fmt::format("{:<15}{}\n", key, value); }
+  void Add(std::string_view key, const std::string& value) { text_ += fmt::format("{:<17}{}\n", key, value); }
   const std::string& text() const { return text_; }
 
  private:

@@ -116,7 +116,7 @@ TEST(BadFile, G21APromptFileFollowsTheSameRules) {
   ExpectRefused(Damask({"generate", "-f", "/no/such/file"}), "/no/such/file");
 }
 
-TEST(BadFile, TheModelIsAskedForBeforeATypoInThePolicyCostsALoad) {
+TEST(BadFile, AWrongPolicyOptionIsOneSentence) {
   ExpectRefused(Damask({"generate", "-p", "x", "--policy", "full:window=3"}), "window");
 }
 

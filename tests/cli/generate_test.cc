@@ -184,11 +184,22 @@ TEST(Generate, RopeFlagsReadPastTheTrainedLength) {
   EXPECT_NE(scaled["ids"], plain["ids"]);
 }
 
-TEST(Generate, AnInterruptStopsWithWhatIsThere) {
+// A prompt that takes minutes to read: the signal finds the program at work on any machine.
+ProgramRun LongRun(const TempDir& dir) {
+  std::string text;
+  for (int i = 0; i < 300'000; ++i) text += "word ";
   ProgramRun run;
-  run.args = {DAMASK_PROGRAM, "generate", "-m", TinyModel(), "--raw", "-p", "x", "-n", "1000000", "-c", "1000000", "--json"};
-  run.signals = {{milliseconds(1500), SIGINT}};
+  run.args = {DAMASK_PROGRAM, "generate", "-m",    TinyModel(), "--raw", "-f", dir.Write("long.txt", text),
+              "-c",           "4000000",  "--json"};
+  return run;
+}
+
+TEST(Generate, AnInterruptStopsWithWhatIsThere) {
+  const TempDir dir;
+  ProgramRun run = LongRun(dir);
+  run.signals = {{milliseconds(4000), SIGINT}};
   const ProgramResult result = RunProgram(run);
+  EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.exit_code, 130) << result.err;
   EXPECT_EQ(JsonOf(result)["finish_reason"], "cancelled");
 }

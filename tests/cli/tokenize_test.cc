@@ -38,8 +38,8 @@ class RoundTrip : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(RoundTrip, GivesTheTextBack) {
   const std::string text = GetParam();
-  const Json ids = DamaskJson({"tokenize", "-p", text, "--no-bos"})["ids"];
-  EXPECT_EQ(DamaskJson({"detokenize", "--tokens", Joined(ids)})["text"], text);
+  const Json ids = DamaskJson({"tokenize", "-m", TinyModel(), "-p", text, "--no-bos"})["ids"];
+  EXPECT_EQ(DamaskJson({"detokenize", "-m", TinyModel(), "--tokens", Joined(ids)})["text"], text);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokenize, RoundTrip,
