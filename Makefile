@@ -2,7 +2,8 @@
 #   make build                  the program: build/release/damask (installs missing Debian packages first)
 #   make demo                   builds, then lets the embedded model answer a question about a long document
 #   make test                   builds everything and runs every test
-#   make asan, make tsan        the tests under address and undefined-behaviour, or thread, sanitizers
+#   make asan                   the tests under address and undefined-behaviour sanitizers
+#   make tsan                   the tests that start threads under the thread sanitizer
 #   make fuzz SECONDS=60        every fuzz target for that long
 #   make format, make lint      clang-format over the sources; clang-tidy over what changed
 #   make install PREFIX=...     program, library, headers, CMake and pkg-config files
@@ -12,6 +13,8 @@ JOBS ?= $(shell nproc)
 SECONDS ?= 60
 PREFIX ?= /usr/local
 CTEST := ctest --output-on-failure -j $(JOBS)
+TSAN_TESTS := base_thread_pool_test base_file_test engine_test
+space := $(subst ,, )
 
 .PHONY: build test demo asan tsan fuzz format lint install clean setup setup-dev
 
@@ -34,11 +37,13 @@ asan: setup
 
 tsan: setup
 	cmake --preset tsan
-	cmake --build build/tsan -j $(JOBS)
-	$(CTEST) --test-dir build/tsan
+	cmake --build build/tsan -j $(JOBS) --target $(TSAN_TESTS)
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan_suppressions.txt" $(CTEST) --test-dir build/tsan -R '^($(subst $(space),|,$(TSAN_TESTS)))$$'
 
 fuzz: setup-dev
-	bash tools/fuzz.sh $(SECONDS)
+	cmake --preset fuzz
+	cmake --build build/fuzz -j $(JOBS) --target fuzz/all
+	sh fuzz/run.sh $(SECONDS) build/fuzz
 
 format: setup-dev
 	bash tools/format.sh

@@ -12,8 +12,6 @@
 #include <cstring>
 #include <stdexcept>
 
-extern char** environ;
-
 namespace damask::test {
 namespace {
 
@@ -57,6 +55,7 @@ std::vector<std::string> Environment(const ProgramRun& run) {
 
 std::vector<char*> Pointers(std::vector<std::string>& texts) {
   std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
   for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
   return pointers;

@@ -93,6 +93,8 @@ class [[nodiscard]] Result {
 #define DAMASK_CONCAT_INNER(a, b) a##b
 #define DAMASK_CONCAT(a, b) DAMASK_CONCAT_INNER(a, b)
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration in parentheses is none
+
 // Leaves the function with the error of `expr`, if it has one.
 #define DAMASK_RETURN_IF_ERROR(expr)                                                        \
   do {                                                                                      \
@@ -105,3 +107,5 @@ class [[nodiscard]] Result {
   auto result = (expr);                                 \
   if (!result.ok()) return result.status();             \
   lhs = std::move(result).value()
+
+// NOLINTEND(bugprone-macro-parentheses)

@@ -141,7 +141,7 @@ std::string FormatBytes(uint64_t bytes) {
 std::string FormatSeconds(double seconds) {
   if (!(std::abs(seconds) < 1e12)) return "?";  // an estimate that divided by zero
   if (seconds < 59.95) return fmt::format("{:.1f}s", seconds);
-  const auto whole = static_cast<uint64_t>(seconds + 0.5);
+  const auto whole = static_cast<uint64_t>(std::llround(seconds));
   if (whole < 3600) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
   return fmt::format("{}h{:02}m", whole / 3600, whole % 3600 / 60);
 }

@@ -97,6 +97,7 @@ TEST(ThreadPool, AWorkerNumberIsHeldByOneThreadAtATime) {
 
 TEST(ThreadPool, SeveralPoolsWorkSideBySide) {
   std::vector<std::thread> callers;
+  callers.reserve(4);
   std::atomic<uint64_t> sum{0};
   for (int caller = 0; caller < 4; ++caller) {
     callers.emplace_back([&sum] {
