@@ -1,0 +1,105 @@
+// tokenizer.json as the families of models have it.
+#include <gtest/gtest.h>
+
+#include "tests/tokenizer/made_vocab.h"
+
+namespace damask::tokenizer {
+namespace {
+
+using testing::ByteLevelJson;
+using testing::LoadJson;
+using testing::Pieces;
+using Texts = std::vector<std::string>;
+
+// A vocabulary in SentencePiece's way, with byte tokens for "é" only.
+std::string SpacedJson(const std::string& root_members) {
+  return R"({"model": {"type": "BPE", "byte_fallback": true, "unk_token": "<unk>", "fuse_unk": true,
+      "vocab": {"<unk>": 0, "<s>": 1, "▁": 2, "a": 3, "b": 4, "▁a": 5, "ab": 6, "▁▁": 7, "<0xC3>": 8, "<0xA9>": 9, "▁ab": 10},
+      "merges": ["▁ ▁", "a b", "▁ ab", "▁ a"]}, "added_tokens": [{"id": 1, "content": "<s>", "special": true}], )" +
+         root_members + "}";
+}
+
+constexpr const char* kLlama2 =
+    R"("normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "},
+       "content": "▁"}]}, "pre_tokenizer": null, "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"},
+       "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})";
+
+TEST(HuggingFace, Llama2sWayPutsASpaceBeforeEveryStretchOfText) {
+  const auto tokenizer = LoadJson(SpacedJson(kLlama2));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ(Pieces(**tokenizer, "ab a", Special::kParse), Texts({" ab", " a"}));
+  EXPECT_EQ(Pieces(**tokenizer, "a<s>a", Special::kParse), Texts({" a", "<s>", " a"}));
+  EXPECT_EQ(Pieces(**tokenizer, " a", Special::kParse), Texts({"  ", "a"}));
+  EXPECT_EQ((*tokenizer)->Decode(testing::Ids(**tokenizer, "ab  aé"), false), "ab  aé");
+}
+
+TEST(HuggingFace, CharactersWithoutTokenBecomeBytesOrOneUnknown) {
+  const auto tokenizer = LoadJson(SpacedJson(kLlama2));
+  ASSERT_TRUE(tokenizer.ok());
+  EXPECT_EQ(testing::Ids(**tokenizer, "é"), std::vector<TokenId>({2, 8, 9}));
+  EXPECT_EQ(testing::Ids(**tokenizer, "xyz"), std::vector<TokenId>({2, 0}));
+}
+
+TEST(HuggingFace, MetaspacePrependsAsItsSchemeSays) {
+  const auto metaspace = [](const std::string& members) {
+    return LoadJson(SpacedJson(R"("pre_tokenizer": {"type": "Metaspace", "replacement": "▁", )" + members + "}")).value();
+  };
+  EXPECT_EQ(Pieces(*metaspace(R"("prepend_scheme": "always", "split": false)"), "a<s>a", Special::kParse),
+            Texts({" a", "<s>", " a"}));
+  EXPECT_EQ(Pieces(*metaspace(R"("prepend_scheme": "first", "split": false)"), "a<s>a", Special::kParse),
+            Texts({" a", "<s>", "a"}));
+  EXPECT_EQ(Pieces(*metaspace(R"("prepend_scheme": "never", "split": false)"), "a", Special::kParse), Texts({"a"}));
+  EXPECT_EQ(Pieces(*metaspace(R"("add_prefix_space": true)"), " a", Special::kParse), Texts({" a"}))
+      << "a space is there already";
+  EXPECT_EQ(Pieces(*metaspace(R"("prepend_scheme": "never", "split": true)"), "  a"), Texts({" ", " a"}));
+  EXPECT_EQ(Pieces(*metaspace(R"("prepend_scheme": "never", "split": false)"), "  a"), Texts({"  ", "a"}));
+}
+
+TEST(HuggingFace, TheTemplateOfThePostProcessorGivesBosAndEos) {
+  const std::string processor =
+      R"("post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"}, {"type": "TemplateProcessing", "single": [
+         {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>",
+         "type_id": 0}}]}]}, "added_tokens": [{"id": 257, "content": "<s>", "special": true}, {"id": 258, "content": "</s>",
+         "special": true}])";
+  const auto tokenizer = LoadJson(ByteLevelJson("", processor));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ(EncodePrompt(**tokenizer, "ab", Special::kParse).value(), std::vector<TokenId>({257, 256, 258}));
+  const auto without = LoadJson(ByteLevelJson("", processor), R"({"add_bos_token": false, "add_eos_token": false})");
+  ASSERT_TRUE(without.ok());
+  EXPECT_EQ(EncodePrompt(**without, "ab", Special::kParse).value(), std::vector<TokenId>({256}));
+  EXPECT_EQ((*without)->special().bos, 257);
+}
+
+TEST(HuggingFace, ByteLevelMayPutASpaceBeforeTheText) {
+  const std::string json = R"({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": true}, "model": {"type": "BPE",
+      "vocab": {"a": 0, "Ġ": 1, "Ġa": 2}, "merges": ["Ġ a"]}})";
+  const auto tokenizer = LoadJson(json);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ(Pieces(**tokenizer, "a"), Texts({" a"}));
+  EXPECT_EQ(Pieces(**tokenizer, " a"), Texts({" a"}));
+  EXPECT_EQ((*tokenizer)->Decode(testing::Ids(**tokenizer, "a a"), false), "a a");
+}
+
+TEST(HuggingFace, PatternsRunOneBehindTheOther) {
+  const auto tokenizer = LoadJson(
+      R"({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"String": "."}, "behavior": "MergedWithPrevious"},
+          {"type": "Digits", "individual_digits": true}, {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]},
+          "model": {"type": "BPE", "vocab": {"1": 0, "2": 1, "12": 2, ".": 3, "a": 4, "a.": 5, ".a": 6},
+          "merges": ["1 2", ". a", "a ."]}})");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ(Pieces(**tokenizer, "12a.a"), Texts({"1", "2", "a.", "a"}));
+}
+
+TEST(HuggingFace, TheChatTemplateMayBeAStringAListOrAFile) {
+  EXPECT_EQ(LoadJson(ByteLevelJson(), R"({"chat_template": "<|im_start|>"})").value()->chat_template(), "<|im_start|>");
+  EXPECT_EQ(LoadJson(ByteLevelJson(),
+                     R"({"chat_template": [{"name": "tool", "template": "x"}, {"name": "default", "template": "y"}]})")
+                .value()
+                ->chat_template(),
+            "y");
+  const std::string folder = testing::MakeFolder({{"tokenizer.json", ByteLevelJson()}, {"chat_template.jinja", "z"}});
+  EXPECT_EQ(Tokenizer::FromHuggingFace(folder).value()->chat_template(), "z");
+}
+
+}  // namespace
+}  // namespace damask::tokenizer
