@@ -15,8 +15,8 @@ void StoreKeyRow(size_t head_dim, const float* key, bf16* row) {
   for (size_t d = 0; d < head_dim; ++d) row[d] = ToBf16(key[d]);
 }
 
-// Slots [begin, end) lie in one half. Sixteen dimensions at a time: one cache line of each row is read, and the 16 lines of a
-// tile that are written stay in L1. (Whole rows at a time cost a miss per number, because rows of a chunk lie 4 KiB apart.)
+// Slots [begin, end) lie in one half. Sixteen dimensions at a time: one cache line of each row is read whole, and the 16 lines
+// of a tile that are written stay in L1, although rows of a chunk lie some KiB apart.
 void StoreValuesOfHalf(size_t head_dim, bf16* values, size_t begin, size_t end, const float* rows, size_t row_stride) {
   bf16* const half = values + (begin / 32) * HalfStride(head_dim) + begin % 32;
   for (size_t tile = 0; tile < head_dim; tile += 16) {
