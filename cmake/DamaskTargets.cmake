@@ -57,6 +57,8 @@ function(damask_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name} PRIVATE DAMASK_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  # A quarter off the compile time of every test; what they test is built with the preset's own flags.
+  target_compile_options(${name} PRIVATE -O1)
   target_link_libraries(${name} PRIVATE damask_flags damask_test_support GTest::gtest GTest::gtest_main ${ARG_LINK})
   foreach(dependency ${ARG_DEPENDS})
     target_link_libraries(${name} PRIVATE damask_${dependency})
