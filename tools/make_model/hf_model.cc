@@ -169,7 +169,7 @@ class SafetensorsShard {
     }
     file.close();
     if (file && std::rename(temporary.c_str(), path.c_str()) == 0) return {};
-    const Status status = IoError(fmt::format("cannot write: {}", std::strerror(errno))).At(Quote(path, 300));
+    Status status = IoError(fmt::format("cannot write: {}", std::strerror(errno))).At(Quote(path, 300));
     std::remove(temporary.c_str());
     return status;
   }
