@@ -106,6 +106,7 @@ void MultiplyTile(const Panel& panel, size_t blocks, const int8_t* x, size_t x_s
     // The next tile's activations, from further away than the panel. The last tile's lie behind the rows: a number, no pointer.
 #pragma GCC unroll 6
     for (size_t r = 0; r < R; ++r) {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr)
       _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(in) + (R + r) * x_stride), _MM_HINT_T1);
     }
 #pragma GCC unroll 2

@@ -34,6 +34,7 @@ T ReadAs(const void* at) {
 
 // The address may lie behind the weights: a number, not a pointer into them.
 void Prefetch(const std::byte* at) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + kAhead), _MM_HINT_T0);
 }
 

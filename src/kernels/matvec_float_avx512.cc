@@ -49,6 +49,7 @@ void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t 
 #pragma GCC unroll 4
     for (size_t c = 0; c < kChains; ++c) {
       const std::byte* at = row + (i + 16 * c) * Format::kBytes;
+      // NOLINTNEXTLINE(performance-no-int-to-ptr)
       _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + kAhead), _MM_HINT_T0);
       const __m512 w = Format::Load(0xffff, at);
 #pragma GCC unroll 4

@@ -46,6 +46,7 @@ uint64_t ReadLoop(const std::byte* data, size_t bytes) {
   __m512i sums[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
   for (size_t i = 0; i + 256 <= bytes; i += 256) {
     // Prefetchers stop at page borders; the kernels of decode reach over them in the same way.
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
     _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(data) + i + 2048), _MM_HINT_T0);
     for (size_t j = 0; j < 4; ++j) sums[j] = _mm512_xor_si512(sums[j], _mm512_loadu_si512(data + i + 64 * j));
   }
