@@ -62,8 +62,8 @@ class GgufFile {
   const std::vector<std::pair<std::string_view, GgufValue>>& metadata() const { return metadata_; }
   const GgufValue* FindKey(std::string_view key) const;
 
-  // Typed access. A key that is absent gives nullopt; a key of another type is BadFormat that names key, found and expected type.
-  // Integers of any width and sign are accepted where the value fits and is not negative.
+  // Typed access. A key that is absent gives nullopt; a key of another type is BadFormat that names key, found and expected
+  // type. Integers of any width and sign are accepted where the value fits and is not negative.
   Result<std::optional<uint64_t>> GetUint(std::string_view key) const;
   Result<std::optional<double>> GetFloat(std::string_view key) const;  // f32 or f64
   Result<std::optional<bool>> GetBool(std::string_view key) const;

@@ -15,14 +15,10 @@
 namespace damask::formats {
 namespace {
 
-// Values in one text. A value takes at least two bytes of text and up to some fifty of memory: the limit keeps a file of
-// kMaxJsonFileBytes from filling the machine. The largest tokenizer.json has a few million.
-constexpr size_t kMaxJsonValues = size_t{1} << 25;
-
 // Builds the document from the parser's events and stops at the first thing that strict JSON does not allow.
 class DocumentBuilder : public JsonSax {
  public:
-  explicit DocumentBuilder(Json* root) : root_(root) {}
+  DocumentBuilder(Json* root, size_t max_values) : root_(root), max_values_(max_values) {}
 
   bool null() override { return Add(Json(nullptr)); }
   bool boolean(bool value) override { return Add(Json(value)); }
@@ -62,8 +58,8 @@ class DocumentBuilder : public JsonSax {
 
   // Where the value now is. An open array grows only when no element of it is open, so pointers to open containers stay good.
   Json* Place(Json value) {
-    if (++num_values_ > kMaxJsonValues) {
-      Fail(TooLarge(fmt::format("more than {} values", kMaxJsonValues)));
+    if (++num_values_ > max_values_) {
+      Fail(TooLarge(fmt::format("more than {} values", max_values_)));
       return nullptr;
     }
     if (open_.empty()) {
@@ -80,6 +76,7 @@ class DocumentBuilder : public JsonSax {
   }
 
   Json* root_;
+  size_t max_values_;
   std::vector<Json*> open_;
   Json* member_ = nullptr;  // of the innermost object, waiting for its value
   size_t num_values_ = 0;
@@ -114,13 +111,13 @@ Status WrongType(const std::string& key, const Json& found, std::string_view exp
 
 }  // namespace
 
-Result<Json> ParseJson(std::string_view text) {
+Result<Json> ParseJson(std::string_view text, size_t max_values) {
   if (text.size() > limits::kMaxJsonFileBytes) {
     return TooLarge(
         fmt::format("has {}, at most {} are read", FormatBytes(text.size()), FormatBytes(limits::kMaxJsonFileBytes)));
   }
   Json document;
-  DocumentBuilder builder(&document);
+  DocumentBuilder builder(&document, max_values);
   DAMASK_RETURN_IF_ERROR(RunJsonSax(text, &builder));
   return document;
 }

@@ -2,6 +2,7 @@
 // typed access whose errors name the JSON path.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,8 +16,13 @@ namespace damask::formats {
 
 using Json = nlohmann::json;
 
-// Parses one JSON text. Errors: BadFormat with the byte offset; deeper than limits::kMaxJsonDepth; a key twice in one object.
-Result<Json> ParseJson(std::string_view text);
+// Values in one text. A value takes at least two bytes of text and up to some fifty of memory: the limit keeps a file of
+// kMaxJsonFileBytes from filling the machine. The largest tokenizer.json has a few million.
+inline constexpr size_t kMaxJsonValues = size_t{1} << 25;
+
+// Parses one JSON text. Errors: BadFormat with the byte offset: syntax, deeper than limits::kMaxJsonDepth, a key twice in one
+// object; TooLarge over kMaxJsonFileBytes or `max_values` values.
+Result<Json> ParseJson(std::string_view text, size_t max_values = kMaxJsonValues);
 
 // Reads and parses a file of at most limits::kMaxJsonFileBytes.
 Result<Json> ReadJsonFile(const std::string& path);

@@ -37,8 +37,8 @@ class CountingIterator {
   const char** furthest_;
 };
 
-// What the parser says, without its prefix and without the text it quotes: "invalid string: ill-formed UTF-8 byte". What is left
-// are the parser's own words, fit for a message as they are.
+// What the parser says, without its prefix and without the text it quotes: "invalid string: ill-formed UTF-8 byte". What is
+// left are the parser's own words, fit for a message as they are.
 std::string Reason(const nlohmann::json::exception& error) {
   constexpr int kNumberOutOfRange = 406;
   if (error.id == kNumberOutOfRange) return "a number out of range";

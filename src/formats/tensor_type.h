@@ -23,10 +23,10 @@ enum class TensorType : uint32_t {
 };
 
 struct TensorTypeInfo {
-  std::string_view name;   // as llama.cpp prints it: "Q4_K"
-  uint32_t block_values;   // values per block, along the fastest dimension
+  std::string_view name;  // as llama.cpp prints it: "Q4_K"
+  uint32_t block_values;  // values per block, along the fastest dimension
   uint32_t block_bytes;
-  bool runnable;           // damask has kernels for it; others are known by size and name only (check, info, error texts)
+  bool runnable;  // damask has kernels for it; others are known by size and name only (check, info, error texts)
 };
 
 // Nothing for numbers that GGUF does not know or has removed.
