@@ -14,7 +14,7 @@ namespace {
 using formats::TensorType;
 
 uint8_t Byte(const std::byte* at) { return static_cast<uint8_t>(*at); }
-int8_t SignedByte(const std::byte* at) { return static_cast<int8_t>(*at); }
+int SignedByte(const std::byte* at) { return static_cast<int>(static_cast<int8_t>(*at)); }
 
 template <typename T>
 T ReadAs(const std::byte* at) {
