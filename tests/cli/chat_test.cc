@@ -1,4 +1,6 @@
 // damask chat over a pipe.
+#include <csignal>
+
 #include <gtest/gtest.h>
 
 #include "tests/cli/cli_test.h"
@@ -71,6 +73,20 @@ TEST(Chat, AQuestionThatDoesNotFitEndsAPipedChat) {
       DamaskWithInput({"chat", "-m", TinyModel(), "-c", "8", "--quiet"}, "one two three four five six\n");
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_NE(result.err.find("context of 8"), std::string::npos) << result.err;
+}
+
+TEST(Chat, AnInterruptCutsTheAnswerAndTheNextQuestionIsAnswered) {
+  ProgramRun run;
+  run.args = {DAMASK_PROGRAM, "chat", "-m", TinyModel(), "-n", "4", "--temp", "0", "-c", "4000000", "--json"};
+  for (int i = 0; i < 300'000; ++i) run.stdin_text += "word ";  // takes minutes to read
+  run.stdin_text += "\nshort\n";
+  run.signals = {{std::chrono::milliseconds(4000), SIGINT}};
+  const ProgramResult result = RunProgram(run);
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const Json object = JsonOf(result);
+  ASSERT_EQ(object["messages"].size(), 2u);
+  EXPECT_EQ(object["messages"][0]["content"], "short");
 }
 
 TEST(Chat, TheDocumentMustBeAFile) { ExpectRefused(DamaskWithInput({"chat", "-f", "-"}, "x\n"), "--file"); }

@@ -202,6 +202,7 @@ TEST(Generate, AnInterruptStopsWithWhatIsThere) {
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.exit_code, 130) << result.err;
   EXPECT_EQ(JsonOf(result)["finish_reason"], "cancelled");
+  EXPECT_LT(JsonOf(result)["prompt_tokens"], 300'000);
 }
 
 TEST(Generate, AReaderThatGoesEndsTheRun) {
