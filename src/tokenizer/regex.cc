@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kMaxPatternBytes = 1 << 16;
 // A pattern that is linear in the text needs a few steps a character; backtracking over all of it a few dozen.
 constexpr uint64_t kStepsPerByte = 64;
-constexpr uint64_t kMinSteps = 10'000'000;
+constexpr uint64_t kMinSteps = 1'000'000;
 constexpr uint32_t kHeapLimitKib = 256 * 1024;
 
 // Unicode's White_Space, as Rust, Oniguruma and llama.cpp understand \s. PCRE2's own \s has U+180E as well.
