@@ -48,10 +48,12 @@ class Reference {
   std::vector<float> value_;
 };
 
-bool EntryHasPair(const PlanEntry& entry, size_t head, uint64_t query, size_t slot) {
+bool EntryHasPair(const Plan& plan, const PlanEntry& entry, size_t head, uint64_t first, size_t row, size_t slot) {
+  const uint64_t query = first + row;
   const uint64_t key = uint64_t{entry.block} * kPageTokens + slot;
   if ((entry.heads >> head & 1) == 0 || (entry.quarters >> (slot / kQuarterTokens) & 1) == 0) return false;
   if (entry.causal && key > query) return false;
+  if (entry.exact != kNoExactMask && (plan.exact_masks[entry.exact].rows[slot] >> row & 1) == 0) return false;
   return entry.window == 0 || key + entry.window > query;
 }
 
@@ -71,7 +73,7 @@ void AttentionReference(const AttentionShape& shape, const QueryBlock& block, co
       state.weighted.assign(shape.head_dim, 0.0);
       for (const PlanEntry& entry : plan.entries) {
         for (size_t slot = 0; slot < kPageTokens; ++slot) {
-          if (!EntryHasPair(entry, head, query, slot)) continue;
+          if (!EntryHasPair(plan, entry, head, block.first_position, row, slot)) continue;
           reference.AddPair(q, uint64_t{entry.block} * kPageTokens + slot, &state);
         }
       }

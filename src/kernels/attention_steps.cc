@@ -1,6 +1,7 @@
 #include "kernels/attention_steps.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cmath>
 #include <cstring>
@@ -17,6 +18,22 @@ KeyMask MaskOfKey(int64_t offset, bool causal, uint32_t window, uint32_t heads, 
 
 constexpr KeyMask kNobody = {0, 0, 0};
 
+// Bits [begin, end) of a word.
+uint64_t Bits(size_t begin, size_t end) {
+  if (begin >= end) return 0;
+  return (end >= 64 ? ~uint64_t{0} : (uint64_t{1} << end) - 1) & ~((uint64_t{1} << begin) - 1);
+}
+
+size_t CountRanges(uint64_t bits) { return static_cast<size_t>(std::popcount(bits & ~(bits << 1))); }
+
+// The `index`-th range of consecutive ones, as rows of a mask.
+KeyMask RangeOfRows(uint64_t bits, size_t index, uint32_t heads) {
+  for (; index != 0 && bits != 0; --index) bits &= bits + (bits & -bits);  // the lowest range carries over into nothing
+  if (bits == 0) return kNobody;
+  const int begin = std::countr_zero(bits);
+  return {heads, static_cast<uint16_t>(begin), static_cast<uint16_t>(begin + std::countr_one(bits >> begin))};
+}
+
 }  // namespace
 
 void StepBuilder::Begin(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
@@ -30,6 +47,7 @@ void StepBuilder::Begin(const AttentionBody& body, const AttentionShape& shape, 
   max_runs_ = body.step_keys / body.granule;
   next_entry_ = 0;
   next_slot_ = 0;
+  next_range_ = 0;
   next_column_ = 0;
   masks_.resize(body.step_keys);
 }
@@ -40,6 +58,7 @@ const std::vector<StepBuilder::Run>& StepBuilder::Next() {
     AddEntry(plan_->entries[next_entry_]);
     if (next_slot_ < kPageTokens) break;  // full in the middle of a page
     next_slot_ = 0;
+    next_range_ = 0;
     ++next_entry_;
   }
   // Columns get steps of their own, packed together. A step whose columns nobody uses is empty: go on to the next.
@@ -60,6 +79,7 @@ size_t StepBuilder::Upcoming(const void** pages, size_t max) const {
 }
 
 void StepBuilder::AddEntry(const PlanEntry& entry) {
+  if (entry.exact != kNoExactMask) return AddExactEntry(entry);
   const uint32_t heads = entry.heads & group_bits_;
   const std::byte* const page = pages_[entry.block];
   assert(page != nullptr || heads == 0);
@@ -79,6 +99,32 @@ void StepBuilder::AddEntry(const PlanEntry& entry) {
     }
     AddRun(page, next_slot_, masks);
   }
+}
+
+// The mask of a key is one range of rows. A key whose rows fall into several ranges comes once for each of them: every pair is
+// used once, and the order of keys is nothing to an online softmax.
+void StepBuilder::AddExactEntry(const PlanEntry& entry) {
+  const uint32_t heads = entry.heads & group_bits_;
+  const auto rows = static_cast<int64_t>(block_->rows);
+  const auto base = static_cast<int64_t>(uint64_t{entry.block} * kPageTokens) - static_cast<int64_t>(block_->first_position);
+  const ExactMask& exact = plan_->exact_masks[entry.exact];
+  uint64_t used[kPageTokens];
+  size_t ranges = 1;
+  for (size_t slot = 0; slot < kPageTokens; ++slot) {
+    const KeyMask plain = MaskOfKey(base + static_cast<int64_t>(slot), entry.causal, entry.window, heads, rows);
+    const bool planned = (entry.quarters >> (slot / kQuarterTokens) & 1) != 0;
+    used[slot] = planned ? exact.rows[slot] & Bits(plain.row_begin, plain.row_end) : 0;
+    ranges = std::max(ranges, CountRanges(used[slot]));
+  }
+  for (; next_range_ < ranges; ++next_range_, next_slot_ = 0) {
+    for (; next_slot_ < kPageTokens && runs_.size() < max_runs_; next_slot_ += body_->granule) {
+      KeyMask* const masks = masks_.data() + runs_.size() * body_->granule;
+      for (size_t i = 0; i < body_->granule; ++i) masks[i] = RangeOfRows(used[next_slot_ + i], next_range_, heads);
+      AddRun(pages_[entry.block], next_slot_, masks);
+    }
+    if (next_slot_ < kPageTokens) return;  // the step is full
+  }
+  next_slot_ = kPageTokens;
 }
 
 void StepBuilder::GatherColumn(uint32_t position, size_t index) {

@@ -115,6 +115,7 @@ class StepBuilder {
 
  private:
   void AddEntry(const PlanEntry& entry);
+  void AddExactEntry(const PlanEntry& entry);
   void AddColumns(size_t count);
   void GatherColumn(uint32_t position, size_t index);
   void AddRun(const std::byte* page, size_t slot, const KeyMask* masks);
@@ -129,7 +130,8 @@ class StepBuilder {
   uint32_t group_bits_ = 0;
   size_t max_runs_ = 0;
   size_t next_entry_ = 0;
-  size_t next_slot_ = 0;  // within that entry
+  size_t next_slot_ = 0;   // within that entry
+  size_t next_range_ = 0;  // within that entry's exact mask
   size_t next_column_ = 0;
   std::vector<Run> runs_;
   std::vector<KeyMask> masks_;        // [max_runs][granule]

@@ -21,6 +21,18 @@ uint64_t CausalPairsOfKeys(uint64_t key_begin, uint64_t key_end, uint64_t first,
   return pairs;
 }
 
+// Causal pairs of an exact mask in the planned quarters.
+uint64_t ExactPairs(const PlanEntry& entry, const ExactMask& mask, uint64_t first, uint64_t rows) {
+  uint64_t pairs = 0;
+  for (size_t slot = 0; slot < kPageTokens; ++slot) {
+    if ((entry.quarters >> (slot / kQuarterTokens) & 1) == 0) continue;
+    const uint64_t key = uint64_t{entry.block} * kPageTokens + slot;
+    const uint64_t begin = key > first ? std::min<uint64_t>(key - first, rows) : 0;
+    for (uint64_t row = begin; row < rows; ++row) pairs += mask.rows[slot] >> row & 1;
+  }
+  return pairs;
+}
+
 uint32_t GroupBits(size_t group) { return group >= kMaxGroup ? kAllHeads : (1u << group) - 1; }
 
 }  // namespace
@@ -39,6 +51,10 @@ uint64_t PlannedPairs(const Plan& plan, uint64_t first_position, size_t rows, si
   uint64_t pairs = 0;
   for (const PlanEntry& entry : plan.entries) {
     const uint64_t heads = std::popcount(entry.heads & GroupBits(group));
+    if (entry.exact != kNoExactMask) {
+      pairs += heads * ExactPairs(entry, plan.exact_masks[entry.exact], first_position, rows);
+      continue;
+    }
     for (size_t quarter = 0; quarter < kPageTokens / kQuarterTokens; ++quarter) {
       if ((entry.quarters >> quarter & 1) == 0) continue;
       const uint64_t begin = uint64_t{entry.block} * kPageTokens + quarter * kQuarterTokens;

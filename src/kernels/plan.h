@@ -2,6 +2,7 @@
 // attention is the plan with every block.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -15,6 +16,14 @@ inline constexpr size_t kQueryBlockRows = 64;
 inline constexpr size_t kMaxGroup = 32;  // query heads per KV head, the width of the head bits
 inline constexpr uint32_t kAllHeads = 0xffffffffu;
 
+// The pairs of one key block that may be used, one by one: bit r of rows[slot] lets the row at first_position + r use that
+// slot.
+struct ExactMask {
+  std::array<uint64_t, kPageTokens> rows = {};
+};
+static_assert(kQueryBlockRows <= 64, "the rows of a slot are the bits of one word");
+inline constexpr uint32_t kNoExactMask = 0xffffffffu;
+
 struct PlanEntry {
   uint32_t block = 0;          // key block: positions block * 64 ...
   uint8_t quarters = 0xf;      // which 16-key quarters (bit i: slots 16 i ...); others are not computed
@@ -23,6 +32,8 @@ struct PlanEntry {
   // without either are computed whole.
   bool causal = false;
   uint32_t window = 0;
+  // An index into Plan::exact_masks: only the pairs that it holds too are used.
+  uint32_t exact = kNoExactMask;
 };
 
 // Single key positions taken out of their blocks and computed packed together.
@@ -36,10 +47,12 @@ struct Plan {
   std::vector<PlanEntry> entries;
   // Sorted by position; disjoint from the entries for each head. Rows before a column do not see it.
   std::vector<PlanColumn> columns;
+  std::vector<ExactMask> exact_masks;
 
   void Clear() {
     entries.clear();
     columns.clear();
+    exact_masks.clear();
   }
 };
 
@@ -47,8 +60,9 @@ struct Plan {
 uint8_t QuartersBetween(uint64_t block, uint64_t lowest_key, uint64_t highest_key);
 
 // Planned (query, key) pairs of a block of `rows` queries from `first_position` on, over all `group` heads: the causal part of
-// every planned quarter, columns singly; pairs that only a window edge drops count, as they are computed. What the pairs are
-// divided by is CausalPairs().
+// every planned quarter, columns singly; pairs that only a window edge drops count, as they are computed. Of entries with an
+// exact mask only its pairs count: such a plan stands for its mask, not for its cost. What the pairs are divided by is
+// CausalPairs().
 uint64_t PlannedPairs(const Plan& plan, uint64_t first_position, size_t rows, size_t group);
 uint64_t CausalPairs(uint64_t first_position, size_t rows, size_t group);
 

@@ -122,4 +122,20 @@ inline Plan RandomPlan(uint64_t first, size_t rows, size_t group, std::mt19937* 
   return plan;
 }
 
+// Gives some entries exact masks: nothing, everything, a band, or rows in pieces.
+inline void AddExactMasks(Plan* plan, std::mt19937* random) {
+  for (PlanEntry& entry : plan->entries) {
+    const uint32_t kind = (*random)() % 6;
+    if (kind >= 4) continue;
+    ExactMask mask;
+    for (size_t slot = 0; slot < kPageTokens; ++slot) {
+      const auto word = [&] { return uint64_t{(*random)()} << 32 | (*random)(); };
+      const uint64_t band = uint64_t{0xfff} << slot % 52;
+      mask.rows[slot] = kind == 0 ? word() : kind == 1 ? band : kind == 2 ? ~uint64_t{0} : word() & word() & word() & word();
+    }
+    entry.exact = static_cast<uint32_t>(plan->exact_masks.size());
+    plan->exact_masks.push_back(mask);
+  }
+}
+
 }  // namespace damask::kernels

@@ -124,6 +124,37 @@ TEST(Attention, EveryBodyAgreesWithTheReferenceOnRandomPlans) {
   }
 }
 
+TEST(Attention, EveryBodyAgreesWithTheReferenceOnExactMasks) {
+  for (uint32_t seed = 1; seed <= 30; ++seed) {
+    std::mt19937 random(seed);
+    const size_t group = 1 + random() % 5;
+    const uint64_t first = seed % 3 == 0 ? random() % 5 * 64 : random() % 300;
+    const Case c{seed % 2 == 0 ? size_t{64} : size_t{128}, group, first, seed % 4 == 0 ? 1 + random() % 2 : 1 + random() % 64};
+    const RandomCache cache({c.head_dim, KvType::kBf16}, first + c.rows, seed);
+    Plan plan = RandomPlan(first, c.rows, group, &random);
+    AddExactMasks(&plan, &random);
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    CompareWithReference(c, plan, cache, 3.0f);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Attention, AnExactMaskOfOnePairGivesItsRowThatKeysValue) {
+  const RandomCache cache({64, KvType::kBf16}, 128, 12);
+  AttentionScratch scratch;
+  Plan plan;
+  plan.exact_masks.resize(1);
+  plan.exact_masks[0].rows[37] = uint64_t{1} << 5;
+  plan.entries.push_back({0, 0xf, kAllHeads, false, 0, 0});
+  RandomQueries queries(64, 1, 64, 10, 4);
+  AttentionReference({64, 1, 1.0f, KvType::kBf16}, queries.block(), plan, cache.pages(), &scratch);
+  std::vector<float> value(64);
+  LoadValue(cache.layout(), cache.pages()[0], 37, value.data());
+  for (size_t row = 0; row < 10; ++row) {
+    for (size_t d = 0; d < 64; ++d) ASSERT_EQ(queries.out()[row * 64 + d], row == 5 ? value[d] : 0.0f) << "row " << row;
+  }
+}
+
 TEST(Attention, HundredsOfColumnsSpreadOverSeveralSteps) {
   const RandomCache cache({64, KvType::kBf16}, 1024, 8);
   Plan plan;

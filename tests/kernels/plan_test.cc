@@ -60,6 +60,17 @@ TEST(Plan, PlannedPairsAreTheCausalPartOfWhatEveryEntryAndColumnNames) {
   }
 }
 
+TEST(Plan, OfEntriesWithAnExactMaskOnlyItsCausalPairsCount) {
+  Plan plan;
+  plan.exact_masks.resize(1);
+  plan.exact_masks[0].rows[0] = 0x7;      // three rows
+  plan.exact_masks[0].rows[3] = 0xf;      // above the diagonal for rows 0, 1, 2
+  plan.exact_masks[0].rows[20] = 0xf;     // in a quarter that is not planned
+  plan.exact_masks[0].rows[1] = 1u << 9;  // a row that is not there
+  plan.entries.push_back({1, 0x1, 0x5, true, 0, 0});
+  EXPECT_EQ(PlannedPairs(plan, 64, 4, 3), 2u * (3 + 1));
+}
+
 TEST(Plan, TheFullPlanComputesExactlyTheCausalPairs) {
   for (const uint64_t first : {0, 5, 63, 64, 100, 192}) {
     for (const size_t rows : {1, 3, 28, 64}) {
