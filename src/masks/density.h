@@ -1,0 +1,20 @@
+// What plans of a group of heads will cost at a given length, without making all of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "masks/compile.h"
+#include "masks/mask.h"
+
+namespace damask::masks {
+
+// Planned pairs over causal pairs of a text of `length` tokens, as kernels::PlannedPairs counts. Plans of at most 64 query
+// blocks, evenly spread, stand for all; up to 4096 tokens that is every block. 0 for an empty text.
+double PlannedDensity(const GroupMask& group, uint64_t length, PlanMode mode);
+
+// The mean over all heads of a mask, whose heads share KV heads in groups of heads / kv_heads (one by one where kv_heads is
+// unknown).
+double PlannedDensity(const Mask& mask, uint64_t length, PlanMode mode);
+
+}  // namespace damask::masks
