@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "base/text.h"
+#include "policies/dam.h"
 #include "policies/full.h"
 #include "policies/streaming.h"
 
@@ -20,6 +21,7 @@ struct Registration {
 const std::vector<Registration>& Registrations() {
   static const std::vector<Registration> registrations = {
       {FullInfo(), MakeFull},
+      {DamInfo(), MakeDam},
       {StreamingInfo(), MakeStreaming},
   };
   return registrations;

@@ -140,8 +140,8 @@ TEST(Registry, WrongSpecsAreRefusedInOneSentenceThatNamesTheChoices) {
     EXPECT_EQ(policy.status().code(), StatusCode::kInvalidArgument) << spec;
     return policy.status().message();
   };
-  EXPECT_EQ(message("nonsense"), "unknown policy 'nonsense'; the policies are full, dense, streaming");
-  EXPECT_EQ(message(""), "unknown policy ''; the policies are full, dense, streaming");
+  EXPECT_EQ(message("nonsense"), "unknown policy 'nonsense'; the policies are full, dense, dam, streaming");
+  EXPECT_EQ(message(""), "unknown policy ''; the policies are full, dense, dam, streaming");
   EXPECT_EQ(message("streaming:sink=4"), "policy streaming has no option 'sink'; it has sinks, window");
   EXPECT_EQ(message("full:window=3"), "policy full has no option 'window'; it has no options");
   EXPECT_EQ(message("streaming:sinks"), "policy streaming: found 'sinks' where key=value was expected");
@@ -150,7 +150,7 @@ TEST(Registry, WrongSpecsAreRefusedInOneSentenceThatNamesTheChoices) {
   EXPECT_EQ(message("streaming:window=0"), "policy streaming: window='0' is not a whole number between 1 and 16777216");
   EXPECT_EQ(message("streaming:window=12x"), "policy streaming: window='12x' is not a whole number between 1 and 16777216");
   EXPECT_EQ(message("streaming:window=-1"), "policy streaming: window='-1' is not a whole number between 1 and 16777216");
-  EXPECT_EQ(message("a\nb"), "unknown policy 'a\\x0ab'; the policies are full, dense, streaming");
+  EXPECT_EQ(message("a\nb"), "unknown policy 'a\\x0ab'; the policies are full, dense, dam, streaming");
 }
 
 }  // namespace

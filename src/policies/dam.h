@@ -1,0 +1,24 @@
+// DAM: per-head masks from calibration, drawn out to any length (masks/compile.h). The mask comes from a file; heads are
+// treated as it says: static heads by their pattern, dense heads by the full plan. Content heads have the full plan, too, until
+// key blocks are chosen at run time. Source: DAM: Dynamic Attention Mask for Long-Context Large Language Model Inference
+// Acceleration (arXiv 2506.11104).
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "masks/compile.h"
+#include "masks/mask.h"
+#include "policies/registry.h"
+
+namespace damask::policies {
+
+PolicyInfo DamInfo();
+// InvalidArgument where the mask is of another shape than the model; the errors of masks::ReadMaskFile.
+Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape& shape);
+
+// The same for a mask that is in memory (calibration tries masks before it writes them). `name` is what Spec() calls it.
+Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& name, masks::PlanMode mode,
+                                        const ModelShape& shape);
+
+}  // namespace damask::policies

@@ -1,0 +1,124 @@
+#include "policies/dam.h"
+
+#include <gtest/gtest.h>
+
+#include "masks/extend.h"
+#include "masks/mask_file.h"
+#include "tests/masks/mask_cases.h"
+#include "tests/temp_dir.h"
+
+namespace damask::policies {
+namespace {
+
+// 2 layers of 4 heads in 2 groups, head_dim 64; treatments static, content, dense in turn.
+masks::Mask SmallMask() { return masks::RandomMask(2, 4, 100, 5); }
+
+ModelShape Shape() { return {2, 4, 2, 64, {}}; }
+
+class DamPolicyTest : public testing::Test {
+ protected:
+  std::string Write(const masks::Mask& mask) {
+    const std::string path = dir_.File("small.mask");
+    const Status status = masks::WriteMaskFile(mask, path);
+    EXPECT_TRUE(status.ok()) << status.ToString();
+    return path;
+  }
+  test::TempDir dir_;
+};
+
+TEST_F(DamPolicyTest, ExactModePlansWhatTheMaskKeepsForEveryHead) {
+  const masks::Mask mask = SmallMask();
+  const auto policy = Create("dam:mask=" + Write(mask) + ",mode=exact", Shape());
+  ASSERT_TRUE(policy.ok()) << policy.status().ToString();
+  kernels::Plan plan;
+  for (const uint64_t first : {0, 64, 256}) {
+    for (size_t layer = 0; layer < 2; ++layer) {
+      for (size_t kv_head = 0; kv_head < 2; ++kv_head) {
+        PlanRequest request;
+        request.layer = layer;
+        request.kv_head = kv_head;
+        request.first_position = first;
+        request.rows = 50;
+        (*policy)->MakePlan(request, &plan);
+        for (size_t g = 0; g < 2; ++g) {
+          for (uint64_t query = first; query < first + 50; ++query) {
+            for (uint64_t key = 0; key <= query; ++key) {
+              const bool kept = masks::Keeps(mask.head(layer, kv_head * 2 + g), mask.parameters, query, key);
+              ASSERT_EQ(masks::TimesComputed(plan, first, query, key, g), kept ? 1 : 0)
+                  << "layer " << layer << " head " << kv_head * 2 + g << " query " << query << " key " << key;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_F(DamPolicyTest, BlocksAreTheDefaultAndTheSpecMakesThePolicyAgain) {
+  const std::string spec = "dam:mask=" + Write(SmallMask());
+  const auto policy = Create(spec, Shape());
+  ASSERT_TRUE(policy.ok()) << policy.status().ToString();
+  EXPECT_EQ((*policy)->Spec(), spec + ",mode=blocks");
+  const auto again = Create((*policy)->Spec(), Shape());
+  ASSERT_TRUE(again.ok()) << again.status().ToString();
+  EXPECT_EQ((*again)->Spec(), spec + ",mode=blocks");
+  kernels::Plan plan;
+  PlanRequest request;
+  request.first_position = 6400;
+  request.rows = 64;
+  (*policy)->MakePlan(request, &plan);
+  EXPECT_TRUE(plan.exact_masks.empty());
+  EXPECT_FALSE(plan.entries.empty());
+}
+
+TEST_F(DamPolicyTest, M02_AMaskOfAnotherModelIsRefusedNamingBoth) {
+  const std::string spec = "dam:mask=" + Write(SmallMask());
+  const auto refused = [&](const ModelShape& shape) {
+    const auto policy = Create(spec, shape);
+    EXPECT_FALSE(policy.ok());
+    return policy.status().message();
+  };
+  const std::string made = "'llama', 'tiny', 2 layers of 4 heads, 2 KV heads, head_dim 64, 1000 tokens; the model is ";
+  EXPECT_EQ(refused({3, 4, 2, 64, {}}),
+            "the mask was made for another model (layers): " + made + "3 layers of 4 heads, 2 KV heads, head_dim 64");
+  EXPECT_EQ(refused({2, 8, 2, 64, {}}),
+            "the mask was made for another model (heads): " + made + "2 layers of 8 heads, 2 KV heads, head_dim 64");
+  EXPECT_EQ(refused({2, 4, 4, 64, {}}),
+            "the mask was made for another model (heads): " + made + "2 layers of 4 heads, 4 KV heads, head_dim 64");
+  EXPECT_EQ(refused({2, 4, 2, 128, {}}),
+            "the mask was made for another model (head size): " + made + "2 layers of 4 heads, 2 KV heads, head_dim 128");
+}
+
+TEST_F(DamPolicyTest, WrongOptionsAndFilesAreRefused) {
+  const auto message = [&](const std::string& spec) {
+    const auto policy = Create(spec, Shape());
+    EXPECT_FALSE(policy.ok()) << spec;
+    return policy.status().message();
+  };
+  EXPECT_EQ(message("dam"), "policy dam needs its option mask: the mask file, as damask calibrate writes it");
+  EXPECT_EQ(message("dam:mask=x,mode=fast"), "policy dam: mode='fast' is neither blocks nor exact");
+  EXPECT_EQ(message("dam:mask=" + dir_.File("none")), "cannot open: No such file or directory");
+  EXPECT_EQ(message("dam:mask=" + dir_.Write("text", "hello")), "not a damask mask file: it does not begin with DAMASKMK");
+}
+
+TEST_F(DamPolicyTest, KeepsToTheModelsOwnWindow) {
+  masks::Mask mask = SmallMask();
+  for (masks::HeadMask& head : mask.heads) head.treatment = masks::Treatment::kStatic;
+  ModelShape shape = Shape();
+  shape.windows = {0, 90};
+  const auto policy = MakeDam(std::move(mask), "memory", masks::PlanMode::kBlocks, shape);
+  ASSERT_TRUE(policy.ok()) << policy.status().ToString();
+  kernels::Plan plan;
+  PlanRequest request;
+  request.layer = 1;
+  request.first_position = 512;
+  request.rows = 64;
+  (*policy)->MakePlan(request, &plan);
+  for (uint64_t query = 512; query < 576; ++query) {
+    EXPECT_EQ(masks::TimesComputed(plan, 512, query, query, 0), 1);
+    for (uint64_t key = 0; key + 90 <= query; ++key) ASSERT_EQ(masks::TimesComputed(plan, 512, query, key, 0), 0);
+  }
+}
+
+}  // namespace
+}  // namespace damask::policies
