@@ -4,7 +4,9 @@
 #include <iostream>
 #include <string>
 
+#include "masks/mask_file.h"
 #include "tests/formats/safetensors_builder.h"
+#include "tests/masks/mask_cases.h"
 
 namespace {
 
@@ -67,6 +69,29 @@ void WriteJson(const Folder& folder) {
   folder.Write("twice.json", R"({"a":1,"b":{"a":1},"a":2})");
 }
 
+void WriteMasks(const Folder& folder) {
+  namespace masks = damask::masks;
+  folder.Write("one_head.mask", masks::SerializeMask(masks::RandomMask(1, 1, 4, 1)).value());
+  masks::Mask mask = masks::RandomMask(2, 2, 12, 2);
+  mask.heads[3].treatment = masks::Treatment::kStatic;
+  mask.heads[3].form = masks::StaticForm::kWindow;
+  mask.heads[3].window = 64;
+  mask.heads[3].window_sinks = 4;
+  mask.heads[1].thumbnail_side = 2;
+  mask.heads[1].thumbnail = {1, 2, 3, 4};
+  mask.key_directions.push_back({1, 0, 1, 64, 0.5f, std::vector<float>(64, 0.25f)});
+  const std::string bytes = masks::SerializeMask(mask).value();
+  folder.Write("four_heads.mask", bytes);
+  folder.Write("cut.mask", bytes.substr(0, bytes.size() / 2));
+  folder.Write("version2.mask", std::string(bytes).replace(12, 1, "\2"));
+  folder.Write("twice.mask", bytes + bytes.substr(32));
+  // The fuzz target reads maps, too.
+  folder.Write("triangle.txt", "1\n0.25 0.75\n0.5 0.125 0.375\n");
+  const std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }\n";
+  folder.Write("square.npy", "\x93NUMPY" + std::string{'\1', '\0', static_cast<char>(header.size()), '\0'} + header +
+                                 std::string("\0\0\x80\x3f", 4));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -78,5 +103,6 @@ int main(int argc, char** argv) {
   WriteGguf(Folder(folder / "gguf"));
   WriteSafetensors(Folder(folder / "safetensors"));
   WriteJson(Folder(folder / "json"));
+  WriteMasks(Folder(folder / "mask"));
   return 0;
 }

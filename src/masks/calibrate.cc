@@ -58,6 +58,12 @@ Result<HeadMask> CalibrateHead(const HeadStatistics& statistics, const Parameter
   head.patterns = MatchPatterns(CountPatterns(head.true_mask), parameters.match);
   const KeptCells kept = CellsOfPatterns(head.patterns, parameters.sink_keys, statistics.length());
   head.mass = AsShare(KeptMass(statistics, kept, parameters.sink_keys));
+  head.window = parameters.window;
+  head.window_sinks = parameters.sink_keys;
+  if (parameters.window != 0) {
+    const KeptCells window = CellsOfWindow(parameters.sink_keys, parameters.window, statistics.length());
+    head.mass_window = AsShare(KeptMass(statistics, window, parameters.sink_keys));
+  }
   head.mass_true_mask = AsShare(KeptMass(statistics, head.true_mask, parameters.sink_keys));
   DrawThumbnail(statistics, &head);
   return head;
@@ -122,25 +128,21 @@ Result<Mask> CalibrateFromFolder(const std::string& folder, const Parameters& pa
       parameters);
 }
 
-Status ChooseByMass(double target, uint32_t window, uint64_t length, Mask* mask) {
+Status ChooseByMass(double target, uint64_t length, Mask* mask) {
   if (!(target >= 0.0 && target <= 1.0))
     return InvalidArgument(fmt::format("the target recall is {}, expected 0 to 1", target));
   mask->parameters.target_recall = target;
   for (HeadMask& head : mask->heads) {
     head.treatment = Treatment::kStatic;
-    HeadMask as_window = head;
-    as_window.form = StaticForm::kWindow;
-    as_window.window = window;
-    as_window.window_sinks = mask->parameters.sink_keys;
-    const bool window_holds = window > 0 && head.mass_window >= static_cast<float>(target);
+    const auto cost_of = [&](StaticForm form) {
+      head.form = form;
+      return KeptPairs(head, mask->parameters, length);
+    };
+    const bool window_holds = head.window > 0 && head.mass_window >= static_cast<float>(target);
     const bool patterns_hold = head.mass >= static_cast<float>(target);
-    const bool cheaper =
-        window_holds && KeptPairs(as_window, mask->parameters, length) < KeptPairs(head, mask->parameters, length);
-    if (window_holds && (cheaper || !patterns_hold)) {
-      head = std::move(as_window);
-    } else if (!patterns_hold) {
-      head.treatment = Treatment::kDense;
-    }
+    const bool use_window = window_holds && (!patterns_hold || cost_of(StaticForm::kWindow) < cost_of(StaticForm::kPatterns));
+    head.form = use_window ? StaticForm::kWindow : StaticForm::kPatterns;
+    if (!window_holds && !patterns_hold) head.treatment = Treatment::kDense;
   }
   return {};
 }

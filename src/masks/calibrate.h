@@ -51,10 +51,9 @@ Result<Mask> CalibrateFromMaps(size_t layers, size_t heads, FunctionRef<Result<A
 // The maps of a folder (map_files.h).
 Result<Mask> CalibrateFromFolder(const std::string& folder, const Parameters& parameters);
 
-// Treatments by what calibration alone knows. Heads that hold less than `target` of the mass become dense; of the others those
-// become windows where `window` > 0 and a window with as many sinks as parameters.sink_keys holds at least the target, too, and
-// costs less at `length`. Records the target.
-Status ChooseByMass(double target, uint32_t window, uint64_t length, Mask* mask);
+// Treatments by what calibration alone knows. Heads become windows where their window holds at least `target` of the mass and
+// the patterns hold less or cost more at `length` tokens, dense where neither holds it. Records the target.
+Status ChooseByMass(double target, uint64_t length, Mask* mask);
 // Of all heads those that hold the least mass become dense, as many as keep the planned density at `length` within `budget`.
 Status ChooseByBudget(double budget, uint64_t length, Mask* mask);
 

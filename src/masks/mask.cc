@@ -129,6 +129,7 @@ Status CheckParameters(const Parameters& p) {
   DAMASK_RETURN_IF_ERROR(InRange("mu", p.match.mu, 0.0, 1.0));
   DAMASK_RETURN_IF_ERROR(InRange<uint32_t>("min-cells", p.match.min_cells, 1, kMaxCaptureLength));
   DAMASK_RETURN_IF_ERROR(InRange<uint32_t>("the number of sink keys", p.sink_keys, 1, kMaxCaptureLength));
+  DAMASK_RETURN_IF_ERROR(InRange<uint64_t>("the window", p.window, 0, limits::kMaxContext));
   DAMASK_RETURN_IF_ERROR(InRange<uint64_t>("the effect length", p.effect_length, 0, limits::kMaxContext));
   DAMASK_RETURN_IF_ERROR(Goal("max-kl", p.max_kl, 1e6));
   DAMASK_RETURN_IF_ERROR(Goal("the target recall", p.target_recall, 1.0));

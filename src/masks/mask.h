@@ -33,8 +33,8 @@ inline constexpr float kNotMeasured = -1.0f;
 struct HeadMask {
   Treatment treatment = Treatment::kStatic;
   StaticForm form = StaticForm::kPatterns;
-  uint32_t window_sinks = 0;  // for kWindow
-  uint32_t window = 0;        // for kWindow: at least 1, the query itself included
+  uint32_t window_sinks = 0;  // of the window form, also where the head does not use it
+  uint32_t window = 0;        // at least 1 for kWindow, the query itself included
 
   TrueMask true_mask;  // [L] rows, as the threshold left it: without the diagonal and sinks that plans always add
   Patterns patterns;
@@ -74,6 +74,7 @@ struct Parameters {
   double tau = 0.1;  // threshold on the amplified map, or the percentile of its causal cells that is the threshold
   MatchOptions match;
   uint32_t sink_keys = 64;  // first keys that every static head keeps: the first key block
+  uint32_t window = 64;     // of the cheaper form that static heads may get instead; 0: none was tried
   uint64_t effect_length = 0;
   double max_kl = kNoGoal;         // the limits that chose the treatments
   double target_recall = kNoGoal;  //

@@ -98,7 +98,7 @@ Status ReadParameters(ByteReader* reader, Parameters* p) {
   p->match.match = static_cast<Match>(in.GetByte("match", 1));
   in.Get("min-cells", &p->match.min_cells);
   in.Get("sink keys", &p->sink_keys);
-  in.GetReserved(4);
+  in.Get("window", &p->window);
   in.Get("lambda", &p->amplify.lambda);
   in.Get("epsilon", &p->amplify.epsilon);
   in.Get("tau", &p->tau);

@@ -65,7 +65,7 @@ void PutParameters(const Parameters& p, Writer* out) {
   out->Put(static_cast<uint8_t>(p.match.match));
   out->Put(p.match.min_cells);
   out->Put(p.sink_keys);
-  out->Put(uint32_t{0});
+  out->Put(p.window);
   out->Put(p.amplify.lambda);
   out->Put(p.amplify.epsilon);
   out->Put(p.tau);

@@ -41,6 +41,7 @@ TEST(Calibrate, FindsTheSinkAndTheBandThatAHeadHas) {
   EXPECT_EQ(head->patterns.verticals[0], (Vertical{0, 1.0f}));
   EXPECT_NEAR(head->mass, 1.0f, 1e-6f);
   EXPECT_NEAR(head->mass_true_mask, 1.0f, 1e-6f);
+  EXPECT_NEAR(head->mass_window, 1.0f, 1e-6f);
   EXPECT_TRUE(Keeps(*head, Plain(128), 5000, 0));
   EXPECT_TRUE(Keeps(*head, Plain(128), 5000, 4993));
   EXPECT_FALSE(Keeps(*head, Plain(128), 5000, 4992));
@@ -157,15 +158,16 @@ TEST(Choose, HeadsThatHoldLessThanTheTargetBecomeDense) {
   mask.heads[1].mass = 0.5f;
   mask.heads[2].mass = 0.5f;
   mask.heads[2].mass_window = 0.99f;
-  ASSERT_TRUE(ChooseByMass(0.9, 64, 4096, &mask).ok());
+  mask.heads[2].window = 32;
+  ASSERT_TRUE(ChooseByMass(0.9, 4096, &mask).ok());
   EXPECT_EQ(mask.heads[0].treatment, Treatment::kStatic);
   EXPECT_EQ(mask.heads[0].form, StaticForm::kPatterns);
   EXPECT_EQ(mask.heads[1].treatment, Treatment::kDense);
   EXPECT_EQ(mask.heads[2].treatment, Treatment::kStatic);
   EXPECT_EQ(mask.heads[2].form, StaticForm::kWindow);
   EXPECT_TRUE(CheckMask(mask).ok());
-  EXPECT_EQ(ChooseByMass(std::nan(""), 0, 4096, &mask).message(), "the target recall is nan, expected 0 to 1");
-  EXPECT_FALSE(ChooseByMass(1.5, 0, 4096, &mask).ok());
+  EXPECT_EQ(ChooseByMass(std::nan(""), 4096, &mask).message(), "the target recall is nan, expected 0 to 1");
+  EXPECT_FALSE(ChooseByMass(1.5, 4096, &mask).ok());
 }
 
 TEST(Choose, ABudgetBuysTheHeadsThatHoldTheLeast) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <limits>
 
@@ -378,6 +379,17 @@ TEST(MaskFile, NumbersOfAFileSizeNoAllocationBeforeTheyAreChecked) {
   EXPECT_EQ(Parse(With(bytes, shape + 40, uint16_t{0xffff})).status().code(), StatusCode::kBadFormat) << "length of a name";
   const SectionPlace first = Find(bytes, Section::kHead);
   EXPECT_EQ(Parse(With(bytes, first.offset + 8, std::numeric_limits<uint64_t>::max())).status().code(), StatusCode::kTruncated);
+}
+
+TEST(MaskFile, EveryFileOfTheCorpusIsReadOrRefused) {
+  size_t sound = 0;
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(DAMASK_SOURCE_DIR) + "/tests/corpus/mask")) {
+    ++files;
+    sound += ReadMaskFile(entry.path()).ok() ? 1 : 0;
+  }
+  EXPECT_GE(sound, 2u);
+  EXPECT_LT(sound, files);
 }
 
 TEST(Fingerprint, HashesAreThoseOfFnv1a) {
