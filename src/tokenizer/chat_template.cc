@@ -245,6 +245,7 @@ Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily f
   if (special.eos) marks.eos = tokenizer.Piece(*special.eos, /*show_special=*/true);
   DAMASK_ASSIGN_OR_RETURN(const std::vector<ChatPart> rendered, RenderChat(family, tokenizer.chat_template(), marks, messages));
   std::vector<TextPart> parts;
+  parts.reserve(rendered.size());
   for (const ChatPart& part : rendered) parts.push_back({part.text, part.special});
   DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, tokenizer.EncodeParts(parts));
   if (StartsWithBos(tokenizer, family)) ids.insert(ids.begin(), *special.bos);
