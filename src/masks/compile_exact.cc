@@ -31,9 +31,10 @@ uint64_t ExactCompiler::VisibleRows(uint64_t key) const { return RowBits(key, ro
 uint64_t ExactCompiler::PatternRows(const GroupMask::Head& head, uint64_t key) const {
   if (head.full || key < head.sinks) return RowBits(key, end_);
   uint64_t rows = RowBits(key, key + 1);
-  for (const DiagonalInterval& band : head.bands) {
-    if (key + band.begin >= end_) break;
-    rows |= RowBits(std::max<uint64_t>(key + band.begin, head.corner), key + band.end);
+  auto band = std::partition_point(head.bands.begin(), head.bands.end(),
+                                   [&](const DiagonalInterval& interval) { return key + interval.end <= first_; });
+  for (; band != head.bands.end() && key + band->begin < end_; ++band) {
+    rows |= RowBits(std::max<uint64_t>(key + band->begin, head.corner), key + band->end);
   }
   if (std::binary_search(head.verticals.begin(), head.verticals.end(), key)) {
     rows |= RowBits(std::max<uint64_t>(key, head.corner), end_);
