@@ -108,7 +108,8 @@ uint64_t GroupMask::bytes() const {
   for (const Head& head : heads_) {
     bytes += sizeof(head) + head.bands.size() * sizeof(DiagonalInterval) + head.verticals.size() * sizeof(uint32_t);
     bytes += (head.sink_quarters.size() + head.fixed_quarters.size()) * sizeof(QuarterRange);
-    for (const auto& ranges : head.corner_blocks) bytes += sizeof(ranges) + ranges.size() * sizeof(QuarterRange);
+    bytes += head.corner_blocks.size() * sizeof(std::vector<QuarterRange>);
+    for (const auto& ranges : head.corner_blocks) bytes += ranges.size() * sizeof(QuarterRange);
   }
   return bytes;
 }
@@ -189,11 +190,11 @@ void GroupMask::AddBlocks(const QueryRows& rows, CompileScratch* scratch, kernel
     // Heads that want the same quarters share an entry.
     std::array<uint32_t, 16> heads = {};
     for (size_t h = 0; h < heads_.size(); ++h) heads[quarters[h]] |= 1u << h;
-    for (uint8_t bits = 1; bits < heads.size(); ++bits) {
+    for (size_t bits = 1; bits < heads.size(); ++bits) {
       if (heads[bits] == 0) continue;
       kernels::PlanEntry entry;
       entry.block = static_cast<uint32_t>(block);
-      entry.quarters = bits;
+      entry.quarters = static_cast<uint8_t>(bits);
       entry.heads = heads[bits];
       entry.causal = block * kernels::kPageTokens + kernels::kPageTokens - 1 > first;
       if (rows.window != 0 && block * kernels::kPageTokens + rows.window <= last) entry.window = rows.window;
