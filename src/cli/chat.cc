@@ -91,7 +91,7 @@ class Chat : public Command {
       } else if (*question == "/reset") {
         dialogue->Reset();
       } else if (!question->empty()) {
-        const Status status = Ask(dialogue, &session, *question);
+        Status status = Ask(dialogue, &session, *question);
         if (!status.ok() && !StdinIsTerminal()) return status;
         if (!status.ok()) PrintError(status);
       }
