@@ -18,7 +18,7 @@ ModelShape Shape() { return {2, 4, 2, 64, {}}; }
 class DamPolicyTest : public testing::Test {
  protected:
   std::string Write(const masks::Mask& mask) {
-    const std::string path = dir_.File("small.mask");
+    std::string path = dir_.File("small.mask");
     const Status status = masks::WriteMaskFile(mask, path);
     EXPECT_TRUE(status.ok()) << status.ToString();
     return path;
