@@ -73,6 +73,8 @@ std::vector<std::pair<std::string, std::string>> Engine::Kernels() const {
           {"attention", kernels::AttentionName(target_, shape)}};
 }
 
+kernels::ArithmeticUnit Engine::prefill_unit() const { return forward_->PrefillUnit(model_->layers().front().gate.type); }
+
 Session::Session(Engine* engine) : engine_(engine), cache_(engine->model_->config(), engine->pages_.get()) {}
 
 void Session::Truncate(uint64_t length) {

@@ -56,6 +56,8 @@ class Engine {
   model::ForwardStats stats() const { return forward_->stats(); }
   void ResetStats() { forward_->ResetStats(); }
 
+  // The unit that most of a prefill's products run on.
+  kernels::ArithmeticUnit prefill_unit() const;
   // Names of what runs here: {"prefill product", "avx512bf16 ..."}, {"decode product", ...}, {"attention", ...}.
   std::vector<std::pair<std::string, std::string>> Kernels() const;
 

@@ -54,6 +54,13 @@ void Matmul::MultiplySwiGlu(const Activations& x, const WeightView& gate, const 
 
 std::string Matmul::Describe(Phase phase, formats::TensorType type) const { return FindBody(impl_->target, phase, type).name; }
 
+ArithmeticUnit Matmul::PrefillUnit(formats::TensorType type) const {
+  const unsigned forms = FindBody(impl_->target, Phase::kPrefill, type).forms;
+  if (forms & kFormTiles) return ArithmeticUnit::kBf16Tiles;
+  if (forms & kFormWide8) return ArithmeticUnit::kInt8Dot;
+  return forms & kFormBf16 ? ArithmeticUnit::kBf16Dot : ArithmeticUnit::kFloat32;
+}
+
 size_t Matmul::bytes() const {
   size_t sum = WholeProductsBytes(*impl_->whole);
   for (const Scratch& scratch : impl_->scratch) sum += scratch.bytes();

@@ -14,6 +14,7 @@
 #include "base/cpu.h"
 #include "base/thread_pool.h"
 #include "formats/tensor_type.h"
+#include "kernels/peak.h"
 
 namespace damask::kernels {
 
@@ -76,6 +77,9 @@ class Matmul {
 
   // "avx512bf16 panels", "oneDNN float32", "avx512vnni 8-bit dot": for info and --json.
   std::string Describe(Phase phase, formats::TensorType type) const;
+
+  // The unit that prefill products over this weight type run on: its peak is what their speed is a share of.
+  ArithmeticUnit PrefillUnit(formats::TensorType type) const;
 
   // Scratch held now, all threads.
   size_t bytes() const;

@@ -7,6 +7,9 @@
 
 namespace damask::kernels {
 
+// The units that products run on.
+enum class ArithmeticUnit { kFloat32, kBf16Dot, kBf16Tiles, kInt8Dot };
+
 // Sums over all threads of a pool; 0 where the CPU has no such unit. Products count two operations a multiply-add.
 struct MachinePeaks {
   size_t threads = 0;
@@ -15,6 +18,17 @@ struct MachinePeaks {
   double tile_bf16_tflops = 0;  // AMX
   double dot_int8_tops = 0;     // vpdpbusd
   double read_gb_s = 0;         // plain reads from memory, 1e9 bytes a second
+
+  // 1e12 operations a second of one unit.
+  double Of(ArithmeticUnit unit) const {
+    switch (unit) {
+      case ArithmeticUnit::kFloat32: return fma_f32_tflops;
+      case ArithmeticUnit::kBf16Dot: return dot_bf16_tflops;
+      case ArithmeticUnit::kBf16Tiles: return tile_bf16_tflops;
+      case ArithmeticUnit::kInt8Dot: return dot_int8_tops;
+    }
+    return 0;
+  }
 
   // The fastest bf16 (or else float32) products of any unit, for products whose inputs are bf16.
   double best_bf16_tflops() const {

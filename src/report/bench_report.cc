@@ -12,8 +12,9 @@ double PerSecond(const engine::PrefillTiming& timing) {
   return timing.seconds > 0 ? static_cast<double>(timing.tokens) / timing.seconds : 0;
 }
 
-double FractionOfPeak(const engine::PrefillTiming& timing, const Machine& machine) {
-  const double peak = 1e12 * machine.peaks.best_bf16_tflops();
+// Of the unit that the products run on: 8-bit products are measured against the 8-bit peak.
+double FractionOfPeak(const engine::PrefillTiming& timing, const engine::Engine& engine, const Machine& machine) {
+  const double peak = 1e12 * machine.peaks.Of(engine.prefill_unit());
   return timing.seconds > 0 && peak > 0 ? timing.flops / timing.seconds / peak : 0;
 }
 
@@ -31,7 +32,7 @@ Json BenchJson(const engine::Engine& engine, const Machine& machine, const engin
     prefill.push_back({{"tokens", timing.tokens},
                        {"seconds", timing.seconds},
                        {"tokens_per_s", PerSecond(timing)},
-                       {"fraction_of_peak", FractionOfPeak(timing, machine)}});
+                       {"fraction_of_peak", FractionOfPeak(timing, engine, machine)}});
   }
   Json decode = Json::array();
   for (const engine::DecodeTiming& timing : result.decode) {
@@ -53,7 +54,8 @@ std::string BenchText(const engine::Engine& engine, const Machine& machine, cons
   Table table({"test", "tokens/s", "seconds", "of the machine"});
   for (const engine::PrefillTiming& timing : result.prefill) {
     table.Add({fmt::format("prefill {}", timing.tokens), fmt::format("{:.2f}", PerSecond(timing)),
-               fmt::format("{:.3f}", timing.seconds), fmt::format("{:.1f}% of peak", 100 * FractionOfPeak(timing, machine))});
+               fmt::format("{:.3f}", timing.seconds),
+               fmt::format("{:.1f}% of peak", 100 * FractionOfPeak(timing, engine, machine))});
   }
   for (const engine::DecodeTiming& timing : result.decode) {
     table.Add({fmt::format("decode at {}", timing.depth), fmt::format("{:.2f}", timing.tokens_per_second), "-",

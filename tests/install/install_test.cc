@@ -18,7 +18,7 @@ using test::TempDir;
 constexpr const char* kExample = DAMASK_SOURCE_DIR "/examples/generate.cc";
 constexpr const char* kAnswer = "50937>";  // to the example's own task
 
-ProgramResult Run(std::vector<std::string> args, std::vector<std::pair<std::string, std::string>> env = {}) {
+ProgramResult RunOk(std::vector<std::string> args, std::vector<std::pair<std::string, std::string>> env = {}) {
   ProgramRun run;
   run.args = std::move(args);
   run.env = std::move(env);
@@ -33,7 +33,7 @@ class Install : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     dir_ = new TempDir;
-    Run({DAMASK_CMAKE, "--install", DAMASK_BINARY_DIR, "--prefix", Prefix()});
+    RunOk({DAMASK_CMAKE, "--install", DAMASK_BINARY_DIR, "--prefix", Prefix()});
   }
   static void TearDownTestSuite() { delete dir_; }
 
@@ -61,30 +61,30 @@ TEST_F(Install, NamesNoFolderOfTheMachineItWasBuiltOn) {
 }
 
 TEST_F(Install, TheProgramRunsFromThere) {
-  EXPECT_NE(Run({Prefix() + "/bin/damask", "--help"}).out.find("damask"), std::string::npos);
+  EXPECT_NE(RunOk({Prefix() + "/bin/damask", "--help"}).out.find("damask"), std::string::npos);
 }
 
 TEST_F(Install, CMakeFindsItAndAProgramBuiltWithItAnswers) {
   const std::string build = dir_->File("by_cmake");
-  Run({DAMASK_CMAKE, "-S", DAMASK_SOURCE_DIR "/tests/install/consumer", "-B", build, "-DCMAKE_PREFIX_PATH=" + Prefix(),
-       "-DCMAKE_CXX_COMPILER=" DAMASK_CXX, "-DCMAKE_CXX_FLAGS=" DAMASK_CXX_FLAGS,
-       std::string("-DCONSUMER_SOURCE=") + kExample});
-  Run({DAMASK_CMAKE, "--build", build});
-  EXPECT_EQ(Run({build + "/consumer"}).out, kAnswer);
+  RunOk({DAMASK_CMAKE, "-S", DAMASK_SOURCE_DIR "/tests/install/consumer", "-B", build, "-DCMAKE_PREFIX_PATH=" + Prefix(),
+         "-DCMAKE_CXX_COMPILER=" DAMASK_CXX, "-DCMAKE_CXX_FLAGS=" DAMASK_CXX_FLAGS,
+         std::string("-DCONSUMER_SOURCE=") + kExample});
+  RunOk({DAMASK_CMAKE, "--build", build});
+  EXPECT_EQ(RunOk({build + "/consumer"}).out, kAnswer);
 }
 
 TEST_F(Install, PkgConfigFindsItEvenAfterTheFolderMovedAndAProgramBuiltWithItAnswers) {
   const std::string moved = dir_->File("moved");
   fs::copy(Prefix(), moved, fs::copy_options::recursive);
   const std::string flags =
-      Run({DAMASK_PKG_CONFIG, "--cflags", "--libs", "damask"}, {{"PKG_CONFIG_PATH", moved + "/lib/pkgconfig"}}).out;
+      RunOk({DAMASK_PKG_CONFIG, "--cflags", "--libs", "damask"}, {{"PKG_CONFIG_PATH", moved + "/lib/pkgconfig"}}).out;
   EXPECT_NE(flags.find(moved), std::string::npos) << flags;
   EXPECT_EQ(flags.find(Prefix()), std::string::npos) << flags;
   std::vector<std::string> command = {DAMASK_CXX, "-std=c++20", kExample, "-o", dir_->File("by_pkg_config")};
   std::istringstream words(std::string(DAMASK_CXX_FLAGS) + " " + flags);
   for (std::string word; words >> word;) command.push_back(word);
-  Run(command);
-  EXPECT_EQ(Run({dir_->File("by_pkg_config")}).out, kAnswer);
+  RunOk(command);
+  EXPECT_EQ(RunOk({dir_->File("by_pkg_config")}).out, kAnswer);
 }
 
 }  // namespace

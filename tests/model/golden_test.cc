@@ -84,7 +84,9 @@ TEST_P(GoldenLogits, AgreeWithLlamaCppOnEveryTarget) {
     EXPECT_LE(nmse, Bound(type)) << golden_case["name"] << " " << type << " " << TargetName(target);
     RecordProperty(std::string(TargetName(target)), std::to_string(nmse));
     // Float arithmetic throughout on both sides: six significant digits of the file are what is left.
-    if (type == "F32" && target == Target::kScalar) EXPECT_LE(nmse, 1e-8) << golden_case["name"];
+    if (type == "F32" && target == Target::kScalar) {
+      EXPECT_LE(nmse, 1e-8) << golden_case["name"];
+    }
   }
 }
 
