@@ -2,6 +2,8 @@
 // before.
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -104,17 +106,54 @@ TEST(Session, EveryArchitectureRuns) {
   }
 }
 
+// Every architecture; in one file and in shards with an index.
 TEST(Session, AHuggingFaceFolderGivesTheSameLogits) {
-  const make_model::ModelSpec spec{.type = "F32"};
-  const TinyModelFile file(spec);
-  ThreadPool pool(1);
-  const std::string folder = file.folder() + "/hf";
-  ASSERT_TRUE(make_model::WriteHuggingFaceModel(spec, folder, &pool).ok());
-  const auto gguf = LoadTiny(file, {.target = "scalar"});
-  const auto hf = Engine::Load({.model_path = folder, .threads = 1, .target = "scalar"});
-  ASSERT_TRUE(hf.ok()) << hf.status().ToString();
+  using make_model::Arch;
   const std::vector<TokenId> ids = SomeIds(30, 512);
-  EXPECT_LT(Nmse(LogitsOf(hf->get(), ids), LogitsOf(gguf.get(), ids)), 1e-10);
+  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3}) {
+    make_model::ModelSpec spec{.arch = arch, .type = "F32"};
+    const TinyModelFile file(spec);
+    const auto gguf = LoadTiny(file, {.target = "scalar"});
+    const std::vector<float> expected = LogitsOf(gguf.get(), ids);
+    for (const size_t split : {size_t{0}, size_t{5}}) {
+      spec.split = split;
+      ThreadPool pool(1);
+      const std::string folder = file.folder() + "/hf" + std::to_string(split);
+      ASSERT_TRUE(make_model::WriteHuggingFaceModel(spec, folder, &pool).ok());
+      const auto hf = Engine::Load({.model_path = folder, .threads = 1, .target = "scalar"});
+      ASSERT_TRUE(hf.ok()) << hf.status().ToString();
+      EXPECT_LT(Nmse(LogitsOf(hf->get(), ids), expected), 1e-10) << static_cast<int>(arch) << " " << split;
+    }
+  }
+}
+
+// Overwrites the numbers of one tensor of a file with NaN.
+void FillWithNan(const std::string& path, const std::string& tensor) {
+  const auto bytes = FileBytes::Open(path, LoadMode::kRead);
+  ASSERT_TRUE(bytes.ok());
+  const auto file = formats::GgufFile::Parse(*bytes, {});
+  ASSERT_TRUE(file.ok());
+  const formats::TensorInfo* info = (*file)->FindTensor(tensor);
+  ASSERT_NE(info, nullptr);
+  const std::vector<float> values(info->bytes / sizeof(float), std::numeric_limits<float>::quiet_NaN());
+  std::fstream out(path, std::ios::binary | std::ios::in | std::ios::out);
+  out.seekp(info->data - (*bytes)->bytes().data());
+  out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(info->bytes));
+  ASSERT_TRUE(out.flush());
+}
+
+TEST(Session, G19NanWeightsAreAnErrorAndNoTokens) {
+  const TinyModelFile file(make_model::ModelSpec{.type = "F32"});
+  FillWithNan(file.path(), "blk.1.ffn_norm.weight");
+  for (const Target target : AllTargets()) {
+    if (!TargetSupported(target)) continue;
+    const auto engine = LoadTiny(file, {.target = std::string(TargetName(target))});
+    ASSERT_NE(engine, nullptr);
+    Session session(engine.get());
+    const Status status = session.Append(SomeIds(20, 512), nullptr, nullptr);
+    EXPECT_EQ(status.code(), StatusCode::kBadFormat) << TargetName(target);
+    EXPECT_NE(status.ToString().find("NaN"), std::string::npos) << status.ToString();
+  }
 }
 
 TEST(Session, ASlidingWindowForgetsWhatLiesBefore) {
