@@ -28,7 +28,7 @@ std::string VocabularyOnly(const TempDir& dir) {
   writer.Add("tokenizer.ggml.bos_token_id", uint32_t{1});
   writer.Add("tokenizer.ggml.eos_token_id", uint32_t{2});
   writer.Add("tokenizer.ggml.unknown_token_id", uint32_t{0});
-  const std::string path = dir.File("vocabulary.gguf");
+  std::string path = dir.File("vocabulary.gguf");
   const Status status = writer.Write(path, [](size_t, const formats::GgufWriter::Sink&) { return Status(); });
   EXPECT_TRUE(status.ok()) << status.ToString();
   return path;
@@ -88,7 +88,7 @@ TEST(Tokenize, AHuggingFaceFolderGivesTheSameIds) {
 TEST(Tokenize, TextOutputIsIdsAndQuotedPieces) {
   const ProgramResult result = Damask({"tokenize", "-p", "Hi", "--no-bos", "--quiet"});
   EXPECT_EQ(result.exit_code, 0);
-  EXPECT_NE(result.out.find("'"), std::string::npos);
+  EXPECT_NE(result.out.find('\''), std::string::npos);
 }
 
 TEST(Tokenize, IdsAloneFeedDetokenize) {
@@ -100,7 +100,9 @@ TEST(Tokenize, IdsAloneFeedDetokenize) {
 
 TEST(Tokenize, T08TenMegabytesOfOneLetterTakeSeconds) {
   const TempDir dir;
-  const std::string file = dir.Write("a.txt", std::string(10'000'000, 'a'));
+  std::string text;
+  text.resize(10'000'000, 'a');
+  const std::string file = dir.Write("a.txt", text);
   ProgramRun run;
   run.args = {DAMASK_PROGRAM, "tokenize", "-f", file, "--ids", "--quiet"};
   const ProgramResult result = RunProgram(run);
