@@ -67,8 +67,8 @@ TEST_F(Install, TheProgramRunsFromThere) {
 TEST_F(Install, CMakeFindsItAndAProgramBuiltWithItAnswers) {
   const std::string build = dir_->File("by_cmake");
   RunOk({DAMASK_CMAKE, "-S", std::string(DAMASK_SOURCE_DIR) + "/tests/install/consumer", "-B", build,
-         "-DCMAKE_PREFIX_PATH=" + Prefix(), "-DCMAKE_CXX_COMPILER=" DAMASK_CXX, "-DCMAKE_CXX_FLAGS=" DAMASK_CXX_FLAGS,
-         std::string("-DCONSUMER_SOURCE=") + kExample});
+         "-DCMAKE_PREFIX_PATH=" + Prefix(), std::string("-DCMAKE_CXX_COMPILER=") + DAMASK_CXX,
+         std::string("-DCMAKE_CXX_FLAGS=") + DAMASK_CXX_FLAGS, std::string("-DCONSUMER_SOURCE=") + kExample});
   RunOk({DAMASK_CMAKE, "--build", build});
   EXPECT_EQ(RunOk({build + "/consumer"}).out, kAnswer);
 }
