@@ -130,6 +130,7 @@ TEST(BadGguf, T04MergesMayBeMissingFromTheListButNotTheListItself) {
 
 TEST(BadGguf, T04ManyMergesLoad) {
   std::vector<std::string> merges;
+  merges.reserve(200'000);
   for (int i = 0; i < 200'000; ++i) merges.push_back(std::to_string(i) + " x");
   const auto tokenizer = BpeVocab({}, merges).Load();
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
