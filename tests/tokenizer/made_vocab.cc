@@ -71,7 +71,7 @@ MadeVocab BpeVocab(const std::vector<std::string>& words, const std::vector<std:
 }
 
 std::string MakeFolder(const std::vector<std::pair<std::string, std::string>>& files) {
-  const std::string folder = NewPath();
+  std::string folder = NewPath();
   std::filesystem::create_directories(folder);
   for (const auto& [name, content] : files) EXPECT_TRUE(WriteFileAtomically(folder + "/" + name, content).ok());
   return folder;
