@@ -45,8 +45,8 @@ class Generate : public Command {
     DAMASK_ASSIGN_OR_RETURN(const std::vector<engine::TokenId> prompt, engine::EncodePromptInput(*engine, input));
     engine::Session session(engine.get());
     CancelScope cancel;
-    DAMASK_ASSIGN_OR_RETURN(engine::GenerateResult result, Answer(engine.get(), &session, prompt, options, common, &cancel));
-    if (result.ids.empty()) result.prompt_tokens = session.length();  // a prompt that was cut off counts as far as it was read
+    DAMASK_ASSIGN_OR_RETURN(const engine::GenerateResult result,
+                            Answer(engine.get(), &session, prompt, options, common, &cancel));
     if (common.json) {
       WriteJson(report::GenerationJson(*engine, result, session.kv_bytes()));
     } else if (!result.text.empty() && result.text.back() != '\n') {

@@ -116,11 +116,13 @@ Result<GenerateResult> Generate(Engine* engine, Session* session, std::span<cons
 
   Timer timer;
   engine->ResetStats();
+  const uint64_t length_before = session->length();
   const Status prefill = session->Append(prompt, callbacks.progress, callbacks.cancel);
   result.prefill_seconds = timer.Seconds();
   result.prefill_stats = engine->stats();
   if (prefill.code() == StatusCode::kCancelled) {
     result.finish = FinishReason::kCancelled;
+    result.prompt_tokens = session->length() - length_before;
     return result;
   }
   DAMASK_RETURN_IF_ERROR(prefill);

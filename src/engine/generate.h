@@ -33,7 +33,7 @@ struct GenerateOptions {
 struct GenerateResult {
   std::string text;
   std::vector<TokenId> ids;
-  uint64_t prompt_tokens = 0;
+  uint64_t prompt_tokens = 0;  // read by this call: all of the prompt, unless it was cancelled on the way
   FinishReason finish = FinishReason::kLength;
   uint64_t seed = 0;
   double prefill_seconds = 0;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/k_scales-inl.h"
 #include "kernels/quant_targets.h"
 
 namespace damask::kernels::DAMASK_TARGET {
@@ -84,18 +85,12 @@ void NibbleSuperBlocks(const std::byte* row, size_t values, float* out) {
   for (size_t begin = 0; begin < values; begin += 256) {
     const float d = Half(row);
     const float dmin = Half(row + 2);
-    const uint32_t a = ReadAs<uint32_t>(row + 4);
-    const uint32_t b = ReadAs<uint32_t>(row + 8);
-    const uint32_t c = ReadAs<uint32_t>(row + 12);
-    const uint32_t packed[4] = {a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | ((a >> 2) & 0x30303030u), b & 0x3f3f3f3fu,
-                                ((c >> 4) & 0x0f0f0f0fu) | ((b >> 2) & 0x30303030u)};
-    uint8_t scales[16];
-    __builtin_memcpy(scales, packed, sizeof(scales));
+    const KScales k = UnpackKScales(row);
     const std::byte* fifth = row + 16;
     const std::byte* nibbles = row + (kFifthBit ? 48 : 16);
     for (int sub = 0; sub < 8; ++sub) {
-      const Scalar scale = Broadcast(d * static_cast<float>(scales[sub]));
-      const Scalar minimum = Broadcast(-(dmin * static_cast<float>(scales[8 + sub])));
+      const Scalar scale = Broadcast(d * static_cast<float>(k.scales[sub]));
+      const Scalar minimum = Broadcast(-(dmin * static_cast<float>(k.minima[sub])));
       for (int half = 0; half < 2; ++half) {
         __m128i numbers = Load16(nibbles + (sub / 2) * 32 + half * 16);
         if (sub % 2 == 1) numbers = _mm_srli_epi16(numbers, 4);

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/k_scales-inl.h"
 #include "kernels/matmul_targets.h"
 
 namespace damask::kernels::avx2 {
@@ -93,13 +94,7 @@ struct NibbleSuperBlocks {
   static void Step(const std::byte* block, size_t begin, Row* row) {
     const float d = Half(block);
     const float dmin = Half(block + 2);
-    const auto a = ReadAs<uint32_t>(block + 4);
-    const auto b = ReadAs<uint32_t>(block + 8);
-    const auto c = ReadAs<uint32_t>(block + 12);
-    const uint32_t packed[4] = {a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | ((a >> 2) & 0x30303030u), b & 0x3f3f3f3fu,
-                                ((c >> 4) & 0x0f0f0f0fu) | ((b >> 2) & 0x30303030u)};
-    uint8_t scales[16];
-    __builtin_memcpy(scales, packed, sizeof(scales));
+    const KScales k = UnpackKScales(block);
     const std::byte* nibbles = block + kBytes - 128;
     const __m256i fifth = kFifthBit ? Load32(block + 16) : _mm256_setzero_si256();
 #pragma GCC unroll 8
@@ -112,9 +107,9 @@ struct NibbleSuperBlocks {
         w = _mm256_or_si256(w, _mm256_and_si256(set, _mm256_set1_epi8(16)));
       }
       const size_t at = begin / 32 + sub;
-      const __m256 both = _mm256_set1_ps(d * static_cast<float>(scales[sub]) * row->scale[at]);
+      const __m256 both = _mm256_set1_ps(d * static_cast<float>(k.scales[sub]) * row->scale[at]);
       row->products = _mm256_fmadd_ps(Dot(w, Load32(row->q + begin + sub * 32)), both, row->products);
-      row->rest -= dmin * static_cast<float>(scales[8 + sub]) * row->scaled_sum[at];
+      row->rest -= dmin * static_cast<float>(k.minima[sub]) * row->scaled_sum[at];
     }
   }
 };

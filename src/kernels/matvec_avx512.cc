@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/k_scales-inl.h"
 #include "kernels/matmul_targets.h"
 
 namespace damask::kernels::avx512bf16 {
@@ -210,15 +211,8 @@ struct NibbleSuperBlocks {
 
   // Scales in lanes 0..7, minima in lanes 8..15.
   static __m512 UnpackScales(const std::byte* row) {
-    const auto a = ReadAs<uint32_t>(row + 4);
-    const auto b = ReadAs<uint32_t>(row + 8);
-    const auto c = ReadAs<uint32_t>(row + 12);
-    const uint32_t scales_low = a & 0x3f3f3f3fu;
-    const uint32_t scales_high = (c & 0x0f0f0f0fu) | ((a >> 2) & 0x30303030u);
-    const uint32_t minima_low = b & 0x3f3f3f3fu;
-    const uint32_t minima_high = ((c >> 4) & 0x0f0f0f0fu) | ((b >> 2) & 0x30303030u);
-    const __m128i bytes = _mm_set_epi64x(static_cast<int64_t>(minima_low | (static_cast<uint64_t>(minima_high) << 32)),
-                                         static_cast<int64_t>(scales_low | (static_cast<uint64_t>(scales_high) << 32)));
+    const KScales k = UnpackKScales(row);
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(&k));
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
   }
 

@@ -9,6 +9,7 @@
 
 #include "kernels/matmul_bodies.h"
 #include "kernels/quant_targets.h"
+#include "kernels/silu_avx512-inl.h"
 
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
@@ -46,22 +47,6 @@ inline void Transpose16(__m512i* r) {
   }
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) r[i] = t[i];
-}
-
-inline __m512 SiluTimes(__m512 gate, __m512 up) {
-  const __m512 x = _mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), gate), _mm512_set1_ps(-100.0f));
-  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
-  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
-  __m512 p = _mm512_set1_ps(1.0f / 720);
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-  const __m512 e = _mm512_scalef_ps(p, n);
-  return _mm512_mul_ps(_mm512_div_ps(gate, _mm512_add_ps(_mm512_set1_ps(1.0f), e)), up);
 }
 
 // Ends 16 results: they go to y(m, n ..) as `store` says.
