@@ -35,7 +35,9 @@ echo "Question: $question"
 # The model was trained to answer with the line itself; its beginning is given, the number is the model's.
 start="line $key: REGISTER_CONTENT is <"
 printf 'Answer:   %s' "$start"
-"$damask" generate -f "$folder/document.txt" -p "$question"$'\n'"$start" --raw --temp 0 -n 12 --stop $'\n' | tee "$folder/answer.txt"
+"$damask" generate -f "$folder/document.txt" -p "$question"$'\n'"$start" --raw --temp 0 -n 12 --stop $'\n' \
+  2> "$folder/notes.txt" | tee "$folder/answer.txt" || { cat "$folder/notes.txt" >&2; exit 1; }
+tail -n 1 "$folder/notes.txt"
 if grep -q "^$expected>" "$folder/answer.txt"; then
   echo "The line says <$expected>: right."
 else
