@@ -1,5 +1,6 @@
 #include "kernels/matmul.h"
 
+#include <cassert>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,10 @@ struct Matmul::Impl {
 
 void Matmul::Impl::Run(const Product* products, size_t count) {
   const Body* bodies[2] = {};
-  for (size_t i = 0; i < count; ++i) bodies[i] = &FindBody(target, products[0].x->phase, products[i].w->type);
+  for (size_t i = 0; i < count; ++i) {
+    bodies[i] = &FindBody(target, products[0].x->phase, products[i].w->type);
+    assert((products[i].x->bits & bodies[i]->forms) == bodies[i]->forms);  // a weight type that the constructor was not told of
+  }
   RunProducts(bodies, products, count, pool, scratch.data(), whole.get());
 }
 
@@ -30,8 +34,8 @@ Activations& Activations::operator=(Activations&&) noexcept = default;
 Activations::~Activations() = default;
 size_t Activations::bytes() const { return forms_->bytes(); }
 
-Matmul::Matmul(Target target, ThreadPool* pool)
-    : impl_(new Impl{target, pool, FormsOf(target, Phase::kPrefill), FormsOf(target, Phase::kDecode),
+Matmul::Matmul(Target target, ThreadPool* pool, std::span<const formats::TensorType> types)
+    : impl_(new Impl{target, pool, FormsOf(target, Phase::kPrefill, types), FormsOf(target, Phase::kDecode, types),
                      std::vector<Scratch>(pool->num_threads()), MakeWholeProducts()}) {}
 Matmul::~Matmul() = default;
 

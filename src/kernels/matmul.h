@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/cpu.h"
@@ -55,7 +56,8 @@ struct Epilogue {
 class Matmul {
  public:
   // `pool` is not owned and outlives the object. One object serves one caller at a time.
-  Matmul(Target target, ThreadPool* pool);
+  // `types`: those of the weights to come, so that Load makes no form that no product reads; empty: any.
+  Matmul(Target target, ThreadPool* pool, std::span<const formats::TensorType> types = {});
   ~Matmul();
 
   // Reads x [m, k], row stride `x_stride` floats, into `out`. x may be freed afterwards.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/aligned.h"
@@ -132,8 +133,8 @@ struct Body {
 // The table.
 const Body& FindBody(Target target, Phase phase, formats::TensorType type);
 
-// The union of the forms of a phase.
-unsigned FormsOf(Target target, Phase phase);
+// The union of the forms that the bodies of a phase read for these weight types; for none named, of all.
+unsigned FormsOf(Target target, Phase phase, std::span<const formats::TensorType> types);
 
 // Every prefill body that a target can run, the table's choices among them: for tests and benchmarks.
 struct ListedBody {

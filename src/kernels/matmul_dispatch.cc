@@ -57,13 +57,13 @@ const Body& FindBody([[maybe_unused]] Target target, [[maybe_unused]] Phase phas
 #endif
 }
 
-unsigned FormsOf(Target target, Phase phase) {
+unsigned FormsOf(Target target, Phase phase, std::span<const TensorType> types) {
+  static constexpr TensorType kAll[] = {TensorType::kF32,  TensorType::kF16,  TensorType::kBF16, TensorType::kQ8_0,
+                                        TensorType::kQ4_0, TensorType::kQ4_1, TensorType::kQ5_0, TensorType::kQ5_1,
+                                        TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K};
   unsigned bits = 0;
-  for (const TensorType type :
-       {TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ4_0, TensorType::kQ4_1,
-        TensorType::kQ5_0, TensorType::kQ5_1, TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K}) {
+  for (const TensorType type : types.empty() ? std::span<const TensorType>(kAll) : types)
     bits |= FindBody(target, phase, type).forms;
-  }
   return bits;
 }
 

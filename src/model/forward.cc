@@ -72,7 +72,7 @@ Forward::Forward(const Model* model, const policies::Policy* policy, ThreadPool*
       policy_(policy),
       pool_(pool),
       target_(target),
-      matmul_(target, pool),
+      matmul_(target, pool, model->weight_types()),
       buffers_(std::make_unique<Buffers>()) {
   const ModelConfig& c = model->config();
   shape_ = {.head_dim = c.head_dim,

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -125,8 +126,7 @@ class ModelLoader {
   void Summarise() {
     for (const TensorInfo& tensor : source_.tensors()) {
       model_->parameters_ += tensor.rows() * tensor.columns();
-      model_->tensors_.push_back(
-          {tensor.name, std::string(formats::GetTensorType(tensor.type).name), tensor.shape, tensor.bytes});
+      model_->tensors_.push_back(model::Summarise(tensor));
     }
   }
 
@@ -210,9 +210,21 @@ Result<std::unique_ptr<Model>> Model::LoadEmbedded(const LoadOptions& options) {
   return FromGguf(std::move(file), options);
 }
 
-std::string Model::dominant_type() const {
+std::vector<formats::TensorType> Model::weight_types() const {
+  std::set<formats::TensorType> types = {output_.type};
+  for (const LayerWeights& w : layers_) {
+    for (const WeightView* view : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down}) types.insert(view->type);
+  }
+  return {types.begin(), types.end()};
+}
+
+TensorSummary Summarise(const TensorInfo& tensor) {
+  return {tensor.name, std::string(formats::GetTensorType(tensor.type).name), tensor.shape, tensor.bytes};
+}
+
+std::string DominantType(const std::vector<TensorSummary>& tensors) {
   std::map<std::string, uint64_t> bytes;
-  for (const TensorSummary& tensor : tensors_) bytes[tensor.type] += tensor.bytes;
+  for (const TensorSummary& tensor : tensors) bytes[tensor.type] += tensor.bytes;
   const auto most =
       std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == bytes.end() ? "none" : most->first;

@@ -42,6 +42,11 @@ struct TensorSummary {
   uint64_t bytes = 0;
 };
 
+TensorSummary Summarise(const formats::TensorInfo& tensor);
+
+// The element type that holds most of the bytes: "Q8_0"; "none" where there are no tensors.
+std::string DominantType(const std::vector<TensorSummary>& tensors);
+
 class Model {
  public:
   // A GGUF file (first shard of a split one) or a Hugging Face folder. Errors name the file.
@@ -63,8 +68,8 @@ class Model {
   uint64_t file_bytes() const { return file_bytes_; }
   uint64_t parameters() const { return parameters_; }
   const std::vector<TensorSummary>& tensors() const { return tensors_; }
-  // The element type that holds most of the weights' bytes: "Q8_0".
-  std::string dominant_type() const;
+  // Of the matrices that products run over, each once.
+  std::vector<formats::TensorType> weight_types() const;
 
  private:
   friend class ModelLoader;

@@ -42,7 +42,7 @@ Json BenchJson(const engine::Engine& engine, const Machine& machine, const engin
   }
   return {{"machine", MachineJson(machine)},
           {"model", ModelName(engine)},
-          {"type", engine.model().dominant_type()},
+          {"type", model::DominantType(engine.model().tensors())},
           {"policy", engine.policy().Spec()},
           {"kernels", KernelsJson(engine)},
           {"prefill", prefill},
@@ -61,7 +61,7 @@ std::string BenchText(const engine::Engine& engine, const Machine& machine, cons
     table.Add({fmt::format("decode at {}", timing.depth), fmt::format("{:.2f}", timing.tokens_per_second), "-",
                fmt::format("{:.1f}% of bandwidth", 100 * FractionOfBandwidth(timing, machine))});
   }
-  return fmt::format("{}, mostly {}, {} parameters\n{}\n\n", ModelName(engine), engine.model().dominant_type(),
+  return fmt::format("{}, mostly {}, {} parameters\n{}\n\n", ModelName(engine), model::DominantType(engine.model().tensors()),
                      engine.model().parameters(), MachineText(machine)) +
          table.ToString();
 }

@@ -1,14 +1,11 @@
 #include "report/model_info.h"
 
-#include <map>
-
 #include <fmt/format.h>
 
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "formats/gguf.h"
-#include "formats/tensor_type.h"
 #include "tokenizer/chat_template.h"
 
 namespace damask::report {
@@ -39,7 +36,7 @@ ModelInfo DescribeEngine(const engine::Engine& engine) {
   info.path = ModelName(engine);
   info.format = model.format();
   info.architecture = model::ArchitectureName(model.config().architecture);
-  info.dominant_type = model.dominant_type();
+  info.dominant_type = model::DominantType(model.tensors());
   info.file_bytes = model.file_bytes();
   info.parameters = model.parameters();
   info.tensors = model.tensors();
@@ -52,25 +49,12 @@ ModelInfo DescribeEngine(const engine::Engine& engine) {
   return info;
 }
 
-std::string TypeName(formats::TensorType type) {
-  const auto number = static_cast<uint32_t>(type);
-  const std::optional<formats::TensorTypeInfo> found = formats::FindTensorType(number);
-  return found ? std::string(found->name) : fmt::format("type {}", number);
-}
-
 void AddTensors(const formats::GgufFile& file, ModelInfo* info) {
-  std::map<std::string, uint64_t> bytes_by_type;
   for (const formats::TensorInfo& tensor : file.tensors()) {
-    const std::string type = TypeName(tensor.type);
-    info->tensors.push_back({tensor.name, type, tensor.shape, tensor.bytes});
+    info->tensors.push_back(model::Summarise(tensor));
     info->parameters += CheckedMul(tensor.rows(), tensor.columns()).value_or(0);
-    bytes_by_type[type] += tensor.bytes;
   }
-  uint64_t most = 0;
-  for (const auto& [type, bytes] : bytes_by_type) {
-    if (bytes >= most) info->dominant_type = type;
-    most = std::max(most, bytes);
-  }
+  if (!info->tensors.empty()) info->dominant_type = model::DominantType(info->tensors);
 }
 
 // The parts of a GGUF file that can be read, each for itself.

@@ -214,6 +214,27 @@ TEST_F(MatmulTest, AnActivationsObjectServesShapeAfterShape) {
   EXPECT_GT(loaded.bytes(), 0u);
 }
 
+TEST_F(MatmulTest, TypesNamedBeforehandSpareFormsAndNotABit) {
+  for (const Target target : SupportedTargets()) {
+    for (const TensorType type : AllWeightTypes()) {
+      const Weights w(type, 70, 512, 27);
+      const std::vector<float> x = RandomFloats(3 * w.k, 28);
+      for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+        Matmul any(target, &pool_);
+        Matmul named(target, &pool_, {&type, 1});
+        Activations for_any;
+        Activations for_named;
+        any.Load(phase, x.data(), 3, w.k, w.k, &for_any);
+        named.Load(phase, x.data(), 3, w.k, w.k, &for_named);
+        EXPECT_LE(for_named.bytes(), for_any.bytes());
+        std::vector<float> y(3 * w.n);
+        named.Multiply(for_named, w.view(), {}, y.data(), w.n);
+        EXPECT_EQ(y, Multiply(target, phase, w, x, 3, &pool_)) << CaseName(target, type, 3, w.n, w.k);
+      }
+    }
+  }
+}
+
 TEST_F(MatmulTest, NoRowsAndNoColumnsAreNoWork) {
   Matmul matmul(BestTarget(), &pool_);
   const Weights w(TensorType::kF32, 4, 8, 26);
