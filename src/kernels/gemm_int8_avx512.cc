@@ -12,6 +12,7 @@
 
 #include "kernels/matmul_targets.h"
 #include "kernels/panel_avx512-inl.h"
+#include "kernels/requantize_avx512-inl.h"
 
 namespace damask::kernels::avx512bf16 {
 namespace {
@@ -32,14 +33,13 @@ constexpr size_t kBlockVectors = kWideBlock / 16;
 
 // Sixteen vectors' largest elements, lane r from vector r.
 __m512 LargestOfEach(__m512* vectors) {
-  auto* rows = reinterpret_cast<__m512i*>(vectors);
-  Transpose16(rows);
+  Transpose16(reinterpret_cast<__m512i*>(vectors));
   for (int width = 8; width != 0; width /= 2) {
     for (int i = 0; i < width; ++i) {
-      rows[i] = _mm512_castps_si512(_mm512_max_ps(_mm512_castsi512_ps(rows[i]), _mm512_castsi512_ps(rows[i + width])));
+      vectors[i] = Larger(vectors[i], vectors[i + width]);
     }
   }
-  return _mm512_castsi512_ps(rows[0]);
+  return vectors[0];
 }
 
 // 64 floats times `inverse`, rounded, to 64 bytes with 128 added.
@@ -47,10 +47,7 @@ __m512i QuantizeSixtyFour(const float* x, __m512 inverse) {
   __m512i v[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) v[i] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16 * i), inverse));
-  const __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
-  // The packs worked within 128-bit lanes: lane l holds fours l of each of the four vectors.
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return _mm512_xor_si512(_mm512_permutexvar_epi32(order, packed), _mm512_set1_epi8(-128));
+  return Add128(PackToBytes(v));
 }
 
 // Rounds blocks [0, blocks) of 16 rows, floats [16][stride], into lanes `vector` of the panel.
@@ -60,7 +57,7 @@ void PackRows(const float* floats, size_t stride, size_t blocks, size_t vector, 
     for (size_t r = 0; r < 16; ++r) {
       largest[r] = _mm512_setzero_ps();
       for (size_t i = 0; i < kBlockVectors; ++i) {
-        largest[r] = _mm512_max_ps(largest[r], _mm512_abs_ps(_mm512_loadu_ps(floats + r * stride + i * 16)));
+        largest[r] = Larger(largest[r], _mm512_abs_ps(_mm512_loadu_ps(floats + r * stride + i * 16)));
       }
     }
     const __m512 max = LargestOfEach(largest);
@@ -78,14 +75,64 @@ void PackRows(const float* floats, size_t stride, size_t blocks, size_t vector, 
   }
 }
 
-void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece, Scratch* scratch, const Panel& panel) {
+// 16 weight rows over floats: any type.
+void UnpackOverFloats(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t vector, Scratch* scratch,
+                      const Panel& panel) {
   const size_t blocks = (piece.end - piece.begin + kWideBlock - 1) / kWideBlock;
   const size_t stride = blocks * kWideBlock + 16;
   scratch->rows.Reserve(16 * stride);
-  for (size_t vector = 0; vector < kPanelVectors; ++vector) {
-    DecodeSixteenRows(w, n_begin + vector * 16, n_end, piece, blocks * kWideBlock, stride, scratch->rows.data());
-    PackRows(scratch->rows.data(), stride, blocks, vector, panel);
+  DecodeSixteenRows(w, n, n_end, piece, blocks * kWideBlock, stride, scratch->rows.data());
+  PackRows(scratch->rows.data(), stride, blocks, vector, panel);
+}
+
+// 16 weight rows of a type that has a way of its own.
+template <typename Format>
+void UnpackStraight(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t vector, Scratch* scratch,
+                    const Panel& panel) {
+  const size_t values = piece.end - piece.begin;
+  const size_t blocks = (values + kWideBlock - 1) / kWideBlock;
+  // Whole steps, and an odd number of cache lines, so that the rows do not share cache sets.
+  const size_t stride = ((values + Format::kNumbers - 1) / Format::kNumbers * Format::kNumbers / 64 | 1) * 64;
+  const size_t row_bytes = formats::RowBytes(w.type, w.k);
+  scratch->rows.Reserve(16 * (stride + stride / 64 * sizeof(float)) / sizeof(float));
+  auto* bytes = reinterpret_cast<uint8_t*>(scratch->rows.data());
+  auto* scales = reinterpret_cast<float*>(bytes + 16 * stride);
+  for (size_t r = 0; r < 16; ++r) {
+    float* of_row = scales + r * (stride / 64);
+    if (n + r < n_end) {
+      const std::byte* row = w.data + (n + r) * row_bytes + formats::RowBytes(w.type, piece.begin);
+      RequantizeRow<Format>(w.type, row, values, bytes + r * stride, of_row);
+    } else {
+      __builtin_memset(bytes + r * stride, 0, blocks * kWideBlock);
+      __builtin_memset(of_row, 0, blocks * sizeof(float));
+    }
+    for (size_t block = 0; block < blocks; ++block) panel.scales[block * kPanelRows + vector * 16 + r] = of_row[block];
   }
+  for (size_t block = 0; block < blocks; ++block) {
+    __m512i rows[16];
+    for (size_t r = 0; r < 16; ++r) rows[r] = _mm512_load_si512(bytes + r * stride + block * kWideBlock);
+    Transpose16(rows);
+    uint8_t* out = panel.bytes + block * kBlockBytes + vector * 64;
+    for (size_t step = 0; step < kSteps; ++step, out += kPanelRows * 4) _mm512_store_si512(out, rows[step]);
+  }
+}
+
+using UnpackFn = void (*)(const WeightView&, size_t, size_t, Piece, size_t, Scratch*, const Panel&);
+
+UnpackFn UnpackOf(formats::TensorType type) {
+  static_assert(kWideBlock == 64);  // what RequantizeRow makes
+  switch (type) {
+    case formats::TensorType::kQ8_0: return UnpackStraight<RequantizedQ8_0>;
+    case formats::TensorType::kQ4_K: return UnpackStraight<RequantizedQ4_K>;
+    case formats::TensorType::kQ6_K: return UnpackStraight<RequantizedQ6_K>;
+    default: return UnpackOverFloats;
+  }
+}
+
+void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece, Scratch* scratch, const Panel& panel) {
+  const UnpackFn unpack = UnpackOf(w.type);
+  for (size_t vector = 0; vector < kPanelVectors; ++vector)
+    unpack(w, n_begin + vector * 16, n_end, piece, vector, scratch, panel);
 }
 
 // R rows of activations times the panel: sums over blocks in float, in tile [R][64].

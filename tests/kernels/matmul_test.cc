@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -212,6 +213,30 @@ TEST_F(MatmulTest, AnActivationsObjectServesShapeAfterShape) {
     EXPECT_LE(RelativeError(ExactProduct(x, 4, w), y.data(), w.n, w.n), 0.06);
   }
   EXPECT_GT(loaded.bytes(), 0u);
+}
+
+// The scale of a block is its first number, in Q6_K its last: a broken file must not become silent nonsense.
+TEST_F(MatmulTest, G19ANanScaleReachesTheResult) {
+  for (const TensorType type : AllWeightTypes()) {
+    const formats::TensorTypeInfo& info = formats::GetTensorType(type);
+    if (info.block_values == 1) continue;
+    Weights w(type, 20, 1024, 29);
+    const size_t scale_at = type == TensorType::kQ6_K ? info.block_bytes - 2 : 0;
+    const uint16_t nan = 0x7e00;
+    for (const size_t block : {size_t{0}, size_t{1024} / info.block_values - 1}) {
+      std::memcpy(w.bytes.data() + block * info.block_bytes + scale_at, &nan, sizeof(nan));
+      const std::vector<float> x = RandomFloats(5 * w.k, 30);
+      for (const Target target : SupportedTargets()) {
+        for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+          const std::vector<float> y = Multiply(target, phase, w, x, 5, &pool_);
+          for (size_t m = 0; m < 5; ++m) {
+            EXPECT_TRUE(std::isnan(y[m * w.n])) << CaseName(target, type, m, w.n, w.k);
+            EXPECT_FALSE(std::isnan(y[m * w.n + 1])) << CaseName(target, type, m, w.n, w.k);
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST_F(MatmulTest, TypesNamedBeforehandSpareFormsAndNotABit) {
