@@ -46,25 +46,25 @@ SMALL_STAGES = (
 # Stage 2, from the grown weights: all tasks, lengths up to the trained context.
 GROWN_STAGES = (
     Stage(100, 256, 16, 0.0, 1e-3),
-    Stage(200, 256, 16, 1e-3, 1e-3),
-    Stage(350, 512, 8, 1e-3, 1e-3),
-    Stage(220, 1024, 8, 1e-3, 1e-3),
-    Stage(150, 2048, 4, 1e-3, 8e-4),
-    Stage(170, 4096, 2, 8e-4, 5e-5),
+    Stage(300, 256, 16, 1e-3, 1e-3),
+    Stage(300, 512, 8, 1e-3, 1e-3),
+    Stage(180, 1024, 8, 1e-3, 1e-3),
+    Stage(130, 2048, 4, 1e-3, 8e-4),
+    Stage(150, 4096, 2, 8e-4, 5e-5),
 )
 
 # Shares of the sequences by task (tasks.py).
 SMALL_MIX = {"lines": 40, "kv": 20, "old": 10, "needle": 5, "prose": 25}
 GROWN_MIX = {
-    "lines": 26,
-    "kv": 8,
-    "old": 6,
-    "passkey": 12,
-    "needle": 16,
-    "vt": 14,
-    "cwe": 5,
-    "fwe": 4,
-    "prose": 9,
+    "lines": 22,
+    "kv": 7,
+    "old": 5,
+    "passkey": 10,
+    "needle": 15,
+    "vt": 18,
+    "cwe": 9,
+    "fwe": 6,
+    "prose": 8,
 }
 
 # Loss weights of tokens: what carries an answer counts most.

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 import corpus
 import model
 import words
-from config import GROWN, SEED
-from tasks import PAIRS, Source, with_prose, Text
+from config import GROWN, SEED, WEIGHT_VALUE
+from tasks import PAIRS, TASKS, Source, Text, sequence, with_prose
 from tokenizer import Tokenizer
 
 
@@ -88,6 +88,26 @@ def retrieval(net, tokenizer, task, length, samples, seed=SEED):
 
 
 @torch.no_grad()
+def whole_values(net, tokenizer, task, length, samples, seed=SEED):
+    """Share of wholly right values in the answers of training-like texts (tasks.py) of held-out words: every task, dense questions."""
+    source = HeldOut(tokenizer, random.Random(seed))
+    right = total = 0
+    for _ in range(samples):
+        ids, weights = sequence(task, source, length)
+        ids, carries = torch.tensor(ids)[None], torch.tensor(weights[1:]) >= WEIGHT_VALUE
+        with torch.autocast("cpu", torch.bfloat16):
+            best = net(ids[:, :-1]).argmax(-1)[0]
+        hits = best == ids[0, 1:]
+        starts = (carries & ~torch.cat([torch.tensor([False]), carries[:-1]])).nonzero().flatten().tolist()
+        for start in starts:
+            end = start
+            while end < len(carries) and carries[end]:
+                end += 1
+            right, total = right + bool(hits[start:end].all()), total + 1
+    return right / max(1, total), total
+
+
+@torch.no_grad()
 def prose_nats(net, tokenizer, length, windows):
     """Mean cross-entropy a token of held-out prose, in windows of `length` tokens that begin anew."""
     ids = torch.tensor(tokenizer.encode(corpus.held_out_prose())[1 : windows * length + 1]).view(-1, length)
@@ -108,6 +128,10 @@ def main(checkpoint, folder, samples):
         for length in (1024, 2048, 4096):
             digits, first, exact, tokens = retrieval(net, tokenizer, task, length, samples, SEED + 1)
             print(f"{task:8} {tokens:6.0f} tokens: exact {exact:.3f}, digits {digits:.3f}, first {first:.3f} of {samples}", flush=True)
+    for task in list(PAIRS) + [task for task in TASKS if task != "prose"]:
+        for length in (512, 4096):
+            right, total = whole_values(net, tokenizer, task, length, max(4, samples * 128 // length), SEED + 2)
+            print(f"{task:8} {length:6} tokens, dense: whole values {right:.3f} of {total}", flush=True)
 
 
 if __name__ == "__main__":

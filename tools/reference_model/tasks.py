@@ -34,6 +34,13 @@ class Text:
         # Most parts begin a line: behind a newline no space is added.
         self.tokens += self.tokenizer.count("\n" + "".join(part for part, _ in parts)) - 2
 
+    def end_line(self):
+        """Facts stand on lines of their own; prose before one gets its newline."""
+        if self.parts and not self.parts[-1][0].endswith("\n"):
+            part, weight = self.parts.pop()
+            self.parts.append((part.rstrip(" "), weight))
+            self.add(("\n", WEIGHT_PROSE))
+
     def fact(self, line):
         self.add((line, WEIGHT_FACT))
 
@@ -126,8 +133,7 @@ def with_prose(text, source, length, inserts, reserve, after=None):
     done = 0
     for i in range(len(pieces) + 1):
         while done < len(inserts) and places[done] == i:
-            if not text.parts or not text.parts[-1][0].endswith((" ", "\n")):
-                text.add(("\n", WEIGHT_PROSE))
+            text.end_line()
             text.fact(inserts[done])
             done += 1
             if after:
@@ -146,6 +152,7 @@ def passkey(text, source, length):
         text.answer(f"The pass key is {value}.\n", [value], WEIGHT_VALUE * (4 if sparse else 1))
 
     with_prose(text, source, length, [f"The pass key is {value}. Remember it. {value} is the pass key.\n"], 30 + MARGIN)
+    text.end_line()
     ask()
     while text.tokens <= length:
         text.add((source.passage(source.random.randint(20, 300)), WEIGHT_PROSE))
@@ -179,42 +186,72 @@ def needle(text, source, length):
         ask_needle(text, key, [v for k, v in facts[:done] if k == key], weight)
 
     with_prose(text, source, length, lines, 45 * questions + MARGIN, after if on_the_way else None)
-    text.add(("\n", WEIGHT_PROSE))
+    text.end_line()
     left = r.sample(keys, len(keys))
     while text.tokens <= length:
         key = left.pop() if left else r.choice(keys)
         ask_needle(text, key, [v for k, v in facts if k == key], weight)
 
 
+def chain(names, r):
+    """Names of a chain, none of them used before."""
+    links = []
+    for _ in range(r.randint(2, 5)):
+        name = "".join(r.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(3))
+        if name not in names:
+            names.add(name)
+            links.append(name)
+    return links
+
+
+def assignments(links, value):
+    return [f"VAR {b} = VAR {a}\n" if a else f"VAR {b} = {value}\n" for a, b in zip([None] + links, links)]
+
+
+def ask_chain(text, links, value):
+    text.fact(f"Find all variables that are assigned the value {value}.\n")
+    text.answer(", ".join(links) + "\n", links)
+
+
+def interleaved(groups, r):
+    """All lines of the groups, each group's in its order."""
+    waiting = [list(group) for group in groups if group]
+    while waiting:
+        group = r.choice(waiting)
+        yield group.pop(0)
+        waiting = [group for group in waiting if group]
+
+
 def vt(text, source, length):
-    """Chains of variables, between each other or in prose."""
+    """Chains of variables between each other, questions on the way."""
     r = source.random
+    if r.random() < 0.3:
+        return vt_in_prose(text, source, length)
     names, chains = set(), []
-
-    def chain():
-        links = []
-        for _ in range(r.randint(2, 5)):
-            name = "".join(r.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(3))
-            if name not in names:
-                names.add(name)
-                links.append(name)
-        return links, source.value()
-
-    prose = r.random() < 0.4
+    prose = r.choice([0, 0.5])
     room = length * r.uniform(0.3, 0.85)
     while text.tokens <= length:
         if text.tokens < room:
-            fresh = [chain() for _ in range(r.randint(1, 6))]
-            waiting = [[f"VAR {b} = VAR {a}\n" if a else f"VAR {b} = {v}\n" for a, b in zip([None] + n, n)] for n, v in fresh]
-            while any(waiting):
-                if prose and r.random() < 0.5:
+            fresh = [(links, source.value()) for links in (chain(names, r) for _ in range(r.randint(1, 6))) if links]
+            for line in interleaved([assignments(*c) for c in fresh], r):
+                if r.random() < prose:
                     text.add((source.passage(r.randint(20, 200)), WEIGHT_PROSE))
-                text.fact(r.choice([w for w in waiting if w]).pop(0))
-            chains += [c for c in fresh if c[0]]
+                text.fact(line)
+            chains += fresh
         for _ in range(r.randint(1, 4)):
-            links, value = r.choice(chains)
-            text.fact(f"Find all variables that are assigned the value {value}.\n")
-            text.answer(", ".join(links) + "\n", links)
+            ask_chain(text, *r.choice(chains))
+
+
+def vt_in_prose(text, source, length):
+    """A few chains spread over prose of the whole length, asked at the end."""
+    r = source.random
+    names = set()
+    chains = [(links, source.value()) for links in (chain(names, r) for _ in range(r.randint(1, max(1, min(6, length // 150))))) if links]
+    with_prose(text, source, length, list(interleaved([assignments(*c) for c in chains], r)), 40 * len(chains) + MARGIN)
+    text.end_line()
+    left = r.sample(chains, len(chains))
+    while text.tokens <= length:
+        ask_chain(text, *(left.pop() if left else r.choice(chains)))
 
 
 def counted_words(text, line, question, answer, found):
@@ -222,51 +259,48 @@ def counted_words(text, line, question, answer, found):
     text.answer(answer + ", ".join(found) + "\n", found)
 
 
+def list_words(source, pool, length):
+    """How many words of the pool's kind fill a list: most of a text, or a part so that further lists follow."""
+    room = max(150, length - 60 if source.random.random() < 0.5 else int(length * source.random.uniform(0.3, 1.0)) - 60)
+    return int(room * len(pool) / source.tokenizer.count(" ".join(pool)))
+
+
 def cwe(text, source, length):
-    """Common words, ten times as often as rare ones; named in the order of their first appearance."""
+    """Common words, ten times as often as the others; named in the order of their first appearance."""
     r = source.random
     while text.tokens <= length:
-        count = r.randint(3, 10)
-        room = max(150, min(length, int(length * r.uniform(0.3, 1.0)) - 60))
-        pool = r.sample(source.vocabulary, count + max(2, room // 15))
-        times = 10 if r.random() < 0.8 else r.randint(4, 9)
-        bag = pool[:count] * times
-        for word in pool[count:]:
-            if source.tokenizer.count(" ".join(bag)) >= room:
-                break
-            bag.append(word)
+        pool = r.sample(source.vocabulary, r.randint(100, 400))
+        total = list_words(source, pool, length)
+        count = max(3, min(r.choice([3, 4, 5, 6, 7, 8, 9, 10, 10, 10]), total // 12))
+        rare_times = -(-total // (9 * count + len(pool)))
+        rare = min(len(pool) - count, max(2, total // rare_times - 10 * count))
+        bag = pool[:count] * (10 * rare_times) + pool[count : count + rare] * rare_times
         r.shuffle(bag)
         common = set(pool[:count])
         found = list(dict.fromkeys(word for word in bag if word in common))
-        counted_words(
-            text, "".join(f" {word}" for word in bag), f"What are the {count} most common words?\n", "The most common words are: ", found
-        )
+        question = f"What are the {count} most common words?\n"
+        counted_words(text, "".join(f" {word}" for word in bag), question, "The most common words are: ", found)
 
 
 def invented(r):
-    return "".join(r.choice("bdfgklmnprstvz") + r.choice("aeiou") for _ in range(r.randint(1, 3))) + r.choice(["", "n", "r", "s", "x"])
+    syllables = r.choice([1, 2, 3, 3, 3])
+    return "".join(r.choice("bdfgklmnprstvz") + r.choice("aeiou") for _ in range(syllables)) + ("" if syllables == 3 else r.choice("nrsx"))
 
 
 def fwe(text, source, length):
-    """Invented words, the i-th about total / i^2 times; the three most frequent, most frequent first."""
+    """Invented words, the k-th in proportion to 1 / k^2, at least once; the three most frequent, most frequent first."""
     r = source.random
     while text.tokens <= length:
-        room = max(150, min(length, int(length * r.uniform(0.3, 1.0)) - 60))
-        pool = list(dict.fromkeys(invented(r) for _ in range(60)))
+        pool = list(dict.fromkeys(invented(r) for _ in range(1000)))
+        total = list_words(source, pool, length)
         bag = []
-        scale = room / 5.5
-        for i, word in enumerate(pool, 1):
-            bag += [word] * max(1, round(scale / i**2))
-            if len(bag) * 3 > room:
+        for k, word in enumerate(pool, 1):
+            bag += [word] * max(1, round(total * 0.61 / k**2))
+            if len(bag) >= total:
                 break
         r.shuffle(bag)
-        counted_words(
-            text,
-            "".join(f" {word}" for word in bag),
-            "What are the three most frequent words?\n",
-            "The most frequent words are: ",
-            pool[:3],
-        )
+        question = "What are the three most frequent words?\n"
+        counted_words(text, "".join(f" {word}" for word in bag), question, "The most frequent words are: ", pool[:3])
 
 
 def prose(text, source, length):
