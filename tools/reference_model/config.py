@@ -48,23 +48,24 @@ GROWN_STAGES = (
     Stage(100, 256, 16, 0.0, 1e-3),
     Stage(300, 256, 16, 1e-3, 1e-3),
     Stage(300, 512, 8, 1e-3, 1e-3),
-    Stage(180, 1024, 8, 1e-3, 1e-3),
-    Stage(130, 2048, 4, 1e-3, 8e-4),
-    Stage(150, 4096, 2, 8e-4, 5e-5),
+    Stage(70, 1024, 8, 1e-3, 1e-3),
+    Stage(45, 2048, 2, 8e-4, 8e-4),
+    Stage(220, 4096, 1, 8e-4, 4e-5),
+    Stage(150, 4096, 1, 5e-4, 3e-5),
 )
 
 # Shares of the sequences by task (tasks.py).
 SMALL_MIX = {"lines": 40, "kv": 20, "old": 10, "needle": 5, "prose": 25}
 GROWN_MIX = {
-    "lines": 22,
-    "kv": 7,
-    "old": 5,
-    "passkey": 10,
-    "needle": 15,
-    "vt": 18,
-    "cwe": 9,
-    "fwe": 6,
-    "prose": 8,
+    "lines": 30,
+    "kv": 10,
+    "old": 4,
+    "passkey": 8,
+    "needle": 16,
+    "vt": 16,
+    "cwe": 3,
+    "fwe": 4,
+    "prose": 9,
 }
 
 # Loss weights of tokens: what carries an answer counts most.

@@ -82,7 +82,7 @@ class Run:
     def evaluate(self, length):
         result = []
         for task in ("lines", "passkey"):
-            digits, first, exact, _ = evaluate.retrieval(self.model, self.tokenizer, task, length, 10 if length > 2048 else 20)
+            digits, first, exact, _ = evaluate.retrieval(self.model, self.tokenizer, task, length, 5 if length > 2048 else 20)
             result.append(f"{task} exact {exact:.2f} digits {digits:.2f} first {first:.2f}")
         nats = evaluate.prose_nats(self.model, self.tokenizer, min(length, 1024), 8)
         self.log(f"  step {self.step} length {length}: {', '.join(result)}, prose {nats:.3f}")
