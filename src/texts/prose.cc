@@ -2,9 +2,7 @@
 
 #include <array>
 #include <numeric>
-#include <vector>
-
-#include "texts/random.h"
+#include <utility>
 
 namespace damask::texts {
 namespace {
@@ -247,19 +245,35 @@ constexpr auto kParagraphs = std::to_array<std::string_view>({
 
 std::span<const std::string_view> ProseParagraphs() { return kParagraphs; }
 
+ProseReader::ProseReader(uint64_t seed) : random_(seed), order_(kParagraphs.size()), next_(kParagraphs.size()) {
+  std::iota(order_.begin(), order_.end(), size_t{0});
+}
+
+std::string_view ProseReader::NextParagraph() {
+  if (next_ == order_.size()) {
+    random_.Shuffle(&order_);
+    next_ = 0;
+  }
+  return kParagraphs[order_[next_++]];
+}
+
+ProseSentence ProseReader::Next() {
+  if (rest_.empty()) rest_ = NextParagraph();
+  const size_t stop = rest_.find(". ");
+  if (stop == std::string_view::npos) return {std::exchange(rest_, {}), true};
+  const std::string_view sentence = rest_.substr(0, stop + 1);
+  rest_.remove_prefix(stop + 2);
+  return {sentence, false};
+}
+
 std::string Prose(size_t characters, uint64_t seed) {
-  Random random(seed);
-  std::vector<size_t> order(kParagraphs.size());
-  std::iota(order.begin(), order.end(), size_t{0});
   std::string text;
-  text.reserve(characters + 1024);
-  for (size_t next = order.size(); text.size() < characters; ++next) {
-    if (next == order.size()) {
-      random.Shuffle(&order);
-      next = 0;
-    }
-    text += kParagraphs[order[next]];
-    text += '\n';
+  ProseReader reader(seed);
+  for (bool whole = true; text.size() < characters || !whole;) {
+    const ProseSentence sentence = reader.Next();
+    whole = sentence.ends_paragraph;
+    text += sentence.text;
+    text += whole ? '\n' : ' ';
   }
   return text;
 }
