@@ -22,6 +22,7 @@ struct Sample {
   std::string prefix;    // the answer's beginning, up to the value: given to models that only continue texts
   std::string answer;    // the whole right answer, `prefix` included, one line
   std::vector<std::string> expected;
+  std::string keywords;  // kLvEval: what an answer must mention; empty: no gate
   Metric metric = Metric::kNumber;
 };
 

@@ -65,6 +65,20 @@ const TaskInfo* FindTask(std::string_view name) {
   return nullptr;
 }
 
+uint64_t AnswerTokens(Task task, const TaskOptions& options) {
+  constexpr uint64_t kEnd = 8;  // ".", ">", the newline, and room to see that it is missing
+  switch (task) {
+    case Task::kLines:
+    case Task::kPasskey:
+    case Task::kKv: return 6 + kEnd;  // " 12345"
+    case Task::kNeedle: return 7 * options.values + kEnd;
+    case Task::kVt: return 5 * (options.hops + 1) + kEnd;  // "ABC, "
+    case Task::kCwe: return 8 * options.words + kEnd;
+    case Task::kFwe: return 8 * 3 + kEnd;
+  }
+  return kEnd;
+}
+
 Result<Sample> MakeSample(Task task, const TaskOptions& options, const CountTokens& count) {
   DAMASK_RETURN_IF_ERROR(Validate(options));
   Result<Sample> sample = Make(task, options, count);

@@ -44,6 +44,9 @@ struct TaskOptions {
   uint64_t words = 10;     // cwe: how many common words
 };
 
+// More tokens than any right answer of the task takes behind its prefix, whatever the vocabulary.
+uint64_t AnswerTokens(Task task, const TaskOptions& options);
+
 using CountTokens = std::function<Result<size_t>(std::string_view text)>;
 
 // A sample within options.tokens, and at most 1/32 of them or 32 tokens below, whichever is more. Counts the whole text a few
