@@ -57,4 +57,15 @@ Result<uint64_t> Options::Count(const std::string& name, uint64_t min, uint64_t 
   return value;
 }
 
+Result<double> Options::Number(const std::string& name, double min, double max) const {
+  const std::string& text = values_.at(name);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= min && value <= max)) {
+    return InvalidArgument(
+        fmt::format("policy {}: {}={} is not a number between {} and {}", policy_, name, Quote(text), min, max));
+  }
+  return value;
+}
+
 }  // namespace damask::policies

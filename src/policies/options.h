@@ -24,6 +24,8 @@ class Options {
 
   // The value as a whole number in [min, max].
   Result<uint64_t> Count(const std::string& name, uint64_t min, uint64_t max) const;
+  // The value as a finite number in [min, max].
+  Result<double> Number(const std::string& name, double min, double max) const;
   const std::string& Text(const std::string& name) const { return values_.at(name); }
 
  private:
