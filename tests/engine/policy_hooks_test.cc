@@ -61,8 +61,8 @@ class RecordingPolicy : public policies::Policy {
   }
 };
 
-struct Run {
-  explicit Run(bool release = false) : engine(LoadTiny(file, {.kv_release = release})), session(engine.get()) {
+struct Fixture {
+  explicit Fixture(bool release = false) : engine(LoadTiny(file, {.kv_release = release})), session(engine.get()) {
     engine->SetPolicy(std::make_unique<RecordingPolicy>());
   }
   Recorder* state() { return static_cast<Recorder*>(session.policy_state()); }
@@ -73,7 +73,7 @@ struct Run {
 };
 
 TEST(PolicyHooks, KeysComeBeforePlansAndEveryKeyOnce) {
-  Run run;
+  Fixture run;
   ASSERT_TRUE(run.session.Append(SomeIds(700), nullptr, nullptr).ok());
   ASSERT_TRUE(run.session.Append(SomeIds(1), nullptr, nullptr).ok());
   const std::set<std::pair<uint64_t, uint64_t>> expected = {{0, 512}, {512, 700}, {700, 701}};
@@ -83,7 +83,7 @@ TEST(PolicyHooks, KeysComeBeforePlansAndEveryKeyOnce) {
 }
 
 TEST(PolicyHooks, ChunksComeWholeAndTheLastOneOfThePromptIsMarked) {
-  Run run;
+  Fixture run;
   ASSERT_TRUE(run.session.Append(SomeIds(700), nullptr, nullptr).ok());
   const std::vector<std::pair<uint64_t, size_t>> expected = {{0, 512}, {512, 188}};
   EXPECT_EQ(run.state()->chunks, expected);
@@ -91,7 +91,7 @@ TEST(PolicyHooks, ChunksComeWholeAndTheLastOneOfThePromptIsMarked) {
 }
 
 TEST(PolicyHooks, ANewPolicyIsShownAllKeysOfARunningSession) {
-  Run run;
+  Fixture run;
   ASSERT_TRUE(run.session.Append(SomeIds(600), nullptr, nullptr).ok());
   run.engine->SetPolicy(std::make_unique<RecordingPolicy>());
   ASSERT_TRUE(run.session.Append(SomeIds(10), nullptr, nullptr).ok());
@@ -99,7 +99,7 @@ TEST(PolicyHooks, ANewPolicyIsShownAllKeysOfARunningSession) {
 }
 
 TEST(PolicyHooks, AStateForgetsWhatACancelledChunkHadShown) {
-  Run run;
+  Fixture run;
   ASSERT_TRUE(run.session.Append(SomeIds(100), nullptr, nullptr).ok());
   const std::atomic<bool> cancel{true};
   EXPECT_EQ(run.session.Append(SomeIds(50), nullptr, &cancel).code(), StatusCode::kCancelled);
@@ -109,8 +109,8 @@ TEST(PolicyHooks, AStateForgetsWhatACancelledChunkHadShown) {
 }
 
 TEST(PolicyHooks, ReleasedPagesLeaveTheCacheAndTheAnswerStays) {
-  Run kept;
-  Run released(true);
+  Fixture kept;
+  Fixture released(true);
   ASSERT_TRUE(kept.session.Append(SomeIds(700), nullptr, nullptr).ok());
   ASSERT_TRUE(released.session.Append(SomeIds(700), nullptr, nullptr).ok());
   EXPECT_EQ(std::vector<float>(kept.session.logits().begin(), kept.session.logits().end()),
@@ -120,7 +120,7 @@ TEST(PolicyHooks, ReleasedPagesLeaveTheCacheAndTheAnswerStays) {
 }
 
 TEST(PolicyHooks, ASessionWithReleasedPagesBeginsAnewWhenItIsCut) {
-  Run run(true);
+  Fixture run(true);
   ASSERT_TRUE(run.session.Append(SomeIds(700), nullptr, nullptr).ok());
   run.session.Truncate(650);
   EXPECT_EQ(run.session.length(), 0u);

@@ -12,7 +12,7 @@ namespace damask::kernels {
 namespace {
 
 struct Pages {
-  Pages(PageLayout layout, size_t tokens, uint32_t seed) : layout(layout) {
+  Pages(PageLayout page_layout, size_t tokens, uint32_t seed) : layout(page_layout) {
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
     std::vector<float> key(layout.head_dim);
@@ -104,7 +104,8 @@ TEST(Softmax, EqualsTheDoubleOneForEveryTargetAndLength) {
       EXPECT_NEAR(lse, std::log(sum), 1e-5);
       for (size_t i = 0; i < n; ++i) {
         const double expected = std::exp(static_cast<double>(before[i])) / sum;
-        ASSERT_NEAR(scores[i], expected, 2e-6 * expected + 1e-30) << TargetName(target) << " " << n << " " << i;
+        // Of which the rounding of score - largest to float is the larger part: 6e-8 of up to 50.
+        ASSERT_NEAR(scores[i], expected, 6e-6 * expected + 1e-30) << TargetName(target) << " " << n << " " << i;
       }
     }
   }
