@@ -1,6 +1,7 @@
 #include "evals/compare.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -86,11 +87,11 @@ class Comparison {
       for (const uint64_t context : run_.contexts) {
         const Status status = RunContext(variant, context);
         result_.cancelled = status.code() == StatusCode::kCancelled;
-        if (result_.cancelled) return std::move(result_);
+        if (result_.cancelled) return Sorted();
         DAMASK_RETURN_IF_ERROR(status);
       }
     }
-    return std::move(result_);
+    return Sorted();
   }
 
  private:
@@ -99,8 +100,12 @@ class Comparison {
     cell.policy = variant.policy;
     cell.density_target = variant.density;
     cell.context = context;
-    cell.spec = SpecOf(variant, context);
-    DAMASK_RETURN_IF_ERROR(engine_->SetPolicy(cell.spec));
+    const std::optional<std::string> spec = SpecOf(variant, context);
+    if (!spec) {
+      done_ += context * run_.samples * run_.tasks.size();
+      return {};
+    }
+    DAMASK_RETURN_IF_ERROR(engine_->SetPolicy(*spec));
     cell.spec = engine_->policy().Spec();
     for (const std::string& task : run_.tasks) {
       cell.task = task;
@@ -113,7 +118,8 @@ class Comparison {
     return {};
   }
 
-  std::string SpecOf(const Variant& variant, uint64_t context) {
+  // Absent where the policy cannot keep within the density.
+  std::optional<std::string> SpecOf(const Variant& variant, uint64_t context) {
     if (!variant.density) return variant.policy;
     Result<std::string> spec = policies::SpecForDensity(variant.policy, *variant.density, context, engine_->shape());
     if (spec.ok()) return *std::move(spec);
@@ -156,6 +162,18 @@ class Comparison {
     cell.summary = context.summary;
     for (const AskedSample& sample : context.samples) cell.scores.push_back(sample.answered.score);
     return cell;
+  }
+
+  // Policies stand together where they answered the same samples.
+  CompareResult Sorted() {
+    const auto place = [&](const CompareRow& row) {
+      const auto task = std::find(run_.tasks.begin(), run_.tasks.end(), row.cell.task) - run_.tasks.begin();
+      const auto context = std::find(run_.contexts.begin(), run_.contexts.end(), row.cell.context) - run_.contexts.begin();
+      return std::pair(task, context);
+    };
+    std::stable_sort(result_.rows.begin(), result_.rows.end(),
+                     [&](const CompareRow& a, const CompareRow& b) { return place(a) < place(b); });
+    return std::move(result_);
   }
 
   // `more`: tokens of the cell that runs now.

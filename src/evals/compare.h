@@ -22,7 +22,8 @@ struct CompareRun {
   std::vector<uint64_t> contexts;
   uint64_t samples = 20;  // of each task and context; perplexity: windows
   uint64_t seed = 1;
-  // Each policy that can is run once for each of these, set to keep within it; empty: as the SPECs say.
+  // Each policy that has an option for it is run once for each of these, set to keep within it (left out where it cannot, with
+  // a note); others run as they are. Empty: all run as they are.
   std::vector<double> densities;
   std::string text;  // for perplexity, cut into windows; empty: prose of the program
   PromptForm form = PromptForm::kAuto;
@@ -46,7 +47,7 @@ struct CompareRow {
 };
 
 struct CompareResult {
-  std::vector<CompareRow> rows;
+  std::vector<CompareRow> rows;    // by task and context, in the order of the run; then by policy
   std::vector<std::string> notes;  // what did not run as it was asked for
   bool cancelled = false;
 };
