@@ -48,6 +48,7 @@ std::unique_ptr<Command> MakeEvalLogits();
 std::unique_ptr<Command> MakeEvalPerplexity();
 std::unique_ptr<Command> MakeEvalTask(texts::Task task);
 std::unique_ptr<Command> MakeEvalJsonl();
+std::unique_ptr<Command> MakeEvalCompare();
 std::unique_ptr<Command> MakeBench();
 std::unique_ptr<Command> MakeBenchAttention();
 std::unique_ptr<Command> MakeBenchMatmul();

@@ -158,6 +158,10 @@ const std::vector<CommandEntry>& Commands() {
        MakeTask<texts::Task::kFwe>},
       {"eval jsonl", "questions of a file, scored", "damask eval jsonl -m model.gguf -f hotpotqa.jsonl --metric f1",
        MakeEvalJsonl},
+      {"eval compare", "policies side by side on the same samples",
+       "damask eval compare -m model.gguf --policies 'full;streaming' --tasks lines,perplexity --context 2048,4096 --density "
+       "0.1",
+       MakeEvalCompare},
       {"bench", "speed of reading and of answering", "damask bench -m model.gguf --prompt 512,2048 --depth 0,4096 --gen 32",
        MakeBench},
       {"bench attention", "the attention kernel alone",

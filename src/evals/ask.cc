@@ -18,9 +18,6 @@ std::string_view WithoutNewline(std::string_view text) {
   return text;
 }
 
-// What an audit measured in this answer.
-void TakeAudit(const engine::GenerateResult& /*result*/, Answered* /*answered*/) {}
-
 }  // namespace
 
 Prompts::Prompts(const engine::Engine* engine, PromptForm form) : engine_(engine) {
@@ -68,6 +65,11 @@ Result<Answered> Ask(engine::Engine* engine, const Prompts& prompts, const texts
   if (!prompts.chat()) options.stop = {"\n"};
   engine::GenerateCallbacks callbacks;
   callbacks.cancel = cancel;
+  // The generation begins a new audit report behind the prompt; this is the last moment of the old one.
+  model::HeadAudit prefill_audit;
+  callbacks.progress = [&](uint64_t done, uint64_t total, double) {
+    if (done == total) prefill_audit = engine->audit().Total();
+  };
   engine::Session session(engine);
   DAMASK_ASSIGN_OR_RETURN(const engine::GenerateResult result, engine::Generate(engine, &session, prompt, options, callbacks));
   if (result.finish == engine::FinishReason::kCancelled) return Cancelled();
@@ -81,7 +83,8 @@ Result<Answered> Ask(engine::Engine* engine, const Prompts& prompts, const texts
   answered.prefill = result.prefill_stats;
   answered.decode = result.decode_stats;
   answered.kv_bytes = session.kv_bytes();
-  TakeAudit(result, &answered);
+  answered.audit = engine->audit().Total();
+  answered.audit.Add(prefill_audit);
   return answered;
 }
 

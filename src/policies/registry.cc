@@ -42,6 +42,13 @@ const std::vector<PolicyInfo>& AllPolicies() {
   return infos;
 }
 
+const PolicyInfo* FindPolicy(std::string_view name) {
+  for (const PolicyInfo& info : AllPolicies()) {
+    if (HasName(info, name)) return &info;
+  }
+  return nullptr;
+}
+
 Result<std::unique_ptr<Policy>> Create(std::string_view spec, const ModelShape& shape) {
   const size_t colon = spec.find(':');
   const std::string_view name = spec.substr(0, colon);

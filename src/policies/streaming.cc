@@ -81,7 +81,9 @@ PolicyInfo StreamingInfo() {
           "The first keys (attention sinks) and a sliding window of the latest ones.",
           "Xiao et al., Efficient Streaming Language Models with Attention Sinks (arXiv 2309.17453)",
           {{"sinks", "4", "first keys that every query sees"},
-           {"window", "1024", "latest keys that a query sees, itself included"}}};
+           {"window", "1024", "latest keys that a query sees, itself included"}},
+          "window",
+          ""};
 }
 
 Result<std::unique_ptr<Policy>> MakeStreaming(const Options& options, const ModelShape& shape) {
