@@ -65,11 +65,6 @@ Result<Answered> Ask(engine::Engine* engine, const Prompts& prompts, const texts
   if (!prompts.chat()) options.stop = {"\n"};
   engine::GenerateCallbacks callbacks;
   callbacks.cancel = cancel;
-  // The generation begins a new audit report behind the prompt; this is the last moment of the old one.
-  model::HeadAudit prefill_audit;
-  callbacks.progress = [&](uint64_t done, uint64_t total, double) {
-    if (done == total) prefill_audit = engine->audit().Total();
-  };
   engine::Session session(engine);
   DAMASK_ASSIGN_OR_RETURN(const engine::GenerateResult result, engine::Generate(engine, &session, prompt, options, callbacks));
   if (result.finish == engine::FinishReason::kCancelled) return Cancelled();
@@ -83,8 +78,7 @@ Result<Answered> Ask(engine::Engine* engine, const Prompts& prompts, const texts
   answered.prefill = result.prefill_stats;
   answered.decode = result.decode_stats;
   answered.kv_bytes = session.kv_bytes();
-  answered.audit = engine->audit().Total();
-  answered.audit.Add(prefill_audit);
+  answered.audit = result.audit.Total();
   return answered;
 }
 

@@ -63,7 +63,7 @@ Result<WindowsResult> PerplexityOfWindows(engine::Engine* engine, const std::str
     figure.prefill_seconds = window.seconds;
     figure.prefill = engine->stats();
     figure.kv_bytes = engine->kv_bytes_per_token() * figure.prompt_tokens;
-    figure.audit = engine->audit().Total();
+    figure.audit = window.audit.Total();
     if (window_done) window_done();
   }
   result.summary = Summarise(figures);
