@@ -63,9 +63,10 @@ std::string InspectText(const masks::Mask& mask, const MaskFigures& figures) {
   }
   table.Add(Row("all", AddUp(figures, 0, figures.heads.size())));
   text += "\n" + table.ToString();
-  if (const uint64_t content = AddUp(figures, 0, figures.heads.size()).treatments[static_cast<size_t>(Treatment::kContent)]) {
-    text += fmt::format("\n{} content heads choose their keys as the text goes by; they are counted here with all keys.\n",
-                        content);
+  const Totals totals = AddUp(figures, 0, figures.heads.size());
+  if (const uint64_t content = totals.treatments[static_cast<size_t>(Treatment::kContent)]; content != 0) {
+    text +=
+        fmt::format("\ncontent heads: {}. They choose their keys as the text goes by; counted here with all keys.\n", content);
   }
   return text;
 }

@@ -23,6 +23,9 @@ static_assert(std::size(kViewIds) == kViews.size() && std::size(kViewNames) == k
 
 std::string Percent(double share) { return fmt::format("{:.1f}%", 100.0 * share); }
 
+// Content heads choose at run time: what they compute is known only as a bound.
+std::string_view AtMost(bool is_bound) { return is_bound ? "\u2264 " : ""; }
+
 std::string SortValue(const std::optional<double>& value) { return value ? fmt::format("{:.6g}", *value) : ""; }
 
 template <typename Number>
@@ -40,10 +43,12 @@ class PageWriter {
   std::string Write() {
     Head();
     Summary();
+    page_ += "<main>\n";
     Detail();
     Grid();
-    Add("<h2 id=\"legend\">How to read this</h2>\n{}", kMaskPageLegend);
     HeadTable();
+    page_ += "</main>\n";
+    Add("<h2 id=\"legend\">How to read this</h2>\n{}", kMaskPageLegend);
     MadeWith();
     Add("<script>{}</script>\n</body>\n</html>\n", kMaskPageScript);
     return std::move(page_);
@@ -72,7 +77,7 @@ class PageWriter {
     Add("<title>damask: the mask of {}</title>\n<style>{}", ModelName(), kMaskPageStyle);
     const size_t columns = sprites_.columns;
     const size_t rows = sprites_.rows;
-    const size_t tile = columns <= 4 ? 132 : columns <= 8 ? 104 : columns <= 16 ? 64 : 40;
+    const size_t tile = columns <= 4 ? 132 : columns <= 8 ? 104 : columns <= 16 ? 64 : 38;
     Add(":root {{ --columns: {}; --rows: {}; --tile: {}px; }}\n", columns, rows, tile);
     for (size_t x = 1; x < columns; ++x) Add(".x{} {{ background-position-x: calc(100% * {} / {}); }}\n", x, x, columns - 1);
     for (size_t y = 1; y < rows; ++y) Add(".y{} {{ background-position-y: calc(100% * {} / {}); }}\n", y, y, rows - 1);
@@ -100,9 +105,8 @@ class PageWriter {
       Add("<div class=\"card\"><b>{}</b><span><i class=\"swatch {}\"></i>{} heads{}</span></div>\n", Count(treatment), name,
           name, treatment == Treatment::kStatic && totals_.windows != 0 ? fmt::format(" ({} by window)", totals_.windows) : "");
     }
-    Add("<div class=\"card\"><b id=\"density\">{}</b><span><label>{} density at <select id=\"length\" data-all=\"{}\">",
-        Percent(totals_.planned_density.front()), Count(Treatment::kContent) == 0 ? "" : "largest",
-        Joined(totals_.planned_density));
+    Add("<div class=\"card\"><b id=\"density\">{}{}</b><span><label>density at <select id=\"length\" data-all=\"{}\">",
+        AtMost(Count(Treatment::kContent) != 0), Percent(totals_.planned_density.front()), Joined(totals_.planned_density));
     for (const uint64_t length : figures_.lengths) Add("<option>{}</option>", length);
     page_ += "</select> tokens</label></span></div>\n";
     Card(ShareText(totals_.mass_mean), "mean mass");
@@ -123,7 +127,9 @@ class PageWriter {
     const uint64_t length = mask_.parameters.capture_length;
     switch (view) {
       case View::kMean:
-        return fmt::format("Where the head looked in calibration: {} words, the largest mean of each small square.", length);
+        return fmt::format(
+            "Where the head looked in calibration, {} tokens: the largest mean of each square, brightness by its square root.",
+            length);
       case View::kAmplified:
         return fmt::format(
             "The mask's transform ({}) applied to that small map; the calibration itself used all {} x {} means.",
@@ -131,17 +137,19 @@ class PageWriter {
       case View::kTrueMask: return "The pairs that reached the threshold. Diagonals and verticals are found in it.";
       case View::kExtended: break;
     }
-    return fmt::format("What is kept of a text of {} words.", kExtension * length);
+    return fmt::format("What is computed of a text of {} tokens.", kExtension * length);
   }
 
   void Detail() {
     page_ += "<h2>One head</h2>\n<section class=\"detail\" aria-live=\"polite\">\n<h3 id=\"which\">Layer 0, head 0</h3>\n";
-    page_ += "<div class=\"four\">\n";
+    page_ += "<div class=\"parts\">\n<div class=\"four\">\n";
     for (size_t view = 0; view < kViews.size(); ++view) {
       Add("<figure class=\"{}\"><i class=\"pic l0 x0 y0\"></i><figcaption><b>{}</b><br/>{}</figcaption></figure>\n",
           kViewIds[view], kViewNames[view], Caption(kViews[view]));
     }
-    page_ += "</div>\n<dl class=\"figures\" id=\"figures\"></dl>\n<p class=\"kept\" id=\"kept\"></p>\n</section>\n";
+    page_ +=
+        "</div>\n<div><dl class=\"figures\" id=\"figures\"></dl>\n<p class=\"kept\" "
+        "id=\"kept\"></p></div>\n</div>\n</section>\n";
   }
 
   void Grid() {
@@ -178,7 +186,7 @@ class PageWriter {
   void HeadTable() {
     page_ +=
         "<h2>The figures of every head</h2>\n<p class=\"soft\">A click on a heading sorts. - stands for what was not "
-        "measured.</p>\n<div class=\"scroll\"><table class=\"heads\">\n<thead><tr>";
+        "measured.</p>\n<div class=\"tall\"><table class=\"heads\">\n<thead><tr>";
     for (const std::string_view heading :
          {"head", "treatment", "mass", "strong-key hit", "effect", "rank", "diagonals", "verticals", "density"}) {
       Add("<th scope=\"col\" aria-sort=\"{}\"><button type=\"button\">{}</button></th>",
@@ -209,7 +217,7 @@ class PageWriter {
     Number(static_cast<double>(head.diagonals), fmt::format("{}", head.diagonals));
     Number(static_cast<double>(head.verticals), fmt::format("{}", head.verticals));
     Add("<td data-v=\"{:.4g}\" data-all=\"{}\">{}{}</td></tr>\n", head.planned_density.front(), Joined(head.planned_density),
-        head.treatment == Treatment::kContent ? "\u2264 " : "", Percent(head.planned_density.front()));
+        AtMost(head.treatment == Treatment::kContent), Percent(head.planned_density.front()));
   }
 
   // What the static form keeps, the first patterns of it.
@@ -218,9 +226,9 @@ class PageWriter {
     if (head.treatment == Treatment::kDense) return "Everything is computed.";
     if (head.treatment == Treatment::kContent) return "Blocks are chosen from the text as it goes by.";
     if (head.form == masks::StaticForm::kWindow) {
-      return fmt::format("Keeps the first {} words and the last {}.", head.window_sinks, head.window);
+      return fmt::format("Keeps the first {} tokens and the last {}.", head.window_sinks, head.window);
     }
-    std::string text = fmt::format("Keeps the first {} words, distances ", mask_.parameters.sink_keys);
+    std::string text = fmt::format("Keeps the first {} tokens, distances ", mask_.parameters.sink_keys);
     const auto& diagonals = head.patterns.diagonals;
     for (size_t i = 0; i < std::min(diagonals.size(), kShown); ++i) {
       const uint32_t last = diagonals[i].end - 1;
@@ -230,7 +238,7 @@ class PageWriter {
     if (diagonals.size() > kShown) text += fmt::format(" and {} more ranges", diagonals.size() - kShown);
     const auto& verticals = head.patterns.verticals;
     if (verticals.empty()) return text + ".";
-    text += "; the words at ";
+    text += "; the tokens at ";
     for (size_t i = 0; i < std::min(verticals.size(), kShown); ++i) {
       text += fmt::format("{}{}", i == 0 ? "" : ", ", verticals[i].column);
     }

@@ -98,7 +98,8 @@ const char kMaskPageScript[] = R"js(
       cell.dataset.v = share;
       cell.textContent = (row.dataset.treatment === 'content' ? '\u2264 ' : '') + percent(Number(share));
     });
-    document.getElementById('density').textContent = percent(Number(lengths.dataset.all.split(' ')[at]));
+    const bound = rows.some(function (row) { return row.dataset.treatment === 'content'; });
+    document.getElementById('density').textContent = (bound ? '\u2264 ' : '') + percent(Number(lengths.dataset.all.split(' ')[at]));
     headings.forEach(function (heading, i) {
       if (i === densityColumn) heading.setAttribute('aria-sort', 'none');
     });

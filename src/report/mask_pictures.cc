@@ -17,9 +17,9 @@ using masks::Parameters;
 constexpr size_t kPaletteSize = 16;
 using Palette = std::array<Colour, kPaletteSize>;
 
-constexpr Colour kPlate = {15, 22, 38};
+constexpr Colour kPlate = {34, 46, 74};
 constexpr Colour kStatic = {120, 205, 250};
-constexpr Colour kTrue = {240, 242, 246};
+constexpr Colour kTrue = {165, 232, 190};
 
 uint8_t Mix(uint8_t a, uint8_t b, double t) { return static_cast<uint8_t>(std::lround(a + (b - a) * t)); }
 
@@ -29,7 +29,7 @@ Colour Mix(const Colour& a, const Colour& b, double t) {
 
 // From the dark plate over violet and orange to a pale yellow: brightness grows all the way, so it reads without hue too.
 Palette MakeMapPalette() {
-  constexpr std::array<Colour, 5> kStops = {kPlate, {92, 40, 140}, {204, 71, 95}, {250, 160, 50}, {255, 250, 200}};
+  constexpr std::array<Colour, 5> kStops = {kPlate, {120, 52, 159}, {204, 71, 95}, {250, 160, 50}, {255, 250, 200}};
   Palette palette;
   palette[kFuture] = {0, 0, 0, 0};
   for (uint8_t level = 1; level <= kMapLevels; ++level) {

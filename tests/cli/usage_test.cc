@@ -61,8 +61,9 @@ TEST_P(EveryCommand, ThreadsAndTargetAreChecked) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Usage, EveryCommand,
-                         ::testing::Values("generate", "chat", "tokenize", "detokenize", "info", "check", "eval logits",
-                                           "eval perplexity", "bench", "bench attention", "bench matmul", "policies"));
+                         ::testing::Values("generate", "chat", "tokenize", "detokenize", "info", "check", "inspect",
+                                           "eval logits", "eval perplexity", "bench", "bench attention", "bench matmul",
+                                           "policies"));
 
 struct WrongValue {
   std::vector<std::string> args;
