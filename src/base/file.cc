@@ -81,7 +81,8 @@ Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
   return {};
 }
 
-// A file of our own in `directory`, under a name that nobody has: threads and leftovers of a killed process do not meet.
+// A file of our own in `directory`, to become `path`, under a name that nobody has: threads and leftovers of a killed process
+// do not meet.
 Result<std::pair<int, std::string>> CreateTemporary(const std::string& directory, const std::string& path) {
   static std::atomic<uint64_t> counter{0};
   for (int attempt = 0;; ++attempt) {
