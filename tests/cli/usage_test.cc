@@ -61,9 +61,10 @@ TEST_P(EveryCommand, ThreadsAndTargetAreChecked) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Usage, EveryCommand,
-                         ::testing::Values("generate", "chat", "tokenize", "detokenize", "info", "check", "eval logits",
-                                           "eval perplexity", "eval lines", "eval needle", "eval vt", "eval cwe", "eval jsonl",
-                                           "bench", "bench attention", "bench matmul", "policies"));
+                         ::testing::Values("generate", "chat", "tokenize", "detokenize", "info", "check", "inspect",
+                                           "eval logits", "eval perplexity", "eval lines", "eval needle", "eval vt", "eval cwe",
+                                           "eval jsonl", "eval compare", "bench", "bench attention", "bench matmul",
+                                           "policies"));
 
 struct WrongValue {
   std::vector<std::string> args;
@@ -117,6 +118,14 @@ INSTANTIATE_TEST_SUITE_P(
         WrongValue{{"eval", "cwe", "--words", "2"}, "--words: found '2'"}, WrongValue{{"eval", "jsonl"}, "wants -f FILE"},
         WrongValue{{"eval", "jsonl", "-f", "q.jsonl"}, "wants --metric"},
         WrongValue{{"eval", "jsonl", "-f", "q.jsonl", "--metric", "rouge"}, "--metric: found 'rouge'"},
+        WrongValue{{"eval", "compare"}, "wants --policies"},
+        WrongValue{{"eval", "compare", "--policies", "full;"}, "--policies: a part of 'full;' is empty"},
+        WrongValue{{"eval", "compare", "--policies", "full;full"}, "'full' is given twice"},
+        WrongValue{{"eval", "compare", "--policies", "full;no-such", "--quiet"}, "--policies: unknown policy 'no-such'"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--policy", "full"}, "takes the place of --policy"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--tasks", "lines,magic", "--quiet"}, "--tasks: found 'magic'"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--density", "0"}, "--density: found '0'"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--html", ""}, "want a path"},
         WrongValue{{"bench", "--prompt", "512,,2"}, "--prompt: found ''"},
         WrongValue{{"bench", "attention", "--density", "1.5"}, "--density: found '1.5'"}));
 
