@@ -66,8 +66,13 @@ class Calibration {
     if (!by_effect()) return {};
     const uint64_t wanted = options_.effect_length != 0 ? options_.effect_length : std::max<uint64_t>(1024, 4 * length);
     parameters().effect_length = std::min(wanted, engine_->context());
-    DAMASK_ASSIGN_OR_RETURN(effect_texts_,
-                            EffectTexts(*engine_, kEffectPairs, parameters().effect_length, options_.seed + 1000));
+    // Without effects the texts only show which strong keys static forms lose: a few hundred rows tell, and prose has none.
+    const uint64_t pairs = options_.effect ? kEffectPairs : 1;
+    if (!options_.effect && options_.effect_length == 0) {
+      parameters().effect_length = std::min(std::max<uint64_t>(1024, 2 * length), engine_->context());
+    }
+    DAMASK_ASSIGN_OR_RETURN(effect_texts_, EffectTexts(*engine_, pairs, parameters().effect_length, options_.seed + 1000));
+    if (!options_.effect) std::erase_if(effect_texts_, [](const EffectText& text) { return text.kind == TextKind::kProse; });
     for (const EffectText& text : effect_texts_) texts_.push_back(text.ids);
     return {};
   }
@@ -85,7 +90,12 @@ class Calibration {
         DAMASK_RETURN_IF_ERROR(pass.Run(layer, text, observe, cancel_));
         Report("layers", layer * texts_.size() + text + 1, config_.layers * texts_.size());
       }
-      DAMASK_RETURN_IF_ERROR(masks::CalibrateLayer(capture, &result_.mask));
+      const auto for_each = [&](size_t count, FunctionRef<void(size_t)> body) {
+        engine_->pool().ParallelFor(count, 1, [&](size_t begin, size_t end, size_t) {
+          for (size_t h = begin; h < end; ++h) body(h);
+        });
+      };
+      DAMASK_RETURN_IF_ERROR(masks::CalibrateLayer(capture, for_each, &result_.mask));
       DAMASK_RETURN_IF_ERROR(LookFurther(&pass, layer));
     }
     return {};
