@@ -188,9 +188,9 @@ class Comparison {
     const auto first = std::find_if(result_.rows.begin(), result_.rows.end(), [&](const CompareRow& row) {
       return row.cell.task == cell.task && row.cell.context == cell.context;
     });
-    const std::vector<double>& reference = first == result_.rows.end() ? cell.scores : first->cell.scores;
     CompareRow row;
-    if (reference.size() == cell.scores.size()) {
+    if (first != result_.rows.end() && first->cell.scores.size() == cell.scores.size()) {
+      const std::vector<double>& reference = first->cell.scores;
       row.difference = cell.nll ? PairedValues(reference, cell.scores) : PairedScores(reference, cell.scores);
     }
     row.cell = std::move(cell);

@@ -45,7 +45,8 @@ struct Cell {
 
 struct CompareRow {
   Cell cell;
-  PairedDifference difference;  // to the first policy on the same samples; nats a token for perplexity
+  // To the first policy on the same samples, nats a token for perplexity; absent for that policy's own row.
+  std::optional<PairedDifference> difference;
 };
 
 struct CompareResult {
