@@ -106,7 +106,7 @@ TEST_F(DamPolicyTest, KeepsToTheModelsOwnWindow) {
   for (masks::HeadMask& head : mask.heads) head.treatment = masks::Treatment::kStatic;
   ModelShape shape = Shape();
   shape.windows = {0, 90};
-  const auto policy = MakeDam(std::move(mask), "memory", masks::PlanMode::kBlocks, shape);
+  const auto policy = MakeDam(std::move(mask), "memory", {}, shape);
   ASSERT_TRUE(policy.ok()) << policy.status().ToString();
   kernels::Plan plan;
   PlanRequest request;
