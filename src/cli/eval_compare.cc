@@ -95,16 +95,19 @@ class EvalCompare : public Command {
     for (const std::optional<std::string>& path : {html_, resume_}) {
       if (path && path->empty()) return InvalidArgument("--html and --resume want a path");
     }
+    run_.audit = model_.audit;
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     return {};
   }
 
   // Everything that a cell's figures depend on and that is not in the cell itself.
   std::string RunKey(const engine::Engine& engine) const {
-    return fmt::format("model {}, context {}, rope {} {} {} {}, target {}, samples {}, seed {}, raw {}, text {} {}",
-                       report::ModelName(engine), engine.context(), model_.rope_scaling.value_or(""), model_.rope_scale,
-                       model_.rope_base, model_.yarn_context, TargetName(engine.target()), run_.samples, run_.seed, raw_,
-                       file_.value_or(""), run_.text.size());
+    return fmt::format(
+        "model {}, context {}, rope {} {} {} {}, target {}, samples {}, seed {}, raw {}, text {} {}, audit {} {} {}, release "
+        "{}",
+        report::ModelName(engine), engine.context(), model_.rope_scaling.value_or(""), model_.rope_scale, model_.rope_base,
+        model_.yarn_context, TargetName(engine.target()), run_.samples, run_.seed, raw_, file_.value_or(""), run_.text.size(),
+        model_.audit.prefill_every, model_.audit.decode_every, model_.audit.floor, model_.kv_release);
   }
 
   std::optional<std::string> policies_;

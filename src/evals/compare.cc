@@ -106,6 +106,8 @@ class Comparison {
       return {};
     }
     DAMASK_RETURN_IF_ERROR(engine_->SetPolicy(*spec));
+    const bool full = policies::FindPolicy(NameOf(*spec))->name == "full";
+    engine_->SetAudit(full ? model::AuditOptions{} : run_.audit);  // there is nothing to find out of full attention
     cell.spec = engine_->policy().Spec();
     for (const std::string& task : run_.tasks) {
       cell.task = task;
@@ -124,8 +126,8 @@ class Comparison {
     Result<std::string> spec = policies::SpecForDensity(variant.policy, *variant.density, context, engine_->shape());
     if (spec.ok()) return *std::move(spec);
     result_.notes.push_back(
-        fmt::format("density {} at {} tokens: {}; it runs as it is", *variant.density, context, spec.status().ToString()));
-    return variant.policy;
+        fmt::format("density {} at {} tokens: {}; left out", *variant.density, context, spec.status().ToString()));
+    return std::nullopt;
   }
 
   Result<Cell> FindOrRun(const Cell& wanted) {
@@ -186,9 +188,9 @@ class Comparison {
     const auto first = std::find_if(result_.rows.begin(), result_.rows.end(), [&](const CompareRow& row) {
       return row.cell.task == cell.task && row.cell.context == cell.context;
     });
-    const std::vector<double>& reference = first == result_.rows.end() ? cell.scores : first->cell.scores;
     CompareRow row;
-    if (reference.size() == cell.scores.size()) {
+    if (first != result_.rows.end() && first->cell.scores.size() == cell.scores.size()) {
+      const std::vector<double>& reference = first->cell.scores;
       row.difference = cell.nll ? PairedValues(reference, cell.scores) : PairedScores(reference, cell.scores);
     }
     row.cell = std::move(cell);

@@ -12,6 +12,7 @@
 #include "evals/run.h"
 #include "evals/statistics.h"
 #include "evals/summary.h"
+#include "model/audit.h"
 
 namespace damask::evals {
 
@@ -27,6 +28,7 @@ struct CompareRun {
   std::vector<double> densities;
   std::string text;  // for perplexity, cut into windows; empty: prose of the program
   PromptForm form = PromptForm::kAuto;
+  model::AuditOptions audit;  // of every policy but full attention
 };
 
 // One policy on one task at one context.
@@ -43,7 +45,8 @@ struct Cell {
 
 struct CompareRow {
   Cell cell;
-  PairedDifference difference;  // to the first policy on the same samples; nats a token for perplexity
+  // To the first policy on the same samples, nats a token for perplexity; absent for that policy's own row.
+  std::optional<PairedDifference> difference;
 };
 
 struct CompareResult {
@@ -62,7 +65,7 @@ class CellStore {
 };
 
 // Errors: InvalidArgument for a wrong SPEC (before anything runs), an unknown task, a context longer than the engine's or too
-// short for a task; those of Ask and of the store. The engine keeps the policy that ran last. `store` may be null.
+// short for a task; those of Ask and of the store. The engine keeps the policy and the audit that ran last. `store` may be null.
 Result<CompareResult> RunCompare(engine::Engine* engine, const CompareRun& run, CellStore* store, const EvalProgress& progress,
                                  const std::atomic<bool>* cancel);
 

@@ -123,6 +123,7 @@ Result<JsonlResult> RunJsonl(engine::Engine* engine, const std::vector<texts::Sa
     if (progress) progress(done, total, timer.Seconds());
   }
   std::vector<Answered> answers;
+  answers.reserve(result.answers.size());
   for (const JsonlAnswer& answer : result.answers) answers.push_back(answer.answered);
   result.summary = Summarise(answers);
   return result;

@@ -89,9 +89,8 @@ std::string TableRow(const evals::CompareRow& row) {
       {row.cell.task, fmt::format("{}", row.cell.context), row.cell.spec,
        row.cell.nll ? fmt::format("perplexity {:.3f}", std::exp(*row.cell.nll)) : fmt::format("{:.3f}", summary.accuracy),
        row.cell.nll ? "" : fmt::format("{:.3f} to {:.3f}", summary.interval.low, summary.interval.high),
-       fmt::format("{:+.3f} ({:+.3f} to {:+.3f})", row.difference.mean, row.difference.interval.low,
-                   row.difference.interval.high),
-       fmt::format("{:.4f}", summary.density), row.cell.nll ? "" : fmt::format("{:.4f}", summary.density_decode),
+       row.difference ? DifferenceText(*row.difference) : "", fmt::format("{:.4f}", summary.density),
+       row.cell.nll ? "" : fmt::format("{:.4f}", summary.density_decode),
        summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "", fmt::format("{:.3f}", summary.prefill_seconds),
        row.cell.nll ? "" : fmt::format("{:.1f}", summary.decode_tokens_per_second), FormatBytes(summary.kv_bytes)},
       "td");

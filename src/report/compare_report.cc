@@ -28,13 +28,17 @@ Json RowJson(const evals::CompareRow& row) {
   }
   object["nll"] = OrNull(cell.nll);
   object["perplexity"] = cell.nll ? Json(std::exp(*cell.nll)) : Json(nullptr);
-  object["difference"] = row.difference.mean;
-  object["difference_low"] = row.difference.interval.low;
-  object["difference_high"] = row.difference.interval.high;
+  object["difference"] = row.difference ? Json(row.difference->mean) : Json(nullptr);
+  object["difference_low"] = row.difference ? Json(row.difference->interval.low) : Json(nullptr);
+  object["difference_high"] = row.difference ? Json(row.difference->interval.high) : Json(nullptr);
   return object;
 }
 
 }  // namespace
+
+std::string DifferenceText(const evals::PairedDifference& difference) {
+  return fmt::format("{:+.3f} ({:+.3f} to {:+.3f})", difference.mean, difference.interval.low, difference.interval.high);
+}
 
 Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, const evals::CompareResult& result) {
   Json rows = Json::array();
@@ -59,9 +63,8 @@ std::string CompareText(const evals::CompareResult& result) {
     table.Add({row.cell.task, fmt::format("{}", row.cell.context), SanitizeUtf8(row.cell.spec),
                row.cell.nll ? fmt::format("perplexity {:.3f}", std::exp(*row.cell.nll))
                             : AccuracyText(summary.accuracy, summary.interval),
-               fmt::format("{:+.3f} ({:+.3f} to {:+.3f})", row.difference.mean, row.difference.interval.low,
-                           row.difference.interval.high),
-               fmt::format("{:.4f}", summary.density), row.cell.nll ? "-" : fmt::format("{:.4f}", summary.density_decode),
+               row.difference ? DifferenceText(*row.difference) : "-", fmt::format("{:.4f}", summary.density),
+               row.cell.nll ? "-" : fmt::format("{:.4f}", summary.density_decode),
                summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "-",
                fmt::format("{:.3f}", summary.prefill_seconds),
                row.cell.nll ? "-" : fmt::format("{:.1f}", summary.decode_tokens_per_second), FormatBytes(summary.kv_bytes)});

@@ -104,7 +104,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongValue{{"generate", "-p", "x", "--mask", "m,n"}, "--mask: a path with a comma"},
         WrongValue{{"generate", "-p", "x", "--mask", ""}, "--mask: the path is empty"},
         WrongValue{{"generate", "-p", "x", "--mask", "m.bin", "--policy", "full"}, "exclude each other"},
-        WrongValue{{"generate", "-p", "x", "--audit", "256"}, "has no flag '--audit'"},
+        WrongValue{{"generate", "-p", "x", "--audit", "-1"}, "--audit: found '-1'"},
         WrongValue{{"generate", "-p", "x", "--kv", "q8"}, "has no flag '--kv'"}, WrongValue{{"detokenize"}, "wants --tokens"},
         WrongValue{{"eval", "logits"}, "wants --tokens"}, WrongValue{{"eval", "perplexity"}, "wants -f FILE"},
         WrongValue{{"eval", "lines", "--context", "0"}, "--context: found '0'"},
