@@ -37,7 +37,7 @@ std::string WithSettings(std::string_view spec, std::string_view settings, std::
 double ShapeDensity(const Policy& policy, const ModelShape& shape, uint64_t context) {
   const uint64_t blocks = (context + kQueryBlockRows - 1) / kQueryBlockRows;
   const uint64_t sampled = std::min(blocks, kSampledBlocks);
-  const size_t group = shape.heads / shape.kv_heads;
+  const size_t group = shape.group();
   kernels::Plan plan;
   double planned = 0;
   double causal = 0;
