@@ -27,7 +27,7 @@ const std::vector<std::string> kEverything = {
     "streaming:window=100000",
     "a-shape:window=100000,decode=sparse",
     "spans:span=1.0",
-    "spans:heads=99999/1.0/0.5+99999/5000,sinks=0",
+    "spans:heads=99999/1.0/99999+0.5/5000,sinks=0",
     "h2o:recent=99999",
     "h2o:heavy=1.0,recent=1.0",
     "vertical-slash:verticals=99999,decode=sparse",

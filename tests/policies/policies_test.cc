@@ -141,7 +141,8 @@ TEST(Registry, ASpecMadeByAPolicyMakesItAgain) {
     EXPECT_EQ(Make(Make(spec)->Spec())->Spec(), spec);
   }
   for (const PolicyInfo& info : AllPolicies()) {
-    if (info.name != "dam") EXPECT_EQ(Make(info.name)->Spec(), Make(Make(info.name)->Spec())->Spec());
+    if (info.name == "dam") continue;  // needs its mask
+    EXPECT_EQ(Make(info.name)->Spec(), Make(Make(info.name)->Spec())->Spec());
   }
   EXPECT_EQ(Make("dense")->Spec(), "full");
   EXPECT_EQ(Make("streaming")->Spec(), "streaming:sinks=4,window=1024");

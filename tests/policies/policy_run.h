@@ -22,8 +22,8 @@ namespace damask::policies {
 struct Text {
   static constexpr size_t kDim = 16;
 
-  Text(size_t length, size_t heads, size_t kv_heads, uint32_t seed = 1)
-      : heads(heads), kv_heads(kv_heads), keys(length * kv_heads * kDim), queries(length * heads * kDim) {
+  Text(size_t length, size_t num_heads, size_t num_kv_heads, uint32_t seed = 1)
+      : heads(num_heads), kv_heads(num_kv_heads), keys(length * kv_heads * kDim), queries(length * heads * kDim) {
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
     for (float& k : keys) k = normal(random);
