@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "cli/flags.h"
+#include "texts/tasks.h"
 
 namespace damask::cli {
 
@@ -44,6 +45,8 @@ std::unique_ptr<Command> MakeDetokenize();
 std::unique_ptr<Command> MakeInfo();
 std::unique_ptr<Command> MakeEvalLogits();
 std::unique_ptr<Command> MakeEvalPerplexity();
+std::unique_ptr<Command> MakeEvalTask(texts::Task task);
+std::unique_ptr<Command> MakeEvalJsonl();
 std::unique_ptr<Command> MakeBench();
 std::unique_ptr<Command> MakeBenchAttention();
 std::unique_ptr<Command> MakeBenchMatmul();

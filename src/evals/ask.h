@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
+#include "model/audit.h"
 #include "texts/sample.h"
 #include "texts/tasks.h"
 #include "tokenizer/chat_template.h"
@@ -52,10 +53,8 @@ struct Answered {
   double decode_seconds = 0;
   model::ForwardStats prefill;
   model::ForwardStats decode;
-  uint64_t kv_bytes = 0;  // behind the prompt and the answer
-  // Measured by an audit, where one ran.
-  std::optional<double> recall_mean;
-  std::optional<double> strong_key_hit;
+  uint64_t kv_bytes = 0;   // behind the prompt and the answer
+  model::HeadAudit audit;  // over all heads; no rows where no audit ran
 };
 
 // Reads the prompt in a new session and takes the likeliest tokens until a newline (raw; chat: an end token) or `max_tokens`.

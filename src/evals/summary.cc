@@ -10,19 +10,6 @@ void AddPairs(const model::ForwardStats& stats, model::ForwardStats* sum) {
   sum->causal_pairs += stats.causal_pairs;
 }
 
-// The mean over the answers that have the figure.
-std::optional<double> MeanOf(std::span<const Answered> answers, std::optional<double> Answered::*figure) {
-  double sum = 0;
-  size_t count = 0;
-  for (const Answered& answer : answers) {
-    if (!(answer.*figure)) continue;
-    sum += *(answer.*figure);
-    ++count;
-  }
-  if (count == 0) return std::nullopt;
-  return sum / static_cast<double>(count);
-}
-
 }  // namespace
 
 Summary Summarise(std::span<const Answered> answers) {
@@ -35,6 +22,7 @@ Summary Summarise(std::span<const Answered> answers) {
   uint64_t decoded = 0;
   model::ForwardStats prefill;
   model::ForwardStats decode;
+  model::HeadAudit audit;
   for (const Answered& answer : answers) {
     score += answer.score;
     summary.prompt_tokens += static_cast<double>(answer.prompt_tokens);
@@ -42,6 +30,7 @@ Summary Summarise(std::span<const Answered> answers) {
     summary.kv_bytes = std::max(summary.kv_bytes, answer.kv_bytes);
     AddPairs(answer.prefill, &prefill);
     AddPairs(answer.decode, &decode);
+    audit.Add(answer.audit);
     // The first token comes out of the prefill.
     decoded += answer.generated_tokens > 0 ? answer.generated_tokens - 1 : 0;
     decode_seconds += answer.decode_seconds;
@@ -54,8 +43,10 @@ Summary Summarise(std::span<const Answered> answers) {
   summary.prompt_tokens /= n;
   summary.prefill_seconds /= n;
   summary.decode_tokens_per_second = decode_seconds > 0 ? static_cast<double>(decoded) / decode_seconds : 0;
-  summary.recall_mean = MeanOf(answers, &Answered::recall_mean);
-  summary.strong_key_hit = MeanOf(answers, &Answered::strong_key_hit);
+  if (audit.rows > 0) {
+    summary.recall_mean = audit.recall();
+    summary.strong_key_hit = audit.strong_key_hit();
+  }
   return summary;
 }
 

@@ -20,7 +20,7 @@ struct Summary {
   double prefill_seconds = 0;  // mean
   double decode_tokens_per_second = 0;
   uint64_t kv_bytes = 0;  // the most of one sample
-  // Means over the samples that an audit measured.
+  // Over all audited rows; absent where there are none.
   std::optional<double> recall_mean;
   std::optional<double> strong_key_hit;
 };
