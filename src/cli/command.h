@@ -40,6 +40,7 @@ const std::vector<CommandEntry>& Commands();
 // Each in the file of its name.
 std::unique_ptr<Command> MakeGenerate();
 std::unique_ptr<Command> MakeChat();
+std::unique_ptr<Command> MakeCalibrate();
 std::unique_ptr<Command> MakeTokenize();
 std::unique_ptr<Command> MakeDetokenize();
 std::unique_ptr<Command> MakeInfo();

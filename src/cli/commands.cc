@@ -136,6 +136,8 @@ const std::vector<CommandEntry>& Commands() {
       {"detokenize", "the text of token ids", "damask detokenize -m model.gguf --tokens 1,15043,3186", MakeDetokenize},
       {"info", "what is in a model file and what it will cost", "damask info -m model.gguf -c 32768", MakeInfo},
       {"check", "reads a model file whole and names every fault", "damask check model.gguf", MakeCheck},
+      {"calibrate", "learns a model's attention patterns and writes a mask file", "damask calibrate -m model.gguf -o model.mask",
+       MakeCalibrate},
       {"eval logits", "the model's scores for the next token",
        "damask eval logits -m model.gguf --tokens 1,2,3 --out logits.f32", MakeEvalLogits},
       {"eval perplexity", "how well the model predicts a text", "damask eval perplexity -m model.gguf -f wiki.txt -c 512",

@@ -24,7 +24,8 @@ constexpr uint64_t kEffectPairs = 2;
 // Everything a calibration goes through, step by step.
 class Calibration {
  public:
-  Calibration(Engine* engine, const CalibrateOptions& options, const CalibrateProgress& progress, const std::atomic<bool>* cancel)
+  Calibration(Engine* engine, const CalibrateOptions& options, const CalibrateProgress& progress,
+              const std::atomic<bool>* cancel)
       : engine_(engine), options_(options), progress_(progress), cancel_(cancel), config_(engine->model().config()) {}
 
   Result<CalibrateResult> Run() {
@@ -49,7 +50,8 @@ class Calibration {
     const uint64_t length = parameters().capture_length;
     if (options_.samples == 0) return InvalidArgument("--samples is 0, expected 1 at least");
     if (length > engine_->context()) {
-      return InvalidArgument(fmt::format("--capture-length is {}, longer than the model's context of {}", length, engine_->context()));
+      return InvalidArgument(
+          fmt::format("--capture-length is {}, longer than the model's context of {}", length, engine_->context()));
     }
     if (options_.texts.empty()) {
       DAMASK_ASSIGN_OR_RETURN(texts_, BuiltInSamples(*engine_, options_.samples, length, options_.seed));
@@ -63,7 +65,8 @@ class Calibration {
     if (!by_effect()) return {};
     const uint64_t wanted = options_.effect_length != 0 ? options_.effect_length : std::max<uint64_t>(1024, 4 * length);
     parameters().effect_length = std::min(wanted, engine_->context());
-    DAMASK_ASSIGN_OR_RETURN(effect_texts_, EffectTexts(*engine_, kEffectPairs, parameters().effect_length, options_.seed + 1000));
+    DAMASK_ASSIGN_OR_RETURN(effect_texts_,
+                            EffectTexts(*engine_, kEffectPairs, parameters().effect_length, options_.seed + 1000));
     for (const EffectText& text : effect_texts_) texts_.push_back(text.ids);
     return {};
   }
@@ -95,7 +98,8 @@ class Calibration {
     for (size_t text = samples_; text < texts_.size(); ++text) {
       const auto observe = [&](const model::LayerView& view) {
         MeasureLosses(engine_, view, heads, parameters(), forms_, parameters().effect_length / 4, kLossStride, &losses);
-        AddMoments(engine_, view, std::max<uint64_t>(engine_->context(), options_.cost_length), options_.seed + layer, &moments);
+        AddMoments(engine_, view, std::max<uint64_t>(engine_->context(), options_.cost_length), options_.seed + layer,
+                   &moments);
       };
       DAMASK_RETURN_IF_ERROR(pass->Run(layer, text, observe, cancel_));
       Report("layers", layer * texts_.size() + text + 1, config_.layers * texts_.size());
@@ -104,7 +108,8 @@ class Calibration {
       static_options_.push_back(StaticOptions(heads[h], parameters(), losses[h], forms_, options_.cost_length));
     }
     for (size_t kv_head = 0; kv_head < moments.size(); ++kv_head) {
-      result_.mask.key_directions.push_back(FindDirections(moments[kv_head], layer, kv_head, config_.head_dim, kMaxDirectionError));
+      result_.mask.key_directions.push_back(
+          FindDirections(moments[kv_head], layer, kv_head, config_.head_dim, kMaxDirectionError));
     }
     return {};
   }
@@ -113,14 +118,13 @@ class Calibration {
     if (options_.goal == Goal::kRecall) {
       return masks::ChooseByMass(parameters().target_recall, options_.cost_length, &result_.mask);
     }
+    if (options_.goal == Goal::kPatterns) return {};
     if (options_.goal == Goal::kBudget) return masks::ChooseByBudget(parameters().budget, options_.cost_length, &result_.mask);
     EffectMeter meter(engine_, std::move(effect_texts_));
     if (options_.effect) DAMASK_RETURN_IF_ERROR(meter.MeasureReference(cancel_));
-    const TreatmentOptions wanted = {.max_kl = parameters().max_kl,
-                                     .length = options_.cost_length,
-                                     .effect = options_.effect,
-                                     .content = options_.content};
-    const auto passed = [&](uint64_t passes) { Report("passes over the effect texts", passes, 0); };
+    const TreatmentOptions wanted = {
+        .max_kl = parameters().max_kl, .length = options_.cost_length, .effect = options_.effect, .content = options_.content};
+    const auto passed = [&](uint64_t passes) { Report("passes over the effect texts", passes, std::max(passes, kMaxPasses)); };
     DAMASK_ASSIGN_OR_RETURN(result_.treatments, ChooseTreatments(static_options_, wanted, options_.effect ? &meter : nullptr,
                                                                  &result_.mask, engine_->shape(), passed, cancel_));
     KeepNeededDirections();
@@ -132,9 +136,8 @@ class Calibration {
     std::erase_if(result_.mask.key_directions, [&](const masks::KeyDirections& directions) {
       const size_t first = directions.layer * config_.heads + directions.kv_head * group;
       const auto begin = result_.mask.heads.begin() + static_cast<std::ptrdiff_t>(first);
-      return std::none_of(begin, begin + static_cast<std::ptrdiff_t>(group), [](const masks::HeadMask& head) {
-        return head.treatment == masks::Treatment::kContent;
-      });
+      return std::none_of(begin, begin + static_cast<std::ptrdiff_t>(group),
+                          [](const masks::HeadMask& head) { return head.treatment == masks::Treatment::kContent; });
     });
   }
 
@@ -175,7 +178,7 @@ masks::Fingerprint FingerprintOf(const Engine& engine) {
   masks::WeightsHasher weights;
   const auto add = [&](std::string_view name, const kernels::WeightView& view) {
     const uint64_t bytes = view.n * formats::RowBytes(view.type, view.k);
-    weights.AddTensor(name, formats::TypeName(view.type), {view.data, bytes});
+    weights.AddTensor(name, formats::GetTensorType(view.type).name, {view.data, bytes});
   };
   add("embedding", model.embedding());
   add("output", model.output());

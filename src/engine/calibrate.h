@@ -16,7 +16,12 @@
 
 namespace damask::engine {
 
-enum class Goal { kEffect, kRecall, kBudget };
+enum class Goal {
+  kEffect,    // the joint effect stays below max_kl
+  kRecall,    // every static head holds target_recall of its mass
+  kBudget,    // all heads together cost at most the density budget
+  kPatterns,  // the paper: every head static, by its patterns
+};
 
 struct CalibrateOptions {
   masks::Parameters parameters;
@@ -38,11 +43,12 @@ struct CalibrateResult {
   double density = 0;  // planned, at cost_length; content heads as dense
 };
 
-// stage: "layers" (done of total) or "passes over the effect texts" (done, total unknown: 0).
+// stage: "layers", or "passes over the effect texts" (of kMaxPasses, often fewer).
 using CalibrateProgress = std::function<void(std::string_view stage, uint64_t done, uint64_t total, double seconds)>;
 
 // Works with the engine's model; its policy is `full` afterwards. Memory: one layer's maps, the hidden states of all samples, a
-// text's KV cache, the reference distributions (effect.h). Errors: parameters out of range, texts that are too short, Cancelled.
+// text's KV cache, the reference distributions (effect.h). Errors: parameters out of range, texts that are too short,
+// Cancelled.
 Result<CalibrateResult> Calibrate(Engine* engine, const CalibrateOptions& options, const CalibrateProgress& progress,
                                   const std::atomic<bool>* cancel);
 

@@ -34,7 +34,8 @@ Result<std::vector<TokenId>> ProseTokens(const Engine& engine, uint64_t tokens, 
 
 }  // namespace
 
-Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, uint64_t samples, uint64_t tokens, uint64_t seed) {
+Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, uint64_t samples, uint64_t tokens,
+                                                         uint64_t seed) {
   const uint64_t own = tokens - BosTokens(engine);
   std::vector<std::vector<TokenId>> texts;
   for (uint64_t i = 0; i < samples; ++i) {
@@ -83,12 +84,12 @@ Result<std::vector<EffectText>> EffectTexts(const Engine& engine, uint64_t pairs
     EffectText prose{.kind = TextKind::kProse};
     DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, ProseTokens(engine, own, seed + 2 * i));
     prose.ids = WithBos(engine, std::move(ids));
-    for (uint64_t position = tokens / 4; position + 1 < tokens; ++position) prose.scored.push_back(static_cast<uint32_t>(position));
+    for (uint64_t position = tokens / 4; position + 1 < tokens; ++position)
+      prose.scored.push_back(static_cast<uint32_t>(position));
     effect_texts.push_back(std::move(prose));
 
     EffectText asked{.kind = TextKind::kRetrieval};
-    DAMASK_ASSIGN_OR_RETURN(texts::RetrievalTokens retrieval,
-                            texts::RetrievalText(engine.tokenizer(), own, seed + 2 * i + 1));
+    DAMASK_ASSIGN_OR_RETURN(texts::RetrievalTokens retrieval, texts::RetrievalText(engine.tokenizer(), own, seed + 2 * i + 1));
     for (size_t token = 0; token < retrieval.ids.size(); ++token) {
       if (retrieval.is_answer[token] && token + bos > 0) asked.scored.push_back(static_cast<uint32_t>(token + bos - 1));
     }

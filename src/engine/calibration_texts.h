@@ -13,7 +13,8 @@ namespace damask::engine {
 
 // `samples` texts of `tokens` tokens (BOS included where the vocabulary wants one) whose attention is captured. Built-in: prose
 // and retrieval in turn, as heads that retrieve look idle on prose.
-Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, uint64_t samples, uint64_t tokens, uint64_t seed);
+Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, uint64_t samples, uint64_t tokens,
+                                                         uint64_t seed);
 
 // The same cut out of the user's texts, spread evenly over them. InvalidArgument where a text is shorter than one sample; the
 // message begins with its name.
@@ -24,8 +25,8 @@ struct NamedText {
 Result<std::vector<std::vector<TokenId>>> SamplesOf(const Engine& engine, const std::vector<NamedText>& texts, uint64_t samples,
                                                     uint64_t tokens);
 
-// `pairs` texts of prose and as many of retrieval, of `tokens` tokens each. Of prose the last three fourths of the positions are
-// scored, of retrieval those that predict the values of answers.
+// `pairs` texts of prose and as many of retrieval, of `tokens` tokens each. Of prose the last three fourths of the positions
+// are scored, of retrieval those that predict the values of answers.
 Result<std::vector<EffectText>> EffectTexts(const Engine& engine, uint64_t pairs, uint64_t tokens, uint64_t seed);
 
 }  // namespace damask::engine

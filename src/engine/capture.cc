@@ -26,12 +26,9 @@ struct HeadShape {
 
 HeadShape ShapeOf(Engine* engine, size_t layer) {
   const model::ModelConfig& c = engine->model().config();
-  return {c.head_dim,
-          c.group(),
-          c.q_width(),
-          1.0f / std::sqrt(static_cast<float>(c.head_dim)),
-          c.window(layer),
-          engine->page_pool()->layout()};
+  return {c.head_dim,      c.group(),
+          c.q_width(),     1.0f / std::sqrt(static_cast<float>(c.head_dim)),
+          c.window(layer), engine->page_pool()->layout()};
 }
 
 // Dense probabilities of some rows of one KV head's group.
@@ -52,8 +49,8 @@ class DenseRows {
       const float* q = view_.q + (first + r * stride) * shape_.q_width + kv_head_ * shape_.group * shape_.head_dim;
       std::copy_n(q, shape_.group * shape_.head_dim, q_.data() + r * shape_.group * shape_.head_dim);
     }
-    kernels::Scores(target_, shape_.layout, view_.cache->pages(view_.layer, kv_head_), 0, end, q_.data(), shape_.head_dim, vectors,
-                    shape_.scale, scores_.data(), end, &scratch_);
+    kernels::Scores(target_, shape_.layout, view_.cache->pages(view_.layer, kv_head_), 0, end, q_.data(), shape_.head_dim,
+                    vectors, shape_.scale, scores_.data(), end, &scratch_);
     for (size_t r = 0; r < count; ++r) {
       const uint64_t position = view_.first_position + first + r * stride;
       for (size_t g = 0; g < shape_.group; ++g) {

@@ -1,5 +1,5 @@
-// What a calibration sees of a layer while texts go through it: the attention maps of its first rows (DAM stage 1, step 1), which
-// strong keys a static form would lose, and the second moments of keys and queries.
+// What a calibration sees of a layer while texts go through it: the attention maps of its first rows (DAM stage 1, step 1),
+// which strong keys a static form would lose, and the second moments of keys and queries.
 #pragma once
 
 #include <cstddef>

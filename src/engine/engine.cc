@@ -59,7 +59,8 @@ policies::ModelShape Engine::shape() const {
           .heads = config.heads,
           .kv_heads = config.kv_heads,
           .head_dim = config.head_dim,
-          .windows = config.windows};
+          .windows = config.windows,
+          .target = target_};
 }
 
 Status Engine::SetPolicy(const std::string& spec) {

@@ -10,7 +10,7 @@ namespace {
 
 using Matrix = Eigen::MatrixXd;
 
-constexpr size_t kRankStep = 8;
+constexpr size_t kRankStep = 16;  // directions are multiplied 16 at a time
 
 Matrix Covariance(const std::vector<double>& products, const std::vector<double>& sum, uint64_t count, size_t n) {
   const auto size = static_cast<Eigen::Index>(n);
@@ -40,7 +40,7 @@ masks::KeyDirections FindDirections(const Moments& moments, size_t layer, size_t
   directions.layer = static_cast<uint32_t>(layer);
   directions.kv_head = static_cast<uint32_t>(kv_head);
   directions.head_dim = static_cast<uint32_t>(head_dim);
-  for (size_t rank = kRankStep; rank <= head_dim / 2; rank += kRankStep) {
+  for (size_t rank = kRankStep; rank <= std::max(kRankStep, head_dim / 2); rank += kRankStep) {
     const Matrix kept = vectors.rightCols(static_cast<Eigen::Index>(rank));
     const Matrix lost = Matrix::Identity(n, n) - kept * kept.transpose();
     const double error = std::sqrt(std::max(0.0, (lost * queries * lost * keys).trace()) / whole);
@@ -49,7 +49,8 @@ masks::KeyDirections FindDirections(const Moments& moments, size_t layer, size_t
     if (error <= max_error) break;
   }
   for (uint32_t r = 0; r < directions.rank; ++r) {
-    for (Eigen::Index d = 0; d < n; ++d) directions.values.push_back(static_cast<float>(vectors(d, n - 1 - static_cast<Eigen::Index>(r))));
+    for (Eigen::Index d = 0; d < n; ++d)
+      directions.values.push_back(static_cast<float>(vectors(d, n - 1 - static_cast<Eigen::Index>(r))));
   }
   return directions;
 }

@@ -8,9 +8,7 @@
 namespace damask::engine {
 
 LayerPass::LayerPass(Engine* engine, const std::vector<std::vector<TokenId>>* texts)
-    : engine_(engine),
-      texts_(texts),
-      cache_(std::make_unique<model::KvCache>(engine->model().config(), engine->page_pool())) {
+    : engine_(engine), texts_(texts), cache_(std::make_unique<model::KvCache>(engine->model().config(), engine->page_pool())) {
   for (const std::vector<TokenId>& text : *texts) tokens_ += text.size();
 }
 
@@ -28,7 +26,8 @@ Status LayerPass::Begin() {
   return {};
 }
 
-Status LayerPass::Run(size_t layer, size_t text, const model::Forward::LayerObserver& observer, const std::atomic<bool>* cancel) {
+Status LayerPass::Run(size_t layer, size_t text, const model::Forward::LayerObserver& observer,
+                      const std::atomic<bool>* cancel) {
   const size_t width = engine_->model().config().width;
   std::vector<float>& stream = streams_[text];
   const size_t tokens = (*texts_)[text].size();

@@ -22,8 +22,8 @@ class LayerPass {
 
   // Embeds all texts. Errors: OutOfMemory.
   Status Begin();
-  // Runs text `text` through layer `layer`, in chunks; the observer sees every chunk before its attention. Layers in order, each
-  // text once a layer.
+  // Runs text `text` through layer `layer`, in chunks; the observer sees every chunk before its attention. Layers in order,
+  // each text once a layer.
   Status Run(size_t layer, size_t text, const model::Forward::LayerObserver& observer, const std::atomic<bool>* cancel);
 
   size_t texts() const { return texts_->size(); }

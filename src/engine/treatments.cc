@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "masks/extend.h"
+#include "masks/density.h"
 #include "policies/dam.h"
 
 namespace damask::engine {
@@ -15,8 +15,6 @@ using masks::Treatment;
 
 // Mass orders heads that keep their strong keys equally well; it never outweighs a lost one.
 constexpr double kMassWeight = 0.1;
-// A second and third look at what lies behind the edge is worth so many passes in all.
-constexpr uint64_t kMaxPasses = 28;
 // What static heads may use of the limit where others are to choose blocks at run time.
 constexpr double kStaticShare = 0.6;
 
@@ -48,7 +46,7 @@ class Chooser {
  private:
   Result<Effect> Measure() {
     DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy,
-                            policies::MakeDam(*mask_, "calibration", masks::PlanMode::kBlocks, shape_));
+                            policies::MakeDam(*mask_, "calibration", {}, shape_));
     DAMASK_ASSIGN_OR_RETURN(const Effect effect, meter_->Measure(std::move(policy), cancel_));
     ++result_.passes;
     if (progress_) progress_(result_.passes);
@@ -204,7 +202,9 @@ std::vector<StaticOption> StaticOptions(const HeadMask& head, const masks::Param
     formed.window = window;
     const double hit = loss.hit(losses.strong_rows);
     const double mass = std::min(1.0, loss.mass(losses.rows));
-    options.push_back({form, window, masks::KeptPairs(formed, parameters, length), Quality(hit, mass), hit, mass});
+    const masks::GroupMask alone(std::span(&formed, 1), parameters);
+    const double cost = masks::PlannedDensity(alone, length, masks::PlanMode::kBlocks);
+    options.push_back({form, window, cost, Quality(hit, mass), hit, mass});
   };
   add(masks::StaticForm::kPatterns, head.window, losses.patterns);
   for (size_t f = 0; f < forms.size(); ++f) add(masks::StaticForm::kWindow, forms[f].window, losses.windows[f]);

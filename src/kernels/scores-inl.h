@@ -34,9 +34,8 @@ void Transpose(const PageLayout& layout, const std::byte* page, size_t slot, flo
 constexpr size_t kRowsAtOnce = 4;
 
 template <size_t kRows>
-void ProductRows(const float* keys, size_t head_dim, const float* q, size_t q_stride, float scale, float* out,
-                 size_t out_stride) {
-  float sums[kRows][kQuarterTokens] = {};
+inline void SumProducts(const float* keys, size_t head_dim, const float* q, size_t q_stride,
+                        float (&sums)[kRows][kQuarterTokens]) {
   for (size_t d = 0; d < head_dim; ++d) {
     const float* key = keys + d * kQuarterTokens;
     for (size_t r = 0; r < kRows; ++r) {
@@ -44,6 +43,13 @@ void ProductRows(const float* keys, size_t head_dim, const float* q, size_t q_st
       for (size_t j = 0; j < kQuarterTokens; ++j) sums[r][j] += factor * key[j];
     }
   }
+}
+
+template <size_t kRows>
+void ProductRows(const float* keys, size_t head_dim, const float* q, size_t q_stride, float scale, float* out,
+                 size_t out_stride) {
+  float sums[kRows][kQuarterTokens] = {};
+  SumProducts<kRows>(keys, head_dim, q, q_stride, sums);
   for (size_t r = 0; r < kRows; ++r) {
     for (size_t j = 0; j < kQuarterTokens; ++j) out[r * out_stride + j] = scale * sums[r][j];
   }
@@ -56,6 +62,28 @@ void Products(const float* keys, size_t head_dim, const float* q, size_t q_strid
     ProductRows<kRowsAtOnce>(keys, head_dim, q + r * q_stride, q_stride, scale, out + r * out_stride, out_stride);
   }
   for (; r < rows; ++r) ProductRows<1>(keys, head_dim, q + r * q_stride, q_stride, scale, out + r * out_stride, out_stride);
+}
+
+template <size_t kRows>
+void LargestOfRows(const float* keys, size_t dim, const float* q, size_t q_stride, float scale, float* largest, size_t stride) {
+  float sums[kRows][kQuarterTokens] = {};
+  SumProducts<kRows>(keys, dim, q, q_stride, sums);
+  for (size_t r = 0; r < kRows; ++r) {
+    float* s = sums[r];
+    for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
+      for (size_t j = 0; j < width; ++j) s[j] = s[j] > s[j + width] ? s[j] : s[j + width];
+    }
+    largest[r * stride] = scale * s[0];
+  }
+}
+
+void Maxima(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* largest,
+            size_t stride) {
+  size_t r = 0;
+  for (; r + kRowsAtOnce <= rows; r += kRowsAtOnce) {
+    LargestOfRows<kRowsAtOnce>(keys, dim, q + r * q_stride, q_stride, scale, largest + r * stride, stride);
+  }
+  for (; r < rows; ++r) LargestOfRows<1>(keys, dim, q + r * q_stride, q_stride, scale, largest + r * stride, stride);
 }
 
 // exp(x) for x in [-87, 0]: 2^n times a polynomial (Taylor, degree 6) of the rest in [-ln2/2, ln2/2]. The large constant rounds
@@ -142,7 +170,7 @@ void AddValues(const PageLayout& layout, const std::byte* page, const float* pro
   }
 }
 
-constexpr ScoresBody kBody = {Transpose, Products, SoftmaxRow, AddValues};
+constexpr ScoresBody kBody = {Transpose, Products, Maxima, SoftmaxRow, AddValues};
 
 }  // namespace
 }  // namespace damask::kernels

@@ -32,4 +32,12 @@ double Softmax(Target target, float* scores, size_t n);
 void WeightedValues(Target target, const PageLayout& layout, const std::byte* const* pages, const float* probabilities,
                     size_t n, float* out);
 
+// The raw step of Scores: out[row][j] = scale * sum over d of q[row][d] * keys[d][j] for j < kQuarterTokens. keys
+// [dim][kQuarterTokens]: 16 vectors of any dim, transposed.
+void QuarterProducts(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
+                     float* out, size_t out_stride);
+// The largest of each row's 16: largest[row * stride].
+void QuarterMaxima(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
+                   float* largest, size_t stride);
+
 }  // namespace damask::kernels

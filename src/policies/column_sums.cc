@@ -4,13 +4,11 @@
 #include <cmath>
 #include <limits>
 
-#include "base/cpu.h"
-
 namespace damask::policies {
 
 using kernels::kQuarterTokens;
 
-void ColumnSums::Add(const QueryRows& queries, std::span<const uint32_t> rows, size_t head, const KeyPages& keys,
+void ColumnSums::Add(Target target, const QueryRows& queries, std::span<const uint32_t> rows, size_t head, const KeyPages& keys,
                      uint32_t own_window, Scratch* scratch) {
   const size_t dim = keys.layout->head_dim;
   const uint64_t last = queries.first_position + rows.back();
@@ -26,7 +24,6 @@ void ColumnSums::Add(const QueryRows& queries, std::span<const uint32_t> rows, s
     std::copy_n(queries.row(rows[i], head, dim), dim, scratch->rows.data() + i * dim);
   }
   scratch->scores.resize(rows.size() * count);
-  const Target target = BestTarget();
   kernels::Scores(target, *keys.layout, keys.pages, first, last + 1, scratch->rows.data(), dim, rows.size(),
                   1.0f / std::sqrt(static_cast<float>(dim)), scratch->scores.data(), count, &scratch->keys);
   for (size_t i = 0; i < rows.size(); ++i) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "base/cpu.h"
 #include "kernels/scores.h"
 #include "policies/policy.h"
 
@@ -25,8 +26,8 @@ struct ColumnSums {
 
   // Dense causal attention of `rows` (indices into queries, ascending) within the model's own window (0: none), added up. Keys
   // of released pages get nothing. Cost: 2 head_dim flops a row and key.
-  void Add(const QueryRows& queries, std::span<const uint32_t> rows, size_t head, const KeyPages& keys, uint32_t own_window,
-           Scratch* scratch);
+  void Add(Target target, const QueryRows& queries, std::span<const uint32_t> rows, size_t head, const KeyPages& keys,
+           uint32_t own_window, Scratch* scratch);
 };
 
 }  // namespace damask::policies

@@ -31,7 +31,9 @@ class H2oPolicy : public Policy {
     return fmt::format("h2o:heavy={},recent={},budget={}", s_.heavy.ToString(), s_.recent.ToString(), s_.budget);
   }
 
-  std::unique_ptr<PolicyState> NewState() const override { return std::make_unique<State>(shape_, shape_.group()); }
+  std::unique_ptr<PolicyState> NewState() const override {
+    return std::make_unique<State>(shape_, shape_.group(), shape_.target);
+  }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
     thread_local QuarterChoice choice;

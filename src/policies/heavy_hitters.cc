@@ -5,8 +5,6 @@
 #include <cstring>
 #include <limits>
 
-#include "base/cpu.h"
-
 namespace damask::policies {
 namespace {
 
@@ -82,10 +80,9 @@ void HeavyHitters::AddRows(const ChunkRequest& chunk, const Rows& rows, size_t i
   float* scores = scratch->scores.data();
   const float* q = chunk.queries.row(rows.first, index, layout.head_dim);
   const float scale = 1.0f / std::sqrt(static_cast<float>(layout.head_dim));
-  const Target target = BestTarget();
-  kernels::Scores(target, layout, scratch->packed_pages.data(), 0, heavy, q, chunk.queries.stride, rows.count, scale, scores,
+  kernels::Scores(target_, layout, scratch->packed_pages.data(), 0, heavy, q, chunk.queries.stride, rows.count, scale, scores,
                   stride, &scratch->keys);
-  kernels::Scores(target, layout, chunk.keys.pages, begin, end, q, chunk.queries.stride, rows.count, scale, scores + heavy,
+  kernels::Scores(target_, layout, chunk.keys.pages, begin, end, q, chunk.queries.stride, rows.count, scale, scores + heavy,
                   stride, &scratch->keys);
   // As plans do: heavy hitters only while all rows of the query block may see them in the model's own window.
   const uint64_t block_last = rows.position / kQueryBlockRows * kQueryBlockRows + kQueryBlockRows - 1;
@@ -97,7 +94,7 @@ void HeavyHitters::AddRows(const ChunkRequest& chunk, const Rows& rows, size_t i
       const uint64_t lowest = position >= own_window ? position - own_window + 1 : 0;
       if (lowest > begin) std::fill_n(p + heavy, lowest - begin, kHidden);
     }
-    kernels::Softmax(target, p, heavy + (position + 1 - begin));
+    kernels::Softmax(target_, p, heavy + (position + 1 - begin));
     for (size_t i = 0; i < heavy; ++i) head.heavy[i].sum += static_cast<double>(p[i]);
     double* const waiting = head.waiting.data() + (begin - now_.low);
     for (size_t i = 0; i < position + 1 - begin; ++i) waiting[i] += static_cast<double>(p[heavy + i]);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/cpu.h"
 #include "kernels/scores.h"
 #include "policies/policy.h"
 
@@ -27,7 +28,7 @@ class HeavyHitters {
     double sum = 0;  // of the probabilities that rows gave it
   };
 
-  explicit HeavyHitters(size_t group) { now_.heads.resize(group), previous_.heads.resize(group); }
+  HeavyHitters(size_t group, Target target) : target_(target) { now_.heads.resize(group), previous_.heads.resize(group); }
 
   // Keys below this are decided.
   uint64_t low() const { return now_.low; }
@@ -77,6 +78,7 @@ class HeavyHitters {
                Scratch* scratch);
   void Decide(uint64_t low, uint64_t heavy);
 
+  Target target_;
   Kept now_;
   Kept previous_;  // before the last chunk: one that is broken off leaves no trace
 };

@@ -81,4 +81,15 @@ Result<bool> Options::Either(const std::string& name, std::string_view first, st
   return InvalidArgument(fmt::format("policy {}: {}={} is neither {} nor {}", policy_, name, Quote(text), first, second));
 }
 
+Result<double> Options::Number(const std::string& name, double min, double max) const {
+  const std::string& text = values_.at(name);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= min && value <= max)) {
+    return InvalidArgument(
+        fmt::format("policy {}: {}={} is not a number between {} and {}", policy_, name, Quote(text), min, max));
+  }
+  return value;
+}
+
 }  // namespace damask::policies

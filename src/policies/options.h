@@ -37,6 +37,8 @@ class Options {
   Result<Amount> KeysOrShare(const std::string& name) const;
   // Which of the two words stands there: false for the first.
   Result<bool> Either(const std::string& name, std::string_view first, std::string_view second) const;
+  // The value as a finite number in [min, max].
+  Result<double> Number(const std::string& name, double min, double max) const;
   const std::string& Text(const std::string& name) const { return values_.at(name); }
 
  private:

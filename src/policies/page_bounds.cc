@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "base/cpu.h"
-
 namespace damask::policies {
 namespace {
 
@@ -23,7 +21,8 @@ void PageBounds::Truncate(uint64_t length) {
 }
 
 // max(q lowest, q highest) is q highest where q is positive and q lowest where it is negative: two plain products.
-void PageBounds::Upper(const QueryRows& queries, size_t head, Scratch* scratch, std::vector<float>* bounds) const {
+void PageBounds::Upper(Target target, const QueryRows& queries, size_t head, Scratch* scratch,
+                       std::vector<float>* bounds) const {
   const kernels::PageLayout& layout = lowest_.layout();
   const size_t dim = layout.head_dim;
   const size_t rows = queries.rows;
@@ -39,7 +38,6 @@ void PageBounds::Upper(const QueryRows& queries, size_t head, Scratch* scratch, 
   scratch->high.resize(rows * kStrip);
   scratch->low.resize(rows * kStrip);
   bounds->assign(pages(), -std::numeric_limits<float>::infinity());
-  const Target target = BestTarget();
   for (size_t begin = 0; begin < pages(); begin += kStrip) {
     const size_t end = std::min(begin + kStrip, pages());
     kernels::Scores(target, layout, highest_.pages(), begin, end, scratch->positive.data(), dim, rows, 1.0f,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/cpu.h"
 #include "kernels/scores.h"
 #include "policies/key_summaries.h"
 
@@ -30,7 +31,7 @@ class PageBounds {
   };
   // bounds[page] = max over the rows of sum_d max(q_d lowest_d, q_d highest_d), for pages [0, pages()): no key of the page
   // scores higher with any row. Query head `head` of the group. Cost: 4 head_dim flops a row and page.
-  void Upper(const QueryRows& queries, size_t head, Scratch* scratch, std::vector<float>* bounds) const;
+  void Upper(Target target, const QueryRows& queries, size_t head, Scratch* scratch, std::vector<float>* bounds) const;
 
  private:
   KeySummary lowest_;

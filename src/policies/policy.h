@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/cpu.h"
 #include "kernels/page.h"
 #include "kernels/plan.h"
 
@@ -30,6 +31,7 @@ struct ModelShape {
   size_t kv_heads = 0;
   size_t head_dim = 0;
   std::vector<uint32_t> windows;  // the model's own sliding window per layer; empty or 0: none
+  Target target = BestTarget();   // of the arithmetic that policies do themselves
 
   size_t group() const { return heads / kv_heads; }
   uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }

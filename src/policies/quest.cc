@@ -104,7 +104,7 @@ class QuestPolicy : public Policy {
       return;
     }
     const PageBounds& bounds = static_cast<const State*>(request.state)->at(request.layer, request.kv_head);
-    bounds.Upper(request.queries, head, &scratch->bounds, &scratch->scores);
+    bounds.Upper(shape_.target, request.queries, head, &scratch->bounds, &scratch->scores);
     scratch->candidates.clear();
     for (const uint32_t page : pages) scratch->candidates.push_back(scratch->scores[page]);
     BestIndices(scratch->candidates, count, &scratch->best);

@@ -99,7 +99,7 @@ class VerticalSlashPolicy : public Policy {
     ColumnSums& sums = scratch->sums;
     if (request.queries.q != nullptr) {
       ChooseRows(request, &scratch->rows);
-      sums.Add(request.queries, scratch->rows, head, request.keys, own, &scratch->attention);
+      sums.Add(shape_.target, request.queries, scratch->rows, head, request.keys, own, &scratch->attention);
     } else {  // the shape only: the first columns and the shortest distances stand for any
       sums.first = 0;
       sums.verticals.assign(keys, 0.0f);

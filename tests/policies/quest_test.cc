@@ -85,7 +85,7 @@ TEST(PageBounds, NoKeyOfAPageScoresHigherThanItsBound) {
     ASSERT_EQ(bounds.pages(), 32u);
     PageBounds::Scratch scratch;
     std::vector<float> upper;
-    bounds.Upper({text.query(100), Text::kDim, 8, 100}, 0, &scratch, &upper);
+    bounds.Upper(BestTarget(), {text.query(100), Text::kDim, 8, 100}, 0, &scratch, &upper);
     std::vector<float> key(Text::kDim);
     for (uint64_t page = 0; page < 32; ++page) {
       // The bound itself, and every key below it.

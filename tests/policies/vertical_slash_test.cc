@@ -96,7 +96,7 @@ TEST(ColumnSums, AddUpDenseAttention) {
     const std::vector<uint32_t> rows = {3, 10, 21};
     ColumnSums sums;
     ColumnSums::Scratch scratch;
-    sums.Add({text.query(128, 0), 2 * Text::kDim, 22, 128}, rows, 1, {pages.data(), &layout}, window, &scratch);
+    sums.Add(BestTarget(), {text.query(128, 0), 2 * Text::kDim, 22, 128}, rows, 1, {pages.data(), &layout}, window, &scratch);
     std::vector<double> verticals(kLength);
     std::vector<double> slashes(kLength);
     for (const uint32_t row : rows) {
