@@ -48,11 +48,13 @@ std::unique_ptr<Command> MakeEvalLogits();
 std::unique_ptr<Command> MakeEvalPerplexity();
 std::unique_ptr<Command> MakeEvalTask(texts::Task task);
 std::unique_ptr<Command> MakeEvalJsonl();
+std::unique_ptr<Command> MakeEvalCompare();
 std::unique_ptr<Command> MakeBench();
 std::unique_ptr<Command> MakeBenchAttention();
 std::unique_ptr<Command> MakeBenchMatmul();
 std::unique_ptr<Command> MakePolicies();
 std::unique_ptr<Command> MakeCheck();
+std::unique_ptr<Command> MakeInspect();
 
 // Finds the command that `arguments` begin with, parses the rest and runs it. Prints errors; returns the exit code.
 int RunProgram(const std::vector<std::string>& arguments);

@@ -17,6 +17,8 @@ struct ModelFlags {
   uint64_t context = 0;
   std::optional<std::string> policy;
   std::optional<std::string> mask;
+  model::AuditOptions audit{.prefill_every = 256, .decode_every = 64};
+  bool kv_release = false;
   std::optional<std::string> rope_scaling;
   double rope_scale = 0;
   double rope_base = 0;

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/timer.h"
+#include "engine/fingerprint.h"
 #include "engine/key_directions.h"
 #include "engine/layer_pass.h"
 #include "masks/density.h"
@@ -61,7 +62,7 @@ class Calibration {
     samples_ = texts_.size();
     parameters().samples = static_cast<uint32_t>(samples_);
     parameters().tokens = samples_ * length;
-    result_.mask.fingerprint = FingerprintOf(*engine_);
+    result_.mask.fingerprint = FingerprintOf(engine_->model());
     if (!by_effect()) return {};
     const uint64_t wanted = options_.effect_length != 0 ? options_.effect_length : std::max<uint64_t>(1024, 4 * length);
     parameters().effect_length = std::min(wanted, engine_->context());
@@ -166,40 +167,6 @@ Result<CalibrateResult> Calibrate(Engine* engine, const CalibrateOptions& option
   Result<CalibrateResult> result = Calibration(engine, options, progress, cancel).Run();
   if (!result.ok()) DAMASK_RETURN_IF_ERROR(engine->SetPolicy("full"));
   return result;
-}
-
-masks::Fingerprint FingerprintOf(const Engine& engine) {
-  const model::Model& model = engine.model();
-  const model::ModelConfig& c = model.config();
-  masks::TokenizerHasher tokenizer;
-  for (size_t id = 0; id < engine.tokenizer().vocab_size(); ++id) {
-    tokenizer.AddPiece(engine.tokenizer().Piece(static_cast<TokenId>(id), true));
-  }
-  masks::WeightsHasher weights;
-  const auto add = [&](std::string_view name, const kernels::WeightView& view) {
-    const uint64_t bytes = view.n * formats::RowBytes(view.type, view.k);
-    weights.AddTensor(name, formats::GetTensorType(view.type).name, {view.data, bytes});
-  };
-  add("embedding", model.embedding());
-  add("output", model.output());
-  for (const model::LayerWeights& layer : model.layers()) {
-    add("q", layer.q);
-    add("k", layer.k);
-    add("v", layer.v);
-    add("o", layer.o);
-    add("gate", layer.gate);
-    add("up", layer.up);
-    add("down", layer.down);
-  }
-  return {.architecture = std::string(model::ArchitectureName(c.architecture)),
-          .model = c.name.substr(0, masks::kMaxNameBytes),
-          .layers = static_cast<uint32_t>(c.layers),
-          .heads = static_cast<uint32_t>(c.heads),
-          .kv_heads = static_cast<uint32_t>(c.kv_heads),
-          .head_dim = static_cast<uint32_t>(c.head_dim),
-          .vocab = c.vocab,
-          .tokenizer_hash = tokenizer.value(),
-          .weights_hash = weights.value()};
 }
 
 }  // namespace damask::engine

@@ -52,7 +52,4 @@ using CalibrateProgress = std::function<void(std::string_view stage, uint64_t do
 Result<CalibrateResult> Calibrate(Engine* engine, const CalibrateOptions& options, const CalibrateProgress& progress,
                                   const std::atomic<bool>* cancel);
 
-// What a mask of this model is bound to. Reads the samples of every tensor once and remembers nothing.
-masks::Fingerprint FingerprintOf(const Engine& engine);
-
 }  // namespace damask::engine

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/timer.h"
+#include "engine/fingerprint.h"
 #include "kernels/attention.h"
 #include "policies/registry.h"
 
@@ -60,7 +61,8 @@ policies::ModelShape Engine::shape() const {
           .kv_heads = config.kv_heads,
           .head_dim = config.head_dim,
           .windows = config.windows,
-          .target = target_};
+          .target = target_,
+          .fingerprint = [model = model_.get()] { return FingerprintOf(*model); }};
 }
 
 Status Engine::SetPolicy(const std::string& spec) {

@@ -62,9 +62,10 @@ class Engine {
   uint64_t kv_bytes_per_token() const;
   uint64_t kv_bytes() const { return pages_->bytes_in_use(); }
   model::ForwardStats stats() const { return forward_->stats(); }
-  // Also begins a new audit report.
   void ResetStats() { forward_->ResetStats(); }
+  // Of everything since the last reset.
   const model::AuditReport& audit() const { return forward_->audit(); }
+  void ResetAudit() { forward_->ResetAudit(); }
   void SetAudit(const model::AuditOptions& options) { forward_->SetAudit(options); }
   // For calibration, which goes through the model layer by layer.
   model::Forward& forward() { return *forward_; }

@@ -45,8 +45,7 @@ class Chooser {
 
  private:
   Result<Effect> Measure() {
-    DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy,
-                            policies::MakeDam(*mask_, "calibration", {}, shape_));
+    DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy, policies::MakeDam(*mask_, "calibration", {}, shape_));
     DAMASK_ASSIGN_OR_RETURN(const Effect effect, meter_->Measure(std::move(policy), cancel_));
     ++result_.passes;
     if (progress_) progress_(result_.passes);

@@ -18,9 +18,6 @@ std::string_view WithoutNewline(std::string_view text) {
   return text;
 }
 
-// What an audit measured in this answer.
-void TakeAudit(const engine::GenerateResult& /*result*/, Answered* /*answered*/) {}
-
 }  // namespace
 
 Prompts::Prompts(const engine::Engine* engine, PromptForm form) : engine_(engine) {
@@ -81,7 +78,7 @@ Result<Answered> Ask(engine::Engine* engine, const Prompts& prompts, const texts
   answered.prefill = result.prefill_stats;
   answered.decode = result.decode_stats;
   answered.kv_bytes = session.kv_bytes();
-  TakeAudit(result, &answered);
+  answered.audit = result.audit.Total();
   return answered;
 }
 

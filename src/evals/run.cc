@@ -113,7 +113,8 @@ Result<texts::Sample> MakeTaskSample(const Prompts& prompts, const TaskRun& run,
   options.seed = placement.seed;
   options.depth = placement.depth.value_or(0.5);
   Result<texts::Sample> sample = texts::MakeSample(run.task, options, prompts.Count());
-  if (!sample.ok()) return sample.status().At(fmt::format("--context {} ({} of it for the answer)", context, taken));
+  if (!sample.ok())
+    return sample.status().At(fmt::format("--context {}, of which {} are kept for template and answer", context, taken));
   return sample;
 }
 

@@ -32,7 +32,8 @@ Interval WilsonInterval(double successes, size_t samples) {
   const double scale = 1 + kZ * kZ / n;
   const double center = (share + kZ * kZ / (2 * n)) / scale;
   const double half = kZ / scale * std::sqrt(share * (1 - share) / n + kZ * kZ / (4 * n * n));
-  return {std::max(0.0, center - half), std::min(1.0, center + half)};
+  // At a share of 0 or 1 an end is the share itself, but for rounding.
+  return {std::max(0.0, std::min(share, center - half)), std::min(1.0, std::max(share, center + half))};
 }
 
 PairedDifference PairedScores(std::span<const double> a, std::span<const double> b) {

@@ -87,15 +87,17 @@ class Forward {
   Status RunLayer(size_t layer, KvCache* cache, uint64_t first_position, std::span<float> x, const LayerObserver& observer);
 
   // From the next Run on. Not owned.
-  void SetPolicy(const policies::Policy* policy) { policy_ = policy; }
-  // Starts a new report.
+  void SetPolicy(const policies::Policy* policy);
+  // Starts a new report; no head is widened.
   void SetAudit(const AuditOptions& options);
+  // Starts a new report; widened heads stay so.
+  void ResetAudit();
   const AuditReport& audit() const { return audit_; }
   // Pages that no head can reach again are given back after every chunk.
   void SetRelease(bool release) { release_ = release; }
 
   const ForwardStats& stats() const { return stats_; }
-  void ResetStats();
+  void ResetStats() { stats_ = {}; }
   kernels::ArithmeticUnit PrefillUnit(formats::TensorType type) const { return matmul_.PrefillUnit(type); }
   uint64_t scratch_bytes() const;
   std::string DescribeProduct(kernels::Phase phase, formats::TensorType type) const { return matmul_.Describe(phase, type); }

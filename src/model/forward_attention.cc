@@ -169,8 +169,14 @@ void Forward::SetAudit(const AuditOptions& options) {
   if (options.enabled()) audit_.heads.resize(c.layers * c.heads);
 }
 
-void Forward::ResetStats() {
-  stats_ = {};
+void Forward::ResetAudit() {
+  std::vector<HeadAudit> heads(audit_.heads.size());
+  for (size_t h = 0; h < heads.size(); ++h) heads[h].widened = audit_.heads[h].widened;
+  audit_ = {.heads_per_layer = audit_.heads_per_layer, .heads = std::move(heads)};
+}
+
+void Forward::SetPolicy(const policies::Policy* policy) {
+  policy_ = policy;
   SetAudit(audit_options_);
 }
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "masks/mask_file.h"
 
@@ -163,6 +164,11 @@ Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape
   own.content.max_quarters = static_cast<uint32_t>(blocks);
   own.content.local = static_cast<uint32_t>(local);
   DAMASK_ASSIGN_OR_RETURN(masks::Mask mask, masks::ReadMaskFile(options.Text("mask")));
+  if (shape.fingerprint) {
+    const auto match = masks::CompareFingerprints(mask.fingerprint, shape.fingerprint());
+    if (!match.ok()) return match.status().At(Quote(options.Text("mask"), 300));
+    if (!match->empty()) LogWarning(fmt::format("{}: {}", Quote(options.Text("mask"), 300), *match));
+  }
   return MakeDam(std::move(mask), options.Text("mask"), own, shape);
 }
 

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@
 #include "base/cpu.h"
 #include "kernels/page.h"
 #include "kernels/plan.h"
+#include "masks/fingerprint.h"
 
 namespace damask::policies {
 
@@ -32,6 +34,8 @@ struct ModelShape {
   size_t head_dim = 0;
   std::vector<uint32_t> windows;  // the model's own sliding window per layer; empty or 0: none
   Target target = BestTarget();   // of the arithmetic that policies do themselves
+  // What masks are bound to; computed only when one is to be used. Empty: only the shape is compared.
+  std::function<masks::Fingerprint()> fingerprint;
 
   size_t group() const { return heads / kv_heads; }
   uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }

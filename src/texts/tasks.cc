@@ -14,18 +14,6 @@ Status InRange(std::string_view what, uint64_t value, uint64_t min, uint64_t max
   return InvalidArgument(fmt::format("{} is {}, expected {} to {}", what, value, min, max));
 }
 
-Status Validate(const TaskOptions& options) {
-  if (!(options.depth >= 0 && options.depth <= 1)) {
-    return InvalidArgument(fmt::format("the depth is {}, expected 0 to 1", options.depth));
-  }
-  DAMASK_RETURN_IF_ERROR(InRange("the number of keys", options.keys, 1, kMaxNeedles));
-  DAMASK_RETURN_IF_ERROR(InRange("the number of values", options.values, 1, kMaxNeedles));
-  DAMASK_RETURN_IF_ERROR(InRange("keys times values", options.keys * options.values, 1, kMaxNeedles));
-  DAMASK_RETURN_IF_ERROR(InRange("the number of chains", options.chains, 1, kMaxChains));
-  DAMASK_RETURN_IF_ERROR(InRange("the number of hops", options.hops, 1, kMaxHops));
-  return InRange("the number of common words", options.words, kMinCommonWords, kMaxCommonWords);
-}
-
 Result<Sample> Make(Task task, const TaskOptions& options, const CountTokens& count) {
   switch (task) {
     case Task::kLines: return MakeLines(options, count);
@@ -65,6 +53,18 @@ const TaskInfo* FindTask(std::string_view name) {
   return nullptr;
 }
 
+Status ValidateTaskOptions(const TaskOptions& options) {
+  if (!(options.depth >= 0 && options.depth <= 1)) {
+    return InvalidArgument(fmt::format("the depth is {}, expected 0 to 1", options.depth));
+  }
+  DAMASK_RETURN_IF_ERROR(InRange("the number of keys", options.keys, 1, kMaxNeedles));
+  DAMASK_RETURN_IF_ERROR(InRange("the number of values", options.values, 1, kMaxNeedles));
+  DAMASK_RETURN_IF_ERROR(InRange("keys times values", options.keys * options.values, 1, kMaxNeedles));
+  DAMASK_RETURN_IF_ERROR(InRange("the number of chains", options.chains, 1, kMaxChains));
+  DAMASK_RETURN_IF_ERROR(InRange("the number of hops", options.hops, 1, kMaxHops));
+  return InRange("the number of common words", options.words, kMinCommonWords, kMaxCommonWords);
+}
+
 uint64_t AnswerTokens(Task task, const TaskOptions& options) {
   constexpr uint64_t kEnd = 8;  // ".", ">", the newline, and room to see that it is missing
   switch (task) {
@@ -80,7 +80,7 @@ uint64_t AnswerTokens(Task task, const TaskOptions& options) {
 }
 
 Result<Sample> MakeSample(Task task, const TaskOptions& options, const CountTokens& count) {
-  DAMASK_RETURN_IF_ERROR(Validate(options));
+  DAMASK_RETURN_IF_ERROR(ValidateTaskOptions(options));
   Result<Sample> sample = Make(task, options, count);
   if (!sample.ok()) return sample.status().At(std::string(InfoOf(task).name));
   return sample;

@@ -49,6 +49,9 @@ uint64_t AnswerTokens(Task task, const TaskOptions& options);
 
 using CountTokens = std::function<Result<size_t>(std::string_view text)>;
 
+// InvalidArgument naming the option that is out of range.
+Status ValidateTaskOptions(const TaskOptions& options);
+
 // A sample within options.tokens, and at most 1/32 of them or 32 tokens below, whichever is more. Counts the whole text a few
 // times, so the time is linear in it. Errors: InvalidArgument where options are out of range or the least text does not fit,
 // TooLarge where there are not enough keys for such a long one; those of `count`.
