@@ -80,8 +80,8 @@ class VerticalSlashPolicy : public Policy {
     constexpr uint64_t kNoLimit = std::numeric_limits<uint32_t>::max();
     if (s_.budget == 0) return {s_.verticals, s_.slashes, s_.sinks, s_.local, kNoLimit, kNoLimit};
     const uint64_t slashes = s_.budget - s_.budget / 4;
-    return {std::min(s_.verticals, s_.budget), s_.slashes, std::min(s_.sinks, s_.budget / 8), std::min(s_.local, slashes / 2),
-            slashes / kQuarterTokens,          s_.budget};
+    return {std::min(s_.verticals, s_.budget), std::min(s_.slashes, s_.budget), std::min(s_.sinks, s_.budget / 8),
+            std::min(s_.local, slashes / 2),   slashes / kQuarterTokens,        s_.budget};
   }
 
   // Evenly spread over the query block, by position; the last row is always one of them.
@@ -175,7 +175,7 @@ PolicyInfo VerticalSlashInfo() {
            {"sinks", "30", "first keys that are always among the verticals"},
            {"local", "100", "shortest distances that are always among the slashes"},
            {"budget", "0", "keys that a query block computes at most, a quarter of it or more for verticals; 0: no limit"},
-           {"rows", "16", "rows of a query block that the estimate looks at: 1, 2, 4, 8, 16, 32 or 64"},
+           {"rows", "8", "rows of a query block that the estimate looks at: 1, 2, 4, 8, 16, 32 or 64"},
            {"decode", "dense", "dense: decoded tokens see every key; sparse: they choose, too"}},
           "budget",
           "decode=sparse"};
