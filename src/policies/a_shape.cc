@@ -63,7 +63,7 @@ PolicyInfo AShapeInfo() {
            {"window", "3968", "latest keys that the first row of a query block sees, rounded up to key blocks of 64"},
            {"decode", "dense", "dense: decoded tokens see every key; sparse: what a prompt's rows see"}},
           "window",
-          "decode=sparse"};
+          "sinks=64,decode=sparse"};
 }
 
 Result<std::unique_ptr<Policy>> MakeAShape(const Options& options, const ModelShape& shape) {

@@ -64,6 +64,7 @@ void HeavyHitters::PackKeys(const KeyPages& keys, size_t head, Scratch* scratch)
   }
   for (size_t i = 0; i < heavy.size(); ++i) {
     const std::byte* page = keys.pages[heavy[i].position / kPageTokens];
+    if (page == nullptr) continue;  // released by another policy; plans leave it out
     std::memcpy(scratch->packed.data() + i * row_bytes, page + heavy[i].position % kPageTokens * row_bytes, row_bytes);
   }
 }

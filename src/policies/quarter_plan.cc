@@ -15,6 +15,7 @@ constexpr uint64_t kQuarters = kPageTokens / kQuarterTokens;
 
 void QuarterChoice::Reset(const PlanRequest& request, size_t group, uint32_t own_window) {
   group_ = group >= kernels::kMaxGroup ? kernels::kAllHeads : (1u << group) - 1;
+  pages_ = request.keys.pages;
   first_ = request.first_position;
   last_ = first_ + request.rows - 1;
   own_window_ = own_window;
@@ -64,6 +65,7 @@ void QuarterChoice::PromoteFullQuarters() {
 
 // One entry for the quarters that the same heads compute.
 void QuarterChoice::AddBlock(uint64_t block, kernels::Plan* plan) const {
+  if (Released(block)) return;
   uint32_t heads[kQuarters] = {};
   for (uint64_t q = 0; q < kQuarters && block * kQuarters + q < quarters_.size(); ++q) {
     heads[q] = quarters_[block * kQuarters + q];
@@ -93,7 +95,7 @@ void QuarterChoice::MakePlan(kernels::Plan* plan) {
   PromoteFullQuarters();
   for (const kernels::PlanColumn& key : keys_) {
     const uint32_t heads = key.heads & group_ & ~quarters_[key.position / kQuarterTokens];
-    if (heads != 0) plan->columns.push_back({key.position, PlanHeads(heads)});
+    if (heads != 0 && !Released(key.position / kPageTokens)) plan->columns.push_back({key.position, PlanHeads(heads)});
   }
   for (uint64_t block = begin_ / kQuarters; block * kQuarters < quarters_.size(); ++block) AddBlock(block, plan);
 }

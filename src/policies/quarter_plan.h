@@ -12,7 +12,7 @@ namespace damask::policies {
 class QuarterChoice {
  public:
   // Nothing is chosen. Quarter and key numbers count from position 0; keys from request.first_position + request.rows on are
-  // never planned, and none behind the model's own window (0: none). `group` is the number of heads.
+  // never planned, none behind the model's own window (0: none), and none of released pages. `group` is the number of heads.
   void Reset(const PlanRequest& request, size_t group, uint32_t own_window);
 
   // `heads` are bits of the group. Quarters past the end are ignored.
@@ -30,6 +30,7 @@ class QuarterChoice {
   void MakePlan(kernels::Plan* plan);
 
  private:
+  bool Released(uint64_t block) const { return pages_ != nullptr && pages_[block] == nullptr; }
   void JoinKeys();
   void PromoteFullQuarters();
   void AddBlock(uint64_t block, kernels::Plan* plan) const;
@@ -37,6 +38,7 @@ class QuarterChoice {
   uint32_t PlanHeads(uint32_t heads) const { return (heads & group_) == group_ ? kernels::kAllHeads : heads & group_; }
 
   uint32_t group_ = 0;  // a bit for each head
+  const std::byte* const* pages_ = nullptr;
   uint64_t first_ = 0;
   uint64_t last_ = 0;
   uint32_t own_window_ = 0;

@@ -139,6 +139,25 @@ TEST(AllPolicies, APlanOfEverythingThatMayBeReleasedIsNeverMade) {
   }
 }
 
+TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadReleased) {
+  Text text(1300, 2, 1);
+  for (const std::string spec :
+       {"h2o:budget=64", "vertical-slash:budget=300,decode=sparse", "vertical-slash:verticals=99,slashes=99,decode=sparse",
+        "quest:budget=400,skip=0,prefill=sparse"}) {
+    PolicyRun run(spec, &text);
+    run.SkipTo(1024);
+    for (size_t block = 1; block < 12; ++block) run.Release(block);
+    for (const size_t count : {100, 1, 150, 1}) run.Append(count);
+    for (const PlannedBlock& block : run.blocks()) {
+      for (const kernels::PlanEntry& entry : block.plan.entries) ASSERT_FALSE(entry.block >= 1 && entry.block < 12) << spec;
+      for (const kernels::PlanColumn& column : block.plan.columns) {
+        ASSERT_FALSE(column.position >= 64 && column.position < 768) << spec;
+      }
+      for (const float value : run.Attend(block)) ASSERT_TRUE(std::isfinite(value)) << spec;
+    }
+  }
+}
+
 TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
   const ModelShape shape = {2, 4, 2, 16, {}};
   for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64"}) {

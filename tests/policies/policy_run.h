@@ -124,6 +124,8 @@ class PolicyRun {
     return BlockOf(query, layer, head / group).Keys(query, head % group);
   }
 
+  void Release(size_t block) { released_.insert(block); }
+
   // Writes NaN over a key and its value, in every layer.
   void Poison(uint64_t position, size_t kv_head = 0) {
     const std::vector<float> nan(Text::kDim, NAN);
@@ -178,6 +180,7 @@ class PolicyRun {
   std::vector<const std::byte*> Pages(size_t kv_head) const {
     std::vector<const std::byte*> pages;
     for (const std::vector<std::byte>& page : tables_[kv_head]) pages.push_back(page.data());
+    for (const size_t block : released_) pages[block] = nullptr;
     return pages;
   }
   QueryRows Queries(uint64_t first, size_t rows, size_t kv_head) const {
@@ -235,6 +238,7 @@ class PolicyRun {
   std::unique_ptr<PolicyState> state_;
   kernels::PageLayout layout_{Text::kDim, kernels::KvType::kF32};
   std::vector<std::vector<std::vector<std::byte>>> tables_;  // [kv_head][page]
+  std::set<size_t> released_;
   uint64_t length_ = 0;
   std::vector<PlannedBlock> blocks_;
 };
