@@ -77,6 +77,7 @@ TEST(PageBounds, NoKeyOfAPageScoresHigherThanItsBound) {
     const kernels::PageLayout layout = {Text::kDim, type};
     std::vector<std::vector<std::byte>> storage(8, std::vector<std::byte>(layout.bytes()));
     std::vector<const std::byte*> pages;
+    pages.reserve(storage.size());
     for (const auto& page : storage) pages.push_back(page.data());
     for (uint64_t p = 0; p < 500; ++p) kernels::StoreSlot(layout, storage[p / 64].data(), p % 64, text.key(p), text.key(p));
     PageBounds bounds(16);

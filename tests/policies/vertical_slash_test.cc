@@ -90,6 +90,7 @@ TEST(ColumnSums, AddUpDenseAttention) {
   const kernels::PageLayout layout = {Text::kDim, kernels::KvType::kF32};
   std::vector<std::vector<std::byte>> storage(3, std::vector<std::byte>(layout.bytes()));
   std::vector<const std::byte*> pages;
+  pages.reserve(storage.size());
   for (const auto& page : storage) pages.push_back(page.data());
   for (uint64_t p = 0; p < kLength; ++p) kernels::StoreSlot(layout, storage[p / 64].data(), p % 64, text.key(p), text.key(p));
   for (const uint32_t window : {0u, 40u}) {
