@@ -52,8 +52,13 @@ class DamPolicy : public Policy {
 
   std::string Spec() const override {
     const ContentOptions& c = options_.content;
-    return fmt::format("dam:mask={},mode={},blocks={},local={},target={}", name_,
-                       options_.mode == masks::PlanMode::kExact ? "exact" : "blocks", c.max_quarters, c.local, c.target);
+    const ContentOptions usual;
+    std::string spec =
+        fmt::format("dam:mask={},mode={}", name_, options_.mode == masks::PlanMode::kExact ? "exact" : "blocks");
+    if (c.max_quarters != usual.max_quarters) spec += fmt::format(",blocks={}", c.max_quarters);
+    if (c.local != usual.local) spec += fmt::format(",local={}", c.local);
+    if (c.target != usual.target) spec += fmt::format(",target={}", c.target);
+    return spec;
   }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
