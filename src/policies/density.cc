@@ -12,7 +12,10 @@ namespace {
 
 using kernels::kQueryBlockRows;
 
-constexpr uint64_t kSampledBlocks = 64;
+// Query blocks that stand for all: fewer of each head where there are many heads.
+uint64_t SampledBlocks(const ModelShape& shape, uint64_t blocks) {
+  return std::min(blocks, std::clamp<uint64_t>(4096 / (shape.layers * shape.kv_heads), 16, 64));
+}
 
 // name, colon, and the options of `spec` except `removed`; those of `settings` whose keys it lacks stand before them.
 std::string WithSettings(std::string_view spec, std::string_view settings, std::string_view removed) {
@@ -36,8 +39,8 @@ std::string WithSettings(std::string_view spec, std::string_view settings, std::
 
 double ShapeDensity(const Policy& policy, const ModelShape& shape, uint64_t context) {
   const uint64_t blocks = (context + kQueryBlockRows - 1) / kQueryBlockRows;
-  const uint64_t sampled = std::min(blocks, kSampledBlocks);
-  const size_t group = shape.heads / shape.kv_heads;
+  const uint64_t sampled = SampledBlocks(shape, blocks);
+  const size_t group = shape.group();
   kernels::Plan plan;
   double planned = 0;
   double causal = 0;

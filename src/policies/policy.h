@@ -37,6 +37,7 @@ struct ModelShape {
   // What masks are bound to; computed only when one is to be used. Empty: only the shape is compared.
   std::function<masks::Fingerprint()> fingerprint;
 
+  size_t group() const { return heads / kv_heads; }
   uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }
 };
 
@@ -46,6 +47,9 @@ class PolicyState {
   virtual ~PolicyState() = default;
   // Forgets positions from `length` on.
   virtual void Truncate(uint64_t length) = 0;
+  // The longest length, at most `length`, that Truncate brings back as if nothing had come after it. Shorter than `length` only
+  // for states that add up what later rows did; whoever wants the same plans again reads the text anew from there.
+  virtual uint64_t ExactLength(uint64_t length) const { return length; }
   virtual uint64_t bytes() const { return 0; }
 };
 

@@ -6,9 +6,14 @@
 #include <fmt/ranges.h>
 
 #include "base/text.h"
+#include "policies/a_shape.h"
 #include "policies/dam.h"
 #include "policies/full.h"
+#include "policies/h2o.h"
+#include "policies/quest.h"
+#include "policies/spans.h"
 #include "policies/streaming.h"
+#include "policies/vertical_slash.h"
 
 namespace damask::policies {
 namespace {
@@ -20,9 +25,8 @@ struct Registration {
 
 const std::vector<Registration>& Registrations() {
   static const std::vector<Registration> registrations = {
-      {FullInfo(), MakeFull},
-      {DamInfo(), MakeDam},
-      {StreamingInfo(), MakeStreaming},
+      {FullInfo(), MakeFull},   {DamInfo(), MakeDam}, {StreamingInfo(), MakeStreaming},         {AShapeInfo(), MakeAShape},
+      {SpansInfo(), MakeSpans}, {H2oInfo(), MakeH2o}, {VerticalSlashInfo(), MakeVerticalSlash}, {QuestInfo(), MakeQuest},
   };
   return registrations;
 }
