@@ -37,6 +37,8 @@ void Use(const masks::Mask& mask) {
 
 void Parse(std::span<const std::byte> bytes) {
   const auto mask = masks::ParseMask(bytes);
+  const auto faults = masks::FindMaskFaults(bytes);
+  if (faults.ok() && faults->empty() != mask.ok()) std::abort();
   if (!mask.ok()) return;
   Use(*mask);
   const auto written = masks::SerializeMask(*mask);

@@ -19,9 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // From the bottom. The last row's folders stand beside each other and may not include one another.
-const std::vector<std::vector<std::string>> kLayers = {{"base"},   {"formats"},      {"tokenizer"}, {"kernels"},
-                                                       {"masks"},  {"policies"},     {"model"},     {"engine"},
-                                                       {"report"}, {"cli", "server"}};
+const std::vector<std::vector<std::string>> kLayers = {{"base"},    {"formats"}, {"tokenizer"}, {"texts"},
+                                                       {"kernels"}, {"masks"},   {"policies"},  {"model"},
+                                                       {"engine"},  {"evals"},   {"report"},    {"cli", "server"}};
 
 std::optional<size_t> LayerOf(const std::string& folder) {
   for (size_t layer = 0; layer < kLayers.size(); ++layer) {

@@ -81,14 +81,15 @@ Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
   return {};
 }
 
-// A file of our own in `directory`, under a name that nobody has: threads and leftovers of a killed process do not meet.
-Result<std::pair<int, std::string>> CreateTemporary(const std::string& directory) {
+// A file of our own in `directory`, to become `path`, under a name that nobody has: threads and leftovers of a killed process
+// do not meet.
+Result<std::pair<int, std::string>> CreateTemporary(const std::string& directory, const std::string& path) {
   static std::atomic<uint64_t> counter{0};
   for (int attempt = 0;; ++attempt) {
     std::string name = fmt::format("{}.damask.{}.{}.tmp", directory, getpid(), counter.fetch_add(1));
     const int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd >= 0) return std::pair{fd, std::move(name)};
-    if (errno != EEXIST || attempt == 1000) return SystemError("cannot create", name);
+    if (errno != EEXIST || attempt == 1000) return SystemError("cannot create", path);
   }
 }
 
@@ -169,7 +170,7 @@ Result<std::string> ReadStandardInput(uint64_t max_bytes) {
 Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
   DAMASK_RETURN_IF_ERROR(CheckName(path));
   const std::string directory = DirectoryOf(path);
-  DAMASK_ASSIGN_OR_RETURN(const auto temporary, CreateTemporary(directory));
+  DAMASK_ASSIGN_OR_RETURN(const auto temporary, CreateTemporary(directory, path));
   Descriptor fd(temporary.first);
   Status status = WriteAll(fd.get(), bytes, path);
   if (status.ok() && fsync(fd.get()) != 0) status = SystemError("cannot sync", path);

@@ -1,4 +1,4 @@
-// damask check: every fault of a model file.
+// damask check: every fault of a model or mask file.
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -15,7 +15,7 @@ namespace {
 class Check : public Command {
  public:
   void Declare(Flags* flags) override {
-    flags->Positional("FILE", &file_, "GGUF file or Hugging Face folder; -m says the same");
+    flags->Positional("FILE", &file_, "GGUF file, Hugging Face folder or mask file; -m says the same");
     model_.DeclareModel(flags);
   }
 
@@ -24,23 +24,39 @@ class Check : public Command {
     if (file_) model_.model = file_;
     DAMASK_ASSIGN_OR_RETURN(const std::string path, model_.Path());
     if (path.empty()) NoteEmbeddedModel();
+    if (report::KindOfFile(path) == report::FileKind::kMask) return CheckMask(path, common);
+    return CheckModel(path, common);
+  }
+
+ private:
+  Result<int> CheckMask(const std::string& path, const CommonFlags& common) {
+    DAMASK_ASSIGN_OR_RETURN(const report::CheckResult result, report::CheckMaskFile(path));
+    Report(result, common, "read the mask file whole");
+    if (result.loads) return kExitDone;
+    return BadFormat("the mask cannot be used: " + result.faults[0].what).At(result.faults[0].where);
+  }
+
+  Result<int> CheckModel(const std::string& path, const CommonFlags& common) {
     DAMASK_ASSIGN_OR_RETURN(const Target target, ParseTarget(common.target));
     ThreadPool pool(common.threads == 0 ? DefaultThreadCount() : common.threads);
     const CancelScope cancel;
     DAMASK_ASSIGN_OR_RETURN(const report::CheckResult result,
                             report::CheckModel(path, model_.Load(), target, &pool, cancel.flag()));
-    if (common.json) {
-      WriteJson(ToJson(result));
-    } else {
-      for (const report::Fault& fault : result.faults) Write(fmt::format("{}: {}\n", fault.where, fault.what));
-      Write(fmt::format("{} values of {} tensors read, {}\n", result.values, result.tensors,
-                        result.faults.empty() ? "no faults" : fmt::format("faults: {}", result.faults.size())));
-    }
+    Report(result, common, fmt::format("{} values of {} tensors read", result.values, result.tensors));
     if (result.loads) return result.faults.empty() ? kExitDone : kExitFailed;
     return BadFormat("the model does not load: " + result.faults[0].what).At(result.faults[0].where);
   }
 
- private:
+  static void Report(const report::CheckResult& result, const CommonFlags& common, std::string_view what_was_read) {
+    if (common.json) {
+      WriteJson(ToJson(result));
+      return;
+    }
+    for (const report::Fault& fault : result.faults) Write(fmt::format("{}: {}\n", fault.where, fault.what));
+    Write(fmt::format("{}, {}\n", what_was_read,
+                      result.faults.empty() ? "no faults" : fmt::format("faults: {}", result.faults.size())));
+  }
+
   static report::Json ToJson(const report::CheckResult& result) {
     report::Json faults = report::Json::array();
     for (const report::Fault& fault : result.faults) {

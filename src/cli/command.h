@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "cli/flags.h"
+#include "texts/tasks.h"
 
 namespace damask::cli {
 
@@ -39,16 +40,21 @@ const std::vector<CommandEntry>& Commands();
 // Each in the file of its name.
 std::unique_ptr<Command> MakeGenerate();
 std::unique_ptr<Command> MakeChat();
+std::unique_ptr<Command> MakeCalibrate();
 std::unique_ptr<Command> MakeTokenize();
 std::unique_ptr<Command> MakeDetokenize();
 std::unique_ptr<Command> MakeInfo();
 std::unique_ptr<Command> MakeEvalLogits();
 std::unique_ptr<Command> MakeEvalPerplexity();
+std::unique_ptr<Command> MakeEvalTask(texts::Task task);
+std::unique_ptr<Command> MakeEvalJsonl();
+std::unique_ptr<Command> MakeEvalCompare();
 std::unique_ptr<Command> MakeBench();
 std::unique_ptr<Command> MakeBenchAttention();
 std::unique_ptr<Command> MakeBenchMatmul();
 std::unique_ptr<Command> MakePolicies();
 std::unique_ptr<Command> MakeCheck();
+std::unique_ptr<Command> MakeInspect();
 
 // Finds the command that `arguments` begin with, parses the rest and runs it. Prints errors; returns the exit code.
 int RunProgram(const std::vector<std::string>& arguments);

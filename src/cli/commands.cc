@@ -120,6 +120,11 @@ Result<int> Dispatch(std::vector<std::string> arguments) {
   return RunCommand(*entry, {arguments.begin() + static_cast<ptrdiff_t>(words), arguments.end()});
 }
 
+template <texts::Task task>
+std::unique_ptr<Command> MakeTask() {
+  return MakeEvalTask(task);
+}
+
 }  // namespace
 
 const std::vector<CommandEntry>& Commands() {
@@ -130,11 +135,34 @@ const std::vector<CommandEntry>& Commands() {
       {"tokenize", "the token ids of a text", "damask tokenize -m model.gguf -p 'Hello world'", MakeTokenize},
       {"detokenize", "the text of token ids", "damask detokenize -m model.gguf --tokens 1,15043,3186", MakeDetokenize},
       {"info", "what is in a model file and what it will cost", "damask info -m model.gguf -c 32768", MakeInfo},
-      {"check", "reads a model file whole and names every fault", "damask check model.gguf", MakeCheck},
+      {"check", "reads a model or mask file whole and names every fault", "damask check model.gguf", MakeCheck},
+      {"calibrate", "learns a model's attention patterns and writes a mask file",
+       "damask calibrate -m model.gguf -o model.mask", MakeCalibrate},
+      {"inspect", "pictures and figures of a mask file", "damask inspect model.mask -o report.html", MakeInspect},
       {"eval logits", "the model's scores for the next token",
        "damask eval logits -m model.gguf --tokens 1,2,3 --out logits.f32", MakeEvalLogits},
       {"eval perplexity", "how well the model predicts a text", "damask eval perplexity -m model.gguf -f wiki.txt -c 512",
        MakeEvalPerplexity},
+      {"eval lines", "one line among many, by its key", "damask eval lines -m model.gguf --context 1024,4096 --samples 100",
+       MakeTask<texts::Task::kLines>},
+      {"eval passkey", "a pass key hidden in prose", "damask eval passkey -m model.gguf --context 8192 --depths 0,0.5,1",
+       MakeTask<texts::Task::kPasskey>},
+      {"eval needle", "numbers of keys hidden in prose", "damask eval needle -m model.gguf --context 4096 --keys 4 --values 2",
+       MakeTask<texts::Task::kNeedle>},
+      {"eval kv", "the value of one key among many", "damask eval kv -m model.gguf --context 4096 --samples 100",
+       MakeTask<texts::Task::kKv>},
+      {"eval vt", "chains of variables hidden in prose", "damask eval vt -m model.gguf --context 4096 --chains 2 --hops 3",
+       MakeTask<texts::Task::kVt>},
+      {"eval cwe", "the most common words of a list", "damask eval cwe -m model.gguf --context 4096 --words 10",
+       MakeTask<texts::Task::kCwe>},
+      {"eval fwe", "the three most frequent words of a list", "damask eval fwe -m model.gguf --context 4096",
+       MakeTask<texts::Task::kFwe>},
+      {"eval jsonl", "questions of a file, scored", "damask eval jsonl -m model.gguf -f hotpotqa.jsonl --metric f1",
+       MakeEvalJsonl},
+      {"eval compare", "policies side by side on the same samples",
+       "damask eval compare -m model.gguf --policies 'full;streaming' --tasks lines,perplexity --context 2048,4096 --density "
+       "0.1",
+       MakeEvalCompare},
       {"bench", "speed of reading and of answering", "damask bench -m model.gguf --prompt 512,2048 --depth 0,4096 --gen 32",
        MakeBench},
       {"bench attention", "the attention kernel alone",

@@ -31,6 +31,10 @@ Status ParseList(const std::string& text, ParseItem parse, std::vector<T>* targe
   return Status();
 }
 
+Status MissingValue(const CLI::Option& option) {
+  return InvalidArgument(fmt::format("--{} wants a value ({})", option.get_lnames().back(), option.get_type_name()));
+}
+
 std::string Range(double min, double max) {
   if (max == std::numeric_limits<double>::max()) return fmt::format("a number from {:g} on", min);
   return fmt::format("a number from {:g} to {:g}", min, max);
@@ -103,6 +107,17 @@ void Flags::Texts(const std::string& names, const std::string& value, std::vecto
     return Status();
   });
   option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void Flags::TextPair(const std::string& names, const std::string& value, std::vector<std::string>* target,
+                     const std::string& help) {
+  CLI::Option* option = Add(names, value, help, [target](const std::string& text) {
+    if (target->size() == 2) target->clear();
+    target->push_back(text);
+    return Status();
+  });
+  option->expected(2);
+  pairs_.insert(option);
 }
 
 void Flags::Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help) {
@@ -191,11 +206,14 @@ Result<std::vector<std::string>> Flags::Normalise(const std::vector<std::string>
       continue;
     }
     if (!value) {
-      if (i + 1 == arguments.size())
-        return InvalidArgument(fmt::format("--{} wants a value ({})", option->get_lnames().back(), option->get_type_name()));
+      if (i + 1 == arguments.size()) return MissingValue(*option);
       value = arguments[++i];
     }
     out.push_back(*value);
+    if (pairs_.count(option) != 0) {
+      if (i + 1 == arguments.size()) return MissingValue(*option);
+      out.push_back(arguments[++i]);
+    }
   }
   return out;
 }

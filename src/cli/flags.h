@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,8 @@ class Flags {
   void Switch(const std::string& names, bool* target, const std::string& help);
   void Text(const std::string& names, const std::string& value, std::optional<std::string>* target, const std::string& help);
   void Texts(const std::string& names, const std::string& value, std::vector<std::string>* target, const std::string& help);
+  // A flag with two values, "--png L.H FILE": {first, second}, or empty.
+  void TextPair(const std::string& names, const std::string& value, std::vector<std::string>* target, const std::string& help);
   // Whole numbers in [min, max].
   void Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help);
   // -1 for "random" (as llama.cpp), else a whole number.
@@ -68,6 +71,7 @@ class Flags {
   std::string command_;
   std::unique_ptr<CLI::App> app_;
   std::map<std::string, std::string> aliases_;
+  std::set<const CLI::Option*> pairs_;  // options with two values
   std::string group_;
   bool help_ = false;
 };

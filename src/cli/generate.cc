@@ -15,6 +15,7 @@
 #include "engine/conversation.h"
 #include "report/process.h"
 #include "report/progress.h"
+#include "report/run_json.h"
 
 namespace damask::cli {
 namespace {
@@ -53,6 +54,8 @@ class Generate : public Command {
       Write("\n");
     }
     if (!common.json) LogInfo(Summary(result));
+    const std::string audit = report::AuditText(result.audit);
+    if (!common.json && !audit.empty()) LogInfo(audit);
     return result.finish == engine::FinishReason::kCancelled && !OutputBroken() ? kExitInterrupted : kExitDone;
   }
 

@@ -22,6 +22,12 @@ void ModelFlags::DeclareRun(Flags* flags) {
   flags->Uint("-c,--ctx-size", 1, limits::kMaxContext, &context, "context in tokens (default: the model's)");
   flags->Text("--policy", "SPEC", &policy,
               "attention policy, name or name:key=value,... (default: full); 'damask policies' lists them");
+  flags->Text("--mask", "FILE", &mask, "a calibrated mask, the same as --policy dam:mask=FILE");
+  flags->Uint("--audit", 0, limits::kMaxContext, &audit.prefill_every,
+              "of a sparse prefill, compute one row in N densely too and report what was kept; 0: none (default 256)");
+  flags->Uint("--audit-decode", 0, limits::kMaxContext, &audit.decode_every, "the same for one answer token in N (default 64)");
+  flags->Number("--audit-floor", 0, 1, &audit.floor, "heads whose strong-key hit falls below see every key from then on");
+  flags->Switch("--kv-release", &kv_release, "positions that no head can reach again leave the KV cache as the text goes by");
   flags->Text("--rope-scaling", "NAME", &rope_scaling, "read past the trained length: none, linear, llama3, yarn");
   flags->Number("--rope-scale", 1e-3, 1e6, &rope_scale, "by how much the text may be longer than trained");
   flags->Number("--rope-freq-base", 1, 1e12, &rope_base, "rope base (default: the model's)");
@@ -33,6 +39,15 @@ Result<std::string> ModelFlags::Path() const {
   return model.value_or("");
 }
 
+Result<std::string> ModelFlags::PolicySpec() const {
+  if (!mask) return policy.value_or("full");
+  if (policy) return InvalidArgument("--mask and --policy exclude each other");
+  if (mask->empty()) return InvalidArgument("--mask: the path is empty");
+  // A SPEC has no way to say it.
+  if (mask->find(',') != std::string::npos) return InvalidArgument("--mask: a path with a comma in it cannot be used");
+  return "dam:mask=" + *mask;
+}
+
 Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) const {
   engine::EngineOptions options;
   DAMASK_ASSIGN_OR_RETURN(options.model_path, Path());
@@ -40,7 +55,12 @@ Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) con
   options.target = common.target;
   options.load = Load();
   options.context = context;
-  options.policy = policy.value_or("full");
+  DAMASK_ASSIGN_OR_RETURN(options.policy, PolicySpec());
+  // Full attention keeps everything: there is nothing to find out.
+  if (options.policy != "full" && options.policy != "dense") options.audit = audit;
+  if (kv_release && audit.floor >= 0)
+    return InvalidArgument("--kv-release and --audit-floor exclude each other: released keys do not come back");
+  options.kv_release = kv_release;
   options.rope.scaling = rope_scaling.value_or("");
   options.rope.factor = rope_scale;
   options.rope.base = rope_base;

@@ -16,6 +16,9 @@ struct ModelFlags {
   bool no_mmap = false;
   uint64_t context = 0;
   std::optional<std::string> policy;
+  std::optional<std::string> mask;
+  model::AuditOptions audit{.prefill_every = 256, .decode_every = 64};
+  bool kv_release = false;
   std::optional<std::string> rope_scaling;
   double rope_scale = 0;
   double rope_base = 0;
@@ -23,12 +26,14 @@ struct ModelFlags {
 
   // -m and --no-mmap.
   void DeclareModel(Flags* flags);
-  // And what a run needs: -c, --policy, the rope flags.
+  // And what a run needs: -c, --policy, --mask, the rope flags.
   void DeclareRun(Flags* flags);
 
   // The path, "" for the embedded model. An empty -m is an error.
   Result<std::string> Path() const;
   LoadMode Load() const { return no_mmap ? LoadMode::kRead : LoadMode::kMap; }
+  // --policy, or what --mask stands for; "full" where neither is given.
+  Result<std::string> PolicySpec() const;
   Result<engine::EngineOptions> Options(const CommonFlags& common) const;
 };
 

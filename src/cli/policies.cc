@@ -19,6 +19,7 @@ report::Json ToJson(const policies::PolicyInfo& policy) {
           {"aliases", policy.aliases},
           {"help", policy.help},
           {"options", options},
+          {"density_option", policy.density_option.empty() ? report::Json() : report::Json(policy.density_option)},
           {"source", policy.source}};
 }
 
@@ -29,6 +30,7 @@ std::string ToText(const policies::PolicyInfo& policy) {
   for (const policies::OptionInfo& option : policy.options) {
     text += fmt::format("  {}={}  {}\n", option.name, option.default_value, option.help);
   }
+  if (!policy.density_option.empty()) text += fmt::format("  density: set by {}\n", policy.density_option);
   return text + fmt::format("  source: {}\n", policy.source);
 }
 

@@ -49,7 +49,7 @@ size_t ReusePrefix(Session* session, std::span<const TokenId> prompt) {
   const size_t shared = static_cast<size_t>(
       std::mismatch(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(limit), prompt.begin()).first - held.begin());
   session->Truncate(shared);
-  return shared;
+  return static_cast<size_t>(session->length());
 }
 
 }  // namespace damask::engine

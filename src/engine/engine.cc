@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/timer.h"
+#include "engine/fingerprint.h"
 #include "kernels/attention.h"
 #include "policies/registry.h"
 
@@ -18,14 +19,6 @@ Result<size_t> ThreadsFor(size_t wanted) {
     return InvalidArgument(fmt::format("--threads is {}, at most {} are possible", wanted, limits::kMaxThreads));
   }
   return wanted == 0 ? DefaultThreadCount() : wanted;
-}
-
-policies::ModelShape ShapeOf(const model::ModelConfig& config) {
-  return {.layers = config.layers,
-          .heads = config.heads,
-          .kv_heads = config.kv_heads,
-          .head_dim = config.head_dim,
-          .windows = config.windows};
 }
 
 }  // namespace
@@ -46,18 +39,42 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     DAMASK_ASSIGN_OR_RETURN(engine->model_, model::Model::Load(options.model_path, load));
   }
   const model::ModelConfig& config = engine->model_->config();
-  DAMASK_ASSIGN_OR_RETURN(engine->policy_, policies::Create(options.policy, ShapeOf(config)));
+  DAMASK_ASSIGN_OR_RETURN(engine->policy_, policies::Create(options.policy, engine->shape()));
   engine->context_ = options.context == 0 ? config.context : options.context;
   engine->pool_ = std::make_unique<ThreadPool>(threads);
   engine->pages_ =
       std::make_unique<model::PagePool>(kernels::PageLayout{config.head_dim, model::Forward::PageType(engine->target_)});
   engine->forward_ =
       std::make_unique<model::Forward>(engine->model_.get(), engine->policy_.get(), engine->pool_.get(), engine->target_);
+  engine->forward_->SetAudit(options.audit);
+  engine->forward_->SetRelease(options.kv_release);
   engine->load_seconds_ = timer.Seconds();
   return engine;
 }
 
 Engine::~Engine() = default;
+
+policies::ModelShape Engine::shape() const {
+  const model::ModelConfig& config = model_->config();
+  return {.layers = config.layers,
+          .heads = config.heads,
+          .kv_heads = config.kv_heads,
+          .head_dim = config.head_dim,
+          .windows = config.windows,
+          .target = target_,
+          .fingerprint = [model = model_.get()] { return FingerprintOf(*model); }};
+}
+
+Status Engine::SetPolicy(const std::string& spec) {
+  DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy, policies::Create(spec, shape()));
+  SetPolicy(std::move(policy));
+  return {};
+}
+
+void Engine::SetPolicy(std::unique_ptr<policies::Policy> policy) {
+  policy_ = std::move(policy);
+  forward_->SetPolicy(policy_.get());
+}
 
 uint64_t Engine::kv_bytes_per_token() const {
   return model::KvCache::BytesPerToken(model_->config(), model::Forward::PageType(target_));
@@ -77,7 +94,10 @@ kernels::ArithmeticUnit Engine::prefill_unit() const { return forward_->PrefillU
 
 Session::Session(Engine* engine) : engine_(engine), cache_(engine->model_->config(), engine->pages_.get()) {}
 
+policies::PolicyState* Session::policy_state() { return cache_.state(engine_->policy()); }
+
 void Session::Truncate(uint64_t length) {
+  if (cache_.released_end() > 0 && length < cache_.length()) length = 0;
   cache_.Truncate(length);
   tokens_.resize(std::min<size_t>(tokens_.size(), length));
 }
@@ -111,7 +131,7 @@ Status Session::AppendChunks(std::span<const TokenId> tokens, model::LogitsWante
     const size_t count = std::min<size_t>(tokens.size() - done, model::kChunkTokens - position % model::kChunkTokens);
     const bool last = done + count == tokens.size();
     const model::LogitsWanted rows = wanted == model::LogitsWanted::kAll || last ? wanted : model::LogitsWanted::kNone;
-    const model::Segment segment = {&cache_, tokens.subspan(done, count), rows};
+    const model::Segment segment = {&cache_, tokens.subspan(done, count), rows, last};
     const auto take = [&](size_t, size_t first_row, size_t num_rows, const float* logits) {
       if (sink) sink(position + first_row, num_rows, logits);
       const float* final_row = logits + (num_rows - 1) * vocab;

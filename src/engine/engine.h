@@ -29,6 +29,8 @@ struct EngineOptions {
   LoadMode load = LoadMode::kMap;
   uint64_t context = 0;         // 0: the model's own; at most limits::kMaxContext
   std::string policy = "full";  // SPEC of policies::Create
+  model::AuditOptions audit;    // none
+  bool kv_release = false;      // pages that no head can reach again leave the cache
   model::RopeOverrides rope;
 };
 
@@ -44,6 +46,12 @@ class Engine {
   const model::Model& model() const { return *model_; }
   const tokenizer::Tokenizer& tokenizer() const { return model_->tokenizer(); }
   const policies::Policy& policy() const { return *policy_; }
+  // What a policy may know of this model.
+  policies::ModelShape shape() const;
+  // Sessions go on with the new policy from their next token on; what the old one remembered of them is forgotten. Pages that
+  // it released do not come back.
+  Status SetPolicy(const std::string& spec);
+  void SetPolicy(std::unique_ptr<policies::Policy> policy);
   bool embedded() const { return embedded_; }
   Target target() const { return target_; }
   size_t threads() const { return pool_->num_threads(); }
@@ -55,6 +63,13 @@ class Engine {
   uint64_t kv_bytes() const { return pages_->bytes_in_use(); }
   model::ForwardStats stats() const { return forward_->stats(); }
   void ResetStats() { forward_->ResetStats(); }
+  // Of everything since the last reset.
+  const model::AuditReport& audit() const { return forward_->audit(); }
+  void ResetAudit() { forward_->ResetAudit(); }
+  void SetAudit(const model::AuditOptions& options) { forward_->SetAudit(options); }
+  // For calibration, which goes through the model layer by layer.
+  model::Forward& forward() { return *forward_; }
+  model::PagePool* page_pool() { return pages_.get(); }
 
   // The unit that most of a prefill's products run on.
   kernels::ArithmeticUnit prefill_unit() const;
@@ -95,7 +110,9 @@ class Session {
   const std::vector<TokenId>& tokens() const { return tokens_; }
   uint64_t length() const { return cache_.length(); }
   uint64_t kv_bytes() const { return cache_.bytes(); }
-  // Forgets everything from position `length` on.
+  // What the engine's policy remembers of this session; null for policies that remember nothing.
+  policies::PolicyState* policy_state();
+  // Forgets everything from position `length` on; everything where pages have been released, as they do not come back.
   void Truncate(uint64_t length);
 
  private:

@@ -32,6 +32,7 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
   PerplexityResult result;
   double sum = 0;
   engine->ResetStats();
+  engine->ResetAudit();
   for (size_t begin = 0; begin + 1 < tokens.size(); begin += step) {
     const size_t end = std::min(tokens.size(), begin + step);
     std::vector<TokenId> window(bos + end - begin, special.bos.value_or(0));
@@ -53,6 +54,7 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
   result.perplexity = std::exp(result.nll);
   result.seconds = timer.Seconds();
   result.density = engine->stats().density();
+  result.audit = engine->audit();
   return result;
 }
 

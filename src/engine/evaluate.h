@@ -16,6 +16,7 @@ struct PerplexityResult {
   uint64_t tokens = 0;  // scored
   double seconds = 0;
   double density = 1;
+  model::AuditReport audit;
 };
 
 // The text in windows of `context` tokens (BOS before each where the vocabulary wants one); in every window all tokens but the

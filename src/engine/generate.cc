@@ -116,12 +116,14 @@ Result<GenerateResult> Generate(Engine* engine, Session* session, std::span<cons
 
   Timer timer;
   engine->ResetStats();
+  engine->ResetAudit();
   const uint64_t length_before = session->length();
   const Status prefill = session->Append(prompt, callbacks.progress, callbacks.cancel);
   result.prefill_seconds = timer.Seconds();
   result.prefill_stats = engine->stats();
   if (prefill.code() == StatusCode::kCancelled) {
     result.finish = FinishReason::kCancelled;
+    result.audit = engine->audit();
     result.prompt_tokens = session->length() - length_before;
     return result;
   }
@@ -135,6 +137,7 @@ Result<GenerateResult> Generate(Engine* engine, Session* session, std::span<cons
   text.Finish();
   result.decode_seconds = timer.Seconds();
   result.decode_stats = engine->stats();
+  result.audit = engine->audit();
   return result;
 }
 

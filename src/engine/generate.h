@@ -40,6 +40,7 @@ struct GenerateResult {
   double decode_seconds = 0;
   model::ForwardStats prefill_stats;
   model::ForwardStats decode_stats;
+  model::AuditReport audit;  // of prompt and answer
 
   double prefill_tokens_per_second() const {
     return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0;

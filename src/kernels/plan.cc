@@ -72,6 +72,70 @@ uint64_t CausalPairs(uint64_t first_position, size_t rows, size_t group) {
   return (rows * (first_position + 1) + uint64_t{rows} * (rows - 1) / 2) * group;
 }
 
+namespace {
+
+// Keys of one quarter of one entry for one row; appended run by run.
+void AddQuarterKeys(const Plan& plan, const PlanEntry& entry, size_t quarter, uint64_t first_position, uint64_t position,
+                    std::vector<PositionRange>* runs) {
+  const uint64_t begin = uint64_t{entry.block} * kPageTokens + quarter * kQuarterTokens;
+  uint64_t low = begin;
+  uint64_t high = begin + kQuarterTokens;
+  if (entry.causal) high = std::min(high, position + 1);
+  if (entry.window != 0 && position >= entry.window) low = std::max(low, position - entry.window + 1);
+  if (low >= high) return;
+  if (entry.exact == kNoExactMask) {
+    runs->push_back({low, high});
+    return;
+  }
+  const uint64_t row_bit = uint64_t{1} << (position - first_position);
+  for (uint64_t key = low; key < high; ++key) {
+    if ((plan.exact_masks[entry.exact].rows[key % kPageTokens] & row_bit) != 0) runs->push_back({key, key + 1});
+  }
+}
+
+}  // namespace
+
+void PlannedKeys(const Plan& plan, uint64_t first_position, uint64_t position, size_t g, std::vector<PositionRange>* runs) {
+  runs->clear();
+  const uint32_t bit = 1u << g;
+  for (const PlanEntry& entry : plan.entries) {
+    if ((entry.heads & bit) == 0) continue;
+    for (size_t quarter = 0; quarter < kPageTokens / kQuarterTokens; ++quarter) {
+      if ((entry.quarters >> quarter & 1) != 0) AddQuarterKeys(plan, entry, quarter, first_position, position, runs);
+    }
+  }
+  for (const PlanColumn& column : plan.columns) {
+    if ((column.heads & bit) != 0 && column.position <= position)
+      runs->push_back({column.position, uint64_t{column.position} + 1});
+  }
+  std::sort(runs->begin(), runs->end(), [](const PositionRange& a, const PositionRange& b) { return a.begin < b.begin; });
+  size_t kept = 0;
+  for (const PositionRange& run : *runs) {
+    if (kept > 0 && (*runs)[kept - 1].end == run.begin) {
+      (*runs)[kept - 1].end = run.end;
+    } else {
+      (*runs)[kept++] = run;
+    }
+  }
+  runs->resize(kept);
+}
+
+void WidenHead(uint64_t first_position, size_t rows, uint32_t window, size_t g, Plan* plan) {
+  const uint32_t bit = 1u << g;
+  for (PlanEntry& entry : plan->entries) entry.heads &= ~bit;
+  for (PlanColumn& column : plan->columns) column.heads &= ~bit;
+  std::erase_if(plan->entries, [](const PlanEntry& entry) { return entry.heads == 0; });
+  std::erase_if(plan->columns, [](const PlanColumn& column) { return column.heads == 0; });
+  Plan full;
+  FullPlan(first_position, rows, window, &full);
+  for (PlanEntry& entry : full.entries) {
+    entry.heads = bit;
+    plan->entries.push_back(entry);
+  }
+  std::stable_sort(plan->entries.begin(), plan->entries.end(),
+                   [](const PlanEntry& a, const PlanEntry& b) { return a.block < b.block; });
+}
+
 void FullPlan(uint64_t first_position, size_t rows, uint32_t window, Plan* plan) {
   plan->Clear();
   if (rows == 0) return;

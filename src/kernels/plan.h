@@ -59,6 +59,17 @@ struct Plan {
 // The quarters of `block` that hold a key of [lowest_key, highest_key].
 uint8_t QuartersBetween(uint64_t block, uint64_t lowest_key, uint64_t highest_key);
 
+// The keys that the row at `position` uses with head g of the group, as ascending disjoint runs [begin, end): what the kernels
+// compute for it. Overwrites `runs`.
+struct PositionRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+void PlannedKeys(const Plan& plan, uint64_t first_position, uint64_t position, size_t g, std::vector<PositionRange>* runs);
+
+// Gives head g of the group every key: its bit leaves all entries and columns, and a full plan is added for it.
+void WidenHead(uint64_t first_position, size_t rows, uint32_t window, size_t g, Plan* plan);
+
 // Planned (query, key) pairs of a block of `rows` queries from `first_position` on, over all `group` heads: the causal part of
 // every planned quarter, columns singly; pairs that only a window edge drops count, as they are computed. Of entries with an
 // exact mask only its pairs count: such a plan stands for its mask, not for its cost. What the pairs are divided by is

@@ -19,7 +19,11 @@ bool ActsOnSum(Transform transform) {
          transform == Transform::kArcsinh;
 }
 
-double Power(double x, double lambda) { return lambda == 0.0 ? std::log(x) : (std::pow(x, lambda) - 1.0) / lambda; }
+double Power(double x, double lambda) {
+  if (lambda == 0.0) return std::log(x);
+  // The default, and std::pow takes ten times as long.
+  return ((lambda == 0.5 ? std::sqrt(x) : std::pow(x, lambda)) - 1.0) / lambda;
+}
 
 double Cell(double x, const AmplifyOptions& options) {
   switch (options.transform) {

@@ -81,14 +81,28 @@ void LayerCapture::Clear() {
   for (HeadStatistics& head : heads_) head.Clear();
 }
 
-Status CalibrateLayer(const LayerCapture& capture, Mask* mask) {
-  const size_t layer = mask->heads.size() / capture.heads();
-  for (size_t h = 0; h < capture.heads(); ++h) {
+Status CalibrateLayer(const LayerCapture& capture, ForEachIndex for_each, Mask* mask) {
+  const size_t first = mask->heads.size();
+  mask->heads.resize(first + capture.heads());
+  std::vector<Status> statuses(capture.heads());
+  const auto calibrate = [&](size_t h) {
     Result<HeadMask> head = CalibrateHead(capture.head(h), mask->parameters);
-    if (!head.ok()) return head.status().At(fmt::format("layer {} head {}", layer, h));
-    mask->heads.push_back(std::move(head).value());
-  }
+    if (head.ok()) {
+      mask->heads[first + h] = std::move(head).value();
+    } else {
+      statuses[h] = head.status().At(fmt::format("layer {} head {}", first / capture.heads(), h));
+    }
+  };
+  for_each(capture.heads(), calibrate);
+  for (const Status& status : statuses) DAMASK_RETURN_IF_ERROR(status);
   return {};
+}
+
+Status CalibrateLayer(const LayerCapture& capture, Mask* mask) {
+  const auto one_by_one = [](size_t count, FunctionRef<void(size_t)> body) {
+    for (size_t i = 0; i < count; ++i) body(i);
+  };
+  return CalibrateLayer(capture, one_by_one, mask);
 }
 
 Result<Mask> CalibrateFromMaps(size_t layers, size_t heads, FunctionRef<Result<AttentionMap>(size_t layer, size_t head)> load,

@@ -41,6 +41,9 @@ class LayerCapture {
 };
 
 // Calibrates every head of a layer and appends them to mask->heads. `where` of an error names the layer and the head.
+// `for_each(count, body)` calls body(index) for all indices below count, at once where it likes.
+using ForEachIndex = FunctionRef<void(size_t count, FunctionRef<void(size_t index)> body)>;
+Status CalibrateLayer(const LayerCapture& capture, ForEachIndex for_each, Mask* mask);
 Status CalibrateLayer(const LayerCapture& capture, Mask* mask);
 
 // Mean maps captured elsewhere, asked for one by one, layer by layer. The capture length is that of the first map

@@ -162,13 +162,16 @@ void GroupMask::ExactRanges(const Head& head, const QueryRows& rows, std::vector
   SortAndJoin(ranges);
 }
 
-void GroupMask::MakePlan(const QueryRows& rows, PlanMode mode, CompileScratch* scratch, kernels::Plan* plan) const {
+void GroupMask::MakePlan(const QueryRows& rows, PlanMode mode, CompileScratch* scratch, kernels::Plan* plan,
+                         Chosen chosen) const {
   plan->Clear();
   if (rows.rows == 0) return;
   scratch->ranges.resize(heads_.size());
   for (size_t h = 0; h < heads_.size(); ++h) {
     scratch->ranges[h].clear();
-    if (mode == PlanMode::kBlocks) {
+    if (!chosen.empty() && chosen[h] != nullptr) {
+      scratch->ranges[h] = *chosen[h];
+    } else if (mode == PlanMode::kBlocks) {
       BlockRanges(h, rows, scratch, &scratch->ranges[h]);
     } else {
       ExactRanges(heads_[h], rows, &scratch->ranges[h]);
@@ -180,6 +183,22 @@ void GroupMask::MakePlan(const QueryRows& rows, PlanMode mode, CompileScratch* s
     ExactCompiler(heads_, rows, plan).AddBlocks(scratch);
   }
   AddColumns(rows, mode, plan);
+}
+
+bool GroupMask::NeverReaches(uint64_t block, uint64_t position) const {
+  const uint64_t begin = block * kernels::kPageTokens;
+  const uint64_t end = begin + kernels::kPageTokens;
+  // A plan of a block's later rows is decided for the whole query block.
+  const uint64_t first = position / kQueryBlockRows * kQueryBlockRows;
+  return std::all_of(heads_.begin(), heads_.end(), [&](const Head& head) {
+    if (head.full || first < head.corner || begin < head.sinks) return false;
+    const bool vertical = std::any_of(head.verticals.begin(), head.verticals.end(),
+                                      [&](uint32_t column) { return begin <= column && column < end; });
+    const uint64_t reach = head.bands.empty() ? 1 : head.bands.back().end;
+    // A quarter is computed whole: the lowest key is rounded down to one.
+    const uint64_t lowest = first >= reach - 1 ? (first - (reach - 1)) / kQuarter * kQuarter : 0;
+    return !vertical && end <= lowest;
+  });
 }
 
 void GroupMask::AddBlocks(const QueryRows& rows, CompileScratch* scratch, kernels::Plan* plan) const {

@@ -43,8 +43,14 @@ class GroupMask {
   // heads: 1 .. kernels::kMaxGroup checked masks; they must outlive the object.
   GroupMask(std::span<const HeadMask> heads, const Parameters& parameters);
 
-  // Overwrites `plan`: causal, sorted, without duplicates, no row without a key.
-  void MakePlan(const QueryRows& rows, PlanMode mode, CompileScratch* scratch, kernels::Plan* plan) const;
+  // Overwrites `plan`: causal, sorted, without duplicates, no row without a key. `chosen`, where it is not empty, has for every
+  // head null or the quarters that a content head chose for these rows (sorted, disjoint, the diagonal among them).
+  using Chosen = std::span<const std::vector<QuarterRange>* const>;
+  void MakePlan(const QueryRows& rows, PlanMode mode, CompileScratch* scratch, kernels::Plan* plan, Chosen chosen = {}) const;
+
+  // Whether no row at or after `position` of any head gets key block `block`, in whatever mode; false where some head is dense
+  // or chooses its keys.
+  bool NeverReaches(uint64_t block, uint64_t position) const;
 
   size_t group() const { return heads_.size(); }
   // Bytes of what is prepared, over the masks themselves.

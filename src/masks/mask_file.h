@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
+#include "formats/fault.h"
 #include "masks/mask.h"
 
 namespace damask::masks {
@@ -29,6 +31,12 @@ Result<Mask> ParseMask(std::span<const std::byte> bytes);
 // The same for a file; messages begin with its name. TooLarge over kMaxMaskFileBytes.
 Result<Mask> ReadMaskFile(const std::string& path);
 inline constexpr uint64_t kMaxMaskFileBytes = uint64_t{1} << 30;
+
+// Whether bytes claim to be a mask file.
+bool IsMask(std::span<const std::byte> bytes);
+// Everything that is wrong with a mask file, as far as it can be read past: of a sound one nothing. `where` of a fault is empty
+// where it is about the whole file. Error: OutOfMemory.
+Result<std::vector<formats::Fault>> FindMaskFaults(std::span<const std::byte> bytes);
 
 // The bytes of a checked mask; BadFormat if it does not hold what CheckMask asks for.
 Result<std::string> SerializeMask(const Mask& mask);

@@ -169,7 +169,9 @@ Status ReadHead(uint32_t capture_length, ByteReader* reader, HeadMask* head) {
 
 class Parser {
  public:
-  explicit Parser(std::span<const std::byte> bytes) : reader_(bytes), bytes_(bytes) {}
+  // With a list, faults that can be read past are noted there and the reading goes on.
+  explicit Parser(std::span<const std::byte> bytes, formats::FaultList* faults = nullptr)
+      : reader_(bytes), bytes_(bytes), faults_(faults) {}
 
   Result<Mask> Parse() {
     DAMASK_RETURN_IF_ERROR(Header());
@@ -177,9 +179,9 @@ class Parser {
     if (!has_fingerprint_) return BadFormat("the file has no fingerprint section");
     if (!has_parameters_) return BadFormat("the file has no parameters section");
     for (size_t i = 0; i < seen_.size(); ++i) {
-      if (!seen_[i]) return BadFormat("the head is missing").At(HeadName(i));
+      if (!seen_[i]) DAMASK_RETURN_IF_ERROR(Note(BadFormat("the head is missing").At(HeadName(i))));
     }
-    DAMASK_RETURN_IF_ERROR(CheckMask(mask_));
+    if (faults_ == nullptr || faults_->seen() == 0) DAMASK_RETURN_IF_ERROR(CheckMask(mask_));
     return std::move(mask_);
   }
 
@@ -187,6 +189,8 @@ class Parser {
   std::string HeadName(size_t index) const {
     return fmt::format("layer {} head {}", index / mask_.fingerprint.heads, index % mask_.fingerprint.heads);
   }
+
+  Status Note(Status fault) { return formats::Report(faults_, std::move(fault)); }
 
   Status Header() {
     const auto magic = reader_.Take("the magic", layout::kMagic.size());
@@ -206,13 +210,15 @@ class Parser {
     if (major == 0) return BadFormat("the mask file has version 0");
     DAMASK_ASSIGN_OR_RETURN(const uint64_t size, reader_.Read<uint64_t>("the size"));
     DAMASK_ASSIGN_OR_RETURN(const uint64_t checksum, reader_.Read<uint64_t>("the checksum"));
-    if (size > bytes_.size()) return Truncated(fmt::format("the file has {} bytes, {} were written", bytes_.size(), size));
-    if (size < bytes_.size()) return BadFormat(fmt::format("the file has {} bytes, {} were written", bytes_.size(), size));
+    if (size != bytes_.size()) {
+      const std::string what = fmt::format("the file has {} bytes, {} were written", bytes_.size(), size);
+      DAMASK_RETURN_IF_ERROR(Note(size > bytes_.size() ? Truncated(what) : BadFormat(what)));
+    }
     Hasher hasher;
     hasher.Add(bytes_.first(layout::kChecksumOffset));
     hasher.Add(bytes_.subspan(layout::kHeaderBytes));
-    if (hasher.value() != checksum) return BadFormat("the mask file is damaged: its checksum does not match its content");
-    return {};
+    if (hasher.value() == checksum) return {};
+    return Note(BadFormat("the mask file is damaged: its checksum does not match its content"));
   }
 
   Status NextSection() {
@@ -223,12 +229,20 @@ class Parser {
     DAMASK_ASSIGN_OR_RETURN(const std::span<const std::byte> payload, reader_.Take("a section", size));
     ByteReader section(payload);
     const Status status = ReadSection(kind, flags, &section);
-    if (!status.ok()) return status.At(fmt::format("section {} at {}", kind, where));
+    if (!status.ok()) {
+      const Status fault = status.At(fmt::format("section {} at {}", kind, where));
+      return OthersDependOn(kind) ? fault : Note(fault);
+    }
     // A newer minor version may have added fields at the end of a section that this reader knows.
     if (known_ && section.remaining() != 0 && minor_ <= kMaskVersionMinor) {
-      return BadFormat(fmt::format("{} bytes too many", section.remaining())).At(fmt::format("section {} at {}", kind, where));
+      return Note(
+          BadFormat(fmt::format("{} bytes too many", section.remaining())).At(fmt::format("section {} at {}", kind, where)));
     }
     return {};
+  }
+
+  static bool OthersDependOn(uint32_t kind) {
+    return kind == static_cast<uint32_t>(Section::kFingerprint) || kind == static_cast<uint32_t>(Section::kParameters);
   }
 
   Status ReadSection(uint32_t kind, uint32_t flags, ByteReader* section) {
@@ -293,7 +307,9 @@ class Parser {
     DAMASK_ASSIGN_OR_RETURN(const size_t index, HeadIndex(section));
     if (seen_[index]) return BadFormat("the head comes twice").At(HeadName(index));
     seen_[index] = true;
-    const Status status = ReadHead(mask_.parameters.capture_length, section, &mask_.heads[index]);
+    Status status = ReadHead(mask_.parameters.capture_length, section, &mask_.heads[index]);
+    // Where faults are only noted, every head is looked at, not up to the first bad one.
+    if (status.ok() && faults_ != nullptr) status = CheckHead(mask_.heads[index], mask_.parameters.capture_length);
     return status.ok() ? status : status.At(HeadName(index));
   }
 
@@ -338,6 +354,7 @@ class Parser {
 
   ByteReader reader_;
   std::span<const std::byte> bytes_;
+  formats::FaultList* faults_;
   uint16_t minor_ = 0;
   Mask mask_;
   std::vector<bool> seen_;             // per head
@@ -352,6 +369,21 @@ class Parser {
 Result<Mask> ParseMask(std::span<const std::byte> bytes) {
   try {
     return Parser(bytes).Parse();
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory("no memory for the mask");
+  }
+}
+
+bool IsMask(std::span<const std::byte> bytes) {
+  return bytes.size() >= layout::kMagic.size() && std::memcmp(bytes.data(), layout::kMagic.data(), layout::kMagic.size()) == 0;
+}
+
+Result<std::vector<formats::Fault>> FindMaskFaults(std::span<const std::byte> bytes) {
+  try {
+    formats::FaultList faults;
+    const Result<Mask> mask = Parser(bytes, &faults).Parse();
+    if (!mask.ok()) faults.Add(mask.status());
+    return std::move(faults).Take("the file");
   } catch (const std::bad_alloc&) {
     return OutOfMemory("no memory for the mask");
   }

@@ -121,8 +121,14 @@ double KeptMass(const HeadStatistics& statistics, const KeptCells& kept, uint32_
 }
 
 double KeptMass(const HeadStatistics& statistics, const TrueMask& mask, uint32_t sink_keys) {
-  return MeanKept(statistics, sink_keys,
-                  [&](size_t row, size_t key) { return key == row || key < sink_keys || mask.Has(row, key); });
+  // Keys come in ascending order: one walk over the row's runs.
+  size_t run = 0;
+  return MeanKept(statistics, sink_keys, [&](size_t row, size_t key) {
+    const std::span<const KeyRange> runs = mask.row(row);
+    if (key == 0) run = 0;
+    while (run < runs.size() && runs[run].end <= key) ++run;
+    return key == row || key < sink_keys || (run < runs.size() && runs[run].begin <= key);
+  });
 }
 
 }  // namespace damask::masks

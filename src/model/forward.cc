@@ -7,61 +7,19 @@
 
 #include <fmt/format.h>
 
-#include "base/timer.h"
 #include "kernels/ops.h"
 #include "kernels/quant.h"
+#include "model/forward_buffers.h"
 
 namespace damask::model {
 namespace {
-
-using kernels::kQueryBlockRows;
 
 // Rows a worker takes at a time in the small steps between products.
 constexpr size_t kRowGrain = 8;
 // Rows of logits computed at once: 64 rows of a 128K vocabulary are 33 MB.
 constexpr size_t kLogitRows = 64;
 
-// Adds the time of a scope to a sum.
-class Stopwatch {
- public:
-  explicit Stopwatch(double* sum) : sum_(sum) {}
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-  ~Stopwatch() { *sum_ += timer_.Seconds(); }
-
- private:
-  double* sum_;
-  Timer timer_;
-};
-
 }  // namespace
-
-// Everything a batch needs between its steps, kept for the next one.
-struct Forward::Buffers {
-  AlignedArray<float> x;       // residual stream [rows, width]
-  AlignedArray<float> normed;  // [rows, width]
-  AlignedArray<float> q;       // [rows, heads, head_dim]
-  AlignedArray<float> k;       // [rows, kv_heads, head_dim]
-  AlignedArray<float> v;
-  AlignedArray<float> attended;  // [rows, heads, head_dim]
-  AlignedArray<float> hidden;    // [rows, ffn]
-  AlignedArray<float> cos_sin;   // [rows, rotated dims]
-  AlignedArray<float> logits;    // [kLogitRows, vocab]
-  kernels::Activations activations;
-
-  struct Worker {
-    kernels::AttentionScratch attention;
-    kernels::Plan plan;
-    uint64_t planned_pairs = 0;
-    uint64_t causal_pairs = 0;
-  };
-  std::vector<Worker> workers;
-
-  uint64_t bytes() const {
-    return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() +
-           cos_sin.bytes() + logits.bytes() + activations.bytes();
-  }
-};
 
 kernels::KvType Forward::PageType(Target target) {
   return target == Target::kScalar ? kernels::KvType::kF32 : kernels::KvType::kBf16;
@@ -89,27 +47,31 @@ Forward::~Forward() = default;
 uint64_t Forward::scratch_bytes() const { return buffers_->bytes() + matmul_.bytes(); }
 
 Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel) {
-  try {
-    DAMASK_RETURN_IF_ERROR(Prepare(batch));
-    DAMASK_RETURN_IF_ERROR(Layers(batch, cancel));
-    DAMASK_RETURN_IF_ERROR(Logits(batch, sink));
-  } catch (const std::bad_alloc&) {
-    return OutOfMemory(fmt::format("no memory for a batch of {} tokens", rows_));
+  const Status status = [&]() -> Status {
+    try {
+      DAMASK_RETURN_IF_ERROR(Prepare(batch));
+      DAMASK_RETURN_IF_ERROR(Layers(batch, cancel));
+      return Logits(batch, sink);
+    } catch (const std::bad_alloc&) {
+      return OutOfMemory(fmt::format("no memory for a batch of {} tokens", rows_));
+    }
+  }();
+  for (const Segment& segment : batch) {
+    KvCache& cache = *segment.cache;
+    if (!status.ok()) {
+      cache.Truncate(cache.length());  // the policy's state may have seen keys of the broken chunk
+      continue;
+    }
+    cache.Commit(cache.length() + segment.tokens.size());
+    if (release_) ReleasePages(&cache);
   }
-  for (const Segment& segment : batch) segment.cache->Commit(segment.cache->length() + segment.tokens.size());
-  return {};
+  return status;
 }
 
-Status Forward::Prepare(std::span<const Segment> batch) {
+void Forward::Reserve(size_t rows) {
   const ModelConfig& c = model_->config();
-  runs_.clear();
-  rows_ = 0;
-  for (const Segment& segment : batch) {
-    DAMASK_RETURN_IF_ERROR(segment.cache->Reserve(segment.cache->length() + segment.tokens.size()));
-    runs_.push_back({segment.cache, rows_, segment.tokens.size(), segment.cache->length()});
-    rows_ += segment.tokens.size();
-  }
   Buffers& b = *buffers_;
+  rows_ = rows;
   b.x.Reserve(rows_ * c.width);
   b.normed.Reserve(rows_ * c.width);
   b.q.Reserve(rows_ * c.q_width());
@@ -118,48 +80,100 @@ Status Forward::Prepare(std::span<const Segment> batch) {
   b.attended.Reserve(rows_ * c.q_width());
   b.hidden.Reserve(rows_ * c.ffn);
   b.cos_sin.Reserve(rows_ * c.rope.dims);
+}
+
+void Forward::FillRotations() {
+  const ModelConfig& c = model_->config();
   for (const RowRun& run : runs_) {
     for (size_t i = 0; i < run.rows; ++i) {
-      model_->rope().Fill(run.first_position + i, b.cos_sin.data() + (run.first_row + i) * c.rope.dims);
+      model_->rope().Fill(run.first_position + i, buffers_->cos_sin.data() + (run.first_row + i) * c.rope.dims);
     }
   }
+}
+
+Status Forward::Prepare(std::span<const Segment> batch) {
+  runs_.clear();
+  size_t rows = 0;
+  for (const Segment& segment : batch) {
+    KvCache& cache = *segment.cache;
+    DAMASK_RETURN_IF_ERROR(cache.Reserve(cache.length() + segment.tokens.size()));
+    runs_.push_back({.cache = &cache,
+                     .first_row = rows,
+                     .rows = segment.tokens.size(),
+                     .first_position = cache.length(),
+                     .state = cache.state(*policy_),
+                     .keys_seen = cache.state_length(),
+                     .decode = segment.tokens.size() == 1,
+                     .prompt_end = segment.prompt_end});
+    cache.set_state_length(cache.length() + segment.tokens.size());
+    rows += segment.tokens.size();
+  }
+  Reserve(rows);
+  FillRotations();
   return {};
 }
 
 Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* cancel) {
   const ModelConfig& c = model_->config();
-  Embed(batch);
+  for (size_t s = 0; s < batch.size(); ++s) EmbedRows(batch[s].tokens, buffers_->x.data() + runs_[s].first_row * c.width);
   for (size_t layer = 0; layer < c.layers; ++layer) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled();
     const LayerWeights& weights = model_->layers()[layer];
     NormRows(weights.attention_norm);
     AttentionInputs(weights, layer);
+    ShowKeysToPolicy(layer);
     // Behind the last layer's keys and values only the rows whose logits are asked for still matter.
-    if (layer + 1 == c.layers) KeepWantedRows(batch);
+    if (layer + 1 == c.layers && !policy_->WantsChunks()) KeepWantedRows(batch);
     if (rows_ == 0) break;
-    Attend(layer);
-    AttentionOutput(weights);
-    NormRows(weights.ffn_norm);
-    FeedForward(weights);
+    LayerAfterInputs(weights, layer);
+    if (layer + 1 == c.layers && policy_->WantsChunks()) KeepWantedRows(batch);
   }
   return {};
 }
 
-void Forward::Embed(std::span<const Segment> batch) {
+void Forward::LayerAfterInputs(const LayerWeights& weights, size_t layer) {
+  Attend(layer);
+  AttentionOutput(weights);
+  NormRows(weights.ffn_norm);
+  FeedForward(weights);
+}
+
+Status Forward::Embed(std::span<const tokenizer::TokenId> tokens, std::span<float> x) {
+  EmbedRows(tokens, x.data());
+  return {};
+}
+
+Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, std::span<float> x,
+                         const LayerObserver& observer) {
+  const size_t rows = x.size() / model_->config().width;
+  DAMASK_RETURN_IF_ERROR(cache->Reserve(first_position + rows));
+  try {
+    Reserve(rows);
+    runs_ = {{.cache = cache, .rows = rows, .first_position = first_position}};
+    FillRotations();
+    std::copy(x.begin(), x.end(), buffers_->x.data());
+    const LayerWeights& weights = model_->layers()[layer];
+    NormRows(weights.attention_norm);
+    AttentionInputs(weights, layer);
+    if (observer) observer({layer, first_position, rows, buffers_->q.data(), cache});
+    LayerAfterInputs(weights, layer);
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory(fmt::format("no memory for a batch of {} tokens", rows));
+  }
+  std::copy_n(buffers_->x.data(), x.size(), x.begin());
+  return {};
+}
+
+void Forward::EmbedRows(std::span<const tokenizer::TokenId> tokens, float* x) {
   const Stopwatch watch(&stats_.other_seconds);
   const kernels::WeightView& embedding = model_->embedding();
   const uint64_t row_bytes = formats::RowBytes(embedding.type, embedding.k);
-  float* x = buffers_->x.data();
-  for (size_t s = 0; s < batch.size(); ++s) {
-    const std::span<const tokenizer::TokenId> tokens = batch[s].tokens;
-    const size_t first_row = runs_[s].first_row;
-    pool_->ParallelFor(tokens.size(), kRowGrain, [&](size_t begin, size_t end, size_t) {
-      for (size_t i = begin; i < end; ++i) {
-        const std::byte* row = embedding.data + static_cast<uint64_t>(tokens[i]) * row_bytes;
-        kernels::DequantizeRow(target_, embedding.type, row, embedding.k, x + (first_row + i) * embedding.k);
-      }
-    });
-  }
+  pool_->ParallelFor(tokens.size(), kRowGrain, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      const std::byte* row = embedding.data + static_cast<uint64_t>(tokens[i]) * row_bytes;
+      kernels::DequantizeRow(target_, embedding.type, row, embedding.k, x + i * embedding.k);
+    }
+  });
 }
 
 void Forward::NormRows(const FloatVector& weight) {
@@ -232,66 +246,15 @@ void Forward::KeepWantedRows(std::span<const Segment> batch) {
     const size_t from = run.first_row + run.rows - count;
     std::memmove(b.x.data() + rows * c.width, b.x.data() + from * c.width, count * c.width * sizeof(float));
     std::memmove(b.q.data() + rows * c.q_width(), b.q.data() + from * c.q_width(), count * c.q_width() * sizeof(float));
-    kept.push_back({run.cache, rows, count, run.first_position + run.rows - count});
+    RowRun wanted = run;
+    wanted.first_row = rows;
+    wanted.rows = count;
+    wanted.first_position = run.first_position + run.rows - count;
+    kept.push_back(wanted);
     rows += count;
   }
   runs_ = std::move(kept);
   rows_ = rows;
-}
-
-// Query blocks begin at multiples of kQueryBlockRows counted from position 0, so that plans do not depend on chunking.
-void Forward::MakeItems() {
-  const ModelConfig& c = model_->config();
-  items_.clear();
-  for (const RowRun& run : runs_) {
-    for (size_t done = 0; done < run.rows;) {
-      const uint64_t position = run.first_position + done;
-      const size_t rows = std::min<size_t>(run.rows - done, kQueryBlockRows - position % kQueryBlockRows);
-      for (size_t h = 0; h < c.kv_heads; ++h) items_.push_back({&run, h, run.first_row + done, rows, position});
-      done += rows;
-    }
-  }
-  // Late blocks see the most keys: start with them, so that threads end together.
-  std::stable_sort(items_.begin(), items_.end(),
-                   [](const AttentionItem& a, const AttentionItem& b) { return a.first_position > b.first_position; });
-}
-
-void Forward::Attend(size_t layer) {
-  const Stopwatch watch(&stats_.attention_seconds);
-  const ModelConfig& c = model_->config();
-  Buffers& b = *buffers_;
-  MakeItems();
-  const size_t group_width = c.group() * c.head_dim;
-  pool_->ParallelFor(items_.size(), 1, [&](size_t begin, size_t end, size_t worker_index) {
-    Buffers::Worker& worker = b.workers[worker_index];
-    for (size_t i = begin; i < end; ++i) {
-      const AttentionItem& item = items_[i];
-      const std::byte* const* pages = item.run->cache->pages(layer, item.kv_head);
-      policy_->MakePlan({.layer = layer,
-                         .kv_head = item.kv_head,
-                         .first_position = item.first_position,
-                         .rows = item.rows,
-                         .context = item.first_position + item.rows,
-                         .pages = pages,
-                         .layout = &layout_},
-                        &worker.plan);
-      const size_t offset = item.first_row * c.q_width() + item.kv_head * group_width;
-      const kernels::QueryBlock block = {.q = b.q.data() + offset,
-                                         .q_stride = c.q_width(),
-                                         .out = b.attended.data() + offset,
-                                         .out_stride = c.q_width(),
-                                         .lse = nullptr,
-                                         .rows = item.rows,
-                                         .first_position = item.first_position};
-      attention_(shape_, block, worker.plan, pages, &worker.attention);
-      worker.planned_pairs += kernels::PlannedPairs(worker.plan, item.first_position, item.rows, c.group());
-      worker.causal_pairs += kernels::CausalPairs(item.first_position, item.rows, c.group());
-    }
-  });
-  for (Buffers::Worker& worker : b.workers) {
-    stats_.planned_pairs += std::exchange(worker.planned_pairs, 0);
-    stats_.causal_pairs += std::exchange(worker.causal_pairs, 0);
-  }
 }
 
 void Forward::AttentionOutput(const LayerWeights& weights) {

@@ -16,6 +16,7 @@
 #include "base/thread_pool.h"
 #include "kernels/attention.h"
 #include "kernels/matmul.h"
+#include "model/audit.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
 #include "policies/policy.h"
@@ -37,6 +38,16 @@ struct Segment {
   KvCache* cache = nullptr;
   std::span<const tokenizer::TokenId> tokens;  // at most kChunkTokens; they become positions cache->length() ...
   LogitsWanted logits = LogitsWanted::kNone;
+  bool prompt_end = true;  // its last token is the last of a prompt, or a decoded one: for policies that look at those rows
+};
+
+// One session's rows of one layer, their keys already in the pages: what an observer sees before the attention.
+struct LayerView {
+  size_t layer = 0;
+  uint64_t first_position = 0;
+  size_t rows = 0;
+  const float* q = nullptr;  // [rows, heads, head_dim], rotated
+  const KvCache* cache = nullptr;
 };
 
 // Measured while running; sums over all calls since the last reset.
@@ -68,6 +79,23 @@ class Forward {
   // the caches then keep their old length), BadFormat when the model yields NaN logits. Token ids must be in range.
   Status Run(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel);
 
+  // The same in single layers, for callers that go through a model layer by layer (calibration). x [rows, width] is the
+  // residual stream, in and out; rows are positions first_position .. of a cache whose earlier positions have gone through this
+  // layer.
+  Status Embed(std::span<const tokenizer::TokenId> tokens, std::span<float> x);
+  using LayerObserver = std::function<void(const LayerView&)>;
+  Status RunLayer(size_t layer, KvCache* cache, uint64_t first_position, std::span<float> x, const LayerObserver& observer);
+
+  // From the next Run on. Not owned.
+  void SetPolicy(const policies::Policy* policy);
+  // Starts a new report; no head is widened.
+  void SetAudit(const AuditOptions& options);
+  // Starts a new report; widened heads stay so.
+  void ResetAudit();
+  const AuditReport& audit() const { return audit_; }
+  // Pages that no head can reach again are given back after every chunk.
+  void SetRelease(bool release) { release_ = release; }
+
   const ForwardStats& stats() const { return stats_; }
   void ResetStats() { stats_ = {}; }
   kernels::ArithmeticUnit PrefillUnit(formats::TensorType type) const { return matmul_.PrefillUnit(type); }
@@ -82,6 +110,10 @@ class Forward {
     size_t first_row = 0;
     size_t rows = 0;
     uint64_t first_position = 0;
+    policies::PolicyState* state = nullptr;
+    uint64_t keys_seen = 0;  // positions whose keys the state knew before this batch
+    bool decode = false;
+    bool prompt_end = false;
   };
   // One unit of attention work: a query block of one KV head.
   struct AttentionItem {
@@ -94,13 +126,23 @@ class Forward {
 
   Status Prepare(std::span<const Segment> batch);
   Status Layers(std::span<const Segment> batch, const std::atomic<bool>* cancel);
-  void Embed(std::span<const Segment> batch);
+  void EmbedRows(std::span<const tokenizer::TokenId> tokens, float* x);
   void NormRows(const FloatVector& weight);
   void AttentionInputs(const LayerWeights& weights, size_t layer);
   void RotateAndStore(const LayerWeights& weights, size_t layer);
   void KeepWantedRows(std::span<const Segment> batch);
+  void LayerAfterInputs(const LayerWeights& weights, size_t layer);
+  void ShowKeysToPolicy(size_t layer);
   void Attend(size_t layer);
+  void AttendItem(size_t layer, const AttentionItem& item, size_t worker);
+  void AuditItem(size_t layer, const AttentionItem& item, const kernels::QueryBlock& block, size_t worker);
+  void MergeAudits(size_t layer);
+  void WidenHeads(size_t layer);
+  void ShowChunkToPolicy(size_t layer);
+  void ReleasePages(KvCache* cache) const;
   void MakeItems();
+  void Reserve(size_t rows);
+  void FillRotations();
   void AttentionOutput(const LayerWeights& weights);
   void FeedForward(const LayerWeights& weights);
   Status Logits(std::span<const Segment> batch, const LogitsSink& sink);
@@ -115,6 +157,9 @@ class Forward {
   kernels::AttentionFn attention_;
   kernels::PageLayout layout_;
   ForwardStats stats_;
+  AuditOptions audit_options_;
+  AuditReport audit_;
+  bool release_ = false;
   size_t rows_ = 0;  // rows of the buffers in use
   std::vector<RowRun> runs_;
   std::vector<AttentionItem> items_;

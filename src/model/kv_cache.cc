@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -54,7 +55,7 @@ Status KvCache::Reserve(uint64_t length) {
       if (page == nullptr) {
         // Also takes back the part of this block that other tables already got.
         for (std::vector<std::byte*>& other : tables_) {
-          for (; other.size() > before; other.pop_back()) pool_->Free(other.back());
+          for (; other.size() > before; other.pop_back()) pool_->Free(other.back());  // fresh ones: none is released
         }
         blocks_ = before;
         return OutOfMemory(fmt::format("no memory for the KV cache of {} tokens ({} per token)", length,
@@ -70,10 +71,38 @@ Status KvCache::Reserve(uint64_t length) {
 void KvCache::Truncate(uint64_t length) {
   const size_t keep = CeilDiv(length, kernels::kPageTokens);
   for (std::vector<std::byte*>& pages : tables_) {
-    for (; pages.size() > keep; pages.pop_back()) pool_->Free(pages.back());
+    for (; pages.size() > keep; pages.pop_back()) {
+      if (pages.back() != nullptr) {
+        pool_->Free(pages.back());
+      } else {
+        --released_pages_;
+      }
+    }
   }
   blocks_ = std::min(blocks_, keep);
   length_ = std::min(length_, length);
+  if (length_ == 0) released_end_ = 0;
+  if (state_length_ > length_) {
+    state_length_ = length_;
+    if (state_ != nullptr) state_->Truncate(length_);
+  }
+}
+
+void KvCache::Release(size_t layer, size_t kv_head, size_t block) {
+  std::byte*& page = table(layer, kv_head)[block];
+  if (page == nullptr) return;
+  pool_->Free(std::exchange(page, nullptr));
+  ++released_pages_;
+  released_end_ = std::max<uint64_t>(released_end_, (block + 1) * kernels::kPageTokens);
+}
+
+policies::PolicyState* KvCache::state(const policies::Policy& policy) {
+  if (state_owner_ != policy.id()) {
+    state_ = policy.NewState();
+    state_owner_ = policy.id();
+    state_length_ = 0;
+  }
+  return state_.get();
 }
 
 uint64_t KvCache::BytesPerToken(const ModelConfig& config, kernels::KvType type) {

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "kernels/page.h"
 #include "model/config.h"
+#include "policies/policy.h"
 
 namespace damask::model {
 
@@ -45,13 +46,24 @@ class KvCache {
   Status Reserve(uint64_t length);
   // After the pages of [length(), length) have been written by every layer.
   void Commit(uint64_t length) { length_ = length; }
-  // Forgets positions from `length` on; pages beyond go back to the pool.
+  // Forgets positions from `length` on; pages beyond go back to the pool. Also takes back pages reserved but never committed.
   void Truncate(uint64_t length);
+
+  // Gives one KV head's page back for good: it reads as null from now on. Positions in it cannot be seen or rewritten again.
+  void Release(size_t layer, size_t kv_head, size_t block);
+  // Truncate below this needs pages that are gone: such a session must begin anew.
+  uint64_t released_end() const { return released_end_; }
+
+  // What `policy` remembers of this session, made anew when another policy comes; null for policies that remember nothing.
+  policies::PolicyState* state(const policies::Policy& policy);
+  // Positions whose keys the policy's state has seen.
+  uint64_t state_length() const { return state_length_; }
+  void set_state_length(uint64_t length) { state_length_ = length; }
 
   // Page table of a layer's KV head: block index -> page. Valid until the next Reserve or Truncate.
   const std::byte* const* pages(size_t layer, size_t kv_head) const { return table(layer, kv_head).data(); }
   std::byte* page(size_t layer, size_t kv_head, size_t block) { return table(layer, kv_head)[block]; }
-  uint64_t bytes() const { return blocks_ * layers_ * kv_heads_ * pool_->layout().bytes(); }
+  uint64_t bytes() const { return (blocks_ * layers_ * kv_heads_ - released_pages_) * pool_->layout().bytes(); }
 
   // Bytes one position costs over all layers and heads.
   static uint64_t BytesPerToken(const ModelConfig& config, kernels::KvType type);
@@ -66,6 +78,11 @@ class KvCache {
   std::vector<std::vector<std::byte*>> tables_;
   size_t blocks_ = 0;
   uint64_t length_ = 0;
+  uint64_t released_pages_ = 0;
+  uint64_t released_end_ = 0;
+  std::unique_ptr<policies::PolicyState> state_;
+  uint64_t state_owner_ = 0;
+  uint64_t state_length_ = 0;
 };
 
 }  // namespace damask::model

@@ -1,24 +1,49 @@
 #include "policies/dam.h"
 
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "base/limits.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "masks/mask_file.h"
 
 namespace damask::policies {
 namespace {
 
+// Projected keys of the KV heads with content heads.
+struct DamState : PolicyState {
+  explicit DamState(size_t kv_heads) : keys(kv_heads) {}
+  void Truncate(uint64_t length) override {
+    for (ContentKeys& k : keys) k.Truncate(length);
+  }
+  uint64_t bytes() const override {
+    uint64_t bytes = 0;
+    for (const ContentKeys& k : keys) bytes += k.bytes();
+    return bytes;
+  }
+  std::vector<ContentKeys> keys;  // [layers * kv_heads]
+};
+
 class DamPolicy : public Policy {
  public:
-  DamPolicy(masks::Mask mask, std::string name, masks::PlanMode mode, ModelShape shape)
-      : mask_(std::move(mask)), name_(std::move(name)), mode_(mode), shape_(std::move(shape)) {
+  DamPolicy(masks::Mask mask, std::string name, const DamOptions& options, ModelShape shape)
+      : mask_(std::move(mask)), name_(std::move(name)), options_(options), shape_(std::move(shape)) {
     const size_t group = shape_.heads / shape_.kv_heads;
     for (size_t first = 0; first < mask_.heads.size(); first += group) {
       groups_.emplace_back(std::span(mask_.heads).subspan(first, group), mask_.parameters);
+    }
+    projections_.resize(groups_.size());
+    for (const masks::KeyDirections& directions : mask_.key_directions) {
+      projections_[directions.layer * shape_.kv_heads + directions.kv_head].emplace(directions);
+    }
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      if (projections_[g] && !HasContent(g)) projections_[g].reset();
+      any_content_ = any_content_ || projections_[g].has_value();
     }
   }
   // groups_ point into mask_.
@@ -26,21 +51,81 @@ class DamPolicy : public Policy {
   DamPolicy& operator=(const DamPolicy&) = delete;
 
   std::string Spec() const override {
-    return fmt::format("dam:mask={},mode={}", name_, mode_ == masks::PlanMode::kExact ? "exact" : "blocks");
+    const ContentOptions& c = options_.content;
+    const ContentOptions usual;
+    std::string spec =
+        fmt::format("dam:mask={},mode={}", name_, options_.mode == masks::PlanMode::kExact ? "exact" : "blocks");
+    if (c.max_quarters != usual.max_quarters) spec += fmt::format(",blocks={}", c.max_quarters);
+    if (c.local != usual.local) spec += fmt::format(",local={}", c.local);
+    if (c.target != usual.target) spec += fmt::format(",target={}", c.target);
+    return spec;
   }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
-    thread_local masks::CompileScratch scratch;
+    thread_local Scratch scratch;
     const masks::QueryRows rows{request.first_position, request.rows, shape_.window(request.layer)};
-    groups_[request.layer * shape_.kv_heads + request.kv_head].MakePlan(rows, mode_, &scratch, plan);
+    const size_t index = request.layer * shape_.kv_heads + request.kv_head;
+    const masks::GroupMask::Chosen chosen = Choose(request, index, &scratch);
+    groups_[index].MakePlan(rows, options_.mode, &scratch.compile, plan, chosen);
+  }
+
+  std::unique_ptr<PolicyState> NewState() const override {
+    return any_content_ ? std::make_unique<DamState>(groups_.size()) : nullptr;
+  }
+  bool WantsKeys() const override { return any_content_; }
+  void KeysAppended(const KeysRequest& request) const override {
+    const size_t index = request.layer * shape_.kv_heads + request.kv_head;
+    if (!projections_[index]) return;
+    static_cast<DamState*>(request.state)
+        ->keys[index]
+        .Append(shape_.target, *projections_[index], request.keys, request.first, request.end);
+  }
+
+  bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState*) const override {
+    return groups_[layer * shape_.kv_heads + kv_head].NeverReaches(block, position);
   }
 
  private:
+  struct Scratch {
+    masks::CompileScratch compile;
+    ContentScratch content;
+    std::vector<std::vector<masks::QuarterRange>> ranges;
+    std::vector<const std::vector<masks::QuarterRange>*> chosen;
+  };
+
+  size_t group() const { return shape_.heads / shape_.kv_heads; }
+  bool IsContent(size_t index, size_t g) const {
+    return mask_.heads[index * group() + g].treatment == masks::Treatment::kContent;
+  }
+  bool HasContent(size_t index) const {
+    for (size_t g = 0; g < group(); ++g) {
+      if (IsContent(index, g)) return true;
+    }
+    return false;
+  }
+
+  // What the content heads of a group choose; empty where there are none, or where only the shape of a plan is wanted.
+  masks::GroupMask::Chosen Choose(const PlanRequest& request, size_t index, Scratch* scratch) const {
+    if (!projections_[index] || request.state == nullptr || request.queries.q == nullptr) return {};
+    const ContentKeys& keys = static_cast<const DamState*>(request.state)->keys[index];
+    scratch->ranges.resize(group());
+    scratch->chosen.assign(group(), nullptr);
+    for (size_t g = 0; g < group(); ++g) {
+      if (!IsContent(index, g)) continue;
+      ChooseQuarters(shape_.target, options_.content, *projections_[index], keys, request.queries, g, &scratch->content,
+                     &scratch->ranges[g]);
+      scratch->chosen[g] = &scratch->ranges[g];
+    }
+    return scratch->chosen;
+  }
+
   masks::Mask mask_;
   std::string name_;
-  masks::PlanMode mode_;
+  DamOptions options_;
   ModelShape shape_;
-  std::vector<masks::GroupMask> groups_;  // [layers * kv_heads]
+  std::vector<masks::GroupMask> groups_;                // [layers * kv_heads]
+  std::vector<std::optional<Projection>> projections_;  // [layers * kv_heads]: of those with content heads
+  bool any_content_ = false;
 };
 
 }  // namespace
@@ -51,10 +136,13 @@ PolicyInfo DamInfo() {
           "Calibrated masks per head: diagonals, columns and a true mask, as a mask file has them.",
           "DAM: Dynamic Attention Mask (arXiv 2506.11104)",
           {{"mask", "", "the mask file, as damask calibrate writes it"},
-           {"mode", "blocks", "blocks: whole quarters of key blocks, a superset of the mask; exact: the mask to the letter"}}};
+           {"mode", "blocks", "blocks: whole quarters of key blocks, a superset of the mask; exact: the mask to the letter"},
+           {"blocks", "16", "content heads: most blocks of 16 keys that a query block chooses, sinks and local keys aside"},
+           {"local", "64", "content heads: latest keys that a query always sees"},
+           {"target", "0.95", "content heads: blocks are chosen until their estimated share reaches this"}}};
 }
 
-Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& name, masks::PlanMode mode,
+Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& name, const DamOptions& options,
                                         const ModelShape& shape) {
   const masks::Fingerprint model{.layers = static_cast<uint32_t>(shape.layers),
                                  .heads = static_cast<uint32_t>(shape.heads),
@@ -63,7 +151,9 @@ Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& nam
   const auto match = masks::CompareFingerprints(mask.fingerprint, model);
   if (!match.ok()) return match.status().At(Quote(name, 300));
   DAMASK_RETURN_IF_ERROR(masks::CheckMask(mask));
-  return std::unique_ptr<Policy>(std::make_unique<DamPolicy>(std::move(mask), name, mode, shape));
+  DamOptions own = options;
+  own.content.sinks = mask.parameters.sink_keys;
+  return std::unique_ptr<Policy>(std::make_unique<DamPolicy>(std::move(mask), name, own, shape));
 }
 
 Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape& shape) {
@@ -71,9 +161,20 @@ Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape
   if (mode != "blocks" && mode != "exact") {
     return InvalidArgument(fmt::format("policy dam: mode={} is neither blocks nor exact", Quote(mode)));
   }
+  DamOptions own;
+  own.mode = mode == "exact" ? masks::PlanMode::kExact : masks::PlanMode::kBlocks;
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t blocks, options.Count("blocks", 0, 1 << 20));
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t local, options.Count("local", 1, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(own.content.target, options.Number("target", 0, 1));
+  own.content.max_quarters = static_cast<uint32_t>(blocks);
+  own.content.local = static_cast<uint32_t>(local);
   DAMASK_ASSIGN_OR_RETURN(masks::Mask mask, masks::ReadMaskFile(options.Text("mask")));
-  return MakeDam(std::move(mask), options.Text("mask"), mode == "exact" ? masks::PlanMode::kExact : masks::PlanMode::kBlocks,
-                 shape);
+  if (shape.fingerprint) {
+    const auto match = masks::CompareFingerprints(mask.fingerprint, shape.fingerprint());
+    if (!match.ok()) return match.status().At(Quote(options.Text("mask"), 300));
+    if (!match->empty()) LogWarning(fmt::format("{}: {}", Quote(options.Text("mask"), 300), *match));
+  }
+  return MakeDam(std::move(mask), options.Text("mask"), own, shape);
 }
 
 }  // namespace damask::policies

@@ -1,6 +1,6 @@
 // DAM: per-head masks from calibration, drawn out to any length (masks/compile.h). The mask comes from a file; heads are
-// treated as it says: static heads by their pattern, dense heads by the full plan. Content heads have the full plan, too, until
-// key blocks are chosen at run time. Source: DAM: Dynamic Attention Mask for Long-Context Large Language Model Inference
+// treated as it says: static heads by their pattern, dense heads by the full plan, content heads by key blocks that they choose
+// at run time (content_keys.h). Source: DAM: Dynamic Attention Mask for Long-Context Large Language Model Inference
 // Acceleration (arXiv 2506.11104).
 #pragma once
 
@@ -9,6 +9,7 @@
 
 #include "masks/compile.h"
 #include "masks/mask.h"
+#include "policies/content_keys.h"
 #include "policies/registry.h"
 
 namespace damask::policies {
@@ -18,7 +19,11 @@ PolicyInfo DamInfo();
 Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape& shape);
 
 // The same for a mask that is in memory (calibration tries masks before it writes them). `name` is what Spec() calls it.
-Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& name, masks::PlanMode mode,
+struct DamOptions {
+  masks::PlanMode mode = masks::PlanMode::kBlocks;
+  ContentOptions content;  // its sinks are the mask's
+};
+Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& name, const DamOptions& options,
                                         const ModelShape& shape);
 
 }  // namespace damask::policies

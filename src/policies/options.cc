@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/limits.h"
 #include "base/text.h"
 
 namespace damask::policies {
@@ -53,6 +54,40 @@ Result<uint64_t> Options::Count(const std::string& name, uint64_t min, uint64_t 
   if (error != std::errc() || end != text.data() + text.size() || value < min || value > max) {
     return InvalidArgument(
         fmt::format("policy {}: {}={} is not a whole number between {} and {}", policy_, name, Quote(text), min, max));
+  }
+  return value;
+}
+
+std::string Amount::ToString() const { return share > 0 || keys == 0 ? fmt::format("{:#}", share) : fmt::format("{}", keys); }
+
+Result<Amount> Options::KeysOrShare(const std::string& name) const {
+  const std::string& text = values_.at(name);
+  if (text.find('.') == std::string::npos) {
+    DAMASK_ASSIGN_OR_RETURN(const uint64_t keys, Count(name, 0, limits::kMaxContext));
+    return Amount{.keys = keys};
+  }
+  double share = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), share, std::chars_format::fixed);
+  if (error != std::errc() || end != text.data() + text.size() || !(share >= 0 && share <= 1)) {
+    return InvalidArgument(fmt::format("policy {}: {}={} is neither a number of keys nor a share between 0.0 and 1.0", policy_,
+                                       name, Quote(text)));
+  }
+  return Amount{.share = share};
+}
+
+Result<bool> Options::Either(const std::string& name, std::string_view first, std::string_view second) const {
+  const std::string& text = values_.at(name);
+  if (text == first || text == second) return text == second;
+  return InvalidArgument(fmt::format("policy {}: {}={} is neither {} nor {}", policy_, name, Quote(text), first, second));
+}
+
+Result<double> Options::Number(const std::string& name, double min, double max) const {
+  const std::string& text = values_.at(name);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= min && value <= max)) {
+    return InvalidArgument(
+        fmt::format("policy {}: {}={} is not a number between {} and {}", policy_, name, Quote(text), min, max));
   }
   return value;
 }

@@ -17,6 +17,15 @@ struct OptionInfo {
   std::string help;           // one sentence, with the unit
 };
 
+// A number of keys: so many, or a share of the text so far.
+struct Amount {
+  uint64_t keys = 0;
+  double share = 0;
+
+  uint64_t Of(uint64_t length) const { return keys + static_cast<uint64_t>(share * static_cast<double>(length)); }
+  std::string ToString() const;  // "512" or "0.1"
+};
+
 class Options {
  public:
   // Unknown, repeated, missing and empty keys are InvalidArgument; a message names the policy and lists its options.
@@ -24,6 +33,12 @@ class Options {
 
   // The value as a whole number in [min, max].
   Result<uint64_t> Count(const std::string& name, uint64_t min, uint64_t max) const;
+  // "512": so many keys, at most limits::kMaxContext; "0.1", with a point: that share, at most 1.
+  Result<Amount> KeysOrShare(const std::string& name) const;
+  // Which of the two words stands there: false for the first.
+  Result<bool> Either(const std::string& name, std::string_view first, std::string_view second) const;
+  // The value as a finite number in [min, max].
+  Result<double> Number(const std::string& name, double min, double max) const;
   const std::string& Text(const std::string& name) const { return values_.at(name); }
 
  private:

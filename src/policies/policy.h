@@ -1,17 +1,28 @@
 // A policy makes plans: which key blocks a query block computes. Command line, benchmarks and the public API find it by name
 // (registry.h); the kernels run its plans and know nothing of it.
 //
-// Stateless between sessions and thread-safe: MakePlan is called by all workers at once.
+// What the forward pass calls, for every layer, in this order:
+//   KeysAppended  once per KV head, when the chunk's keys lie in their pages   (only if WantsKeys)
+//   MakePlan      once per query block and KV head
+//   ChunkDone     once per KV head, when the chunk's attention is done          (only if WantsChunks)
+//   MayRelease    once per KV head and page after the whole chunk                (only if pages are to be released)
+// Calls for different KV heads and query blocks run on all workers at once; the steps do not overlap. A policy itself is
+// immutable and shared by sessions. What it remembers of one session is in that session's PolicyState, with a place of its own
+// for every (layer, KV head), so that no two workers write to the same.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/cpu.h"
 #include "kernels/page.h"
 #include "kernels/plan.h"
+#include "masks/fingerprint.h"
 
 namespace damask::policies {
 
@@ -22,31 +33,106 @@ struct ModelShape {
   size_t kv_heads = 0;
   size_t head_dim = 0;
   std::vector<uint32_t> windows;  // the model's own sliding window per layer; empty or 0: none
+  Target target = BestTarget();   // of the arithmetic that policies do themselves
+  // What masks are bound to; computed only when one is to be used. Empty: only the shape is compared.
+  std::function<masks::Fingerprint()> fingerprint;
 
+  size_t group() const { return heads / kv_heads; }
   uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }
+};
+
+// What a policy remembers of one session: summaries of keys, kept sets, sums of probabilities.
+class PolicyState {
+ public:
+  virtual ~PolicyState() = default;
+  // Forgets positions from `length` on.
+  virtual void Truncate(uint64_t length) = 0;
+  // The longest length, at most `length`, that Truncate brings back as if nothing had come after it. Shorter than `length` only
+  // for states that add up what later rows did; whoever wants the same plans again reads the text anew from there.
+  virtual uint64_t ExactLength(uint64_t length) const { return length; }
+  virtual uint64_t bytes() const { return 0; }
+};
+
+// The keys of one KV head of one layer.
+struct KeyPages {
+  const std::byte* const* pages = nullptr;  // page of key block b; null where it was released
+  const kernels::PageLayout* layout = nullptr;
+};
+
+// Rotated queries of consecutive positions of one KV head's group, unscaled (scores are q . k / sqrt(head_dim)).
+struct QueryRows {
+  const float* q = nullptr;  // [rows, group, head_dim]
+  size_t stride = 0;         // floats from row to row
+  size_t rows = 0;
+  uint64_t first_position = 0;
+
+  const float* row(size_t row, size_t head, size_t head_dim) const { return q + row * stride + head * head_dim; }
 };
 
 // One query block of one KV head's group.
 struct PlanRequest {
   size_t layer = 0;
   size_t kv_head = 0;
-  uint64_t first_position = 0;              // of the block's first row
-  size_t rows = 0;                          // 1 .. kernels::kQueryBlockRows
-  uint64_t context = 0;                     // positions in the cache, this block's own included
-  const std::byte* const* pages = nullptr;  // [context / 64, rounded up]: for policies that look at keys
-  const kernels::PageLayout* layout = nullptr;
+  uint64_t first_position = 0;  // of the block's first row
+  size_t rows = 0;              // 1 .. kernels::kQueryBlockRows
+  uint64_t context = 0;         // positions in the cache, this block's own included
+  bool decode = false;          // the only row of its session in this batch
+  KeyPages keys;                // of `context` positions
+  QueryRows queries;            // of this block; q is null where only the shape of a plan is wanted
+  PolicyState* state = nullptr;
+};
+
+// Keys that became readable: positions [first, end) of one KV head.
+struct KeysRequest {
+  size_t layer = 0;
+  size_t kv_head = 0;
+  uint64_t first = 0;
+  uint64_t end = 0;
+  KeyPages keys;
+  PolicyState* state = nullptr;
+};
+
+// A chunk whose attention is done.
+struct ChunkRequest {
+  size_t layer = 0;
+  size_t kv_head = 0;
+  QueryRows queries;        // the whole chunk
+  bool prompt_end = false;  // its last row is the last of the prompt, or a decoded token
+  KeyPages keys;
+  PolicyState* state = nullptr;
 };
 
 class Policy {
  public:
+  Policy();
+  Policy(const Policy&) = delete;
+  Policy& operator=(const Policy&) = delete;
   virtual ~Policy() = default;
+
+  // Never used twice in a process: tells whose a session's state is.
+  uint64_t id() const { return id_; }
 
   // "streaming:sinks=4,window=1024": the SPEC that makes this policy again.
   virtual std::string Spec() const = 0;
 
   // Overwrites `plan`: causal, sorted, without duplicates, within the model's own window, and never empty for a row (the
-  // diagonal is kept). A plan depends on the request alone.
+  // diagonal is kept). A plan depends on the request and its state alone.
   virtual void MakePlan(const PlanRequest& request, kernels::Plan* plan) const = 0;
+
+  // Null for policies that remember nothing.
+  virtual std::unique_ptr<PolicyState> NewState() const { return nullptr; }
+
+  virtual bool WantsKeys() const { return false; }
+  virtual void KeysAppended(const KeysRequest&) const {}
+
+  virtual bool WantsChunks() const { return false; }
+  virtual void ChunkDone(const ChunkRequest&) const {}
+
+  // Whether no query at or after `position` of any head of the group can get a plan with this key block.
+  virtual bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const;
+
+ private:
+  uint64_t id_;
 };
 
 }  // namespace damask::policies

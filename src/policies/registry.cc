@@ -6,9 +6,14 @@
 #include <fmt/ranges.h>
 
 #include "base/text.h"
+#include "policies/a_shape.h"
 #include "policies/dam.h"
 #include "policies/full.h"
+#include "policies/h2o.h"
+#include "policies/quest.h"
+#include "policies/spans.h"
 #include "policies/streaming.h"
+#include "policies/vertical_slash.h"
 
 namespace damask::policies {
 namespace {
@@ -20,9 +25,8 @@ struct Registration {
 
 const std::vector<Registration>& Registrations() {
   static const std::vector<Registration> registrations = {
-      {FullInfo(), MakeFull},
-      {DamInfo(), MakeDam},
-      {StreamingInfo(), MakeStreaming},
+      {FullInfo(), MakeFull},   {DamInfo(), MakeDam}, {StreamingInfo(), MakeStreaming},         {AShapeInfo(), MakeAShape},
+      {SpansInfo(), MakeSpans}, {H2oInfo(), MakeH2o}, {VerticalSlashInfo(), MakeVerticalSlash}, {QuestInfo(), MakeQuest},
   };
   return registrations;
 }
@@ -40,6 +44,13 @@ const std::vector<PolicyInfo>& AllPolicies() {
     return all;
   }();
   return infos;
+}
+
+const PolicyInfo* FindPolicy(std::string_view name) {
+  for (const PolicyInfo& info : AllPolicies()) {
+    if (HasName(info, name)) return &info;
+  }
+  return nullptr;
 }
 
 Result<std::unique_ptr<Policy>> Create(std::string_view spec, const ModelShape& shape) {

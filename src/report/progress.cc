@@ -16,16 +16,16 @@ constexpr double kEverySeconds = 0.1;
 
 }  // namespace
 
-std::string ProgressText(uint64_t done, uint64_t total, double seconds) {
+std::string ProgressText(uint64_t done, uint64_t total, double seconds, std::string_view unit) {
   const double share = total == 0 ? 1.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const auto filled = static_cast<size_t>(share * kBarWidth);
   std::string bar(filled, '=');
   if (filled < kBarWidth) bar += '>';
   bar.resize(kBarWidth, ' ');
-  std::string text = fmt::format("reading [{}] {}/{} tokens", bar, done, total);
+  std::string text = fmt::format("reading [{}] {}/{} {}", bar, done, total, unit);
   if (done > 0 && seconds > 0) {
     const double rate = static_cast<double>(done) / seconds;
-    text += fmt::format(", {:.0f} tokens/s", rate);
+    text += fmt::format(", {:.0f} {}/s", rate, unit);
     if (done < total) text += fmt::format(", {} left", FormatSeconds(static_cast<double>(total - done) / rate));
   }
   return text;
@@ -35,7 +35,7 @@ void ProgressLine::Update(uint64_t done, uint64_t total, double seconds) {
   if (!shown_ || seconds < (written_ ? last_seconds_ + kEverySeconds : kFirstAfterSeconds)) return;
   last_seconds_ = seconds;
   written_ = true;
-  const std::string line = "\r\x1b[K" + ProgressText(done, total, seconds);
+  const std::string line = "\r\x1b[K" + ProgressText(done, total, seconds, unit_);
   std::fwrite(line.data(), 1, line.size(), stderr);
   std::fflush(stderr);
 }

@@ -3,16 +3,17 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace damask::report {
 
 // "reading [=====>    ] 12288/36000 tokens, 1520 tokens/s, 16s left".
-std::string ProgressText(uint64_t done, uint64_t total, double seconds);
+std::string ProgressText(uint64_t done, uint64_t total, double seconds, std::string_view unit = "tokens");
 
 class ProgressLine {
  public:
   // `shown` false: does nothing (no terminal, --quiet).
-  explicit ProgressLine(bool shown) : shown_(shown) {}
+  explicit ProgressLine(bool shown, std::string_view unit = "tokens") : shown_(shown), unit_(unit) {}
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine() { Clear(); }
@@ -23,6 +24,7 @@ class ProgressLine {
 
  private:
   bool shown_;
+  std::string_view unit_;
   bool written_ = false;
   double last_seconds_ = 0;
 };

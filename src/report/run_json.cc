@@ -1,5 +1,7 @@
 #include "report/run_json.h"
 
+#include <fmt/format.h>
+
 #include "base/cpu.h"
 #include "base/text.h"
 #include "model/embedded_model.h"
@@ -19,15 +21,51 @@ Json KernelsJson(const engine::Engine& engine) {
 
 Json MemoryJson(uint64_t kv_bytes) { return {{"peak_rss_bytes", PeakResidentBytes()}, {"kv_bytes", kv_bytes}}; }
 
-Json AttentionJson(const engine::Engine& engine, double density_prefill, double density_decode) {
-  return {{"policy", engine.policy().Spec()},
-          {"density_prefill", density_prefill},
-          {"density_decode", density_decode},
-          {"recall_mean", nullptr},
-          {"recall_min", nullptr},
-          {"strong_key_hit", nullptr},
-          {"output_error", nullptr},
-          {"rows_audited", 0}};
+Json AttentionJson(const engine::Engine& engine, const model::AuditReport& audit, double density_prefill,
+                   double density_decode) {
+  Json attention = {{"policy", engine.policy().Spec()},
+                    {"density_prefill", density_prefill},
+                    {"density_decode", density_decode},
+                    {"recall_mean", nullptr},
+                    {"recall_min", nullptr},
+                    {"strong_key_hit", nullptr},
+                    {"output_error", nullptr}};
+  const model::HeadAudit total = audit.Total();
+  attention["rows_audited"] = total.rows;
+  if (total.rows == 0) return attention;
+  attention["recall_mean"] = total.recall();
+  attention["recall_min"] = audit.recall_min();
+  attention["strong_key_hit"] = total.strong_key_hit();
+  attention["output_error"] = total.output_error();
+  attention["rows_released"] = audit.skipped_rows;
+  attention["heads_widened"] = audit.widened();
+  attention["audit_s"] = audit.seconds;
+  Json& heads = attention["heads"] = Json::array();
+  for (size_t h = 0; h < audit.heads.size(); ++h) {
+    const model::HeadAudit& head = audit.heads[h];
+    if (head.rows == 0) continue;
+    heads.push_back({{"layer", h / audit.heads_per_layer},
+                     {"head", h % audit.heads_per_layer},
+                     {"rows", head.rows},
+                     {"recall", head.recall()},
+                     {"strong_rows", head.strong_rows},
+                     {"strong_key_hit", head.strong_key_hit()},
+                     {"output_error", head.output_error()},
+                     {"widened", head.widened}});
+  }
+  return attention;
+}
+
+std::string AuditText(const model::AuditReport& audit) {
+  const model::HeadAudit total = audit.Total();
+  if (total.rows == 0) return "";
+  std::string text = fmt::format(
+      "kept {:.1f} % of the attention ({:.1f} % in the worst head), {:.1f} % of the strong keys; output error {:.3f}; "
+      "measured on {} rows",
+      100 * total.recall(), 100 * audit.recall_min(), 100 * total.strong_key_hit(), total.output_error(), total.rows);
+  if (audit.skipped_rows != 0) text += fmt::format(", {} more could not be: their keys were released", audit.skipped_rows);
+  if (audit.widened() != 0) text += fmt::format("; {} heads were widened", audit.widened());
+  return text;
 }
 
 Json GenerationJson(const engine::Engine& engine, const engine::GenerateResult& result, uint64_t kv_bytes) {
@@ -48,7 +86,7 @@ Json GenerationJson(const engine::Engine& engine, const engine::GenerateResult& 
           {"kernels", KernelsJson(engine)},
           {"timings", timings},
           {"memory", MemoryJson(kv_bytes)},
-          {"attention", AttentionJson(engine, result.prefill_stats.density(), result.decode_stats.density())}};
+          {"attention", AttentionJson(engine, result.audit, result.prefill_stats.density(), result.decode_stats.density())}};
 }
 
 Json PerplexityJson(const engine::Engine& engine, const engine::PerplexityResult& result) {
@@ -60,7 +98,7 @@ Json PerplexityJson(const engine::Engine& engine, const engine::PerplexityResult
           {"target", TargetName(engine.target())},
           {"threads", engine.threads()},
           {"memory", MemoryJson(engine.kv_bytes())},
-          {"attention", AttentionJson(engine, result.density, 1.0)}};
+          {"attention", AttentionJson(engine, result.audit, result.density, 1.0)}};
 }
 
 }  // namespace damask::report

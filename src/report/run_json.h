@@ -23,8 +23,13 @@ Json KernelsJson(const engine::Engine& engine);
 // {"peak_rss_bytes", "kv_bytes"}
 Json MemoryJson(uint64_t kv_bytes);
 
-// {"policy", "density_prefill", "density_decode", ...}; what only an audit can know is null, and rows_audited is 0.
-Json AttentionJson(const engine::Engine& engine, double density_prefill, double density_decode);
+// {"policy", "density_prefill", "density_decode", ...}; what only an audit can know is null where none ran, and rows_audited is
+// 0.
+Json AttentionJson(const engine::Engine& engine, const model::AuditReport& audit, double density_prefill,
+                   double density_decode);
+
+// One line of what an audit found; empty where it looked at nothing.
+std::string AuditText(const model::AuditReport& audit);
 
 Json GenerationJson(const engine::Engine& engine, const engine::GenerateResult& result, uint64_t kv_bytes);
 

@@ -61,8 +61,10 @@ TEST_P(EveryCommand, ThreadsAndTargetAreChecked) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Usage, EveryCommand,
-                         ::testing::Values("generate", "chat", "tokenize", "detokenize", "info", "check", "eval logits",
-                                           "eval perplexity", "bench", "bench attention", "bench matmul", "policies"));
+                         ::testing::Values("generate", "chat", "tokenize", "detokenize", "info", "check", "inspect",
+                                           "eval logits", "eval perplexity", "eval lines", "eval needle", "eval vt", "eval cwe",
+                                           "eval jsonl", "eval compare", "bench", "bench attention", "bench matmul",
+                                           "policies"));
 
 struct WrongValue {
   std::vector<std::string> args;
@@ -99,10 +101,31 @@ INSTANTIATE_TEST_SUITE_P(
         WrongValue{{"generate", "-p", "x", "--policy", "no-such-policy"}, "no-such-policy"},
         WrongValue{{"generate", "-p"}, "--prompt wants a value"}, WrongValue{{"generate", "-p", "x", "-x"}, "has no flag '-x'"},
         WrongValue{{"generate", "-p", "x", "--tmep", "1"}, "did you mean '--temp'?"},
-        WrongValue{{"generate", "-p", "x", "--mask", "m.bin"}, "has no flag '--mask'"},
-        WrongValue{{"generate", "-p", "x", "--audit", "256"}, "has no flag '--audit'"},
+        WrongValue{{"generate", "-p", "x", "--mask", "m,n"}, "--mask: a path with a comma"},
+        WrongValue{{"generate", "-p", "x", "--mask", ""}, "--mask: the path is empty"},
+        WrongValue{{"generate", "-p", "x", "--mask", "m.bin", "--policy", "full"}, "exclude each other"},
+        WrongValue{{"generate", "-p", "x", "--audit", "-1"}, "--audit: found '-1'"},
         WrongValue{{"generate", "-p", "x", "--kv", "q8"}, "has no flag '--kv'"}, WrongValue{{"detokenize"}, "wants --tokens"},
         WrongValue{{"eval", "logits"}, "wants --tokens"}, WrongValue{{"eval", "perplexity"}, "wants -f FILE"},
+        WrongValue{{"eval", "lines", "--context", "0"}, "--context: found '0'"},
+        WrongValue{{"eval", "lines", "--context", "10", "--quiet"}, "--context 10, of which"},
+        WrongValue{{"eval", "lines", "--samples", "0"}, "--samples: found '0'"},
+        WrongValue{{"eval", "lines", "--depths", "0,1.5"}, "--depths: found '1.5'"},
+        WrongValue{{"eval", "lines", "--keys", "2"}, "has no flag '--keys'"},
+        WrongValue{{"eval", "needle", "--keys", "100", "--values", "100"}, "keys times values"},
+        WrongValue{{"eval", "vt", "--hops", "5"}, "--hops: found '5'"},
+        WrongValue{{"eval", "vt", "--depths", "0"}, "has no flag '--depths'"},
+        WrongValue{{"eval", "cwe", "--words", "2"}, "--words: found '2'"}, WrongValue{{"eval", "jsonl"}, "wants -f FILE"},
+        WrongValue{{"eval", "jsonl", "-f", "q.jsonl"}, "wants --metric"},
+        WrongValue{{"eval", "jsonl", "-f", "q.jsonl", "--metric", "rouge"}, "--metric: found 'rouge'"},
+        WrongValue{{"eval", "compare"}, "wants --policies"},
+        WrongValue{{"eval", "compare", "--policies", "full;"}, "--policies: a part of 'full;' is empty"},
+        WrongValue{{"eval", "compare", "--policies", "full;full"}, "'full' is given twice"},
+        WrongValue{{"eval", "compare", "--policies", "full;no-such", "--quiet"}, "--policies: unknown policy 'no-such'"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--policy", "full"}, "takes the place of --policy"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--tasks", "lines,magic", "--quiet"}, "--tasks: found 'magic'"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--density", "0"}, "--density: found '0'"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--html", ""}, "want a path"},
         WrongValue{{"bench", "--prompt", "512,,2"}, "--prompt: found ''"},
         WrongValue{{"bench", "attention", "--density", "1.5"}, "--density: found '1.5'"}));
 

@@ -124,5 +124,72 @@ TEST(Plan, NoRowsNeedNoEntries) {
   EXPECT_EQ(PlannedPairs(plan, 64, 0, 4), 0u);
 }
 
+// All keys of a row, by the header's words.
+std::set<uint64_t> KeysOf(const Plan& plan, uint64_t query, uint64_t keys, size_t head) {
+  std::set<uint64_t> found;
+  for (uint64_t key = 0; key < keys; ++key) {
+    if (Computed(plan, query, key, head)) found.insert(key);
+  }
+  return found;
+}
+
+TEST(Plan, PlannedKeysAreThoseThatTheKernelsCompute) {
+  for (uint32_t seed = 0; seed < 50; ++seed) {
+    std::mt19937 random(seed);
+    const uint64_t first = random() % 300;
+    const size_t rows = 1 + random() % 64;
+    const size_t group = 1 + random() % 8;
+    const Plan plan = RandomPlan(first, rows, group, &random);
+    for (uint64_t query = first; query < first + rows; query += 7) {
+      for (size_t head = 0; head < group; ++head) {
+        std::vector<PositionRange> runs;
+        PlannedKeys(plan, first, query, head, &runs);
+        std::set<uint64_t> keys;
+        uint64_t end = 0;
+        for (const PositionRange& run : runs) {
+          EXPECT_GE(run.begin, end);
+          for (uint64_t key = run.begin; key < run.end; ++key) keys.insert(key);
+          end = run.end;
+        }
+        ASSERT_EQ(keys, KeysOf(plan, query, first + rows, head)) << seed << " query " << query << " head " << head;
+      }
+    }
+  }
+}
+
+TEST(Plan, PlannedKeysFollowAnExactMask) {
+  Plan plan;
+  plan.exact_masks.resize(1);
+  plan.exact_masks[0].rows[3] = 0b10;
+  plan.exact_masks[0].rows[4] = 0b10;
+  plan.exact_masks[0].rows[9] = 0b01;
+  plan.exact_masks[0].rows[20] = 0b10;  // in a quarter that is not planned
+  plan.entries.push_back({0, 0x1, kAllHeads, true, 0, 0});
+  std::vector<PositionRange> runs;
+  PlannedKeys(plan, 64, 65, 0, &runs);
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].begin, 3u);
+  EXPECT_EQ(runs[0].end, 5u);
+}
+
+TEST(Plan, AWidenedHeadSeesEveryKeyAndTheOthersWhatTheySaw) {
+  for (uint32_t seed = 0; seed < 30; ++seed) {
+    std::mt19937 random(seed);
+    const uint64_t first = random() % 300;
+    const size_t rows = 1 + random() % 64;
+    const size_t group = 1 + random() % 8;
+    const Plan plan = RandomPlan(first, rows, group, &random);
+    Plan wide = plan;
+    const size_t widened = seed % group;
+    WidenHead(first, rows, 0, widened, &wide);
+    const uint64_t query = first + rows - 1;
+    for (size_t head = 0; head < group; ++head) {
+      const size_t seen = KeysOf(wide, query, query + 1, head).size();
+      EXPECT_EQ(seen, head == widened ? query + 1 : KeysOf(plan, query, query + 1, head).size()) << seed;
+    }
+    for (size_t i = 1; i < wide.entries.size(); ++i) EXPECT_LE(wide.entries[i - 1].block, wide.entries[i].block);
+  }
+}
+
 }  // namespace
 }  // namespace damask::kernels

@@ -56,6 +56,30 @@ void ExpectOrdered(const kernels::Plan& plan, uint64_t last) {
   }
 }
 
+TEST(Compile, ABlockThatIsNeverReachedIsInNoLaterPlan) {
+  size_t never = 0;
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    const Group group = RandomGroup(seed);
+    const GroupMask mask(group.heads, group.parameters);
+    CompileScratch scratch;
+    kernels::Plan plan;
+    for (const uint64_t position : {65u, 200u, 333u, 700u}) {
+      for (const PlanMode mode : {PlanMode::kBlocks, PlanMode::kExact}) {
+        for (uint64_t block = 0; block <= position / 64; ++block) {
+          if (!mask.NeverReaches(block, position)) continue;
+          ++never;
+          for (const uint64_t query : {position, position + 1, position + 64, position + 1000}) {
+            mask.MakePlan({.first_position = query, .rows = 1}, mode, &scratch, &plan);
+            for (const kernels::PlanEntry& entry : plan.entries) ASSERT_NE(entry.block, block) << seed << " " << query;
+            for (const kernels::PlanColumn& column : plan.columns) ASSERT_NE(column.position / 64, block) << seed;
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(never, 100u);
+}
+
 // Every pair of these rows: computed once if the mask keeps it, never above the diagonal, behind the window or (exact) outside
 // the mask, and never twice.
 void ExpectCovers(const Group& group, const QueryRows& rows, PlanMode mode, const std::string& trace) {

@@ -58,10 +58,10 @@ TEST_F(DamPolicyTest, BlocksAreTheDefaultAndTheSpecMakesThePolicyAgain) {
   const std::string spec = "dam:mask=" + Write(SmallMask());
   const auto policy = Create(spec, Shape());
   ASSERT_TRUE(policy.ok()) << policy.status().ToString();
-  EXPECT_EQ((*policy)->Spec(), spec + ",mode=blocks");
+  EXPECT_EQ((*policy)->Spec(), spec + ",mode=blocks,blocks=16,local=64,target=0.95");
   const auto again = Create((*policy)->Spec(), Shape());
   ASSERT_TRUE(again.ok()) << again.status().ToString();
-  EXPECT_EQ((*again)->Spec(), spec + ",mode=blocks");
+  EXPECT_EQ((*again)->Spec(), spec + ",mode=blocks,blocks=16,local=64,target=0.95");
   kernels::Plan plan;
   PlanRequest request;
   request.first_position = 6400;
@@ -106,7 +106,7 @@ TEST_F(DamPolicyTest, KeepsToTheModelsOwnWindow) {
   for (masks::HeadMask& head : mask.heads) head.treatment = masks::Treatment::kStatic;
   ModelShape shape = Shape();
   shape.windows = {0, 90};
-  const auto policy = MakeDam(std::move(mask), "memory", masks::PlanMode::kBlocks, shape);
+  const auto policy = MakeDam(std::move(mask), "memory", {}, shape);
   ASSERT_TRUE(policy.ok()) << policy.status().ToString();
   kernels::Plan plan;
   PlanRequest request;

@@ -128,7 +128,22 @@ TEST(Registry, ListsEveryPolicyWithSourceAndOptions) {
 }
 
 TEST(Registry, ASpecMadeByAPolicyMakesItAgain) {
-  for (const std::string spec : {"full", "streaming:sinks=7,window=99"}) EXPECT_EQ(Make(Make(spec)->Spec())->Spec(), spec);
+  for (const std::string spec : {
+           "full",
+           "streaming:sinks=7,window=99",
+           "a-shape:sinks=100,window=500,decode=sparse",
+           "spans:span=64+0.25,heads=none,file=none,sinks=3",
+           "h2o:heavy=0.25,recent=30,budget=0",
+           "h2o:heavy=0.0,recent=0.1,budget=77",
+           "vertical-slash:verticals=9,slashes=8,sinks=7,local=6,budget=5,rows=4,decode=sparse",
+           "quest:budget=100,page=64,skip=1,prefill=sparse",
+       }) {
+    EXPECT_EQ(Make(Make(spec)->Spec())->Spec(), spec);
+  }
+  for (const PolicyInfo& info : AllPolicies()) {
+    if (info.name == "dam") continue;  // needs its mask
+    EXPECT_EQ(Make(info.name)->Spec(), Make(Make(info.name)->Spec())->Spec());
+  }
   EXPECT_EQ(Make("dense")->Spec(), "full");
   EXPECT_EQ(Make("streaming")->Spec(), "streaming:sinks=4,window=1024");
 }
@@ -140,8 +155,11 @@ TEST(Registry, WrongSpecsAreRefusedInOneSentenceThatNamesTheChoices) {
     EXPECT_EQ(policy.status().code(), StatusCode::kInvalidArgument) << spec;
     return policy.status().message();
   };
-  EXPECT_EQ(message("nonsense"), "unknown policy 'nonsense'; the policies are full, dense, dam, streaming");
-  EXPECT_EQ(message(""), "unknown policy ''; the policies are full, dense, dam, streaming");
+  EXPECT_EQ(
+      message("nonsense"),
+      "unknown policy 'nonsense'; the policies are full, dense, dam, streaming, a-shape, spans, h2o, vertical-slash, quest");
+  EXPECT_EQ(message(""),
+            "unknown policy ''; the policies are full, dense, dam, streaming, a-shape, spans, h2o, vertical-slash, quest");
   EXPECT_EQ(message("streaming:sink=4"), "policy streaming has no option 'sink'; it has sinks, window");
   EXPECT_EQ(message("full:window=3"), "policy full has no option 'window'; it has no options");
   EXPECT_EQ(message("streaming:sinks"), "policy streaming: found 'sinks' where key=value was expected");
@@ -150,7 +168,15 @@ TEST(Registry, WrongSpecsAreRefusedInOneSentenceThatNamesTheChoices) {
   EXPECT_EQ(message("streaming:window=0"), "policy streaming: window='0' is not a whole number between 1 and 16777216");
   EXPECT_EQ(message("streaming:window=12x"), "policy streaming: window='12x' is not a whole number between 1 and 16777216");
   EXPECT_EQ(message("streaming:window=-1"), "policy streaming: window='-1' is not a whole number between 1 and 16777216");
-  EXPECT_EQ(message("a\nb"), "unknown policy 'a\\x0ab'; the policies are full, dense, dam, streaming");
+  EXPECT_EQ(message("h2o:heavy=1.5"), "policy h2o: heavy='1.5' is neither a number of keys nor a share between 0.0 and 1.0");
+  EXPECT_EQ(message("h2o:heavy=nan."), "policy h2o: heavy='nan.' is neither a number of keys nor a share between 0.0 and 1.0");
+  EXPECT_EQ(message("h2o:recent=x"), "policy h2o: recent='x' is not a whole number between 0 and 16777216");
+  EXPECT_EQ(message("quest:page=32"), "policy quest: page='32' is neither 16 nor 64");
+  EXPECT_EQ(message("vertical-slash:rows=3"), "policy vertical-slash: rows='3' does not divide 64");
+  EXPECT_EQ(message("a-shape:decode=fast"), "policy a-shape: decode='fast' is neither dense nor sparse");
+  EXPECT_EQ(
+      message("a\nb"),
+      "unknown policy 'a\\x0ab'; the policies are full, dense, dam, streaming, a-shape, spans, h2o, vertical-slash, quest");
 }
 
 }  // namespace

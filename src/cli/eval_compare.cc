@@ -1,0 +1,127 @@
+// damask eval compare: policies side by side on the same samples.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/eval_engine.h"
+#include "cli/exit_code.h"
+#include "cli/interrupt.h"
+#include "cli/model_flags.h"
+#include "cli/output.h"
+#include "cli/text_input.h"
+#include "evals/cell_file.h"
+#include "evals/compare.h"
+#include "report/compare_report.h"
+#include "report/progress.h"
+
+namespace damask::cli {
+namespace {
+
+constexpr uint64_t kMaxSamples = 1000000;
+
+// The parts of a list without the spaces around them; an empty part is an error.
+Result<std::vector<std::string>> ParseList(const std::string& flag, const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  for (std::string_view part : Split(text, separator)) {
+    while (!part.empty() && part.front() == ' ') part.remove_prefix(1);
+    while (!part.empty() && part.back() == ' ') part.remove_suffix(1);
+    if (part.empty()) return InvalidArgument(fmt::format("{}: a part of {} is empty", flag, Quote(text)));
+    if (std::find(parts.begin(), parts.end(), part) != parts.end()) {
+      return InvalidArgument(fmt::format("{}: {} is given twice", flag, Quote(part)));
+    }
+    parts.emplace_back(part);
+  }
+  return parts;
+}
+
+class EvalCompare : public Command {
+ public:
+  void Declare(Flags* flags) override {
+    flags->Group("Comparison");
+    flags->Text("--policies", "SPEC;SPEC", &policies_, "the policies; the others are compared with the first");
+    flags->Text("--tasks", "NAME,NAME", &tasks_,
+                "lines, passkey, needle, kv, vt, cwe, fwe, perplexity (default: lines,passkey,perplexity)");
+    flags->Uints("--context", 1, limits::kMaxContext, &run_.contexts,
+                 "tokens of prompt and answer together (default: 4096, or the model's context where that is shorter)");
+    flags->Uint("--samples", 1, kMaxSamples, &run_.samples, "samples of each task and context (default 20)");
+    flags->Uint("-s,--seed", 0, UINT64_MAX, &run_.seed, "of the samples (default 1)");
+    flags->Numbers("--density", 1e-6, 1, &run_.densities,
+                   "run each policy that has an option for it once for each of these densities");
+    flags->Text("-f,--file", "FILE", &file_, "a text for perplexity (default: prose of the program)");
+    flags->Text("--html", "FILE", &html_, "write a page with the table and pictures");
+    flags->Text("--resume", "FILE", &resume_, "keep finished cells in this file and go on from it");
+    flags->Switch("--raw", &raw_, "plain text for models with a chat template, too");
+    model_.DeclareRun(flags);
+    run_.contexts.clear();
+  }
+
+  Result<int> Run(const CommonFlags& common) override {
+    DAMASK_RETURN_IF_ERROR(ReadFlags());
+    DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEvalEngine(model_, common, &run_.contexts));
+    std::unique_ptr<evals::CellFile> cells;
+    if (resume_) {
+      DAMASK_ASSIGN_OR_RETURN(cells, evals::CellFile::Open(*resume_, RunKey(*engine)));
+    }
+    const CancelScope cancel;
+    report::ProgressLine line(!common.quiet && StderrIsTerminal());
+    const auto progress = [&](uint64_t done, uint64_t total, double seconds) { line.Update(done, total, seconds); };
+    DAMASK_ASSIGN_OR_RETURN(const evals::CompareResult result,
+                            evals::RunCompare(engine.get(), run_, cells.get(), progress, cancel.flag()));
+    line.Clear();
+    for (const std::string& note : result.notes) LogWarning(note);
+    if (html_) DAMASK_RETURN_IF_ERROR(WriteFileAtomically(*html_, report::ComparePage(*engine, run_, result)));
+    if (common.json) {
+      WriteJson(report::CompareJson(*engine, run_, result));
+    } else {
+      Write(report::CompareText(result));
+    }
+    return result.cancelled ? kExitInterrupted : kExitDone;
+  }
+
+ private:
+  Status ReadFlags() {
+    if (!policies_) return InvalidArgument("'damask eval compare' wants --policies");
+    if (model_.policy || model_.mask) return InvalidArgument("--policies takes the place of --policy and --mask");
+    DAMASK_ASSIGN_OR_RETURN(run_.policies, ParseList("--policies", *policies_, ';'));
+    DAMASK_ASSIGN_OR_RETURN(run_.tasks, ParseList("--tasks", tasks_.value_or("lines,passkey,perplexity"), ','));
+    if (file_) {
+      DAMASK_ASSIGN_OR_RETURN(run_.text, ReadDocument(*file_));
+    }
+    for (const std::optional<std::string>& path : {html_, resume_}) {
+      if (path && path->empty()) return InvalidArgument("--html and --resume want a path");
+    }
+    run_.audit = model_.audit;
+    run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
+    return {};
+  }
+
+  // Everything that a cell's figures depend on and that is not in the cell itself.
+  std::string RunKey(const engine::Engine& engine) const {
+    return fmt::format(
+        "model {}, context {}, rope {} {} {} {}, target {}, samples {}, seed {}, raw {}, text {} {}, audit {} {} {}, release "
+        "{}",
+        report::ModelName(engine), engine.context(), model_.rope_scaling.value_or(""), model_.rope_scale, model_.rope_base,
+        model_.yarn_context, TargetName(engine.target()), run_.samples, run_.seed, raw_, file_.value_or(""), run_.text.size(),
+        model_.audit.prefill_every, model_.audit.decode_every, model_.audit.floor, model_.kv_release);
+  }
+
+  std::optional<std::string> policies_;
+  std::optional<std::string> tasks_;
+  std::optional<std::string> file_;
+  std::optional<std::string> html_;
+  std::optional<std::string> resume_;
+  bool raw_ = false;
+  evals::CompareRun run_;
+  ModelFlags model_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeEvalCompare() { return std::make_unique<EvalCompare>(); }
+
+}  // namespace damask::cli

@@ -1,0 +1,102 @@
+#include "engine/calibration_texts.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "texts/prose.h"
+#include "texts/retrieval.h"
+
+namespace damask::engine {
+namespace {
+
+size_t BosTokens(const Engine& engine) {
+  const tokenizer::SpecialTokens& special = engine.tokenizer().special();
+  return special.add_bos && special.bos ? 1 : 0;
+}
+
+std::vector<TokenId> WithBos(const Engine& engine, std::vector<TokenId> ids) {
+  if (BosTokens(engine) != 0) ids.insert(ids.begin(), *engine.tokenizer().special().bos);
+  return ids;
+}
+
+Result<std::vector<TokenId>> ProseTokens(const Engine& engine, uint64_t tokens, uint64_t seed) {
+  // No vocabulary makes more than a token of a character of this prose, few make one of more than eight.
+  for (uint64_t characters = tokens * 4;; characters *= 2) {
+    DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids,
+                            engine.tokenizer().Encode(texts::Prose(characters, seed), tokenizer::Special::kPlain));
+    if (ids.size() < tokens) continue;
+    ids.resize(tokens);
+    return ids;
+  }
+}
+
+}  // namespace
+
+Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, uint64_t samples, uint64_t tokens,
+                                                         uint64_t seed) {
+  const uint64_t own = tokens - BosTokens(engine);
+  std::vector<std::vector<TokenId>> texts;
+  for (uint64_t i = 0; i < samples; ++i) {
+    if (i % 2 == 0) {
+      DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> prose, ProseTokens(engine, own, seed + i));
+      texts.push_back(WithBos(engine, std::move(prose)));
+    } else {
+      DAMASK_ASSIGN_OR_RETURN(texts::RetrievalTokens retrieval, texts::RetrievalText(engine.tokenizer(), own, seed + i));
+      texts.push_back(WithBos(engine, std::move(retrieval.ids)));
+    }
+  }
+  return texts;
+}
+
+Result<std::vector<std::vector<TokenId>>> SamplesOf(const Engine& engine, const std::vector<NamedText>& texts, uint64_t samples,
+                                                    uint64_t tokens) {
+  const uint64_t own = tokens - BosTokens(engine);
+  std::vector<std::vector<TokenId>> encoded;
+  for (const NamedText& text : texts) {
+    auto ids = engine.tokenizer().Encode(text.text, tokenizer::Special::kPlain);
+    if (!ids.ok()) return ids.status().At(Quote(text.name, 300));
+    if (ids->size() < own) {
+      return InvalidArgument(fmt::format("{} has {} tokens, a sample of the capture length {} wants {} at least",
+                                         Quote(text.name, 300), ids->size(), tokens, own));
+    }
+    encoded.push_back(std::move(*ids));
+  }
+  std::vector<std::vector<TokenId>> cut;
+  for (uint64_t i = 0; i < samples; ++i) {
+    const std::vector<TokenId>& ids = encoded[i % encoded.size()];
+    // The i / texts-th of so many samples of this text, from its beginning to its end.
+    const uint64_t of_text = samples / encoded.size() + (i % encoded.size() < samples % encoded.size() ? 1 : 0);
+    const uint64_t index = i / encoded.size();
+    const uint64_t begin = of_text < 2 ? 0 : (ids.size() - own) * index / (of_text - 1);
+    const auto first = ids.begin() + static_cast<std::ptrdiff_t>(begin);
+    cut.push_back(WithBos(engine, std::vector<TokenId>(first, first + static_cast<std::ptrdiff_t>(own))));
+  }
+  return cut;
+}
+
+Result<std::vector<EffectText>> EffectTexts(const Engine& engine, uint64_t pairs, uint64_t tokens, uint64_t seed) {
+  const size_t bos = BosTokens(engine);
+  const uint64_t own = tokens - bos;
+  std::vector<EffectText> effect_texts;
+  for (uint64_t i = 0; i < pairs; ++i) {
+    EffectText prose{.kind = TextKind::kProse};
+    DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, ProseTokens(engine, own, seed + 2 * i));
+    prose.ids = WithBos(engine, std::move(ids));
+    for (uint64_t position = tokens / 4; position + 1 < tokens; ++position)
+      prose.scored.push_back(static_cast<uint32_t>(position));
+    effect_texts.push_back(std::move(prose));
+
+    EffectText asked{.kind = TextKind::kRetrieval};
+    DAMASK_ASSIGN_OR_RETURN(texts::RetrievalTokens retrieval, texts::RetrievalText(engine.tokenizer(), own, seed + 2 * i + 1));
+    for (size_t token = 0; token < retrieval.ids.size(); ++token) {
+      if (retrieval.is_answer[token] && token + bos > 0) asked.scored.push_back(static_cast<uint32_t>(token + bos - 1));
+    }
+    asked.ids = WithBos(engine, std::move(retrieval.ids));
+    effect_texts.push_back(std::move(asked));
+  }
+  return effect_texts;
+}
+
+}  // namespace damask::engine

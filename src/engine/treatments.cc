@@ -1,0 +1,221 @@
+#include "engine/treatments.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "masks/density.h"
+#include "policies/dam.h"
+
+namespace damask::engine {
+namespace {
+
+using masks::HeadMask;
+using masks::Mask;
+using masks::Treatment;
+
+// Mass orders heads that keep their strong keys equally well; it never outweighs a lost one.
+constexpr double kMassWeight = 0.1;
+// What static heads may use of the limit where others are to choose blocks at run time.
+constexpr double kStaticShare = 0.6;
+
+class Chooser {
+ public:
+  Chooser(const std::vector<std::vector<StaticOption>>& options, const TreatmentOptions& wanted, EffectMeter* meter, Mask* mask,
+          const policies::ModelShape& shape, const std::function<void(uint64_t)>& progress, const std::atomic<bool>* cancel)
+      : options_(options),
+        wanted_(wanted),
+        meter_(meter),
+        mask_(mask),
+        shape_(shape),
+        progress_(progress),
+        cancel_(cancel),
+        floor_(options.size(), 0.0) {}
+
+  Result<TreatmentResult> Run() {
+    if (!wanted_.effect) {
+      Assign(kQualityWithoutEffect);
+      MakeContent(UnmaskedByError(), SIZE_MAX);
+      return result_;
+    }
+    DAMASK_RETURN_IF_ERROR(ChooseStatic());
+    DAMASK_RETURN_IF_ERROR(ChooseContent());
+    mask_->parameters.joint_effect = result_.joint.worst();
+    return result_;
+  }
+
+ private:
+  Result<Effect> Measure() {
+    DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy, policies::MakeDam(*mask_, "calibration", {}, shape_));
+    DAMASK_ASSIGN_OR_RETURN(const Effect effect, meter_->Measure(std::move(policy), cancel_));
+    ++result_.passes;
+    if (progress_) progress_(result_.passes);
+    return effect;
+  }
+
+  // The cheapest form that reaches the threshold and what the head itself has been found to need; -1: none.
+  int Choice(size_t head, double threshold) const {
+    const double needed = std::max(threshold, floor_[head]);
+    for (size_t i = 0; i < options_[head].size(); ++i) {
+      if (options_[head][i].quality >= needed) return static_cast<int>(i);
+    }
+    return -1;
+  }
+
+  void Assign(double threshold) {
+    for (size_t h = 0; h < options_.size(); ++h) {
+      const int choice = Choice(h, threshold);
+      HeadMask& head = mask_->heads[h];
+      head.treatment = choice < 0 ? Treatment::kDense : Treatment::kStatic;
+      if (choice < 0) continue;
+      const StaticOption& option = options_[h][static_cast<size_t>(choice)];
+      head.form = option.form;
+      head.strong_key_hit = static_cast<float>(option.hit);
+      if (option.form == masks::StaticForm::kWindow) {
+        head.window = option.window;
+        head.mass_window = static_cast<float>(option.mass);
+      }
+    }
+  }
+
+  // Qualities at which some head's choice changes, ascending.
+  std::vector<double> Thresholds() const {
+    std::vector<double> thresholds;
+    for (const std::vector<StaticOption>& head : options_) {
+      for (const StaticOption& option : head) thresholds.push_back(option.quality);
+    }
+    std::sort(thresholds.begin(), thresholds.end());
+    thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
+    return thresholds;
+  }
+
+  Status ChooseStatic() {
+    const double limit = wanted_.max_kl * (wanted_.content ? kStaticShare : 1.0);
+    const std::vector<double> thresholds = Thresholds();
+    // Thresholds at `fits` and above keep the limit (the end stands for nothing masked).
+    size_t fits = thresholds.size();
+    size_t end = thresholds.size();
+    while (end > 0 && result_.passes < kMaxPasses) {
+      size_t fails = 0;  // one more than the highest threshold known to fail, below `fits`
+      fits = end;
+      // The lowest first: later rounds often end there.
+      size_t next = fits == thresholds.size() ? fits / 2 : 0;
+      while (fails < fits && result_.passes < kMaxPasses) {
+        Assign(thresholds[next]);
+        DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure());
+        if (effect.worst() <= limit) {
+          fits = next;
+          result_.joint = effect;
+        } else {
+          fails = next + 1;
+        }
+        next = fails + (fits - fails) / 2;
+      }
+      if (fits == 0) break;
+      // Who changed at the edge needs more than the threshold that failed: keep it there and look for others below.
+      const double edge = thresholds[fits - 1];
+      const double above = fits < thresholds.size() ? thresholds[fits] : 2.0;
+      for (size_t h = 0; h < options_.size(); ++h) {
+        if (Choice(h, edge) != Choice(h, above)) floor_[h] = above;
+      }
+      end = fits - 1;
+      threshold_ = above;
+      if (end == 0) break;
+    }
+    threshold_ = fits < thresholds.size() ? thresholds[fits] : 2.0;
+    Assign(threshold_);
+    if (result_.passes >= kMaxPasses || fits == thresholds.size()) {
+      DAMASK_ASSIGN_OR_RETURN(result_.joint, Measure());
+    }
+    return {};
+  }
+
+  // Heads without a static form, those whose low-rank scores are best first; heads of KV heads without directions are left out.
+  std::vector<size_t> UnmaskedByError() const {
+    const size_t group = shape_.heads / shape_.kv_heads;
+    const auto error = [&](size_t h) {
+      const size_t layer = h / shape_.heads;
+      const size_t kv_head = h % shape_.heads / group;
+      for (const masks::KeyDirections& d : mask_->key_directions) {
+        if (d.layer == layer && d.kv_head == kv_head) return d.error;
+      }
+      return -1.0f;
+    };
+    std::vector<size_t> heads;
+    for (size_t h = 0; h < mask_->heads.size(); ++h) {
+      if (mask_->heads[h].treatment == Treatment::kDense && error(h) >= 0) heads.push_back(h);
+    }
+    std::stable_sort(heads.begin(), heads.end(), [&](size_t a, size_t b) { return error(a) < error(b); });
+    return heads;
+  }
+
+  void MakeContent(const std::vector<size_t>& heads, size_t count) {
+    for (size_t i = 0; i < heads.size(); ++i) {
+      mask_->heads[heads[i]].treatment = i < count && wanted_.content ? Treatment::kContent : Treatment::kDense;
+    }
+  }
+
+  Status ChooseContent() {
+    const std::vector<size_t> heads = UnmaskedByError();
+    if (!wanted_.content || heads.empty()) return {};
+    size_t fits = 0;
+    size_t fails = heads.size() + 1;
+    size_t next = heads.size();  // all of them, in most models
+    while (fails - fits > 1) {
+      MakeContent(heads, next);
+      DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure());
+      if (effect.worst() <= wanted_.max_kl) {
+        fits = next;
+        result_.joint = effect;
+      } else {
+        fails = next;
+      }
+      next = fits + (fails - fits) / 2;
+    }
+    MakeContent(heads, fits);
+    return {};
+  }
+
+  const std::vector<std::vector<StaticOption>>& options_;
+  const TreatmentOptions& wanted_;
+  EffectMeter* meter_;
+  Mask* mask_;
+  const policies::ModelShape& shape_;
+  const std::function<void(uint64_t)>& progress_;
+  const std::atomic<bool>* cancel_;
+  std::vector<double> floor_;  // quality that a head has been found to need
+  double threshold_ = 2.0;
+  TreatmentResult result_;
+};
+
+double Quality(double hit, double mass) { return std::max(0.0, hit - kMassWeight * (1.0 - mass)); }
+
+}  // namespace
+
+std::vector<StaticOption> StaticOptions(const HeadMask& head, const masks::Parameters& parameters, const HeadLosses& losses,
+                                        const std::vector<WindowForm>& forms, uint64_t length) {
+  std::vector<StaticOption> options;
+  const auto add = [&](masks::StaticForm form, uint32_t window, const FormLoss& loss) {
+    HeadMask formed = head;
+    formed.treatment = Treatment::kStatic;
+    formed.form = form;
+    formed.window = window;
+    const double hit = loss.hit(losses.strong_rows);
+    const double mass = std::min(1.0, loss.mass(losses.rows));
+    const masks::GroupMask alone(std::span(&formed, 1), parameters);
+    const double cost = masks::PlannedDensity(alone, length, masks::PlanMode::kBlocks);
+    options.push_back({form, window, cost, Quality(hit, mass), hit, mass});
+  };
+  add(masks::StaticForm::kPatterns, head.window, losses.patterns);
+  for (size_t f = 0; f < forms.size(); ++f) add(masks::StaticForm::kWindow, forms[f].window, losses.windows[f]);
+  std::stable_sort(options.begin(), options.end(),
+                   [](const StaticOption& a, const StaticOption& b) { return a.cost < b.cost; });
+  return options;
+}
+
+Result<TreatmentResult> ChooseTreatments(const std::vector<std::vector<StaticOption>>& options, const TreatmentOptions& wanted,
+                                         EffectMeter* meter, Mask* mask, const policies::ModelShape& shape,
+                                         const std::function<void(uint64_t)>& progress, const std::atomic<bool>* cancel) {
+  return Chooser(options, wanted, meter, mask, shape, progress, cancel).Run();
+}
+
+}  // namespace damask::engine

@@ -1,0 +1,58 @@
+// The choice of treatments by effect: which heads may be static, and in which form, so that all masks together change what the
+// model says by less than a limit.
+//
+// Every static form of a head has a quality, measured without running the model again: the strong-key hit it keeps on texts far
+// beyond the capture length (heads that retrieve have the lowest). For a threshold on quality each head takes its cheapest form
+// that reaches it and stays unmasked where none does; the joint effect grows as the threshold falls, so the threshold is
+// bisected with one pass over the effect texts a step. Heads near the edge are then tried one by one.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/capture.h"
+#include "engine/effect.h"
+#include "masks/mask.h"
+
+namespace damask::engine {
+
+struct TreatmentOptions {
+  double max_kl = 0.05;
+  uint64_t length = 4096;  // costs are compared at this many tokens
+  bool effect = true;      // false: by quality alone (kQualityWithoutEffect)
+  bool content = true;     // unmasked heads choose blocks at run time where that keeps the limit
+};
+inline constexpr double kQualityWithoutEffect = 0.95;
+
+// A second and third look at what lies behind the edge is worth so many passes in all; the choice of content heads takes a few
+// more.
+inline constexpr uint64_t kMaxPasses = 28;
+
+// The static forms of one head, cheapest first, with their quality.
+struct StaticOption {
+  masks::StaticForm form = masks::StaticForm::kPatterns;
+  uint32_t window = 0;
+  double cost = 0;  // planned density
+  double quality = 0;
+  double hit = 0;
+  double mass = 0;
+};
+
+std::vector<StaticOption> StaticOptions(const masks::HeadMask& head, const masks::Parameters& parameters,
+                                        const HeadLosses& losses, const std::vector<WindowForm>& forms, uint64_t length);
+
+struct TreatmentResult {
+  Effect joint;
+  uint64_t passes = 0;
+};
+
+// Sets treatment, form, window and figures of every head of `mask`. `options` [heads] as StaticOptions gives them. `meter` has
+// its reference; null without effect. `progress` is called after every pass.
+Result<TreatmentResult> ChooseTreatments(const std::vector<std::vector<StaticOption>>& options, const TreatmentOptions& wanted,
+                                         EffectMeter* meter, masks::Mask* mask, const policies::ModelShape& shape,
+                                         const std::function<void(uint64_t passes)>& progress, const std::atomic<bool>* cancel);
+
+}  // namespace damask::engine

@@ -1,0 +1,72 @@
+// Policies side by side: every one answers the same samples.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "evals/run.h"
+#include "evals/statistics.h"
+#include "evals/summary.h"
+#include "model/audit.h"
+
+namespace damask::evals {
+
+struct CompareRun {
+  std::vector<std::string> policies;  // SPECs; the others are compared with the first
+  // Names of texts::AllTasks, and "perplexity".
+  std::vector<std::string> tasks;
+  std::vector<uint64_t> contexts;
+  uint64_t samples = 20;  // of each task and context; perplexity: windows
+  uint64_t seed = 1;
+  // Each policy that has an option for it is run once for each of these, set to keep within it (left out where it cannot, with
+  // a note); others run as they are. Empty: all run as they are.
+  std::vector<double> densities;
+  std::string text;  // for perplexity, cut into windows; empty: prose of the program
+  PromptForm form = PromptForm::kAuto;
+  model::AuditOptions audit;  // of every policy but full attention
+};
+
+// One policy on one task at one context.
+struct Cell {
+  std::string policy;  // the SPEC as given
+  std::string spec;    // as it ran
+  std::optional<double> density_target;
+  std::string task;
+  uint64_t context = 0;
+  Summary summary;
+  std::vector<double> scores;  // of each sample; perplexity: nats a token of each window
+  std::optional<double> nll;   // perplexity alone: mean of the scores
+};
+
+struct CompareRow {
+  Cell cell;
+  // To the first policy on the same samples, nats a token for perplexity; absent for that policy's own row.
+  std::optional<PairedDifference> difference;
+};
+
+struct CompareResult {
+  std::vector<CompareRow> rows;    // by task and context, in the order of the run; then by policy
+  std::vector<std::string> notes;  // what did not run as it was asked for
+  bool cancelled = false;
+};
+
+// Cells that were computed before, and a place to keep new ones.
+class CellStore {
+ public:
+  virtual ~CellStore() = default;
+  // The stored cell with this policy, density target, task and context, if there is one.
+  virtual std::optional<Cell> Find(const Cell& wanted) const = 0;
+  virtual Status Add(const Cell& cell) = 0;
+};
+
+// Errors: InvalidArgument for a wrong SPEC (before anything runs), an unknown task, a context longer than the engine's or too
+// short for a task; those of Ask and of the store. The engine keeps the policy and the audit that ran last. `store` may be null.
+Result<CompareResult> RunCompare(engine::Engine* engine, const CompareRun& run, CellStore* store, const EvalProgress& progress,
+                                 const std::atomic<bool>* cancel);
+
+}  // namespace damask::evals

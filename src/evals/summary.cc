@@ -1,0 +1,53 @@
+#include "evals/summary.h"
+
+#include <algorithm>
+
+namespace damask::evals {
+namespace {
+
+void AddPairs(const model::ForwardStats& stats, model::ForwardStats* sum) {
+  sum->planned_pairs += stats.planned_pairs;
+  sum->causal_pairs += stats.causal_pairs;
+}
+
+}  // namespace
+
+Summary Summarise(std::span<const Answered> answers) {
+  Summary summary;
+  summary.samples = answers.size();
+  summary.interval = WilsonInterval(0, 0);
+  if (answers.empty()) return summary;
+  double score = 0;
+  double decode_seconds = 0;
+  uint64_t decoded = 0;
+  model::ForwardStats prefill;
+  model::ForwardStats decode;
+  model::HeadAudit audit;
+  for (const Answered& answer : answers) {
+    score += answer.score;
+    summary.prompt_tokens += static_cast<double>(answer.prompt_tokens);
+    summary.prefill_seconds += answer.prefill_seconds;
+    summary.kv_bytes = std::max(summary.kv_bytes, answer.kv_bytes);
+    AddPairs(answer.prefill, &prefill);
+    AddPairs(answer.decode, &decode);
+    audit.Add(answer.audit);
+    // The first token comes out of the prefill.
+    decoded += answer.generated_tokens > 0 ? answer.generated_tokens - 1 : 0;
+    decode_seconds += answer.decode_seconds;
+  }
+  const auto n = static_cast<double>(answers.size());
+  summary.accuracy = score / n;
+  summary.interval = WilsonInterval(score, answers.size());
+  summary.density = prefill.density();
+  summary.density_decode = decode.density();
+  summary.prompt_tokens /= n;
+  summary.prefill_seconds /= n;
+  summary.decode_tokens_per_second = decode_seconds > 0 ? static_cast<double>(decoded) / decode_seconds : 0;
+  if (audit.rows > 0) {
+    summary.recall_mean = audit.recall();
+    summary.strong_key_hit = audit.strong_key_hit();
+  }
+  return summary;
+}
+
+}  // namespace damask::evals

@@ -1,0 +1,182 @@
+// Bodies of scores_targets.h in plain C++ that the compiler vectorises; included once per instruction set, inside an anonymous
+// namespace, so that no two translation units share code made for different processors.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "kernels/scores_targets.h"
+
+namespace damask::kernels {
+namespace {
+
+inline float WidenBf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+
+void Transpose(const PageLayout& layout, const std::byte* page, size_t slot, float* keys) {
+  const size_t dim = layout.head_dim;
+  if (layout.type == KvType::kF32) {
+    const auto* rows = reinterpret_cast<const float*>(page) + slot * dim;
+    for (size_t d = 0; d < dim; ++d) {
+      for (size_t j = 0; j < kQuarterTokens; ++j) keys[d * kQuarterTokens + j] = rows[j * dim + d];
+    }
+    return;
+  }
+  const auto* rows = reinterpret_cast<const uint16_t*>(page) + slot * dim;
+  for (size_t d = 0; d < dim; ++d) {
+    for (size_t j = 0; j < kQuarterTokens; ++j) keys[d * kQuarterTokens + j] = WidenBf16(rows[j * dim + d]);
+  }
+}
+
+// Sixteen keys side by side. A vector type: of plain loops GCC 12 made gathers across the rows, ten times slower.
+using Lanes [[gnu::vector_size(kQuarterTokens * sizeof(float))]] = float;
+
+// Rows at a time, so that each load of keys serves several and their sums do not wait for each other.
+#ifdef __AVX512F__
+constexpr size_t kRowsAtOnce = 8;
+#else
+constexpr size_t kRowsAtOnce = 4;
+#endif
+
+template <size_t kRows>
+inline void SumProducts(const float* keys, size_t head_dim, const float* q, size_t q_stride, Lanes (&sums)[kRows]) {
+  for (size_t d = 0; d < head_dim; ++d) {
+    Lanes key;
+    std::memcpy(&key, keys + d * kQuarterTokens, sizeof(key));
+    for (size_t r = 0; r < kRows; ++r) sums[r] += q[r * q_stride + d] * key;
+  }
+}
+
+template <size_t kRows>
+void ProductRows(const float* keys, size_t head_dim, const float* q, size_t q_stride, float scale, float* out,
+                 size_t out_stride) {
+  Lanes sums[kRows] = {};
+  SumProducts<kRows>(keys, head_dim, q, q_stride, sums);
+  for (size_t r = 0; r < kRows; ++r) {
+    const Lanes scaled = scale * sums[r];
+    std::memcpy(out + r * out_stride, &scaled, sizeof(scaled));
+  }
+}
+
+void Products(const float* keys, size_t head_dim, const float* q, size_t q_stride, size_t rows, float scale, float* out,
+              size_t out_stride) {
+  size_t r = 0;
+  for (; r + kRowsAtOnce <= rows; r += kRowsAtOnce) {
+    ProductRows<kRowsAtOnce>(keys, head_dim, q + r * q_stride, q_stride, scale, out + r * out_stride, out_stride);
+  }
+  for (; r < rows; ++r) ProductRows<1>(keys, head_dim, q + r * q_stride, q_stride, scale, out + r * out_stride, out_stride);
+}
+
+template <size_t kRows>
+void LargestOfRows(const float* keys, size_t dim, const float* q, size_t q_stride, float scale, float* largest, size_t stride) {
+  Lanes sums[kRows] = {};
+  SumProducts<kRows>(keys, dim, q, q_stride, sums);
+  for (size_t r = 0; r < kRows; ++r) {
+    float s[kQuarterTokens];
+    std::memcpy(s, &sums[r], sizeof(s));
+    for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
+      for (size_t j = 0; j < width; ++j) s[j] = s[j] > s[j + width] ? s[j] : s[j + width];
+    }
+    largest[r * stride] = scale * s[0];
+  }
+}
+
+void Maxima(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* largest,
+            size_t stride) {
+  size_t r = 0;
+  for (; r + kRowsAtOnce <= rows; r += kRowsAtOnce) {
+    LargestOfRows<kRowsAtOnce>(keys, dim, q + r * q_stride, q_stride, scale, largest + r * stride, stride);
+  }
+  for (; r < rows; ++r) LargestOfRows<1>(keys, dim, q + r * q_stride, q_stride, scale, largest + r * stride, stride);
+}
+
+// exp(x) for x in [-87, 0]: 2^n times a polynomial (Taylor, degree 6) of the rest in [-ln2/2, ln2/2]. The large constant rounds
+// to an integer and leaves it in the low bits.
+inline float ExpOfNegative(float x) {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
+  x = std::max(x, -87.0f);
+  const float shifted = x * 1.44269504f + kRound;
+  const float n = shifted - kRound;
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const uint32_t exponent = (std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRound) + 127u) << 23;
+  return p * std::bit_cast<float>(exponent);
+}
+
+double SoftmaxRow(float* scores, size_t n) {
+  constexpr size_t kLanes = 16;
+  const float lowest = -std::numeric_limits<float>::infinity();
+  float best[kLanes];
+  std::fill(best, best + kLanes, lowest);
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) best[j] = best[j] > scores[i + j] ? best[j] : scores[i + j];
+  }
+  for (; i < n; ++i) best[0] = std::max(best[0], scores[i]);
+  const float top = *std::max_element(best, best + kLanes);
+  if (top == lowest) {
+    std::fill(scores, scores + n, 0.0f);
+    return -std::numeric_limits<double>::infinity();
+  }
+  // Sums in lanes of float over short runs, then in double: long rows keep their small parts.
+  constexpr size_t kRun = 1024;
+  double sum = 0;
+  for (size_t begin = 0; begin < n; begin += kRun) {
+    const size_t end = std::min(n, begin + kRun);
+    float lanes[kLanes] = {};
+    for (i = begin; i + kLanes <= end; i += kLanes) {
+      for (size_t j = 0; j < kLanes; ++j) {
+        const float e = ExpOfNegative(scores[i + j] - top);
+        scores[i + j] = e;
+        lanes[j] += e;
+      }
+    }
+    for (; i < end; ++i) {
+      scores[i] = ExpOfNegative(scores[i] - top);
+      lanes[0] += scores[i];
+    }
+    for (const float lane : lanes) sum += static_cast<double>(lane);
+  }
+  const auto inverse = static_cast<float>(1.0 / sum);
+  for (i = 0; i < n; ++i) scores[i] *= inverse;
+  return static_cast<double>(top) + std::log(sum);
+}
+
+void AddValues(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t count, float* out) {
+  const size_t dim = layout.head_dim;
+  if (layout.type == KvType::kF32) {
+    const auto* values = reinterpret_cast<const float*>(page + layout.value_offset());
+    for (size_t slot = 0; slot < count; ++slot) {
+      for (size_t d = 0; d < dim; ++d) out[d] += probabilities[slot] * values[slot * dim + d];
+    }
+    return;
+  }
+  const auto* values = reinterpret_cast<const uint16_t*>(page + layout.value_offset());
+  float padded[kPageTokens] = {};
+  std::memcpy(padded, probabilities, count * sizeof(float));
+  constexpr size_t kHalf = 32;  // slots of a V^T tile
+  for (size_t half = 0; half * kHalf < count; ++half) {
+    for (size_t d = 0; d < dim; ++d) {
+      const uint16_t* row = values + ValueIndex(dim, half * kHalf, d);
+      float lanes[16] = {};
+      for (size_t j = 0; j < 16; ++j) lanes[j] = padded[half * kHalf + j] * WidenBf16(row[j]);
+      for (size_t j = 0; j < 16; ++j) lanes[j] += padded[half * kHalf + 16 + j] * WidenBf16(row[16 + j]);
+      float sum = 0;
+      for (const float lane : lanes) sum += lane;
+      out[d] += sum;
+    }
+  }
+}
+
+constexpr ScoresBody kBody = {Transpose, Products, Maxima, SoftmaxRow, AddValues};
+
+}  // namespace
+}  // namespace damask::kernels

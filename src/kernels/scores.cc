@@ -1,0 +1,73 @@
+// The plain body, and the choice by target.
+#include "kernels/scores.h"
+
+#include <limits>
+
+#include "kernels/scores-inl.h"
+#include "kernels/scores_targets.h"
+
+namespace damask::kernels {
+namespace {
+
+const ScoresBody& Choose(Target target) {
+#if defined(__x86_64__)
+  if (target >= Target::kAvx512) return Avx512Scores();
+  if (target >= Target::kAvx2) return Avx2Scores();
+#endif
+  return ScalarScores();
+}
+
+}  // namespace
+
+const ScoresBody& ScalarScores() { return kBody; }
+
+void Scores(Target target, const PageLayout& layout, const std::byte* const* pages, uint64_t first, uint64_t end,
+            const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
+            ScoresScratch* scratch) {
+  const ScoresBody& body = Choose(target);
+  scratch->keys.resize((layout.head_dim + rows) * kQuarterTokens);
+  float* keys = scratch->keys.data();
+  float* tail = keys + layout.head_dim * kQuarterTokens;  // [rows][16]: a last quarter that only part of is wanted
+  for (uint64_t key = first; key < end; key += kQuarterTokens) {
+    const size_t count = std::min<uint64_t>(end - key, kQuarterTokens);
+    float* out = scores + (key - first);
+    const std::byte* page = pages[key / kPageTokens];
+    if (page == nullptr) {
+      for (size_t r = 0; r < rows; ++r) {
+        std::fill_n(out + r * score_stride, count, -std::numeric_limits<float>::infinity());
+      }
+      continue;
+    }
+    body.transpose(layout, page, key % kPageTokens, keys);
+    if (count == kQuarterTokens) {
+      body.products(keys, layout.head_dim, q, q_stride, rows, scale, out, score_stride);
+      continue;
+    }
+    body.products(keys, layout.head_dim, q, q_stride, rows, scale, tail, kQuarterTokens);
+    for (size_t r = 0; r < rows; ++r) std::copy_n(tail + r * kQuarterTokens, count, out + r * score_stride);
+  }
+}
+
+double Softmax(Target target, float* scores, size_t n) { return Choose(target).softmax(scores, n); }
+
+void WeightedValues(Target target, const PageLayout& layout, const std::byte* const* pages, const float* probabilities,
+                    size_t n, float* out) {
+  const ScoresBody& body = Choose(target);
+  std::fill_n(out, layout.head_dim, 0.0f);
+  for (size_t key = 0; key < n; key += kPageTokens) {
+    const std::byte* page = pages[key / kPageTokens];
+    if (page != nullptr) body.add_values(layout, page, probabilities + key, std::min(kPageTokens, n - key), out);
+  }
+}
+
+void QuarterProducts(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
+                     float* out, size_t out_stride) {
+  Choose(target).products(keys, dim, q, q_stride, rows, scale, out, out_stride);
+}
+
+void QuarterMaxima(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
+                   float* largest, size_t stride) {
+  Choose(target).maxima(keys, dim, q, q_stride, rows, scale, largest, stride);
+}
+
+}  // namespace damask::kernels

@@ -1,0 +1,43 @@
+// Dense attention of single rows, laid open: scores, probabilities and outputs as numbers to look at. For what measures
+// attention instead of computing it fast: the capture of a calibration, the audit, policies that look at keys.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/cpu.h"
+#include "kernels/page.h"
+
+namespace damask::kernels {
+
+// Memory that one thread keeps between calls.
+struct ScoresScratch {
+  std::vector<float> keys;
+};
+
+// scores[row][key - first] = scale * (q[row] . k[key]) for keys [first, end) and `rows` queries [rows, head_dim], q_stride
+// floats apart; rows of scores are score_stride floats apart. `first` is a multiple of kQuarterTokens. Keys of released pages
+// (null) get -infinity. float32 throughout: error against double below 1e-5 of |q| |k| scale. Cost: 2 * head_dim flops a pair,
+// and for every 16 keys about what 16 rows cost, so many rows at once are cheap.
+void Scores(Target target, const PageLayout& layout, const std::byte* const* pages, uint64_t first, uint64_t end,
+            const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
+            ScoresScratch* scratch);
+
+// Turns the scores [n] of one row into probabilities, in place; returns their log-sum-exp. Relative error of exp below 1e-6.
+// A row of -infinity only becomes zeros, and gives -infinity.
+double Softmax(Target target, float* scores, size_t n);
+
+// out [head_dim] = sum of probabilities[key] * v[key] over keys [0, n).
+void WeightedValues(Target target, const PageLayout& layout, const std::byte* const* pages, const float* probabilities,
+                    size_t n, float* out);
+
+// The raw step of Scores: out[row][j] = scale * sum over d of q[row][d] * keys[d][j] for j < kQuarterTokens. keys
+// [dim][kQuarterTokens]: 16 vectors of any dim, transposed.
+void QuarterProducts(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
+                     float* out, size_t out_stride);
+// The largest of each row's 16: largest[row * stride].
+void QuarterMaxima(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
+                   float* largest, size_t stride);
+
+}  // namespace damask::kernels

@@ -1,0 +1,25 @@
+// The bodies of each instruction set, behind scores.h.
+#pragma once
+
+#include "kernels/scores.h"
+
+namespace damask::kernels {
+
+struct ScoresBody {
+  // keys [head_dim][kQuarterTokens]: a quarter's keys, transposed.
+  void (*transpose)(const PageLayout& layout, const std::byte* page, size_t slot, float* keys);
+  // out[row][0..15] = scale * q[row] . keys.
+  void (*products)(const float* keys, size_t head_dim, const float* q, size_t q_stride, size_t rows, float scale, float* out,
+                   size_t out_stride);
+  void (*maxima)(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* largest,
+                 size_t stride);
+  double (*softmax)(float* scores, size_t n);
+  // out [head_dim] += the values of `count` slots of one page from slot 0 on.
+  void (*add_values)(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t count, float* out);
+};
+
+const ScoresBody& ScalarScores();
+const ScoresBody& Avx2Scores();
+const ScoresBody& Avx512Scores();
+
+}  // namespace damask::kernels

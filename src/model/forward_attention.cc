@@ -1,0 +1,183 @@
+// The attention step of the forward pass: what the policy is shown, plans, kernels, the audit, and pages that go back.
+#include <algorithm>
+#include <utility>
+
+#include "model/forward.h"
+#include "model/forward_buffers.h"
+
+namespace damask::model {
+
+using kernels::kQueryBlockRows;
+
+void Forward::ShowKeysToPolicy(size_t layer) {
+  if (!policy_->WantsKeys()) return;
+  const Stopwatch watch(&stats_.attention_seconds);
+  const size_t kv_heads = model_->config().kv_heads;
+  pool_->ParallelFor(runs_.size() * kv_heads, 1, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      const RowRun& run = runs_[i / kv_heads];
+      const size_t kv_head = i % kv_heads;
+      policy_->KeysAppended({.layer = layer,
+                             .kv_head = kv_head,
+                             .first = run.keys_seen,
+                             .end = run.first_position + run.rows,
+                             .keys = {run.cache->pages(layer, kv_head), &layout_},
+                             .state = run.state});
+    }
+  });
+}
+
+// Query blocks begin at multiples of kQueryBlockRows counted from position 0, so that plans do not depend on chunking.
+void Forward::MakeItems() {
+  const ModelConfig& c = model_->config();
+  items_.clear();
+  for (const RowRun& run : runs_) {
+    for (size_t done = 0; done < run.rows;) {
+      const uint64_t position = run.first_position + done;
+      const size_t rows = std::min<size_t>(run.rows - done, kQueryBlockRows - position % kQueryBlockRows);
+      for (size_t h = 0; h < c.kv_heads; ++h) items_.push_back({&run, h, run.first_row + done, rows, position});
+      done += rows;
+    }
+  }
+  // Late blocks see the most keys: start with them, so that threads end together.
+  std::stable_sort(items_.begin(), items_.end(),
+                   [](const AttentionItem& a, const AttentionItem& b) { return a.first_position > b.first_position; });
+}
+
+void Forward::Attend(size_t layer) {
+  const Stopwatch watch(&stats_.attention_seconds);
+  Buffers& b = *buffers_;
+  MakeItems();
+  pool_->ParallelFor(items_.size(), 1, [&](size_t begin, size_t end, size_t worker) {
+    for (size_t i = begin; i < end; ++i) AttendItem(layer, items_[i], worker);
+  });
+  for (Buffers::Worker& worker : b.workers) {
+    stats_.planned_pairs += std::exchange(worker.planned_pairs, 0);
+    stats_.causal_pairs += std::exchange(worker.causal_pairs, 0);
+  }
+  if (audit_options_.enabled()) {
+    MergeAudits(layer);
+    WidenHeads(layer);
+  }
+  ShowChunkToPolicy(layer);
+}
+
+void Forward::AttendItem(size_t layer, const AttentionItem& item, size_t worker_index) {
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  Buffers::Worker& worker = b.workers[worker_index];
+  const std::byte* const* pages = item.run->cache->pages(layer, item.kv_head);
+  const size_t offset = item.first_row * c.q_width() + item.kv_head * c.group() * c.head_dim;
+  const float* q = b.q.data() + offset;
+  policy_->MakePlan({.layer = layer,
+                     .kv_head = item.kv_head,
+                     .first_position = item.first_position,
+                     .rows = item.rows,
+                     .context = item.first_position + item.rows,
+                     .decode = item.run->decode,
+                     .keys = {pages, &layout_},
+                     .queries = {q, c.q_width(), item.rows, item.first_position},
+                     .state = item.run->state},
+                    &worker.plan);
+  if (!audit_.heads.empty()) {
+    for (size_t g = 0; g < c.group(); ++g) {
+      if (!audit_.heads[layer * c.heads + item.kv_head * c.group() + g].widened) continue;
+      kernels::WidenHead(item.first_position, item.rows, c.window(layer), g, &worker.plan);
+    }
+  }
+  const kernels::QueryBlock block = {.q = q,
+                                     .q_stride = c.q_width(),
+                                     .out = b.attended.data() + offset,
+                                     .out_stride = c.q_width(),
+                                     .lse = nullptr,
+                                     .rows = item.rows,
+                                     .first_position = item.first_position};
+  attention_(shape_, block, worker.plan, pages, &worker.attention);
+  worker.planned_pairs += kernels::PlannedPairs(worker.plan, item.first_position, item.rows, c.group());
+  worker.causal_pairs += kernels::CausalPairs(item.first_position, item.rows, c.group());
+  if (audit_options_.enabled()) AuditItem(layer, item, block, worker_index);
+}
+
+void Forward::AuditItem(size_t layer, const AttentionItem& item, const kernels::QueryBlock& block, size_t worker_index) {
+  const ModelConfig& c = model_->config();
+  Buffers::Worker& worker = buffers_->workers[worker_index];
+  for (size_t row = 0; row < item.rows; ++row) {
+    if (!AuditsRow(audit_options_, item.run->decode, layer, item.kv_head, item.first_position + row)) continue;
+    worker.audited.resize(c.heads);
+    AuditRow(target_, shape_, layout_, block, worker.plan, item.run->cache->pages(layer, item.kv_head), row, c.window(layer),
+             &worker.audit, worker.audited.data() + item.kv_head * c.group());
+  }
+}
+
+void Forward::MergeAudits(size_t layer) {
+  const ModelConfig& c = model_->config();
+  const size_t layer_first = layer * c.heads;
+  for (Buffers::Worker& worker : buffers_->workers) {
+    for (size_t h = 0; h < worker.audited.size(); ++h) audit_.heads[layer_first + h].Add(worker.audited[h]);
+    worker.audited.clear();
+    audit_.seconds += std::exchange(worker.audit.seconds, 0);
+    audit_.skipped_rows += std::exchange(worker.audit.skipped_rows, 0);
+  }
+}
+
+void Forward::WidenHeads(size_t layer) {
+  if (audit_options_.floor < 0) return;
+  const ModelConfig& c = model_->config();
+  for (size_t h = 0; h < c.heads; ++h) {
+    HeadAudit& head = audit_.heads[layer * c.heads + h];
+    head.widened = head.widened || (head.strong_rows >= kMinStrongRows && head.strong_key_hit() < audit_options_.floor);
+  }
+}
+
+void Forward::ShowChunkToPolicy(size_t layer) {
+  if (!policy_->WantsChunks()) return;
+  const ModelConfig& c = model_->config();
+  const size_t group_width = c.group() * c.head_dim;
+  pool_->ParallelFor(runs_.size() * c.kv_heads, 1, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      const RowRun& run = runs_[i / c.kv_heads];
+      const size_t kv_head = i % c.kv_heads;
+      const float* q = buffers_->q.data() + run.first_row * c.q_width() + kv_head * group_width;
+      policy_->ChunkDone({.layer = layer,
+                          .kv_head = kv_head,
+                          .queries = {q, c.q_width(), run.rows, run.first_position},
+                          .prompt_end = run.prompt_end,
+                          .keys = {run.cache->pages(layer, kv_head), &layout_},
+                          .state = run.state});
+    }
+  });
+}
+
+void Forward::ReleasePages(KvCache* cache) const {
+  const ModelConfig& c = model_->config();
+  const uint64_t length = cache->length();
+  for (size_t layer = 0; layer < c.layers; ++layer) {
+    for (size_t kv_head = 0; kv_head < c.kv_heads; ++kv_head) {
+      for (size_t block = 0; (block + 1) * kernels::kPageTokens <= length; ++block) {
+        if (cache->pages(layer, kv_head)[block] == nullptr) continue;
+        if (policy_->MayRelease(layer, kv_head, block, length, cache->state(*policy_))) cache->Release(layer, kv_head, block);
+      }
+    }
+  }
+}
+
+void Forward::SetAudit(const AuditOptions& options) {
+  const ModelConfig& c = model_->config();
+  audit_options_ = options;
+  audit_ = {};
+  audit_.heads_per_layer = c.heads;
+  if (options.enabled()) audit_.heads.resize(c.layers * c.heads);
+}
+
+void Forward::ResetAudit() {
+  std::vector<HeadAudit> heads(audit_.heads.size());
+  for (size_t h = 0; h < heads.size(); ++h) heads[h].widened = audit_.heads[h].widened;
+  audit_ = {.heads_per_layer = audit_.heads_per_layer, .heads = std::move(heads)};
+}
+
+void Forward::SetPolicy(const policies::Policy* policy) {
+  policy_ = policy;
+  SetAudit(audit_options_);
+}
+
+}  // namespace damask::model

@@ -1,0 +1,56 @@
+// What a forward pass keeps between its steps; shared by forward.cc and forward_attention.cc.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned.h"
+#include "base/timer.h"
+#include "kernels/matmul.h"
+#include "model/forward.h"
+
+namespace damask::model {
+
+// Adds the time of a scope to a sum.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double* sum) : sum_(sum) {}
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  ~Stopwatch() { *sum_ += timer_.Seconds(); }
+
+ private:
+  double* sum_;
+  Timer timer_;
+};
+
+// Everything a batch needs between its steps, kept for the next one.
+struct Forward::Buffers {
+  AlignedArray<float> x;       // residual stream [rows, width]
+  AlignedArray<float> normed;  // [rows, width]
+  AlignedArray<float> q;       // [rows, heads, head_dim]
+  AlignedArray<float> k;       // [rows, kv_heads, head_dim]
+  AlignedArray<float> v;
+  AlignedArray<float> attended;  // [rows, heads, head_dim]
+  AlignedArray<float> hidden;    // [rows, ffn]
+  AlignedArray<float> cos_sin;   // [rows, rotated dims]
+  AlignedArray<float> logits;    // [kLogitRows, vocab]
+  kernels::Activations activations;
+
+  struct Worker {
+    kernels::AttentionScratch attention;
+    kernels::Plan plan;
+    uint64_t planned_pairs = 0;
+    uint64_t causal_pairs = 0;
+    AuditScratch audit;
+    std::vector<HeadAudit> audited;  // [heads] of the layer at hand; empty where nothing is audited
+  };
+  std::vector<Worker> workers;
+
+  uint64_t bytes() const {
+    return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() +
+           cos_sin.bytes() + logits.bytes() + activations.bytes();
+  }
+};
+
+}  // namespace damask::model

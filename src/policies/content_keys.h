@@ -1,0 +1,85 @@
+// Keys of one KV head in few dimensions (masks::KeyDirections), and the choice of key quarters by them: what content heads of a
+// mask do at run time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/cpu.h"
+#include "kernels/scores.h"
+#include "masks/mask.h"
+#include "masks/quarters.h"
+#include "policies/policy.h"
+
+namespace damask::policies {
+
+struct ContentOptions {
+  uint32_t sinks = 16;         // first keys, always
+  uint32_t local = 64;         // latest keys before each query, always
+  uint32_t max_quarters = 16;  // of 16 keys each, beside those
+  double target = 0.95;        // quarters are added until every row's estimated share reaches this
+  double coarse_keep = 0.5;    // share of the quarters that the coarse pass leaves
+  uint32_t max_survivors = 1024;
+};
+
+// The rotation into the directions, ready for kernels::QuarterProducts: [rank / 16][head_dim][16].
+class Projection {
+ public:
+  explicit Projection(const masks::KeyDirections& directions);
+
+  size_t rank() const { return rank_; }
+  size_t head_dim() const { return head_dim_; }
+  // [rank, head_dim]
+  const std::vector<float>& rows() const { return rows_; }
+  // out [rows, rank] = queries [rows, head_dim].
+  void Queries(Target target, const float* q, size_t stride, size_t rows, float* out) const;
+
+ private:
+  size_t rank_;
+  size_t head_dim_;
+  std::vector<float> rows_;
+  std::vector<float> blocks_;
+};
+
+// The projected keys of one session.
+class ContentKeys {
+ public:
+  // Positions [first, end); keys of earlier ones are there.
+  void Append(Target target, const Projection& projection, const KeyPages& keys, uint64_t first, uint64_t end);
+  void Truncate(uint64_t length) { length_ = length < length_ ? length : length_; }
+
+  uint64_t length() const { return length_; }
+  // [rank][16] of one quarter.
+  const float* quarter(size_t quarter) const { return keys_.data() + quarter * rank_ * kernels::kQuarterTokens; }
+  // [rank][16]: the means of 16 quarters from 16 * index on.
+  const float* means(size_t index) const { return means_.data() + index * rank_ * kernels::kQuarterTokens; }
+  uint64_t bytes() const { return (keys_.capacity() + means_.capacity()) * sizeof(float); }
+
+ private:
+  size_t rank_ = 0;
+  uint64_t length_ = 0;
+  std::vector<float> keys_;
+  std::vector<float> means_;
+  kernels::ScoresScratch scratch_;
+};
+
+// Memory of one thread between choices.
+struct ContentScratch {
+  std::vector<float> queries;  // [rows, rank]
+  std::vector<float> scores;   // [rows][quarters]
+  std::vector<float> best;     // [quarters]: the largest share of any row
+  std::vector<float> block;    // [rows][16]
+  std::vector<uint32_t> candidates;
+  std::vector<size_t> order;
+  std::vector<double> covered;  // [rows]
+};
+
+// The quarters that a head's query rows (of one query block, `rows` from `first_position` on) need, ascending and disjoint:
+// sinks, local ones up to the diagonal, and the best others. A coarse pass over means of 16 keys drops the least, then every
+// key of the survivors is scored; a quarter stands for its largest share of any row. Ties go to the lower index.
+void ChooseQuarters(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
+                    const QueryRows& queries, size_t head, ContentScratch* scratch, std::vector<masks::QuarterRange>* chosen);
+
+}  // namespace damask::policies

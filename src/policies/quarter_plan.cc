@@ -1,0 +1,103 @@
+#include "policies/quarter_plan.h"
+
+#include <algorithm>
+
+namespace damask::policies {
+namespace {
+
+using kernels::kPageTokens;
+using kernels::kQuarterTokens;
+using kernels::kQueryBlockRows;
+
+constexpr uint64_t kQuarters = kPageTokens / kQuarterTokens;
+
+}  // namespace
+
+void QuarterChoice::Reset(const PlanRequest& request, size_t group, uint32_t own_window) {
+  group_ = group >= kernels::kMaxGroup ? kernels::kAllHeads : (1u << group) - 1;
+  pages_ = request.keys.pages;
+  first_ = request.first_position;
+  last_ = first_ + request.rows - 1;
+  own_window_ = own_window;
+  begin_ = own_window != 0 && first_ >= own_window ? (first_ - own_window + 1) / kQuarterTokens : 0;
+  quarters_.assign(last_ / kQuarterTokens + 1, 0);
+  keys_.clear();
+}
+
+void QuarterChoice::AddQuarter(uint64_t quarter, uint32_t heads) {
+  if (quarter >= begin_ && quarter < quarters_.size()) quarters_[quarter] |= heads;
+}
+
+void QuarterChoice::AddQuarters(uint64_t begin, uint64_t end, uint32_t heads) {
+  end = std::min<uint64_t>(end, quarters_.size());
+  for (uint64_t quarter = std::max(begin, begin_); quarter < end; ++quarter) quarters_[quarter] |= heads;
+}
+
+void QuarterChoice::AddKey(uint64_t position, uint32_t heads) {
+  const uint64_t block_last = first_ / kQueryBlockRows * kQueryBlockRows + kQueryBlockRows - 1;
+  if (position > last_ || (own_window_ != 0 && position + own_window_ <= block_last)) return;
+  keys_.push_back({static_cast<uint32_t>(position), heads});
+}
+
+void QuarterChoice::JoinKeys() {
+  std::sort(keys_.begin(), keys_.end(),
+            [](const kernels::PlanColumn& a, const kernels::PlanColumn& b) { return a.position < b.position; });
+  size_t kept = 0;
+  for (const kernels::PlanColumn& key : keys_) {
+    if (kept > 0 && keys_[kept - 1].position == key.position) {
+      keys_[kept - 1].heads |= key.heads;
+    } else {
+      keys_[kept++] = key;
+    }
+  }
+  keys_.resize(kept);
+}
+
+void QuarterChoice::PromoteFullQuarters() {
+  for (size_t i = 0; i + kQuarterTokens <= keys_.size(); ++i) {
+    const uint64_t position = keys_[i].position;
+    if (position % kQuarterTokens != 0 || keys_[i + kQuarterTokens - 1].position != position + kQuarterTokens - 1) continue;
+    uint32_t heads = kernels::kAllHeads;
+    for (size_t k = 0; k < kQuarterTokens; ++k) heads &= keys_[i + k].heads;
+    quarters_[position / kQuarterTokens] |= heads;
+  }
+}
+
+// One entry for the quarters that the same heads compute.
+void QuarterChoice::AddBlock(uint64_t block, kernels::Plan* plan) const {
+  if (Released(block)) return;
+  uint32_t heads[kQuarters] = {};
+  for (uint64_t q = 0; q < kQuarters && block * kQuarters + q < quarters_.size(); ++q) {
+    heads[q] = quarters_[block * kQuarters + q];
+  }
+  const uint64_t begin = block * kPageTokens;
+  kernels::PlanEntry entry;
+  entry.block = static_cast<uint32_t>(block);
+  entry.causal = begin + kPageTokens - 1 > first_;
+  if (own_window_ != 0 && begin + own_window_ <= last_) entry.window = own_window_;
+  for (uint64_t q = 0; q < kQuarters; ++q) {
+    if (heads[q] == 0) continue;
+    const uint32_t same = PlanHeads(heads[q]);
+    entry.heads = same;
+    entry.quarters = 0;
+    for (uint64_t other = q; other < kQuarters; ++other) {
+      if (heads[other] == 0 || PlanHeads(heads[other]) != same) continue;
+      entry.quarters = static_cast<uint8_t>(entry.quarters | 1u << other);
+      heads[other] = 0;
+    }
+    plan->entries.push_back(entry);
+  }
+}
+
+void QuarterChoice::MakePlan(kernels::Plan* plan) {
+  plan->Clear();
+  JoinKeys();
+  PromoteFullQuarters();
+  for (const kernels::PlanColumn& key : keys_) {
+    const uint32_t heads = key.heads & group_ & ~quarters_[key.position / kQuarterTokens];
+    if (heads != 0 && !Released(key.position / kPageTokens)) plan->columns.push_back({key.position, PlanHeads(heads)});
+  }
+  for (uint64_t block = begin_ / kQuarters; block * kQuarters < quarters_.size(); ++block) AddBlock(block, plan);
+}
+
+}  // namespace damask::policies

@@ -1,0 +1,50 @@
+// Plans of policies that choose 16-key quarters, and single keys, for each head of a group.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "policies/policy.h"
+
+namespace damask::policies {
+
+// What the heads of one group compute for one query block. Memory is kept between uses.
+class QuarterChoice {
+ public:
+  // Nothing is chosen. Quarter and key numbers count from position 0; keys from request.first_position + request.rows on are
+  // never planned, none behind the model's own window (0: none), and none of released pages. `group` is the number of heads.
+  void Reset(const PlanRequest& request, size_t group, uint32_t own_window);
+
+  // `heads` are bits of the group. Quarters past the end are ignored.
+  void AddQuarter(uint64_t quarter, uint32_t heads);
+  void AddQuarters(uint64_t begin, uint64_t end, uint32_t heads);
+  // Left out while some row of the query block (kernels::kQueryBlockRows, aligned) may not see it in the model's own window.
+  void AddKey(uint64_t position, uint32_t heads);
+
+  // Whether one of `heads` computes it.
+  bool Chosen(uint64_t quarter, uint32_t heads) const { return (quarters_[quarter] & heads) != 0; }
+  // The first quarter that some row may see.
+  uint64_t begin_quarter() const { return begin_; }
+
+  // Overwrites `plan`. Keys in chosen quarters are not planned twice; sixteen single keys of one quarter become the quarter.
+  void MakePlan(kernels::Plan* plan);
+
+ private:
+  bool Released(uint64_t block) const { return pages_ != nullptr && pages_[block] == nullptr; }
+  void JoinKeys();
+  void PromoteFullQuarters();
+  void AddBlock(uint64_t block, kernels::Plan* plan) const;
+  // Where the whole group is meant the plan says so.
+  uint32_t PlanHeads(uint32_t heads) const { return (heads & group_) == group_ ? kernels::kAllHeads : heads & group_; }
+
+  uint32_t group_ = 0;  // a bit for each head
+  const std::byte* const* pages_ = nullptr;
+  uint64_t first_ = 0;
+  uint64_t last_ = 0;
+  uint32_t own_window_ = 0;
+  uint64_t begin_ = 0;
+  std::vector<uint32_t> quarters_;  // [quarter] heads that compute it
+  std::vector<kernels::PlanColumn> keys_;
+};
+
+}  // namespace damask::policies

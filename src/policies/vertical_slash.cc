@@ -1,0 +1,199 @@
+#include "policies/vertical_slash.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "policies/best.h"
+#include "policies/column_sums.h"
+#include "policies/quarter_plan.h"
+
+namespace damask::policies {
+namespace {
+
+using kernels::kPageTokens;
+using kernels::kQuarterTokens;
+using kernels::kQueryBlockRows;
+
+struct Settings {
+  uint64_t verticals = 0;
+  uint64_t slashes = 0;
+  uint64_t sinks = 0;   // first keys that are always among the verticals
+  uint64_t local = 0;   // shortest distances that are always among the slashes
+  uint64_t budget = 0;  // keys that the last row of a query block computes at most; 0: as many as it comes to
+  uint64_t rows = 0;    // of a query block, for the estimate
+  bool sparse_decode = false;
+};
+
+// How much of each one query block takes.
+struct Share {
+  uint64_t verticals = 0;
+  uint64_t slashes = 0;
+  uint64_t sinks = 0;
+  uint64_t local = 0;
+  uint64_t quarters = 0;  // that slashes may cover
+  uint64_t keys = 0;      // in all
+};
+
+struct Scratch {
+  QuarterChoice choice;
+  ColumnSums sums;
+  ColumnSums::Scratch attention;
+  std::vector<uint32_t> rows;
+  std::vector<uint32_t> verticals;
+  std::vector<uint32_t> slashes;
+};
+
+class VerticalSlashPolicy : public Policy {
+ public:
+  VerticalSlashPolicy(const Settings& settings, const ModelShape& shape) : s_(settings), shape_(shape) {}
+
+  std::string Spec() const override {
+    return fmt::format("vertical-slash:verticals={},slashes={},sinks={},local={},budget={},rows={},decode={}", s_.verticals,
+                       s_.slashes, s_.sinks, s_.local, s_.budget, s_.rows, s_.sparse_decode ? "sparse" : "dense");
+  }
+
+  void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
+    const uint32_t own = shape_.window(request.layer);
+    const uint64_t keys = request.first_position + request.rows;
+    const Share share = ShareOf();
+    const bool all = s_.budget == 0 ? s_.verticals >= keys || s_.slashes >= keys : s_.budget >= keys;
+    if ((request.decode && !s_.sparse_decode) || all) {
+      kernels::FullPlan(request.first_position, request.rows, own, plan);
+      return;
+    }
+    thread_local Scratch scratch;
+    scratch.choice.Reset(request, shape_.group(), own);
+    const size_t group = shape_.group();
+    for (size_t head = 0; head < group; ++head) {
+      Estimate(request, head, own, share, &scratch);
+      Choose(request, 1u << head, share, &scratch);
+    }
+    scratch.choice.MakePlan(plan);
+  }
+
+ private:
+  // With a budget slashes get three quarters of it, verticals what slashes leave, and what is forced is at most half of either.
+  Share ShareOf() const {
+    constexpr uint64_t kNoLimit = std::numeric_limits<uint32_t>::max();
+    if (s_.budget == 0) return {s_.verticals, s_.slashes, s_.sinks, s_.local, kNoLimit, kNoLimit};
+    const uint64_t slashes = s_.budget - s_.budget / 4;
+    return {std::min(s_.verticals, s_.budget), std::min(s_.slashes, s_.budget), std::min(s_.sinks, s_.budget / 8),
+            std::min(s_.local, slashes / 2),   slashes / kQuarterTokens,        s_.budget};
+  }
+
+  // Evenly spread over the query block, by position; the last row is always one of them.
+  void ChooseRows(const PlanRequest& request, std::vector<uint32_t>* rows) const {
+    const uint64_t step = kQueryBlockRows / s_.rows;
+    rows->clear();
+    for (uint32_t row = 0; row < request.rows; ++row) {
+      if ((request.first_position + row + 1) % step == 0 || row + 1 == request.rows) rows->push_back(row);
+    }
+  }
+
+  // Fills scratch->verticals (positions) and scratch->slashes (distances), best first.
+  void Estimate(const PlanRequest& request, size_t head, uint32_t own, const Share& share, Scratch* scratch) const {
+    const uint64_t keys = request.first_position + request.rows;
+    ColumnSums& sums = scratch->sums;
+    if (request.queries.q != nullptr) {
+      ChooseRows(request, &scratch->rows);
+      sums.Add(shape_.target, request.queries, scratch->rows, head, request.keys, own, &scratch->attention);
+    } else {  // the shape only: the first columns and the shortest distances stand for any
+      sums.first = 0;
+      sums.verticals.assign(keys, 0.0f);
+      sums.slashes.assign(keys, 0.0f);
+    }
+    const float first = std::numeric_limits<float>::infinity();
+    for (uint64_t key = sums.first; key < std::min(share.sinks, keys); ++key) sums.verticals[key - sums.first] = first;
+    const size_t local = std::min<size_t>(share.local, sums.slashes.size());
+    std::fill_n(sums.slashes.begin(), local, first);
+    BestIndices(sums.verticals, share.verticals, &scratch->verticals);
+    for (uint32_t& vertical : scratch->verticals) vertical += static_cast<uint32_t>(sums.first);
+    BestIndices(sums.slashes, share.slashes, &scratch->slashes);
+  }
+
+  // A slash covers the quarters that hold a key at its distance from any row. Those that no longer fit are passed over.
+  void Choose(const PlanRequest& request, uint32_t head, const Share& share, Scratch* scratch) const {
+    const uint64_t first = request.first_position;
+    const uint64_t last = first + request.rows - 1;
+    uint64_t left = share.quarters;
+    uint64_t taken = Take(request, first / kQuarterTokens, last / kQuarterTokens + 1, head, ~uint64_t{0}, scratch);
+    left -= std::min(left, taken);  // the diagonal comes first, whatever it costs
+    for (const uint64_t distance : scratch->slashes) {
+      if (left == 0) break;
+      if (distance > last) continue;
+      const uint64_t begin = (first - std::min(first, distance)) / kQuarterTokens;
+      const uint64_t fresh = Take(request, begin, (last - distance) / kQuarterTokens + 1, head, left, scratch);
+      left -= fresh;
+      taken += fresh;
+    }
+    uint64_t keys = share.keys - std::min(share.keys, taken * kQuarterTokens);
+    for (const uint32_t position : scratch->verticals) {
+      if (keys == 0) break;
+      const uint64_t quarter = position / kQuarterTokens;
+      if (scratch->choice.Chosen(quarter, head) || !Readable(request, quarter)) continue;
+      scratch->choice.AddKey(position, head);
+      --keys;
+    }
+  }
+
+  // Adds quarters [begin, end) where those that are new are at most `left`; gives how many were.
+  static uint64_t Take(const PlanRequest& request, uint64_t begin, uint64_t end, uint32_t head, uint64_t left,
+                       Scratch* scratch) {
+    QuarterChoice& choice = scratch->choice;
+    uint64_t fresh = 0;
+    for (uint64_t quarter = std::max(begin, choice.begin_quarter()); quarter < end; ++quarter) {
+      if (!choice.Chosen(quarter, head) && Readable(request, quarter)) ++fresh;
+    }
+    if (fresh > left) return 0;
+    for (uint64_t quarter = begin; quarter < end; ++quarter) {
+      if (Readable(request, quarter)) choice.AddQuarter(quarter, head);
+    }
+    return fresh;
+  }
+
+  // Not in a page that was released.
+  static bool Readable(const PlanRequest& request, uint64_t quarter) {
+    return request.keys.pages == nullptr || request.keys.pages[quarter * kQuarterTokens / kPageTokens] != nullptr;
+  }
+
+  Settings s_;
+  ModelShape shape_;
+};
+
+}  // namespace
+
+PolicyInfo VerticalSlashInfo() {
+  return {"vertical-slash",
+          {},
+          "For each head the keys and the distances that hold most of the attention, estimated while the prompt is read.",
+          "Jiang et al., MInference 1.0 (arXiv 2407.02490), vertical-slash",
+          {{"verticals", "1000", "keys that all rows of a query block see"},
+           {"slashes", "6096", "distances from query to key that all rows see, rounded up to 16-key quarters"},
+           {"sinks", "30", "first keys that are always among the verticals"},
+           {"local", "100", "shortest distances that are always among the slashes"},
+           {"budget", "0", "keys that a query block computes at most, a quarter of it or more for verticals; 0: no limit"},
+           {"rows", "8", "rows of a query block that the estimate looks at: 1, 2, 4, 8, 16, 32 or 64"},
+           {"decode", "dense", "dense: decoded tokens see every key; sparse: they choose, too"}},
+          "budget",
+          "decode=sparse"};
+}
+
+Result<std::unique_ptr<Policy>> MakeVerticalSlash(const Options& options, const ModelShape& shape) {
+  Settings settings;
+  DAMASK_ASSIGN_OR_RETURN(settings.verticals, options.Count("verticals", 0, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(settings.slashes, options.Count("slashes", 1, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(settings.sinks, options.Count("sinks", 0, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(settings.local, options.Count("local", 1, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(settings.budget, options.Count("budget", 0, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(settings.rows, options.Count("rows", 1, kQueryBlockRows));
+  if (kQueryBlockRows % settings.rows != 0) {
+    return InvalidArgument(fmt::format("policy vertical-slash: rows='{}' does not divide {}", settings.rows, kQueryBlockRows));
+  }
+  DAMASK_ASSIGN_OR_RETURN(settings.sparse_decode, options.Either("decode", "dense", "sparse"));
+  return std::unique_ptr<Policy>(std::make_unique<VerticalSlashPolicy>(settings, shape));
+}
+
+}  // namespace damask::policies

@@ -1,0 +1,72 @@
+#include "report/calibration_report.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace damask::report {
+namespace {
+
+struct Counts {
+  size_t fixed = 0, windows = 0, content = 0, dense = 0;
+  double mass_sum = 0, mass_min = 1;
+};
+
+Counts Count(const masks::Mask& mask) {
+  Counts counts;
+  for (const masks::HeadMask& head : mask.heads) {
+    const bool window = head.treatment == masks::Treatment::kStatic && head.form == masks::StaticForm::kWindow;
+    counts.fixed += head.treatment == masks::Treatment::kStatic ? 1 : 0;
+    counts.windows += window ? 1 : 0;
+    counts.content += head.treatment == masks::Treatment::kContent ? 1 : 0;
+    counts.dense += head.treatment == masks::Treatment::kDense ? 1 : 0;
+    const double mass =
+        head.treatment != masks::Treatment::kStatic ? 1.0 : static_cast<double>(window ? head.mass_window : head.mass);
+    counts.mass_sum += mass;
+    counts.mass_min = std::min(counts.mass_min, mass);
+  }
+  return counts;
+}
+
+}  // namespace
+
+Json CalibrationJson(const engine::CalibrateResult& result) {
+  const masks::Mask& mask = result.mask;
+  const Counts counts = Count(mask);
+  const bool measured = result.treatments.passes != 0;
+  return {{"layers", mask.fingerprint.layers},
+          {"heads", mask.fingerprint.heads},
+          {"treatments", {{"static", counts.fixed}, {"content", counts.content}, {"dense", counts.dense}}},
+          {"windows", counts.windows},
+          {"mass_mean", counts.mass_sum / static_cast<double>(mask.heads.size())},
+          {"mass_min", counts.mass_min},
+          {"effect_sum", measured ? Json(result.treatments.joint.worst()) : Json(nullptr)},
+          {"effect_prose", measured ? Json(result.treatments.joint.prose) : Json(nullptr)},
+          {"effect_retrieval", measured ? Json(result.treatments.joint.retrieval) : Json(nullptr)},
+          {"passes", result.treatments.passes},
+          {"density", result.density},
+          {"seconds", result.capture_seconds + result.effect_seconds},
+          {"capture_s", result.capture_seconds},
+          {"effect_s", result.effect_seconds},
+          {"samples", mask.parameters.samples},
+          {"tokens", mask.parameters.tokens}};
+}
+
+std::string CalibrationText(const engine::CalibrateResult& result, const std::string& path) {
+  const Counts counts = Count(result.mask);
+  std::string text = fmt::format("{}: {} layers of {} heads; {} static ({} of them windows), {} content, {} dense\n", path,
+                                 result.mask.fingerprint.layers, result.mask.fingerprint.heads, counts.fixed, counts.windows,
+                                 counts.content, counts.dense);
+  text += fmt::format("density {:.3f}; mass held {:.3f} on average, {:.3f} at least", result.density,
+                      counts.mass_sum / static_cast<double>(result.mask.heads.size()), counts.mass_min);
+  if (result.treatments.passes != 0) {
+    text += fmt::format("; effect {:.4f} nats on prose, {:.4f} on answers ({} passes)", result.treatments.joint.prose,
+                        result.treatments.joint.retrieval, result.treatments.passes);
+  }
+  return text + fmt::format("\ncaptured {} tokens in {}, chose treatments in {}\n", result.mask.parameters.tokens,
+                            FormatSeconds(result.capture_seconds), FormatSeconds(result.effect_seconds));
+}
+
+}  // namespace damask::report

@@ -1,0 +1,33 @@
+// A picture of policies in the plane of density and quality, as SVG.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace damask::report {
+
+struct PicturePoint {
+  size_t series = 0;   // chooses the colour
+  std::string label;   // shown when the pointer rests on it
+  double density = 1;  // above 0
+  double value = 0;
+  double low = 0;  // the whisker; both equal to value: none
+  double high = 0;
+};
+
+struct Picture {
+  std::string title;
+  std::string axis;    // what `value` is
+  bool share = false;  // value lies in [0, 1]
+  std::vector<PicturePoint> points;
+};
+
+// Colours that stay apart on light and on dark ground, also for those who see red and green alike; they repeat after eight.
+// Source: Okabe and Ito, Color Universal Design (2008), darkened where white ground would swallow them.
+std::string SeriesColour(size_t series);
+
+// Density runs on a logarithmic axis. Points of one series are joined in the order of their density.
+std::string DrawPicture(const Picture& picture);
+
+}  // namespace damask::report

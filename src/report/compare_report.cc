@@ -1,0 +1,75 @@
+#include "report/compare_report.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "report/eval_report.h"
+#include "report/process.h"
+#include "report/table.h"
+
+namespace damask::report {
+namespace {
+
+Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json RowJson(const evals::CompareRow& row) {
+  const evals::Cell& cell = row.cell;
+  Json object = {{"policy", SanitizeUtf8(cell.policy)},
+                 {"spec", SanitizeUtf8(cell.spec)},
+                 {"density_target", OrNull(cell.density_target)},
+                 {"task", cell.task},
+                 {"context", cell.context}};
+  object.update(SummaryJson(cell.summary));
+  if (cell.nll) {
+    // A perplexity is no accuracy.
+    for (const char* key : {"accuracy", "ci_low", "ci_high", "decode_tokens_per_s"}) object[key] = nullptr;
+  }
+  object["nll"] = OrNull(cell.nll);
+  object["perplexity"] = cell.nll ? Json(std::exp(*cell.nll)) : Json(nullptr);
+  object["difference"] = row.difference ? Json(row.difference->mean) : Json(nullptr);
+  object["difference_low"] = row.difference ? Json(row.difference->interval.low) : Json(nullptr);
+  object["difference_high"] = row.difference ? Json(row.difference->interval.high) : Json(nullptr);
+  return object;
+}
+
+}  // namespace
+
+std::string DifferenceText(const evals::PairedDifference& difference) {
+  return fmt::format("{:+.3f} ({:+.3f} to {:+.3f})", difference.mean, difference.interval.low, difference.interval.high);
+}
+
+Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, const evals::CompareResult& result) {
+  Json rows = Json::array();
+  for (const evals::CompareRow& row : result.rows) rows.push_back(RowJson(row));
+  Json notes = Json::array();
+  for (const std::string& note : result.notes) notes.push_back(SanitizeUtf8(note));
+  return {{"model", ModelName(engine)},
+          {"target", TargetName(engine.target())},
+          {"threads", engine.threads()},
+          {"samples", run.samples},
+          {"seed", run.seed},
+          {"rows", std::move(rows)},
+          {"notes", std::move(notes)},
+          {"peak_rss_bytes", PeakResidentBytes()}};
+}
+
+std::string CompareText(const evals::CompareResult& result) {
+  Table table({"task", "context", "policy", "accuracy (95 %)", "to the first (95 %)", "density", "decode", "recall",
+               "prefill s", "tokens/s", "KV"});
+  for (const evals::CompareRow& row : result.rows) {
+    const evals::Summary& summary = row.cell.summary;
+    table.Add({row.cell.task, fmt::format("{}", row.cell.context), SanitizeUtf8(row.cell.spec),
+               row.cell.nll ? fmt::format("perplexity {:.3f}", std::exp(*row.cell.nll))
+                            : AccuracyText(summary.accuracy, summary.interval),
+               row.difference ? DifferenceText(*row.difference) : "-", fmt::format("{:.4f}", summary.density),
+               row.cell.nll ? "-" : fmt::format("{:.4f}", summary.density_decode),
+               summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "-",
+               fmt::format("{:.3f}", summary.prefill_seconds),
+               row.cell.nll ? "-" : fmt::format("{:.1f}", summary.decode_tokens_per_second), FormatBytes(summary.kv_bytes)});
+  }
+  return table.ToString();
+}
+
+}  // namespace damask::report

@@ -1,0 +1,21 @@
+// A comparison of policies as JSON, as a table and as a page.
+#pragma once
+
+#include <string>
+
+#include "evals/compare.h"
+#include "report/run_json.h"
+
+namespace damask::report {
+
+Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, const evals::CompareResult& result);
+std::string CompareText(const evals::CompareResult& result);
+
+// "-0.100 (-0.180 to -0.020)".
+std::string DifferenceText(const evals::PairedDifference& difference);
+
+// One HTML page that needs nothing else: the table, and for every task and context a picture of accuracy (or perplexity)
+// against density.
+std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& run, const evals::CompareResult& result);
+
+}  // namespace damask::report

@@ -1,0 +1,126 @@
+#include "report/eval_report.h"
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "evals/score.h"
+#include "report/process.h"
+#include "report/table.h"
+
+namespace damask::report {
+namespace {
+
+Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json DepthsJson(const evals::ContextResult& result) {
+  Json depths = Json::array();
+  for (const evals::DepthSummary& depth : result.depths) {
+    depths.push_back({{"depth", depth.depth},
+                      {"samples", depth.samples},
+                      {"accuracy", depth.accuracy},
+                      {"ci_low", depth.interval.low},
+                      {"ci_high", depth.interval.high}});
+  }
+  return depths;
+}
+
+Json ExampleJson(uint64_t context, const evals::AskedSample& sample) {
+  return {{"context", context},
+          {"depth", OrNull(sample.placement.depth)},
+          {"question", sample.question},
+          {"prefix", sample.prefix},
+          {"answer", SanitizeUtf8(sample.answered.text)},
+          {"expected", sample.expected},
+          {"score", sample.answered.score},
+          {"prompt_tokens", sample.answered.prompt_tokens}};
+}
+
+void AddRun(const engine::Engine& engine, Json* object) {
+  (*object)["model"] = ModelName(engine);
+  (*object)["policy"] = engine.policy().Spec();
+  (*object)["target"] = TargetName(engine.target());
+  (*object)["threads"] = engine.threads();
+  (*object)["peak_rss_bytes"] = PeakResidentBytes();
+}
+
+}  // namespace
+
+Json SummaryJson(const evals::Summary& summary) {
+  return {{"samples", summary.samples},
+          {"accuracy", summary.accuracy},
+          {"ci_low", summary.interval.low},
+          {"ci_high", summary.interval.high},
+          {"density", summary.density},
+          {"density_decode", summary.density_decode},
+          {"recall_mean", OrNull(summary.recall_mean)},
+          {"strong_key_hit", OrNull(summary.strong_key_hit)},
+          {"prompt_tokens", summary.prompt_tokens},
+          {"prefill_s", summary.prefill_seconds},
+          {"decode_tokens_per_s", summary.decode_tokens_per_second},
+          {"kv_bytes", summary.kv_bytes}};
+}
+
+Json TaskRunJson(const engine::Engine& engine, const evals::TaskRun& run, const evals::TaskResult& result, Examples examples) {
+  Json results = Json::array();
+  Json kept = Json::array();
+  for (const evals::ContextResult& context : result.contexts) {
+    Json row = {{"context", context.context}};
+    row.update(SummaryJson(context.summary));
+    row["depths"] = DepthsJson(context);
+    results.push_back(std::move(row));
+    if (examples == Examples::kNone) continue;
+    for (const evals::AskedSample& sample : context.samples) kept.push_back(ExampleJson(context.context, sample));
+  }
+  Json object = {{"task", texts::InfoOf(run.task).name}, {"seed", run.seed}, {"results", std::move(results)}};
+  if (examples == Examples::kKeep) object["examples"] = std::move(kept);
+  AddRun(engine, &object);
+  return object;
+}
+
+std::string AccuracyText(double accuracy, const evals::Interval& interval) {
+  return fmt::format("{:.3f} ({:.3f}-{:.3f})", accuracy, interval.low, interval.high);
+}
+
+std::string TaskRunText(const evals::TaskRun& run, const evals::TaskResult& result) {
+  Table table({"context", "depth", "samples", "accuracy (95 %)", "density", "recall", "prefill s", "decode tokens/s", "KV"});
+  for (const evals::ContextResult& context : result.contexts) {
+    const evals::Summary& summary = context.summary;
+    if (summary.samples == 0) continue;
+    table.Add({fmt::format("{}", context.context), "all", fmt::format("{}", summary.samples),
+               AccuracyText(summary.accuracy, summary.interval), fmt::format("{:.4f}", summary.density),
+               summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "-",
+               fmt::format("{:.3f}", summary.prefill_seconds), fmt::format("{:.1f}", summary.decode_tokens_per_second),
+               FormatBytes(summary.kv_bytes)});
+    if (run.depths.empty()) continue;
+    for (const evals::DepthSummary& depth : context.depths) {
+      table.Add({"", fmt::format("{:g}", depth.depth), fmt::format("{}", depth.samples),
+                 AccuracyText(depth.accuracy, depth.interval), "", "", "", "", ""});
+    }
+  }
+  return table.ToString();
+}
+
+Json JsonlRunJson(const engine::Engine& engine, const std::vector<texts::Sample>& samples, const evals::JsonlResult& result,
+                  Examples examples) {
+  const evals::Summary& summary = result.summary;
+  Json object = {{"metric", evals::MetricName(samples.front().metric)}, {"score", summary.accuracy}};
+  object.update(SummaryJson(summary));
+  uint64_t truncated = 0;
+  Json kept = Json::array();
+  for (const evals::JsonlAnswer& answer : result.answers) {
+    const texts::Sample& sample = samples[answer.sample];
+    truncated += answer.truncated ? 1 : 0;
+    kept.push_back({{"sample", answer.sample},
+                    {"answer", SanitizeUtf8(answer.answered.text)},
+                    {"expected", sample.expected},
+                    {"score", answer.answered.score},
+                    {"truncated", answer.truncated},
+                    {"prompt_tokens", answer.answered.prompt_tokens}});
+  }
+  object["truncated"] = truncated;
+  if (examples == Examples::kKeep) object["examples"] = std::move(kept);
+  AddRun(engine, &object);
+  return object;
+}
+
+}  // namespace damask::report

@@ -1,0 +1,99 @@
+#include "report/mask_figures.h"
+
+#include <algorithm>
+#include <map>
+#include <span>
+#include <utility>
+
+#include "masks/compile.h"
+#include "masks/density.h"
+
+namespace damask::report {
+namespace {
+
+using masks::HeadMask;
+using masks::KeyDirections;
+using masks::Mask;
+using masks::StaticForm;
+using masks::Treatment;
+
+std::optional<double> Measured(float value) {
+  if (value == masks::kNotMeasured) return std::nullopt;
+  return value;
+}
+
+// By layer and KV head.
+using DirectionsOfHead = std::map<std::pair<size_t, size_t>, const KeyDirections*>;
+
+HeadFigures FiguresOf(const Mask& mask, size_t index, const DirectionsOfHead& directions) {
+  const masks::Fingerprint& f = mask.fingerprint;
+  const HeadMask& head = mask.heads[index];
+  HeadFigures figures;
+  figures.layer = index / f.heads;
+  figures.head = index % f.heads;
+  figures.treatment = head.treatment;
+  figures.form = head.form;
+  for (const masks::DiagonalInterval& interval : head.patterns.diagonals) figures.diagonals += interval.end - interval.begin;
+  figures.verticals = head.patterns.verticals.size();
+  figures.mass = Measured(head.form == StaticForm::kWindow ? head.mass_window : head.mass);
+  figures.mass_true_mask = Measured(head.mass_true_mask);
+  figures.strong_key_hit = Measured(head.strong_key_hit);
+  figures.effect = Measured(head.effect);
+  const size_t group = f.kv_heads == 0 ? 1 : f.heads / f.kv_heads;
+  if (const auto found = directions.find({figures.layer, figures.head / group}); found != directions.end()) {
+    figures.rank = found->second->rank;
+    figures.rank_error = Measured(found->second->error);
+  }
+  return figures;
+}
+
+double DensityOf(const HeadMask& head, const masks::Parameters& parameters, uint64_t length) {
+  if (head.treatment != Treatment::kStatic) return 1.0;
+  return masks::PlannedDensity(masks::GroupMask(std::span(&head, 1), parameters), length, masks::PlanMode::kBlocks);
+}
+
+void Add(const std::optional<double>& value, std::optional<double>* sum) {
+  if (value) *sum = sum->value_or(0.0) + *value;
+}
+
+}  // namespace
+
+MaskFigures MeasureMask(const Mask& mask, const std::vector<uint64_t>& lengths, ThreadPool* pool) {
+  DirectionsOfHead directions;
+  for (const KeyDirections& entry : mask.key_directions) directions[{entry.layer, entry.kv_head}] = &entry;
+  MaskFigures figures;
+  figures.lengths = lengths;
+  figures.heads.resize(mask.heads.size());
+  pool->ParallelFor(mask.heads.size(), 1, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      HeadFigures& head = figures.heads[i];
+      head = FiguresOf(mask, i, directions);
+      for (const uint64_t length : lengths) {
+        head.planned_density.push_back(DensityOf(mask.heads[i], mask.parameters, length));
+      }
+    }
+  });
+  return figures;
+}
+
+Totals AddUp(const MaskFigures& figures, size_t begin, size_t end) {
+  Totals totals;
+  totals.planned_density.assign(figures.lengths.size(), 0.0);
+  uint64_t with_mass = 0;
+  for (size_t i = begin; i < end; ++i) {
+    const HeadFigures& head = figures.heads[i];
+    ++totals.treatments[static_cast<size_t>(head.treatment)];
+    totals.windows += head.treatment == Treatment::kStatic && head.form == StaticForm::kWindow ? 1 : 0;
+    Add(head.mass, &totals.mass_mean);
+    Add(head.effect, &totals.effect_sum);
+    if (head.mass) totals.mass_min = std::min(totals.mass_min.value_or(1.0), *head.mass);
+    with_mass += head.mass ? 1 : 0;
+    for (size_t l = 0; l < figures.lengths.size(); ++l) {
+      totals.planned_density[l] += head.planned_density[l] / static_cast<double>(end - begin);
+    }
+  }
+  if (totals.mass_mean) *totals.mass_mean /= static_cast<double>(with_mass);
+  return totals;
+}
+
+}  // namespace damask::report

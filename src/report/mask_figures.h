@@ -1,0 +1,65 @@
+// The figures of a mask, head by head and together, for `damask inspect`: as JSON, as a table, and for the page.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "masks/mask.h"
+#include "report/run_json.h"
+
+namespace damask::report {
+
+struct HeadFigures {
+  size_t layer = 0;
+  size_t head = 0;
+  masks::Treatment treatment = masks::Treatment::kStatic;
+  masks::StaticForm form = masks::StaticForm::kPatterns;
+  uint64_t diagonals = 0;  // kept offsets
+  uint64_t verticals = 0;  // kept columns
+  // Shares 0 .. 1 and nats; nothing where the file says that they were not measured.
+  std::optional<double> mass;  // held by the static form of `form`
+  std::optional<double> mass_true_mask;
+  std::optional<double> strong_key_hit;
+  std::optional<double> effect;
+  std::optional<uint32_t> rank;         // of the key directions of its KV head
+  std::optional<double> rank_error;     // relative error of the scores that they give
+  std::vector<double> planned_density;  // [lengths]; 1 for content heads, which choose their blocks at run time: at most that
+};
+
+struct MaskFigures {
+  std::vector<uint64_t> lengths;   // in tokens
+  std::vector<HeadFigures> heads;  // layer by layer
+};
+
+// Figures of a checked mask; `lengths` are those at which densities are wanted. Densities are those of the plans that the mask
+// makes (masks/density.h, whole quarters).
+MaskFigures MeasureMask(const masks::Mask& mask, const std::vector<uint64_t>& lengths, ThreadPool* pool);
+
+// What some heads have together: the heads [begin, end) of `figures`.
+struct Totals {
+  uint64_t treatments[3] = {};  // by number of masks::Treatment
+  uint64_t windows = 0;         // static heads of the window form
+  std::optional<double> mass_mean;
+  std::optional<double> mass_min;
+  std::optional<double> effect_sum;
+  std::vector<double> planned_density;  // [lengths], mean over the heads
+};
+Totals AddUp(const MaskFigures& figures, size_t begin, size_t end);
+
+// The keys of docs/cli.md. Densities are those of the first length.
+Json InspectJson(const masks::Mask& mask, const MaskFigures& figures);
+
+// What the mask is for and how it was made, one table line a layer, the totals. Densities are those of the first length.
+std::string InspectText(const masks::Mask& mask, const MaskFigures& figures);
+
+// "0.5", "-" where there is nothing.
+std::string ShareText(const std::optional<double>& value);
+std::string EffectText(const std::optional<double>& value);
+
+// Name and value of everything that decided about the mask, for people.
+std::vector<std::pair<std::string, std::string>> DescribeParameters(const masks::Parameters& parameters);
+
+}  // namespace damask::report

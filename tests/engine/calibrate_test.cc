@@ -1,0 +1,277 @@
+#include "engine/calibrate.h"
+
+#include <atomic>
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "engine/capture.h"
+#include "engine/fingerprint.h"
+#include "engine/key_directions.h"
+#include "engine/layer_pass.h"
+#include "policies/dam.h"
+#include "tests/model/tiny_model.h"
+
+namespace damask::engine {
+namespace {
+
+std::vector<TokenId> SomeIds(size_t count, size_t step = 37) {
+  std::vector<TokenId> ids(count);
+  for (size_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * step + 11) % 512);
+  return ids;
+}
+
+// Softmax probabilities of one row, one pair at a time, in double.
+std::vector<double> RowByHand(Engine* engine, const model::LayerView& view, size_t row, size_t head) {
+  const model::ModelConfig& c = engine->model().config();
+  const uint64_t position = view.first_position + row;
+  const float* q = view.q + row * c.q_width() + head * c.head_dim;
+  std::vector<double> p(position + 1);
+  std::vector<float> key(c.head_dim);
+  double sum = 0;
+  for (uint64_t k = 0; k <= position; ++k) {
+    const std::byte* page = view.cache->pages(view.layer, head / c.group())[k / kernels::kPageTokens];
+    kernels::LoadKey(engine->page_pool()->layout(), page, k % kernels::kPageTokens, key.data());
+    double score = 0;
+    for (size_t d = 0; d < c.head_dim; ++d) score += static_cast<double>(q[d]) * static_cast<double>(key[d]);
+    p[k] = std::exp(score / std::sqrt(static_cast<double>(c.head_dim)));
+    sum += p[k];
+  }
+  for (double& x : p) x /= sum;
+  return p;
+}
+
+TEST(Capture, HoldsTheSumsOfTheProbabilitiesOfEverySample) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const std::vector<std::vector<TokenId>> texts = {SomeIds(90), SomeIds(90, 53)};
+  const model::ModelConfig& c = engine->model().config();
+  LayerPass pass(engine.get(), &texts);
+  ASSERT_TRUE(pass.Begin().ok());
+  for (size_t layer = 0; layer < 2; ++layer) {
+    masks::LayerCapture capture(c.heads, 70);
+    std::vector<double> expected(c.heads);
+    for (size_t text = 0; text < 2; ++text) {
+      const auto observe = [&](const model::LayerView& view) {
+        CaptureMaps(engine.get(), view, &capture);
+        for (size_t h = 0; h < c.heads; ++h) expected[h] += RowByHand(engine.get(), view, 66, h)[13];
+      };
+      ASSERT_TRUE(pass.Run(layer, text, observe, nullptr).ok());
+    }
+    for (size_t h = 0; h < c.heads; ++h) {
+      EXPECT_EQ(capture.head(h).count(69), 2u);
+      EXPECT_NEAR(capture.head(h).row(66)[13], expected[h], 1e-6 + 1e-4 * expected[h]) << layer << " " << h;
+      double row = 0;
+      for (const double sum : capture.head(h).row(40)) row += sum;
+      EXPECT_NEAR(row, 2.0, 1e-5);
+    }
+  }
+}
+
+TEST(LayerPass, EndsWithTheHiddenStatesOfTheForwardPass) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const std::vector<std::vector<TokenId>> texts = {SomeIds(600)};
+  // The keys of the last layer depend on everything below it.
+  LayerPass pass(engine.get(), &texts);
+  ASSERT_TRUE(pass.Begin().ok());
+  std::vector<float> key(engine->model().config().head_dim);
+  std::vector<float> expected(key.size());
+  for (size_t layer = 0; layer < engine->model().config().layers; ++layer) {
+    const auto observe = [&](const model::LayerView& view) {
+      if (view.first_position == 0) return;
+      kernels::LoadKey(engine->page_pool()->layout(), view.cache->pages(layer, 0)[9], 20, key.data());
+    };
+    ASSERT_TRUE(pass.Run(layer, 0, observe, nullptr).ok());
+  }
+  model::KvCache cache(engine->model().config(), engine->page_pool());
+  for (const size_t first : {0u, 512u}) {
+    const std::span<const TokenId> chunk = std::span(texts[0]).subspan(first, std::min<size_t>(512, 600 - first));
+    const model::Segment segment = {&cache, chunk, model::LogitsWanted::kAll};
+    ASSERT_TRUE(engine->forward().Run({&segment, 1}, nullptr, nullptr).ok());
+  }
+  kernels::LoadKey(engine->page_pool()->layout(), cache.pages(engine->model().config().layers - 1, 0)[9], 20, expected.data());
+  EXPECT_EQ(key, expected);
+}
+
+TEST(Losses, AWindowOfTheWholeTextLosesNothingAndAShortOneDoes) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const std::vector<std::vector<TokenId>> texts = {SomeIds(300)};
+  const model::ModelConfig& c = engine->model().config();
+  masks::Parameters parameters;
+  parameters.capture_length = 64;
+  std::vector<masks::HeadMask> heads(c.heads);
+  for (masks::HeadMask& head : heads) {
+    for (size_t row = 0; row < 64; ++row) head.true_mask.AppendRow({});
+    head.patterns.diagonals = {{0, 8, 1.0f}};
+  }
+  const std::vector<WindowForm> forms = {{4, 16}, {0, 300}};
+  LayerPass pass(engine.get(), &texts);
+  ASSERT_TRUE(pass.Begin().ok());
+  std::vector<HeadLosses> losses;
+  const auto observe = [&](const model::LayerView& view) {
+    MeasureLosses(engine.get(), view, heads, parameters, forms, 100, 10, &losses);
+  };
+  ASSERT_TRUE(pass.Run(0, 0, observe, nullptr).ok());
+  for (const HeadLosses& head : losses) {
+    EXPECT_EQ(head.rows, 20u);
+    EXPECT_NEAR(head.windows[1].mass(head.rows), 1.0, 1e-5);
+    EXPECT_LT(head.windows[0].mass(head.rows), 0.9);
+    EXPECT_LT(head.patterns.mass(head.rows), head.windows[1].mass(head.rows));
+  }
+}
+
+TEST(KeyDirections, FindThePlaneThatKeysAndQueriesLieIn) {
+  constexpr size_t kDim = 32;
+  Moments moments{.keys = std::vector<double>(kDim * kDim),
+                  .queries = std::vector<double>(kDim * kDim),
+                  .key_sum = std::vector<double>(kDim),
+                  .key_count = 1,
+                  .query_count = 1};
+  for (const size_t d : {3u, 17u}) {
+    moments.keys[d * kDim + d] = 4.0;
+    moments.queries[d * kDim + d] = 2.0;
+  }
+  const masks::KeyDirections found = FindDirections(moments, 1, 2, kDim, 0.1);
+  EXPECT_EQ(found.rank, 16u);
+  EXPECT_NEAR(found.error, 0.0, 1e-6);
+  double inside = 0;
+  for (size_t r = 0; r < 2; ++r) {
+    for (const size_t d : {3u, 17u}) inside += std::pow(static_cast<double>(found.values[r * kDim + d]), 2);
+  }
+  EXPECT_NEAR(inside, 2.0, 1e-6);
+}
+
+TEST(KeyDirections, NoiseInAllDirectionsCannotBeKeptInHalfOfThem) {
+  constexpr size_t kDim = 32;
+  Moments moments{.keys = std::vector<double>(kDim * kDim),
+                  .queries = std::vector<double>(kDim * kDim),
+                  .key_sum = std::vector<double>(kDim),
+                  .key_count = 1,
+                  .query_count = 1};
+  for (size_t d = 0; d < kDim; ++d) moments.keys[d * kDim + d] = moments.queries[d * kDim + d] = 1.0;
+  const masks::KeyDirections found = FindDirections(moments, 0, 0, kDim, 0.1);
+  EXPECT_EQ(found.rank, 16u);
+  EXPECT_NEAR(found.error, std::sqrt(0.5), 1e-6);
+}
+
+// The embedded model's calibration with few and short texts.
+CalibrateOptions Short() {
+  CalibrateOptions options;
+  options.parameters.capture_length = 64;
+  options.parameters.sink_keys = 16;
+  options.parameters.match.min_cells = 16;
+  options.parameters.max_kl = 0.05;
+  options.samples = 4;
+  options.effect_length = 512;
+  return options;
+}
+
+std::unique_ptr<Engine> Embedded() {
+  auto engine = Engine::Load({.threads = 2});
+  EXPECT_TRUE(engine.ok());
+  return *std::move(engine);
+}
+
+TEST(Calibrate, TheJointEffectOfTheReferenceModelsMaskIsBelowTheLimit) {
+  const auto engine = Embedded();
+  const auto result = Calibrate(engine.get(), Short(), nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  EXPECT_LE(result->treatments.joint.worst(), 0.05);
+  EXPECT_GT(result->treatments.joint.worst(), 0.0);
+  EXPECT_LT(result->density, 0.9);
+  size_t fixed = 0;
+  for (const masks::HeadMask& head : result->mask.heads) fixed += head.treatment == masks::Treatment::kStatic ? 1 : 0;
+  EXPECT_GT(2 * fixed, result->mask.heads.size());
+  EXPECT_EQ(engine->policy().Spec(), "full");
+  // What was measured is what the mask does.
+  auto texts = EffectTexts(*engine, 2, 512, 1001);
+  ASSERT_TRUE(texts.ok());
+  EffectMeter meter(engine.get(), *std::move(texts));
+  ASSERT_TRUE(meter.MeasureReference(nullptr).ok());
+  auto policy = policies::MakeDam(result->mask, "test", {}, engine->shape());
+  ASSERT_TRUE(policy.ok());
+  const auto effect = meter.Measure(*std::move(policy), nullptr);
+  ASSERT_TRUE(effect.ok());
+  EXPECT_NEAR(effect->worst(), result->mask.parameters.joint_effect, 1e-9);
+}
+
+TEST(Calibrate, WithoutAnyToleranceNothingIsMasked) {
+  const auto engine = Embedded();
+  CalibrateOptions options = Short();
+  options.parameters.max_kl = 0;
+  options.content = false;
+  const auto result = Calibrate(engine.get(), options, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  for (const masks::HeadMask& head : result->mask.heads) EXPECT_EQ(head.treatment, masks::Treatment::kDense);
+}
+
+TEST(Calibrate, PatternsOnlyIsThePapersMask) {
+  const auto engine = Embedded();
+  CalibrateOptions options = Short();
+  options.goal = Goal::kPatterns;
+  const auto result = Calibrate(engine.get(), options, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  for (const masks::HeadMask& head : result->mask.heads) {
+    EXPECT_EQ(head.treatment, masks::Treatment::kStatic);
+    EXPECT_EQ(head.form, masks::StaticForm::kPatterns);
+  }
+}
+
+TEST(Calibrate, ACancelStopsItAndLeavesFullAttention) {
+  const auto engine = Embedded();
+  const std::atomic<bool> cancel{true};
+  const auto result = Calibrate(engine.get(), Short(), nullptr, &cancel);
+  EXPECT_EQ(result.status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(engine->policy().Spec(), "full");
+}
+
+TEST(Calibrate, M07ATextShorterThanTheCaptureLengthIsRefusedByName) {
+  const auto engine = Embedded();
+  CalibrateOptions options = Short();
+  options.texts = {{"long.txt", std::string(4000, 'a')}, {"short.txt", "a b c"}};
+  const auto result = Calibrate(engine.get(), options, nullptr, nullptr);
+  ASSERT_FALSE(result.ok());
+  EXPECT_NE(result.status().ToString().find("short.txt"), std::string::npos);
+  EXPECT_NE(result.status().ToString().find("64"), std::string::npos);
+}
+
+TEST(Calibrate, M07ATextOfOneRepeatedTokenStillGivesAMask) {
+  const auto engine = Embedded();
+  CalibrateOptions options = Short();
+  options.effect = false;
+  options.texts = {{"a.txt", std::string(4000, 'a')}};
+  const auto result = Calibrate(engine.get(), options, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  EXPECT_TRUE(masks::CheckMask(result->mask).ok());
+}
+
+TEST(Effect, OfTheSameAttentionIsZeroAndOfAShortWindowIsNot) {
+  const auto engine = Embedded();
+  auto texts = EffectTexts(*engine, 1, 512, 7);
+  ASSERT_TRUE(texts.ok());
+  EffectMeter meter(engine.get(), *std::move(texts));
+  ASSERT_TRUE(meter.MeasureReference(nullptr).ok());
+  const auto measure = [&](const std::string& spec) {
+    return *meter.Measure(*policies::Create(spec, engine->shape()), nullptr);
+  };
+  EXPECT_EQ(measure("full").worst(), 0.0);
+  const Effect window = measure("streaming:sinks=4,window=32");
+  EXPECT_GT(window.prose, 0.0);
+  EXPECT_GT(window.retrieval, 0.5) << "answers stand far behind their facts";
+}
+
+TEST(Fingerprint, TellsWeightsAndVocabulariesApart) {
+  const TinyModelFile one(make_model::ModelSpec{.type = "Q8_0"});
+  const TinyModelFile other(make_model::ModelSpec{.type = "F32"});
+  const auto a = LoadTiny(one);
+  const auto b = LoadTiny(other);
+  const masks::Fingerprint first = FingerprintOf(a->model());
+  EXPECT_EQ(first, FingerprintOf(LoadTiny(one)->model()));
+  EXPECT_NE(first.weights_hash, FingerprintOf(b->model()).weights_hash);
+  EXPECT_EQ(first.tokenizer_hash, FingerprintOf(b->model()).tokenizer_hash);
+}
+
+}  // namespace
+}  // namespace damask::engine

@@ -1,0 +1,97 @@
+// Every policy in the whole forward pass.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "policies/registry.h"
+#include "tests/model/tiny_model.h"
+
+namespace damask::engine {
+namespace {
+
+std::vector<TokenId> SomeIds(size_t count) {
+  std::vector<TokenId> ids(count);
+  for (size_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * 37 + 11) % 512);
+  return ids;
+}
+
+// Reads 600 tokens and three more one by one, so that both phases are there.
+std::vector<float> LogitsWith(Engine* engine, const std::string& spec) {
+  EXPECT_TRUE(engine->SetPolicy(spec).ok()) << spec;
+  engine->ResetStats();
+  Session session(engine);
+  EXPECT_TRUE(session.Append(SomeIds(600), nullptr, nullptr).ok()) << spec;
+  for (const TokenId id : SomeIds(3)) EXPECT_TRUE(session.Append({&id, 1}, nullptr, nullptr).ok()) << spec;
+  return {session.logits().begin(), session.logits().end()};
+}
+
+class PoliciesForward : public testing::TestWithParam<const char*> {
+ protected:
+  TinyModelFile file_{make_model::ModelSpec{}};
+};
+
+using SparsePolicies = PoliciesForward;
+TEST_P(SparsePolicies, GiveFiniteLogitsTheSameTwiceAtADensityBelowOne) {
+  const auto engine = LoadTiny(file_);
+  const std::vector<float> logits = LogitsWith(engine.get(), GetParam());
+  for (const float logit : logits) ASSERT_TRUE(std::isfinite(logit));
+  EXPECT_LT(engine->stats().density(), 0.9);
+  EXPECT_GT(engine->stats().density(), 0.0);
+  EXPECT_EQ(LogitsWith(engine.get(), GetParam()), logits);
+}
+
+TEST_P(SparsePolicies, ReleasedPagesChangeNothing) {
+  const auto engine = LoadTiny(file_);
+  const auto releasing = LoadTiny(file_, {.kv_release = true});
+  EXPECT_EQ(LogitsWith(releasing.get(), GetParam()), LogitsWith(engine.get(), GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(, SparsePolicies,
+                         testing::Values("streaming:sinks=4,window=100", "a-shape:sinks=64,window=128,decode=sparse",
+                                         "spans:span=100,sinks=10", "spans:span=0.25", "h2o:budget=128", "h2o",
+                                         "vertical-slash:budget=200,decode=sparse", "quest:budget=160,skip=0,prefill=sparse"));
+
+using DensePolicies = PoliciesForward;
+TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit) {
+  const auto engine = LoadTiny(file_);
+  EXPECT_EQ(LogitsWith(engine.get(), GetParam()), LogitsWith(engine.get(), "full"));
+  EXPECT_EQ(engine->stats().density(), 1.0);
+}
+
+INSTANTIATE_TEST_SUITE_P(, DensePolicies,
+                         testing::Values("streaming:window=9999", "a-shape:window=9999,decode=sparse", "spans:span=9999",
+                                         "h2o:budget=9999", "h2o:heavy=1.0,recent=1.0",
+                                         "vertical-slash:budget=9999,decode=sparse", "vertical-slash:verticals=9999",
+                                         "quest:budget=9999,skip=0,prefill=sparse"));
+
+TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  Session session(engine.get());
+  for (const char* spec : {"full", "h2o:budget=64", "quest:budget=64,skip=0,prefill=sparse", "h2o:budget=64",
+                           "vertical-slash:budget=64,decode=sparse", "streaming:window=50"}) {
+    ASSERT_TRUE(engine->SetPolicy(spec).ok());
+    ASSERT_TRUE(session.Append(SomeIds(150), nullptr, nullptr).ok());
+    for (const float logit : session.logits()) ASSERT_TRUE(std::isfinite(logit)) << spec;
+  }
+}
+
+TEST(PoliciesForward, AnotherLayoutOfPagesGivesNearlyTheSame) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto best = LoadTiny(file);
+  const auto scalar = LoadTiny(file, {.target = "scalar"});
+  for (const char* spec : {"quest:budget=9999,skip=0,prefill=sparse", "h2o:budget=9999", "vertical-slash:budget=9999"}) {
+    const std::vector<float> a = LogitsWith(best.get(), spec);
+    const std::vector<float> b = LogitsWith(scalar.get(), spec);
+    double error = 0;
+    double norm = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+      error += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+      norm += std::pow(static_cast<double>(b[i]), 2);
+    }
+    EXPECT_LT(error / norm, 5e-3) << spec;
+  }
+}
+
+}  // namespace
+}  // namespace damask::engine

@@ -1,0 +1,91 @@
+#include "evals/statistics.h"
+
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace damask::evals {
+namespace {
+
+void ExpectInterval(const Interval& interval, double low, double high) {
+  EXPECT_NEAR(interval.low, low, 5e-5);
+  EXPECT_NEAR(interval.high, high, 5e-5);
+}
+
+// Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
+TEST(Wilson, GivesThePublishedIntervals) {
+  ExpectInterval(WilsonInterval(81, 263), 0.2553, 0.3662);
+  ExpectInterval(WilsonInterval(15, 148), 0.0624, 0.1605);
+  ExpectInterval(WilsonInterval(0, 20), 0.0000, 0.1611);
+  ExpectInterval(WilsonInterval(1, 29), 0.0061, 0.1718);
+}
+
+TEST(Wilson, IsSymmetricAndStaysWithinZeroAndOne) {
+  const Interval all = WilsonInterval(20, 20);
+  EXPECT_NEAR(all.low, 1 - 0.1611, 5e-5);
+  EXPECT_EQ(all.high, 1);
+}
+
+TEST(Wilson, KnowsNothingWithoutSamples) {
+  EXPECT_EQ(WilsonInterval(0, 0).low, 0);
+  EXPECT_EQ(WilsonInterval(0, 0).high, 1);
+}
+
+// A pair of samples for each cell: both right, only a, only b, both wrong.
+struct Pairs {
+  std::vector<double> a, b;
+  Pairs(size_t both, size_t only_a, size_t only_b, size_t neither) {
+    Add(both, 1, 1);
+    Add(only_a, 1, 0);
+    Add(only_b, 0, 1);
+    Add(neither, 0, 0);
+  }
+  void Add(size_t count, double score_a, double score_b) {
+    a.insert(a.end(), count, score_a);
+    b.insert(b.end(), count, score_b);
+  }
+};
+
+TEST(PairedScores, FollowAgrestiAndMin) {
+  // Cells 8.5, 2.5, 6.5, 4.5 of 22: (6.5 - 2.5) / 22 +- 1.96 sqrt(9 - 16 / 22) / 22.
+  const Pairs pairs(8, 2, 6, 4);
+  const PairedDifference difference = PairedScores(pairs.a, pairs.b);
+  EXPECT_DOUBLE_EQ(difference.mean, 0.2);
+  ExpectInterval(difference.interval, 0.181818 - 0.256268, 0.181818 + 0.256268);
+}
+
+TEST(PairedScores, EqualScoresLeaveRoomForADifference) {
+  const Pairs pairs(20, 0, 0, 0);
+  const PairedDifference difference = PairedScores(pairs.a, pairs.b);
+  EXPECT_EQ(difference.mean, 0);
+  EXPECT_LT(difference.interval.low, 0);
+  EXPECT_GT(difference.interval.high, 0);
+  EXPECT_LT(difference.interval.high, 0.1);
+}
+
+TEST(PairedScores, TurnAroundWithTheirOrder) {
+  const Pairs pairs(5, 7, 1, 9);
+  const PairedDifference forth = PairedScores(pairs.a, pairs.b);
+  const PairedDifference back = PairedScores(pairs.b, pairs.a);
+  EXPECT_DOUBLE_EQ(forth.mean, -back.mean);
+  EXPECT_DOUBLE_EQ(forth.interval.low, -back.interval.high);
+}
+
+TEST(PairedValues, AreTheNormalIntervalOfTheDifferences) {
+  const std::vector<double> a = {1, 2, 3, 4};
+  const std::vector<double> b = {1.5, 2.5, 3.5, 5.5};
+  // Differences 0.5, 0.5, 0.5, 1.5: mean 0.75, standard deviation 0.5, of the mean 0.25.
+  const PairedDifference difference = PairedValues(a, b);
+  EXPECT_DOUBLE_EQ(difference.mean, 0.75);
+  ExpectInterval(difference.interval, 0.75 - 0.48999, 0.75 + 0.48999);
+}
+
+TEST(PairedValues, OfOneSampleHaveNoInterval) {
+  const std::vector<double> a = {1};
+  const std::vector<double> b = {3};
+  EXPECT_EQ(PairedValues(a, b).interval.low, 2);
+  EXPECT_EQ(PairedValues(a, b).interval.high, 2);
+}
+
+}  // namespace
+}  // namespace damask::evals

@@ -1,0 +1,143 @@
+#include "kernels/scores.h"
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/cpu.h"
+
+namespace damask::kernels {
+namespace {
+
+struct Pages {
+  Pages(PageLayout page_layout, size_t tokens, uint32_t seed) : layout(page_layout) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    std::vector<float> key(layout.head_dim);
+    std::vector<float> value(layout.head_dim);
+    storage.resize((tokens + kPageTokens - 1) / kPageTokens, std::vector<std::byte>(layout.bytes()));
+    for (std::vector<std::byte>& page : storage) table.push_back(page.data());
+    for (size_t t = 0; t < tokens; ++t) {
+      for (float& x : key) x = normal(random);
+      for (float& x : value) x = normal(random);
+      StoreSlot(layout, storage[t / kPageTokens].data(), t % kPageTokens, key.data(), value.data());
+    }
+  }
+  std::vector<float> Key(size_t t) const {
+    std::vector<float> key(layout.head_dim);
+    LoadKey(layout, table[t / kPageTokens], t % kPageTokens, key.data());
+    return key;
+  }
+  std::vector<float> Value(size_t t) const {
+    std::vector<float> value(layout.head_dim);
+    LoadValue(layout, table[t / kPageTokens], t % kPageTokens, value.data());
+    return value;
+  }
+
+  PageLayout layout;
+  std::vector<std::vector<std::byte>> storage;
+  std::vector<const std::byte*> table;
+};
+
+std::vector<Target> Targets() {
+  std::vector<Target> targets = {Target::kScalar};
+  for (const Target target : {Target::kAvx2, Target::kAvx512}) {
+    if (target <= BestTarget()) targets.push_back(target);
+  }
+  return targets;
+}
+
+TEST(Scores, EqualTheDotProductsForEveryTargetTypeAndLength) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (const KvType type : {KvType::kBf16, KvType::kF32}) {
+    for (const size_t dim : {16, 64, 80, 128}) {
+      const Pages pages({dim, type}, 203, 7);
+      std::vector<float> q(9 * (dim + 3));
+      for (float& x : q) x = normal(random);
+      for (const Target target : Targets()) {
+        for (const size_t rows : {1, 4, 9}) {
+          ScoresScratch scratch;
+          std::vector<float> scores(rows * 200, -7.0f);
+          Scores(target, pages.layout, pages.table.data(), 16, 203, q.data(), dim + 3, rows, 0.5f, scores.data(), 200,
+                 &scratch);
+          for (size_t r = 0; r < rows; ++r) {
+            for (size_t key = 16; key < 203; ++key) {
+              const std::vector<float> k = pages.Key(key);
+              double expected = 0;
+              for (size_t d = 0; d < dim; ++d)
+                expected += 0.5 * static_cast<double>(q[r * (dim + 3) + d]) * static_cast<double>(k[d]);
+              ASSERT_NEAR(scores[r * 200 + key - 16], expected, 1e-4) << TargetName(target) << " " << dim << " " << key;
+            }
+            EXPECT_EQ(scores[r * 200 + 187], -7.0f) << "a score behind the last key was touched";
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Scores, KeysOfAReleasedPageCannotBeSeen) {
+  Pages pages({64, KvType::kBf16}, 128, 3);
+  pages.table[0] = nullptr;
+  const std::vector<float> q(64, 1.0f);
+  std::vector<float> scores(128);
+  ScoresScratch scratch;
+  Scores(BestTarget(), pages.layout, pages.table.data(), 0, 128, q.data(), 64, 1, 1.0f, scores.data(), 128, &scratch);
+  EXPECT_EQ(scores[63], -INFINITY);
+  EXPECT_TRUE(std::isfinite(scores[64]));
+}
+
+TEST(Softmax, EqualsTheDoubleOneForEveryTargetAndLength) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0.0f, 6.0f);
+  for (const Target target : Targets()) {
+    for (const size_t n : {1, 2, 15, 16, 17, 1000, 1024, 2500}) {
+      std::vector<float> scores(n);
+      for (float& x : scores) x = normal(random);
+      const std::vector<float> before = scores;
+      const double lse = Softmax(target, scores.data(), n);
+      double sum = 0;
+      for (const float x : before) sum += std::exp(static_cast<double>(x));
+      EXPECT_NEAR(lse, std::log(sum), 1e-5);
+      for (size_t i = 0; i < n; ++i) {
+        const double expected = std::exp(static_cast<double>(before[i])) / sum;
+        // Of which the rounding of score - largest to float is the larger part: 6e-8 of up to 50.
+        ASSERT_NEAR(scores[i], expected, 6e-6 * expected + 1e-30) << TargetName(target) << " " << n << " " << i;
+      }
+    }
+  }
+}
+
+TEST(Softmax, ARowWithoutAnyKeyBecomesZeros) {
+  for (const Target target : Targets()) {
+    std::vector<float> scores(20, -INFINITY);
+    EXPECT_EQ(Softmax(target, scores.data(), scores.size()), -INFINITY);
+    EXPECT_EQ(scores, std::vector<float>(20, 0.0f));
+  }
+}
+
+TEST(WeightedValues, EqualTheSumOfValuesForEveryTargetTypeAndLength) {
+  for (const KvType type : {KvType::kBf16, KvType::kF32}) {
+    for (const size_t n : {1, 31, 32, 33, 64, 65, 150}) {
+      const Pages pages({64, type}, n, 11);
+      std::vector<float> probabilities(n);
+      for (size_t i = 0; i < n; ++i) probabilities[i] = 1.0f / static_cast<float>(i + 1);
+      std::vector<double> expected(64);
+      for (size_t t = 0; t < n; ++t) {
+        const std::vector<float> value = pages.Value(t);
+        for (size_t d = 0; d < 64; ++d) expected[d] += static_cast<double>(probabilities[t]) * static_cast<double>(value[d]);
+      }
+      for (const Target target : Targets()) {
+        std::vector<float> out(64, 9.0f);
+        WeightedValues(target, pages.layout, pages.table.data(), probabilities.data(), n, out.data());
+        for (size_t d = 0; d < 64; ++d) ASSERT_NEAR(out[d], expected[d], 1e-4) << TargetName(target) << " " << n;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace damask::kernels

@@ -1,0 +1,206 @@
+// What every policy's plans keep, whatever it chooses.
+#include <gtest/gtest.h>
+
+#include "policies/density.h"
+#include "tests/policies/policy_run.h"
+
+namespace damask::policies {
+namespace {
+
+// Small budgets, so that something is left out of 700 positions.
+const std::vector<std::string> kSparse = {
+    "streaming:sinks=4,window=100",
+    "a-shape:sinks=20,window=100",
+    "a-shape:sinks=20,window=100,decode=sparse",
+    "spans:span=90,sinks=20",
+    "spans:heads=64/0.25/100+0.1/700,sinks=5",
+    "h2o:heavy=0.1,recent=0.1",
+    "h2o:budget=100",
+    "vertical-slash:verticals=60,slashes=150",
+    "vertical-slash:budget=160,decode=sparse",
+    "quest:budget=128,skip=0,prefill=sparse",
+    "quest:budget=100,skip=0,prefill=sparse,page=64",
+    "quest:budget=128,skip=1",
+};
+// Budgets that cover everything.
+const std::vector<std::string> kEverything = {
+    "streaming:window=100000",
+    "a-shape:window=100000,decode=sparse",
+    "spans:span=1.0",
+    "spans:heads=99999/1.0/99999+0.5/5000,sinks=0",
+    "h2o:recent=99999",
+    "h2o:heavy=1.0,recent=1.0",
+    "vertical-slash:verticals=99999,decode=sparse",
+    "vertical-slash:budget=99999,decode=sparse",
+    "quest:budget=99999,prefill=sparse,skip=0",
+};
+
+TEST(AllPolicies, PlansAreCausalSortedWithoutDuplicatesAndKeepTheDiagonal) {
+  Text text(700, 4, 2);
+  for (const std::string& spec : kSparse) {
+    PolicyRun run(spec, &text, 2);
+    for (const size_t count : {300, 1, 17, 1, 381}) run.Append(count);
+    run.ExpectSoundPlans();
+    EXPECT_LT(run.planned_pairs(), run.causal_pairs()) << spec;
+  }
+}
+
+TEST(AllPolicies, PlansStayWithinTheModelsOwnWindow) {
+  Text text(400, 4, 2);
+  for (const std::string& spec : kSparse) {
+    PolicyRun run(spec, &text, 3, {0, 70, 150});
+    for (const size_t count : {200, 1, 199}) run.Append(count);
+    run.ExpectSoundPlans();
+  }
+}
+
+TEST(AllPolicies, ABudgetThatCoversEverythingPlansWhatFullAttentionComputes) {
+  Text text(600, 4, 2);
+  PolicyRun full("full", &text);
+  for (const size_t count : {550, 1, 49}) full.Append(count);
+  for (const std::string& spec : kEverything) {
+    PolicyRun run(spec, &text);
+    for (const size_t count : {550, 1, 49}) run.Append(count);
+    EXPECT_EQ(run.planned_pairs(), run.causal_pairs()) << spec;
+    ExpectSamePlans(run, full);
+  }
+}
+
+TEST(AllPolicies, ATextCutAtChunkBordersIsPlannedAsInOnePiece) {
+  Text text(1100, 2, 1);
+  for (const std::string& spec : kSparse) {
+    if (spec.find("heads=") != std::string::npos) continue;
+    PolicyRun whole(spec, &text);
+    whole.Append(1100);
+    PolicyRun cut(spec, &text);
+    for (const size_t count : {512, 512, 76}) cut.Append(count);
+    ExpectSamePlans(whole, cut);
+  }
+}
+
+TEST(AllPolicies, TwoRunsGiveTheSamePlans) {
+  Text text(600, 2, 1);
+  std::fill(text.keys.begin(), text.keys.end(), 0.5f);  // everything is a tie
+  for (const std::string& spec : kSparse) {
+    if (spec.find("heads=") != std::string::npos) continue;
+    PolicyRun a(spec, &text);
+    PolicyRun b(spec, &text);
+    a.Append(600);
+    b.Append(600);
+    ExpectSamePlans(a, b);
+  }
+}
+
+// h2o adds up what later rows did: h2o_test.cc.
+TEST(AllPolicies, ATextCutBackAndReadAgainIsPlannedAsInAFreshSession) {
+  Text text(700, 2, 1);
+  for (const std::string& spec : kSparse) {
+    if (spec.find("heads=") != std::string::npos || spec.starts_with("h2o")) continue;
+    PolicyRun fresh(spec, &text);
+    fresh.Append(401);
+    fresh.Forget();
+    fresh.Append(60);
+    fresh.Append(1);
+    Text other(700, 2, 1);
+    PolicyRun cut(spec, &other);
+    cut.Append(401);
+    for (float& k : other.keys) k = -k;  // the text that is forgotten was another one
+    cut.Append(250);
+    other.keys = text.keys;
+    cut.Truncate(401);
+    cut.Forget();
+    cut.Append(60);
+    cut.Append(1);
+    ExpectSamePlans(fresh, cut);
+  }
+}
+
+TEST(AllPolicies, APlanOfEverythingThatMayBeReleasedIsNeverMade) {
+  Text text(1400, 2, 1);
+  for (const std::string& spec : kSparse) {
+    if (spec.find("heads=") != std::string::npos) continue;
+    PolicyRun run(spec, &text);
+    std::set<uint64_t> released;
+    for (const size_t count : {512, 300, 1, 1, 210, 376}) {
+      run.Forget();
+      run.Append(count);
+      for (const PlannedBlock& block : run.blocks()) {
+        for (const kernels::PlanEntry& entry : block.plan.entries) ASSERT_FALSE(released.contains(entry.block)) << spec;
+        for (const kernels::PlanColumn& column : block.plan.columns) {
+          ASSERT_FALSE(released.contains(column.position / 64)) << spec;
+        }
+      }
+      for (uint64_t block = 0; (block + 1) * 64 <= run.length(); ++block) {
+        if (run.policy().MayRelease(0, 0, block, run.length(), run.state())) released.insert(block);
+      }
+    }
+    const bool keeps_all = spec.starts_with("quest") || spec.starts_with("vertical") || spec == kSparse[1];
+    EXPECT_EQ(released.empty(), keeps_all) << spec;
+  }
+}
+
+TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadReleased) {
+  Text text(1300, 2, 1);
+  for (const std::string spec :
+       {"h2o:budget=64", "vertical-slash:budget=300,decode=sparse", "vertical-slash:verticals=99,slashes=99,decode=sparse",
+        "quest:budget=400,skip=0,prefill=sparse"}) {
+    PolicyRun run(spec, &text);
+    run.SkipTo(1024);
+    for (size_t block = 1; block < 12; ++block) run.Release(block);
+    for (const size_t count : {100, 1, 150, 1}) run.Append(count);
+    for (const PlannedBlock& block : run.blocks()) {
+      for (const kernels::PlanEntry& entry : block.plan.entries) ASSERT_FALSE(entry.block >= 1 && entry.block < 12) << spec;
+      for (const kernels::PlanColumn& column : block.plan.columns) {
+        ASSERT_FALSE(column.position >= 64 && column.position < 768) << spec;
+      }
+      for (const float value : run.Attend(block)) ASSERT_TRUE(std::isfinite(value)) << spec;
+    }
+  }
+}
+
+TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
+  const ModelShape shape = {2, 4, 2, 16, {}};
+  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64"}) {
+    for (const double density : {0.15, 0.3}) {
+      const Result<std::string> found = SpecForDensity(spec, density, 4096, shape);
+      ASSERT_TRUE(found.ok()) << spec << ": " << found.status().ToString();
+      const auto policy = Create(*found, shape);
+      ASSERT_TRUE(policy.ok()) << *found << ": " << policy.status().ToString();
+      EXPECT_LE(ShapeDensity(**policy, shape, 4096), density) << *found;
+      EXPECT_GT(ShapeDensity(**policy, shape, 4096), density - 0.04) << *found;
+    }
+  }
+}
+
+TEST(SpecForDensity, TheMeasuredDensityIsNoHigherAndNotMuchLower) {
+  Text text(2048, 4, 2);
+  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest"}) {
+    PolicyRun run(*SpecForDensity(spec, 0.25, 2048, {1, 4, 2, Text::kDim, {}}), &text);
+    run.Append(2048);
+    const double density = static_cast<double>(run.planned_pairs()) / static_cast<double>(run.causal_pairs());
+    EXPECT_LE(density, 0.25) << run.policy().Spec();
+    EXPECT_GT(density, 0.2) << run.policy().Spec();
+  }
+}
+
+TEST(SpecForDensity, KeepsWhatTheSpecSays) {
+  const ModelShape shape = {2, 4, 2, 16, {}};
+  const std::string quest = *SpecForDensity("quest:page=64,skip=1,budget=99", 0.6, 2048, shape);
+  EXPECT_EQ(quest.find("budget=99"), std::string::npos) << quest;
+  EXPECT_EQ(quest.find("quest:prefill=sparse,page=64,skip=1,budget="), 0u) << quest;
+}
+
+TEST(SpecForDensity, RefusesInOneSentence) {
+  const ModelShape shape = {2, 4, 2, 16, {}};
+  const auto message = [&](std::string_view spec, double density) {
+    return SpecForDensity(spec, density, 1024, shape).status().message();
+  };
+  EXPECT_EQ(message("full", 0.5), "policy full has no option that sets its density");
+  EXPECT_EQ(message("none", 0.5).substr(0, 21), "unknown policy 'none'");
+  EXPECT_EQ(message("quest", 0), "a density of 0 is not above 0 and at most 1");
+  EXPECT_EQ(message("quest", 1.5), "a density of 1.5 is not above 0 and at most 1");
+  EXPECT_EQ(message("quest:skip=2", 0.5), "'quest:skip=2' computes 1.0000 of 1024 tokens with budget=1, more than 0.5");
+}
+
+}  // namespace
+}  // namespace damask::policies

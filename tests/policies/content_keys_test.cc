@@ -1,0 +1,144 @@
+#include "policies/content_keys.h"
+
+#include <cmath>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "tests/kernels/attention_cases.h"
+
+namespace damask::policies {
+namespace {
+
+constexpr size_t kDim = 64;
+
+// The first `rank` coordinates: scores by them are exact where keys or queries have no others.
+masks::KeyDirections Coordinates(uint32_t rank) {
+  masks::KeyDirections directions{.rank = rank, .head_dim = kDim};
+  directions.values.resize(rank * kDim);
+  for (uint32_t r = 0; r < rank; ++r) directions.values[r * kDim + r] = 1.0f;
+  return directions;
+}
+
+struct Text {
+  explicit Text(size_t tokens, uint32_t seed = 3) : cache({kDim, kernels::KvType::kF32}, tokens, seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal(0.0f, 0.1f);
+    q.resize(kernels::kQueryBlockRows * kDim);
+    for (float& x : q) x = normal(random);
+  }
+  KeyPages pages() const { return {cache.pages(), &cache.layout()}; }
+  // Row `row` of the queries asks for the key at `position`.
+  void Ask(size_t row, size_t position) {
+    std::vector<float> key(kDim);
+    kernels::LoadKey(cache.layout(), cache.pages()[position / 64], position % 64, key.data());
+    for (size_t d = 0; d < kDim; ++d) q[row * kDim + d] = 2.0f * key[d];
+  }
+  std::vector<masks::QuarterRange> Choose(const ContentKeys& keys, const Projection& projection, const ContentOptions& options,
+                                          uint64_t first, size_t rows) {
+    ContentScratch scratch;
+    std::vector<masks::QuarterRange> chosen;
+    ChooseQuarters(Target::kScalar, options, projection, keys, {q.data(), kDim, rows, first}, 0, &scratch, &chosen);
+    return chosen;
+  }
+
+  kernels::RandomCache cache;
+  std::vector<float> q;  // [64, kDim]
+};
+
+size_t Count(const std::vector<masks::QuarterRange>& ranges) {
+  size_t quarters = 0;
+  for (const masks::QuarterRange& range : ranges) quarters += range.end - range.begin;
+  return quarters;
+}
+
+TEST(ContentKeys, AKeyThatARowAsksForIsFoundWhereverItStands) {
+  const Projection projection(Coordinates(kDim));
+  for (const size_t position : {100u, 777u, 1500u, 1850u}) {
+    Text text(2048);
+    text.Ask(17, position);
+    ContentKeys keys;
+    keys.Append(Target::kScalar, projection, text.pages(), 0, 2048);
+    const auto chosen = text.Choose(keys, projection, {.sinks = 16, .local = 64, .max_quarters = 4}, 1984, 64);
+    EXPECT_TRUE(masks::Contains(chosen, static_cast<uint32_t>(position / 16))) << position;
+  }
+}
+
+TEST(ContentKeys, SinksAndLocalKeysUpToTheDiagonalAreAlwaysChosen) {
+  const Projection projection(Coordinates(16));
+  Text text(1024);
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 1024);
+  const auto chosen = text.Choose(keys, projection, {.sinks = 20, .local = 64, .max_quarters = 3}, 960, 40);
+  for (const uint32_t quarter : {0u, 1u, 57u, 58u, 59u, 60u, 61u, 62u})
+    EXPECT_TRUE(masks::Contains(chosen, quarter)) << quarter;
+  EXPECT_FALSE(masks::Contains(chosen, 63)) << "behind the diagonal";
+  EXPECT_LE(Count(chosen), 2u + 7u + 3u);
+  for (size_t i = 1; i < chosen.size(); ++i) EXPECT_GT(chosen[i].begin, chosen[i - 1].end);
+}
+
+TEST(ContentKeys, ABudgetThatCoversEverythingChoosesEverything) {
+  const Projection projection(Coordinates(kDim));
+  Text text(512);
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 512);
+  const ContentOptions all{.max_quarters = 1000, .target = 2.0, .coarse_keep = 1.0};
+  EXPECT_EQ(Count(text.Choose(keys, projection, all, 448, 64)), 32u);
+}
+
+TEST(ContentKeys, ShortTextsHaveNothingToChoose) {
+  const Projection projection(Coordinates(16));
+  Text text(64);
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 1);
+  EXPECT_EQ(Count(text.Choose(keys, projection, {}, 0, 1)), 1u);
+}
+
+TEST(ContentKeys, KeysAppendedInPiecesAreThoseAppendedAtOnce) {
+  const Projection projection(Coordinates(32));
+  Text text(700);
+  ContentKeys whole;
+  whole.Append(Target::kScalar, projection, text.pages(), 0, 700);
+  ContentKeys pieces;
+  for (const auto& [first, end] : {std::pair<uint64_t, uint64_t>{0, 5}, {5, 300}, {300, 301}, {301, 700}}) {
+    pieces.Append(Target::kScalar, projection, text.pages(), first, end);
+  }
+  for (size_t quarter = 0; quarter * 16 < 700; ++quarter) {
+    EXPECT_TRUE(std::equal(whole.quarter(quarter), whole.quarter(quarter) + 32 * 16, pieces.quarter(quarter))) << quarter;
+  }
+  EXPECT_TRUE(std::equal(whole.means(0), whole.means(0) + 32 * 16 * 2, pieces.means(0)));
+}
+
+TEST(ContentKeys, AfterATruncationTheTextGoesOnAsIfNothingElseHadBeenThere) {
+  const Projection projection(Coordinates(32));
+  Text text(700);
+  Text other(700, 99);
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 200);
+  keys.Append(Target::kScalar, projection, other.pages(), 200, 700);
+  keys.Truncate(200);
+  keys.Append(Target::kScalar, projection, text.pages(), 200, 700);
+  ContentKeys fresh;
+  fresh.Append(Target::kScalar, projection, text.pages(), 0, 700);
+  EXPECT_TRUE(std::equal(fresh.quarter(0), fresh.quarter(0) + 43 * 32 * 16, keys.quarter(0)));
+}
+
+TEST(ContentKeys, EveryTargetChoosesTheSame) {
+  const Projection projection(Coordinates(32));
+  Text text(2048);
+  for (size_t row = 0; row < 64; row += 9) text.Ask(row, 20 * row + 50);
+  std::vector<masks::QuarterRange> expected;
+  for (const Target target : {Target::kScalar, Target::kAvx2, Target::kAvx512}) {
+    if (target > BestTarget()) continue;
+    ContentKeys keys;
+    keys.Append(target, projection, text.pages(), 0, 2048);
+    ContentScratch scratch;
+    std::vector<masks::QuarterRange> chosen;
+    ChooseQuarters(target, {}, projection, keys, {text.q.data(), kDim, 64, 1984}, 0, &scratch, &chosen);
+    if (target == Target::kScalar) expected = chosen;
+    EXPECT_EQ(chosen, expected) << TargetName(target);
+  }
+}
+
+}  // namespace
+}  // namespace damask::policies
