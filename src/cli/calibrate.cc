@@ -52,9 +52,10 @@ class Calibrate : public Command {
     flags->Number("--budget", 0, 1, &budget_, "choose by density instead: what all heads together may cost");
     flags->Switch("--no-effect", &no_effect_, "choose by strong-key hit, without passes that measure the effect");
     flags->Switch("--no-content", &no_content_, "heads that cannot be static stay dense");
+    flags->Switch("--each-head", &each_head_, "also measure every head's effect alone, a pass a head");
     flags->Switch("--patterns-only", &patterns_only_, "the paper's masks: every head static, by its patterns");
     flags->Uint("--effect-length", 64, limits::kMaxContext, &effect_length_,
-                "tokens of the texts that effects are measured on (default: max(1024, 4 x capture length))");
+                "tokens of the texts that effects are measured on (default: max(2048, 4 x capture length))");
     flags->Uint("--cost-length", 64, limits::kMaxContext, &cost_length_,
                 "text length for which costs are compared (default 4096)");
     model_.DeclareRun(flags);
@@ -75,6 +76,9 @@ class Calibrate : public Command {
     if (goals > 1) return InvalidArgument("--max-kl, --target-recall and --budget exclude each other");
     if (no_effect_ && (target_recall_ != kUnset || budget_ != kUnset)) {
       return InvalidArgument("--no-effect belongs to the choice by effect: leave --target-recall and --budget away");
+    }
+    if (each_head_ && (no_effect_ || maps_ || target_recall_ != kUnset || budget_ != kUnset)) {
+      return InvalidArgument("--each-head belongs to the choice by effect");
     }
     if (maps_ && max_kl_ != kUnset) return InvalidArgument("--max-kl wants a model: effects cannot be measured on --maps");
     if (tau_ != kUnset && tau_percentile_ != kUnset) return InvalidArgument("--tau and --tau-percentile exclude each other");
@@ -133,6 +137,7 @@ class Calibrate : public Command {
                                         .samples = samples_,
                                         .effect = !no_effect_,
                                         .content = !no_content_,
+                                        .each_head = each_head_,
                                         .effect_length = effect_length_,
                                         .cost_length = cost_length_,
                                         .seed = seed_};
@@ -185,6 +190,7 @@ class Calibrate : public Command {
   double budget_ = kUnset;
   bool no_effect_ = false;
   bool no_content_ = false;
+  bool each_head_ = false;
   bool patterns_only_ = false;
   std::optional<std::string> transform_;
   std::optional<std::string> match_;

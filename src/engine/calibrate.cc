@@ -20,7 +20,9 @@ constexpr uint32_t kWindows[] = {16, 32, 64, 128, 256};
 constexpr size_t kLossStride = 8;
 // Low-rank scores may differ from the full ones by so much of their spread.
 constexpr double kMaxDirectionError = 0.1;
+// Texts of prose and of retrieval: longer ones hold more answers, so one of each does.
 constexpr uint64_t kEffectPairs = 2;
+constexpr uint64_t kLongEffectText = 2048;
 
 // Everything a calibration goes through, step by step.
 class Calibration {
@@ -64,10 +66,10 @@ class Calibration {
     parameters().tokens = samples_ * length;
     result_.mask.fingerprint = FingerprintOf(engine_->model());
     if (!by_effect()) return {};
-    const uint64_t wanted = options_.effect_length != 0 ? options_.effect_length : std::max<uint64_t>(1024, 4 * length);
+    const uint64_t wanted = options_.effect_length != 0 ? options_.effect_length : std::max<uint64_t>(2048, 4 * length);
     parameters().effect_length = std::min(wanted, engine_->context());
     // Without effects the texts only show which strong keys static forms lose: a few hundred rows tell, and prose has none.
-    const uint64_t pairs = options_.effect ? kEffectPairs : 1;
+    const uint64_t pairs = options_.effect && parameters().effect_length <= kLongEffectText ? kEffectPairs : 1;
     if (!options_.effect && options_.effect_length == 0) {
       parameters().effect_length = std::min(std::max<uint64_t>(1024, 2 * length), engine_->context());
     }
@@ -133,8 +135,11 @@ class Calibration {
     if (options_.goal == Goal::kBudget) return masks::ChooseByBudget(parameters().budget, options_.cost_length, &result_.mask);
     EffectMeter meter(engine_, std::move(effect_texts_));
     if (options_.effect) DAMASK_RETURN_IF_ERROR(meter.MeasureReference(cancel_));
-    const TreatmentOptions wanted = {
-        .max_kl = parameters().max_kl, .length = options_.cost_length, .effect = options_.effect, .content = options_.content};
+    const TreatmentOptions wanted = {.max_kl = parameters().max_kl,
+                                     .length = options_.cost_length,
+                                     .effect = options_.effect,
+                                     .content = options_.content,
+                                     .each_head = options_.each_head};
     const auto passed = [&](uint64_t passes) { Report("passes over the effect texts", passes, std::max(passes, kMaxPasses)); };
     DAMASK_ASSIGN_OR_RETURN(result_.treatments, ChooseTreatments(static_options_, wanted, options_.effect ? &meter : nullptr,
                                                                  &result_.mask, engine_->shape(), passed, cancel_));

@@ -30,7 +30,8 @@ struct CalibrateOptions {
   Goal goal = Goal::kEffect;     // its figure is in parameters: max_kl, target_recall or budget
   bool effect = true;            // false: by strong-key hit alone
   bool content = true;
-  uint64_t effect_length = 0;  // 0: max(1024, 4 x capture length), at most the engine's context
+  bool each_head = false;
+  uint64_t effect_length = 0;  // 0: max(2048, 4 x capture length), at most the engine's context
   uint64_t cost_length = 4096;
   uint64_t seed = 1;
 };

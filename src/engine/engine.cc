@@ -98,6 +98,9 @@ policies::PolicyState* Session::policy_state() { return cache_.state(engine_->po
 
 void Session::Truncate(uint64_t length) {
   if (cache_.released_end() > 0 && length < cache_.length()) length = 0;
+  if (const policies::PolicyState* state = policy_state(); state != nullptr && length < cache_.length()) {
+    length = state->ExactLength(length);
+  }
   cache_.Truncate(length);
   tokens_.resize(std::min<size_t>(tokens_.size(), length));
 }

@@ -48,8 +48,8 @@ class Engine {
   const policies::Policy& policy() const { return *policy_; }
   // What a policy may know of this model.
   policies::ModelShape shape() const;
-  // Sessions go on with the new policy from their next token on; what the old one remembered of them is forgotten. Pages that
-  // it released do not come back.
+  // Sessions go on with the new policy from their next token on; what the old one remembered of them is forgotten. Sessions of
+  // which the old one released pages cannot go on: Append refuses.
   Status SetPolicy(const std::string& spec);
   void SetPolicy(std::unique_ptr<policies::Policy> policy);
   bool embedded() const { return embedded_; }
@@ -112,7 +112,8 @@ class Session {
   uint64_t kv_bytes() const { return cache_.bytes(); }
   // What the engine's policy remembers of this session; null for policies that remember nothing.
   policies::PolicyState* policy_state();
-  // Forgets everything from position `length` on; everything where pages have been released, as they do not come back.
+  // Forgets everything from position `length` on: more where the policy's state can only go back further, everything where
+  // pages have been released, as they do not come back.
   void Truncate(uint64_t length);
 
  private:

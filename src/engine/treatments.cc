@@ -39,6 +39,7 @@ class Chooser {
     }
     DAMASK_RETURN_IF_ERROR(ChooseStatic());
     DAMASK_RETURN_IF_ERROR(ChooseContent());
+    if (wanted_.each_head) DAMASK_RETURN_IF_ERROR(MeasureEachHead());
     mask_->parameters.joint_effect = result_.joint.worst();
     return result_;
   }
@@ -172,6 +173,27 @@ class Chooser {
       next = fits + (fails - fits) / 2;
     }
     MakeContent(heads, fits);
+    return {};
+  }
+
+  // Every head alone in its static form, the cheapest one where it is not static; all others see everything.
+  Status MeasureEachHead() {
+    const std::vector<HeadMask> chosen = mask_->heads;
+    std::vector<float> effects;
+    for (size_t h = 0; h < chosen.size(); ++h) {
+      for (HeadMask& head : mask_->heads) head.treatment = Treatment::kDense;
+      HeadMask& head = mask_->heads[h];
+      head.treatment = Treatment::kStatic;
+      if (chosen[h].treatment != Treatment::kStatic) {
+        head.form = options_[h].front().form;
+        head.window = options_[h].front().window;
+      }
+      const Result<Effect> effect = Measure();
+      mask_->heads = chosen;
+      if (!effect.ok()) return effect.status();
+      effects.push_back(static_cast<float>(effect->worst()));
+    }
+    for (size_t h = 0; h < chosen.size(); ++h) mask_->heads[h].effect = effects[h];
     return {};
   }
 

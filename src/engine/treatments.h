@@ -24,6 +24,7 @@ struct TreatmentOptions {
   uint64_t length = 4096;  // costs are compared at this many tokens
   bool effect = true;      // false: by quality alone (kQualityWithoutEffect)
   bool content = true;     // unmasked heads choose blocks at run time where that keeps the limit
+  bool each_head = false;  // also measure every head's effect alone: a pass a head
 };
 inline constexpr double kQualityWithoutEffect = 0.95;
 

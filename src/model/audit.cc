@@ -22,7 +22,8 @@ double PlannedMass(const std::vector<kernels::PositionRange>& runs, const float*
 }
 
 bool Planned(const std::vector<kernels::PositionRange>& runs, uint64_t key) {
-  return std::any_of(runs.begin(), runs.end(), [&](const kernels::PositionRange& run) { return run.begin <= key && key < run.end; });
+  return std::any_of(runs.begin(), runs.end(),
+                     [&](const kernels::PositionRange& run) { return run.begin <= key && key < run.end; });
 }
 
 double RelativeDistance(const float* sparse, const std::vector<float>& dense) {

@@ -96,6 +96,9 @@ Status Forward::Prepare(std::span<const Segment> batch) {
   size_t rows = 0;
   for (const Segment& segment : batch) {
     KvCache& cache = *segment.cache;
+    if (cache.NeedsReleasedPages(*policy_)) {
+      return InvalidArgument("another attention policy gave keys of this session away: it cannot go on with this one");
+    }
     DAMASK_RETURN_IF_ERROR(cache.Reserve(cache.length() + segment.tokens.size()));
     runs_.push_back({.cache = &cache,
                      .first_row = rows,

@@ -56,6 +56,8 @@ class KvCache {
 
   // What `policy` remembers of this session, made anew when another policy comes; null for policies that remember nothing.
   policies::PolicyState* state(const policies::Policy& policy);
+  // Whether pages are gone that another policy than the one that released them may want.
+  bool NeedsReleasedPages(const policies::Policy& policy) const { return released_end_ > 0 && state_owner_ != policy.id(); }
   // Positions whose keys the policy's state has seen.
   uint64_t state_length() const { return state_length_; }
   void set_state_length(uint64_t length) { state_length_ = length; }

@@ -57,6 +57,7 @@ class DamPolicy : public Policy {
         fmt::format("dam:mask={},mode={}", name_, options_.mode == masks::PlanMode::kExact ? "exact" : "blocks");
     if (c.max_quarters != usual.max_quarters) spec += fmt::format(",blocks={}", c.max_quarters);
     if (c.local != usual.local) spec += fmt::format(",local={}", c.local);
+    if (c.coarse_keep != usual.coarse_keep) spec += fmt::format(",coarse={}", c.coarse_keep);
     if (c.target != usual.target) spec += fmt::format(",target={}", c.target);
     return spec;
   }
@@ -137,8 +138,9 @@ PolicyInfo DamInfo() {
           "DAM: Dynamic Attention Mask (arXiv 2506.11104)",
           {{"mask", "", "the mask file, as damask calibrate writes it"},
            {"mode", "blocks", "blocks: whole quarters of key blocks, a superset of the mask; exact: the mask to the letter"},
-           {"blocks", "16", "content heads: most blocks of 16 keys that a query block chooses, sinks and local keys aside"},
-           {"local", "64", "content heads: latest keys that a query always sees"},
+           {"blocks", "8", "content heads: most blocks of 16 keys that a query block chooses, sinks and local keys aside"},
+           {"local", "32", "content heads: latest keys that a query always sees"},
+           {"coarse", "1.0", "content heads: share of the blocks that are looked at key by key, 1024 at most; means of 16 keys choose which"},
            {"target", "0.95", "content heads: blocks are chosen until their estimated share reaches this"}}};
 }
 
@@ -166,6 +168,7 @@ Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape
   DAMASK_ASSIGN_OR_RETURN(const uint64_t blocks, options.Count("blocks", 0, 1 << 20));
   DAMASK_ASSIGN_OR_RETURN(const uint64_t local, options.Count("local", 1, limits::kMaxContext));
   DAMASK_ASSIGN_OR_RETURN(own.content.target, options.Number("target", 0, 1));
+  DAMASK_ASSIGN_OR_RETURN(own.content.coarse_keep, options.Number("coarse", 0, 1));
   own.content.max_quarters = static_cast<uint32_t>(blocks);
   own.content.local = static_cast<uint32_t>(local);
   DAMASK_ASSIGN_OR_RETURN(masks::Mask mask, masks::ReadMaskFile(options.Text("mask")));

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/plan.h"
+#include "policies/dam.h"
 #include "tests/model/tiny_model.h"
 
 namespace damask::engine {
@@ -127,6 +128,52 @@ TEST(PolicyHooks, ASessionWithReleasedPagesBeginsAnewWhenItIsCut) {
   EXPECT_TRUE(run.session.tokens().empty());
   EXPECT_EQ(run.session.kv_bytes(), 0u);
   EXPECT_EQ(run.engine->kv_bytes(), 0u);
+}
+
+TEST(PolicyHooks, ASessionWhosePagesAnotherPolicyReleasedCannotGoOn) {
+  Fixture run(true);
+  ASSERT_TRUE(run.session.Append(SomeIds(700), nullptr, nullptr).ok());
+  ASSERT_TRUE(run.engine->SetPolicy("full").ok());
+  EXPECT_EQ(run.session.Append(SomeIds(10), nullptr, nullptr).code(), StatusCode::kInvalidArgument);
+}
+
+// All heads windows: pages leave as the text goes by, and nothing else changes.
+masks::Mask WindowMask(const policies::ModelShape& shape) {
+  masks::Mask mask;
+  mask.fingerprint = {.layers = static_cast<uint32_t>(shape.layers),
+                      .heads = static_cast<uint32_t>(shape.heads),
+                      .kv_heads = static_cast<uint32_t>(shape.kv_heads),
+                      .head_dim = static_cast<uint32_t>(shape.head_dim)};
+  mask.parameters.capture_length = 1;
+  mask.heads.resize(shape.layers * shape.heads);
+  for (masks::HeadMask& head : mask.heads) {
+    head.true_mask.AppendRow({});
+    head.patterns.diagonals = {{0, 1, 1.0f}};
+    head.form = masks::StaticForm::kWindow;
+    head.window_sinks = 16;
+    head.window = 64;
+  }
+  return mask;
+}
+
+TEST(PolicyHooks, AMaskOfWindowsHoldsTheKvCacheFlatAndAnswersTheSame) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto kept = LoadTiny(file);
+  const auto released = LoadTiny(file, {.kv_release = true});
+  std::vector<uint64_t> bytes;
+  Session a(kept.get());
+  Session b(released.get());
+  kept->SetPolicy(*policies::MakeDam(WindowMask(kept->shape()), "windows", {}, kept->shape()));
+  released->SetPolicy(*policies::MakeDam(WindowMask(released->shape()), "windows", {}, released->shape()));
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(a.Append(SomeIds(512), nullptr, nullptr).ok());
+    ASSERT_TRUE(b.Append(SomeIds(512), nullptr, nullptr).ok());
+    bytes.push_back(b.kv_bytes());
+    EXPECT_EQ(std::vector<float>(a.logits().begin(), a.logits().end()),
+              std::vector<float>(b.logits().begin(), b.logits().end()));
+  }
+  EXPECT_EQ(bytes[0], bytes[2]);
+  EXPECT_LT(8 * bytes[2], a.kv_bytes());
 }
 
 TEST(PolicyHooks, AnAuditOfFullAttentionFindsNothingLost) {
