@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job on the embedded model: a document made on the spot, one question about a line in it, the answer checked.
-#   tools/demo.sh [LINES] [SEED]      180 lines are about 3,700 tokens
+#   tools/demo.sh [LINES] [SEED]      180 lines are about 4,000 tokens, the most that it was trained for
 set -euo pipefail
 cd "$(dirname "$0")/.."
 damask=${DAMASK:-build/release/damask}
