@@ -9,36 +9,37 @@ seed=${2:-7}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# Lines as LongEval has them, keys never twice; then the question about one of the first third, far from the end.
-awk -v lines="$lines" -v seed="$seed" -v folder="$folder" 'BEGIN {
+# Lines as LongEval has them, keys never twice. The line that is asked for is in the first third, far from the end.
+key=torpid-kid
+expected=24169
+awk -v lines="$lines" -v seed="$seed" -v asked="line $key: REGISTER_CONTENT is <$expected>" 'BEGIN {
   srand(seed)
   left = split("amber brisk cedar dusty eager frost golden humble ivory jolly keen lunar mellow noble olive proud quiet rustic solar tidy", a, " ")
   right = split("anchor basket candle desert engine forest garden harbor island jacket kettle ladder market needle orchard pocket river saddle temple valley", b, " ")
   while (made < lines && tries++ < 100 * lines) {
-    key = a[int(rand() * left) + 1] "-" b[int(rand() * right) + 1]
-    if (key in value) continue
-    value[key] = sprintf("%05d", int(rand() * 100000))
-    keys[++made] = key
-    printf "line %s: REGISTER_CONTENT is <%s>\n", key, value[key] > (folder "/document.txt")
+    if (made == int(lines / 4)) {
+      print asked
+      ++made
+      continue
+    }
+    other = a[int(rand() * left) + 1] "-" b[int(rand() * right) + 1]
+    if (other in seen) continue
+    seen[other] = 1
+    printf "line %s: REGISTER_CONTENT is <%05d>\n", other, 10000 + int(rand() * 90000)
+    ++made
   }
-  key = keys[int(made / 4) + 1]
-  printf "%s", key > (folder "/key.txt")
-  printf "%s", value[key] > (folder "/expected.txt")
-}'
-key=$(cat "$folder/key.txt")
+}' > "$folder/document.txt"
 question="What is the REGISTER_CONTENT in line $key?"
-expected=$(cat "$folder/expected.txt")
 echo "A document of $(wc -l < "$folder/document.txt") lines:"
 head -2 "$folder/document.txt"
 echo "..."
 echo "Question: $question"
-# The model was trained to answer with the line itself; its beginning is given, the number is the model's.
-start="line $key: REGISTER_CONTENT is <"
-printf 'Answer:   %s' "$start"
-"$damask" generate -f "$folder/document.txt" -p "$question"$'\n'"$start" --raw --temp 0 -n 12 --stop $'\n' \
+# The model was trained to answer with the line itself.
+printf 'Answer:   '
+"$damask" generate -f "$folder/document.txt" -p "$question"$'\n' --raw --temp 0 -n 40 --stop $'\n' \
   2> "$folder/notes.txt" | tee "$folder/answer.txt" || { cat "$folder/notes.txt" >&2; exit 1; }
 tail -n 1 "$folder/notes.txt"
-if grep -q "^$expected>" "$folder/answer.txt"; then
+if grep -qFx "line $key: REGISTER_CONTENT is <$expected>" "$folder/answer.txt"; then
   echo "The line says <$expected>: right."
 else
   echo "The line says <$expected>: wrong." >&2

@@ -26,7 +26,7 @@ function randomNumbers(seed) {
 }
 
 // Lines with keys that are never twice, then the question about the line at `place` (0 to 1 of the document) and the beginning of
-// the answer: this small model seldom spells the key right by itself, but finds the number once the key stands there.
+// the answer, so that the number comes first.
 function linesPrompt(lines, place, seed) {
   const random = randomNumbers(seed);
   const values = new Map();
@@ -41,9 +41,9 @@ function linesPrompt(lines, place, seed) {
 }
 
 const kPrompts = [
-  {name: 'lines_10', ...linesPrompt(10, 0.3, 5)},
-  {name: 'lines_40', ...linesPrompt(40, 0.25, 6)},
-  {name: 'lines_120', ...linesPrompt(120, 0.6, 6)},
+  {name: 'lines_10', ...linesPrompt(10, 0.3, 8)},
+  {name: 'lines_40', ...linesPrompt(40, 0.25, 11)},
+  {name: 'lines_120', ...linesPrompt(120, 0.6, 7)},
   {name: 'prose', text: kProse, answer: ''},
 ];
 
