@@ -65,7 +65,8 @@ class CellStore {
 };
 
 // Errors: InvalidArgument for a wrong SPEC (before anything runs), an unknown task, a context longer than the engine's or too
-// short for a task; those of Ask and of the store. The engine keeps the policy and the audit that ran last. `store` may be null.
+// short for a task; those of Ask and of the store. The engine keeps the policy and the audit that ran last. `store` may be
+// null.
 Result<CompareResult> RunCompare(engine::Engine* engine, const CompareRun& run, CellStore* store, const EvalProgress& progress,
                                  const std::atomic<bool>* cancel);
 

@@ -53,8 +53,7 @@ class DamPolicy : public Policy {
   std::string Spec() const override {
     const ContentOptions& c = options_.content;
     const ContentOptions usual;
-    std::string spec =
-        fmt::format("dam:mask={},mode={}", name_, options_.mode == masks::PlanMode::kExact ? "exact" : "blocks");
+    std::string spec = fmt::format("dam:mask={},mode={}", name_, options_.mode == masks::PlanMode::kExact ? "exact" : "blocks");
     if (c.max_quarters != usual.max_quarters) spec += fmt::format(",blocks={}", c.max_quarters);
     if (c.local != usual.local) spec += fmt::format(",local={}", c.local);
     if (c.coarse_keep != usual.coarse_keep) spec += fmt::format(",coarse={}", c.coarse_keep);
@@ -140,7 +139,8 @@ PolicyInfo DamInfo() {
            {"mode", "blocks", "blocks: whole quarters of key blocks, a superset of the mask; exact: the mask to the letter"},
            {"blocks", "8", "content heads: most blocks of 16 keys that a query block chooses, sinks and local keys aside"},
            {"local", "32", "content heads: latest keys that a query always sees"},
-           {"coarse", "1.0", "content heads: share of the blocks that are looked at key by key, 1024 at most; means of 16 keys choose which"},
+           {"coarse", "1.0",
+            "content heads: share of the blocks that are looked at key by key, 1024 at most; means of 16 keys choose which"},
            {"target", "0.95", "content heads: blocks are chosen until their estimated share reaches this"}}};
 }
 
