@@ -91,6 +91,8 @@ class Generate : public Command {
         fmt::format("read {} tokens in {:.3f}s ({:.1f} tokens/s), wrote {} in {:.3f}s ({:.1f} tokens/s), peak memory {}",
                     result.prompt_tokens, result.prefill_seconds, result.prefill_tokens_per_second(), result.ids.size(),
                     result.decode_seconds, result.decode_tokens_per_second(), FormatBytes(report::PeakResidentBytes()));
+    const double density = result.prefill_stats.density();
+    if (density < 1) line += fmt::format(", computed {:.1f} % of the attention", 100 * density);
     if (!sampling_.seed && sampling_.temperature > 0) line += fmt::format(", seed {}", result.seed);
     return line;
   }

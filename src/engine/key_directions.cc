@@ -32,7 +32,7 @@ masks::KeyDirections FindDirections(const Moments& moments, size_t layer, size_t
   const Matrix queries = Covariance(moments.queries, {}, moments.query_count, head_dim);
   const Matrix product = keys * queries;
   const Eigen::SelfAdjointEigenSolver<Matrix> solver(0.5 * (product + product.transpose()));
-  const Matrix vectors = solver.eigenvectors();  // ascending eigenvalues
+  const Matrix& vectors = solver.eigenvectors();  // ascending eigenvalues
   const double whole = std::max((queries * keys).trace(), 1e-30);
   const auto n = static_cast<Eigen::Index>(head_dim);
 

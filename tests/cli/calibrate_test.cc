@@ -43,6 +43,13 @@ TEST(Calibrate, WritesAMaskThatARunUsesAndReportsOn) {
   EXPECT_EQ(attention["heads"].size(), made["layers"].get<size_t>() * made["heads"].get<size_t>());
 }
 
+TEST(Calibrate, TheShippedMaskIsTheReferenceModels) {
+  const std::string mask = std::string(DAMASK_SOURCE_DIR) + "/models/reference.mask";
+  const ProgramResult run = Damask({"generate", "--mask", mask, "-p", "hello", "-n", "1", "--raw"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.err.find("warning"), std::string::npos) << run.err;
+}
+
 TEST(Calibrate, M02AMaskOfAnotherModelIsRefusedAndAnotherQuantisationWarns) {
   const TempDir dir;
   const std::string mask = dir.File("tiny.mask");
