@@ -47,7 +47,7 @@ Forward::~Forward() = default;
 uint64_t Forward::scratch_bytes() const { return buffers_->bytes() + matmul_.bytes(); }
 
 Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel) {
-  const Status status = [&]() -> Status {
+  Status status = [&]() -> Status {
     try {
       DAMASK_RETURN_IF_ERROR(Prepare(batch));
       DAMASK_RETURN_IF_ERROR(Layers(batch, cancel));
