@@ -133,7 +133,7 @@ TEST(H2oPolicy, AStateSaysHowFarItCanGoBackExactly) {
 
 // Not the plans of a fresh session, but sound ones.
 TEST(H2oPolicy, ACutSomewhereElseStillGivesSoundPlans) {
-  Text text(1300, 2, 1);
+  Text text(1500, 2, 1);
   for (const uint64_t length : {1190, 1100, 1024, 777, 512, 100, 5}) {
     PolicyRun run("h2o:heavy=20,recent=40", &text);
     run.Append(1200);
