@@ -37,7 +37,6 @@ class Calibration {
     result_.capture_seconds = timer_.Seconds();
     DAMASK_RETURN_IF_ERROR(Choose());
     result_.effect_seconds = timer_.Seconds() - result_.capture_seconds;
-    DAMASK_RETURN_IF_ERROR(engine_->SetPolicy("full"));
     result_.density = masks::PlannedDensity(result_.mask, options_.cost_length, masks::PlanMode::kBlocks);
     DAMASK_RETURN_IF_ERROR(masks::CheckMask(result_.mask));
     return std::move(result_);
@@ -66,17 +65,19 @@ class Calibration {
     parameters().tokens = samples_ * length;
     result_.mask.fingerprint = FingerprintOf(engine_->model());
     if (!by_effect()) return {};
-    const uint64_t wanted = options_.effect_length != 0 ? options_.effect_length : std::max<uint64_t>(2048, 4 * length);
-    parameters().effect_length = std::min(wanted, engine_->context());
+    parameters().effect_length = std::min(EffectLength(), engine_->context());
     // Without effects the texts only show which strong keys static forms lose: a few hundred rows tell, and prose has none.
     const uint64_t pairs = options_.effect && parameters().effect_length <= kLongEffectText ? kEffectPairs : 1;
-    if (!options_.effect && options_.effect_length == 0) {
-      parameters().effect_length = std::min(std::max<uint64_t>(1024, 2 * length), engine_->context());
-    }
     DAMASK_ASSIGN_OR_RETURN(effect_texts_, EffectTexts(*engine_, pairs, parameters().effect_length, options_.seed + 1000));
     if (!options_.effect) std::erase_if(effect_texts_, [](const EffectText& text) { return text.kind == TextKind::kProse; });
     for (const EffectText& text : effect_texts_) texts_.push_back(text.ids);
     return {};
+  }
+
+  uint64_t EffectLength() const {
+    if (options_.effect_length != 0) return options_.effect_length;
+    const uint64_t length = options_.parameters.capture_length;
+    return options_.effect ? std::max<uint64_t>(2048, 4 * length) : std::max<uint64_t>(1024, 2 * length);
   }
 
   Status GoThroughLayers() {
@@ -180,7 +181,7 @@ class Calibration {
 Result<CalibrateResult> Calibrate(Engine* engine, const CalibrateOptions& options, const CalibrateProgress& progress,
                                   const std::atomic<bool>* cancel) {
   Result<CalibrateResult> result = Calibration(engine, options, progress, cancel).Run();
-  if (!result.ok()) DAMASK_RETURN_IF_ERROR(engine->SetPolicy("full"));
+  DAMASK_RETURN_IF_ERROR(engine->SetPolicy("full"));
   return result;
 }
 

@@ -11,25 +11,11 @@
 namespace damask::engine {
 namespace {
 
-size_t BosTokens(const Engine& engine) {
-  const tokenizer::SpecialTokens& special = engine.tokenizer().special();
-  return special.add_bos && special.bos ? 1 : 0;
-}
+size_t BosTokens(const Engine& engine) { return engine.tokenizer().special().puts_bos() ? 1 : 0; }
 
 std::vector<TokenId> WithBos(const Engine& engine, std::vector<TokenId> ids) {
   if (BosTokens(engine) != 0) ids.insert(ids.begin(), *engine.tokenizer().special().bos);
   return ids;
-}
-
-Result<std::vector<TokenId>> ProseTokens(const Engine& engine, uint64_t tokens, uint64_t seed) {
-  // No vocabulary makes more than a token of a character of this prose, few make one of more than eight.
-  for (uint64_t characters = tokens * 4;; characters *= 2) {
-    DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids,
-                            engine.tokenizer().Encode(texts::Prose(characters, seed), tokenizer::Special::kPlain));
-    if (ids.size() < tokens) continue;
-    ids.resize(tokens);
-    return ids;
-  }
 }
 
 }  // namespace
@@ -40,7 +26,7 @@ Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, u
   std::vector<std::vector<TokenId>> texts;
   for (uint64_t i = 0; i < samples; ++i) {
     if (i % 2 == 0) {
-      DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> prose, ProseTokens(engine, own, seed + i));
+      DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> prose, texts::ProseTokens(engine.tokenizer(), own, seed + i));
       texts.push_back(WithBos(engine, std::move(prose)));
     } else {
       DAMASK_ASSIGN_OR_RETURN(texts::RetrievalTokens retrieval, texts::RetrievalText(engine.tokenizer(), own, seed + i));
@@ -82,7 +68,7 @@ Result<std::vector<EffectText>> EffectTexts(const Engine& engine, uint64_t pairs
   std::vector<EffectText> effect_texts;
   for (uint64_t i = 0; i < pairs; ++i) {
     EffectText prose{.kind = TextKind::kProse};
-    DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, ProseTokens(engine, own, seed + 2 * i));
+    DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, texts::ProseTokens(engine.tokenizer(), own, seed + 2 * i));
     prose.ids = WithBos(engine, std::move(ids));
     for (uint64_t position = tokens / 4; position + 1 < tokens; ++position)
       prose.scored.push_back(static_cast<uint32_t>(position));

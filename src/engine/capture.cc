@@ -55,7 +55,7 @@ class DenseRows {
       const uint64_t position = view_.first_position + first + r * stride;
       for (size_t g = 0; g < shape_.group; ++g) {
         float* scores = scores_.data() + (r * shape_.group + g) * end;
-        if (shape_.window != 0 && position >= shape_.window) std::fill_n(scores, position + 1 - shape_.window, -INFINITY);
+        std::fill_n(scores, kernels::LowestKey(position, shape_.window), -INFINITY);
         kernels::Softmax(target_, scores, position + 1);
         row(position, g, std::span<float>(scores, position + 1));
       }

@@ -110,7 +110,7 @@ class Session {
   const std::vector<TokenId>& tokens() const { return tokens_; }
   uint64_t length() const { return cache_.length(); }
   uint64_t kv_bytes() const { return cache_.bytes(); }
-  // What the engine's policy remembers of this session; null for policies that remember nothing.
+  // The state of the engine's policy for these tokens; null for policies without one.
   policies::PolicyState* policy_state();
   // Forgets everything from position `length` on: more where the policy's state can only go back further, everything where
   // pages have been released, as they do not come back.

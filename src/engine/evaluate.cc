@@ -27,7 +27,7 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
   const Timer timer;
   const size_t vocab = engine->model().config().vocab;
   const tokenizer::SpecialTokens& special = engine->tokenizer().special();
-  const size_t bos = special.add_bos && special.bos ? 1 : 0;
+  const size_t bos = special.puts_bos() ? 1 : 0;
   const size_t step = context - bos;
   PerplexityResult result;
   double sum = 0;

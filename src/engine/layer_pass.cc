@@ -18,7 +18,7 @@ Status LayerPass::Begin() {
     streams_.clear();
     for (const std::vector<TokenId>& text : *texts_) {
       streams_.emplace_back(text.size() * width);
-      DAMASK_RETURN_IF_ERROR(engine_->forward().Embed(text, streams_.back()));
+      engine_->forward().Embed(text, streams_.back().data());
     }
   } catch (const std::bad_alloc&) {
     return OutOfMemory(fmt::format("no memory for the hidden states of {} tokens", tokens_));

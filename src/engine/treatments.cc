@@ -18,6 +18,9 @@ constexpr double kMassWeight = 0.1;
 // What static heads may use of the limit where others are to choose blocks at run time.
 constexpr double kStaticShare = 0.6;
 
+// A threshold that no form reaches.
+constexpr double kNoForm = 2.0;
+
 class Chooser {
  public:
   Chooser(const std::vector<std::vector<StaticOption>>& options, const TreatmentOptions& wanted, EffectMeter* meter, Mask* mask,
@@ -114,16 +117,13 @@ class Chooser {
       if (fits == 0) break;
       // Who changed at the edge needs more than the threshold that failed: keep it there and look for others below.
       const double edge = thresholds[fits - 1];
-      const double above = fits < thresholds.size() ? thresholds[fits] : 2.0;
+      const double above = fits < thresholds.size() ? thresholds[fits] : kNoForm;
       for (size_t h = 0; h < options_.size(); ++h) {
         if (Choice(h, edge) != Choice(h, above)) floor_[h] = above;
       }
       end = fits - 1;
-      threshold_ = above;
-      if (end == 0) break;
     }
-    threshold_ = fits < thresholds.size() ? thresholds[fits] : 2.0;
-    Assign(threshold_);
+    Assign(fits < thresholds.size() ? thresholds[fits] : kNoForm);
     if (result_.passes >= kMaxPasses || fits == thresholds.size()) {
       DAMASK_ASSIGN_OR_RETURN(result_.joint, Measure());
     }
@@ -205,7 +205,6 @@ class Chooser {
   const std::function<void(uint64_t)>& progress_;
   const std::atomic<bool>* cancel_;
   std::vector<double> floor_;  // quality that a head has been found to need
-  double threshold_ = 2.0;
   TreatmentResult result_;
 };
 
@@ -216,9 +215,9 @@ double Quality(double hit, double mass) { return std::max(0.0, hit - kMassWeight
 std::vector<StaticOption> StaticOptions(const HeadMask& head, const masks::Parameters& parameters, const HeadLosses& losses,
                                         const std::vector<WindowForm>& forms, uint64_t length) {
   std::vector<StaticOption> options;
+  HeadMask formed = head;
+  formed.treatment = Treatment::kStatic;
   const auto add = [&](masks::StaticForm form, uint32_t window, const FormLoss& loss) {
-    HeadMask formed = head;
-    formed.treatment = Treatment::kStatic;
     formed.form = form;
     formed.window = window;
     const double hit = loss.hit(losses.strong_rows);

@@ -12,9 +12,6 @@ namespace {
 
 using engine::TokenId;
 
-// English takes fewer characters a token than this in any vocabulary but those that spell whole phrases.
-constexpr size_t kCharactersPerToken = 8;
-
 Result<std::vector<std::vector<TokenId>>> WindowsOfText(const engine::Engine& engine, const std::string& text, size_t tokens,
                                                         uint64_t windows) {
   DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, engine.tokenizer().Encode(text, tokenizer::Special::kPlain));
@@ -33,9 +30,7 @@ Result<std::vector<std::vector<TokenId>>> WindowsOfProse(const engine::Engine& e
                                                          uint64_t seed) {
   std::vector<std::vector<TokenId>> all;
   for (uint64_t i = 0; i < windows; ++i) {
-    const std::string text = texts::Prose(tokens * kCharactersPerToken, seed + i);
-    DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, engine.tokenizer().Encode(text, tokenizer::Special::kPlain));
-    ids.resize(std::min(ids.size(), tokens));
+    DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, texts::ProseTokens(engine.tokenizer(), tokens, seed + i));
     all.push_back(std::move(ids));
   }
   return all;
@@ -46,8 +41,7 @@ Result<std::vector<std::vector<TokenId>>> WindowsOfProse(const engine::Engine& e
 Result<WindowsResult> PerplexityOfWindows(engine::Engine* engine, const std::string& text, uint64_t context, uint64_t windows,
                                           uint64_t seed, const std::function<void()>& window_done,
                                           const std::atomic<bool>* cancel) {
-  const tokenizer::SpecialTokens& special = engine->tokenizer().special();
-  const uint64_t bos = special.add_bos && special.bos ? 1 : 0;
+  const uint64_t bos = engine->tokenizer().special().puts_bos() ? 1 : 0;
   if (context < 3) return InvalidArgument("a perplexity wants windows of 3 tokens at least");
   const size_t tokens = context - bos;
   DAMASK_ASSIGN_OR_RETURN(const std::vector<std::vector<TokenId>> all, text.empty()

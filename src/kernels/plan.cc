@@ -81,7 +81,7 @@ void AddQuarterKeys(const Plan& plan, const PlanEntry& entry, size_t quarter, ui
   uint64_t low = begin;
   uint64_t high = begin + kQuarterTokens;
   if (entry.causal) high = std::min(high, position + 1);
-  if (entry.window != 0 && position >= entry.window) low = std::max(low, position - entry.window + 1);
+  low = std::max(low, LowestKey(position, entry.window));
   if (low >= high) return;
   if (entry.exact == kNoExactMask) {
     runs->push_back({low, high});
@@ -120,6 +120,23 @@ void PlannedKeys(const Plan& plan, uint64_t first_position, uint64_t position, s
   runs->resize(kept);
 }
 
+void SortEntries(std::vector<PlanEntry>* entries) {
+  std::stable_sort(entries->begin(), entries->end(), [](const PlanEntry& a, const PlanEntry& b) { return a.block < b.block; });
+}
+
+void SortColumns(std::vector<PlanColumn>* columns) {
+  std::sort(columns->begin(), columns->end(), [](const PlanColumn& a, const PlanColumn& b) { return a.position < b.position; });
+  size_t kept = 0;
+  for (const PlanColumn& column : *columns) {
+    if (kept > 0 && (*columns)[kept - 1].position == column.position) {
+      (*columns)[kept - 1].heads |= column.heads;
+    } else {
+      (*columns)[kept++] = column;
+    }
+  }
+  columns->resize(kept);
+}
+
 void WidenHead(uint64_t first_position, size_t rows, uint32_t window, size_t g, Plan* plan) {
   const uint32_t bit = 1u << g;
   for (PlanEntry& entry : plan->entries) entry.heads &= ~bit;
@@ -132,15 +149,14 @@ void WidenHead(uint64_t first_position, size_t rows, uint32_t window, size_t g, 
     entry.heads = bit;
     plan->entries.push_back(entry);
   }
-  std::stable_sort(plan->entries.begin(), plan->entries.end(),
-                   [](const PlanEntry& a, const PlanEntry& b) { return a.block < b.block; });
+  SortEntries(&plan->entries);
 }
 
 void FullPlan(uint64_t first_position, size_t rows, uint32_t window, Plan* plan) {
   plan->Clear();
   if (rows == 0) return;
   const uint64_t last = first_position + rows - 1;
-  const uint64_t lowest = window != 0 && first_position >= window ? first_position - window + 1 : 0;
+  const uint64_t lowest = LowestKey(first_position, window);
   for (uint64_t block = lowest / kPageTokens; block <= last / kPageTokens; ++block) {
     const uint64_t begin = block * kPageTokens;
     PlanEntry entry;

@@ -56,6 +56,9 @@ struct Plan {
   }
 };
 
+// The first key that a query sees of its last `window` keys, itself included; 0 where there is no window (0).
+inline uint64_t LowestKey(uint64_t query, uint64_t window) { return window != 0 && query >= window ? query - window + 1 : 0; }
+
 // The quarters of `block` that hold a key of [lowest_key, highest_key].
 uint8_t QuartersBetween(uint64_t block, uint64_t lowest_key, uint64_t highest_key);
 
@@ -66,6 +69,11 @@ struct PositionRange {
   uint64_t end = 0;
 };
 void PlannedKeys(const Plan& plan, uint64_t first_position, uint64_t position, size_t g, std::vector<PositionRange>* runs);
+
+// Puts entries in the order of a plan.
+void SortEntries(std::vector<PlanEntry>* entries);
+// Puts columns in the order of a plan; those of one position become one, for the heads of all.
+void SortColumns(std::vector<PlanColumn>* columns);
 
 // Gives head g of the group every key: its bit leaves all entries and columns, and a full plan is added for it.
 void WidenHead(uint64_t first_position, size_t rows, uint32_t window, size_t g, Plan* plan);

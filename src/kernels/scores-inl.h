@@ -40,56 +40,43 @@ constexpr size_t kRowsAtOnce = 8;
 constexpr size_t kRowsAtOnce = 4;
 #endif
 
-template <size_t kRows>
-inline void SumProducts(const float* keys, size_t head_dim, const float* q, size_t q_stride, Lanes (&sums)[kRows]) {
-  for (size_t d = 0; d < head_dim; ++d) {
+// Calls row(r, sums) for kRows rows from `first` on: sums[j] = q[r] . keys[.][j].
+template <size_t kRows, typename Row>
+inline void SumProducts(const float* keys, size_t dim, const float* q, size_t q_stride, size_t first, const Row& row) {
+  Lanes sums[kRows] = {};
+  for (size_t d = 0; d < dim; ++d) {
     Lanes key;
     std::memcpy(&key, keys + d * kQuarterTokens, sizeof(key));
-    for (size_t r = 0; r < kRows; ++r) sums[r] += q[r * q_stride + d] * key;
+    for (size_t r = 0; r < kRows; ++r) sums[r] += q[(first + r) * q_stride + d] * key;
   }
+  for (size_t r = 0; r < kRows; ++r) row(first + r, sums[r]);
 }
 
-template <size_t kRows>
-void ProductRows(const float* keys, size_t head_dim, const float* q, size_t q_stride, float scale, float* out,
-                 size_t out_stride) {
-  Lanes sums[kRows] = {};
-  SumProducts<kRows>(keys, head_dim, q, q_stride, sums);
-  for (size_t r = 0; r < kRows; ++r) {
-    const Lanes scaled = scale * sums[r];
-    std::memcpy(out + r * out_stride, &scaled, sizeof(scaled));
-  }
+template <typename Row>
+inline void ForEachRow(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, const Row& row) {
+  size_t first = 0;
+  for (; first + kRowsAtOnce <= rows; first += kRowsAtOnce) SumProducts<kRowsAtOnce>(keys, dim, q, q_stride, first, row);
+  for (; first < rows; ++first) SumProducts<1>(keys, dim, q, q_stride, first, row);
 }
 
-void Products(const float* keys, size_t head_dim, const float* q, size_t q_stride, size_t rows, float scale, float* out,
+void Products(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* out,
               size_t out_stride) {
-  size_t r = 0;
-  for (; r + kRowsAtOnce <= rows; r += kRowsAtOnce) {
-    ProductRows<kRowsAtOnce>(keys, head_dim, q + r * q_stride, q_stride, scale, out + r * out_stride, out_stride);
-  }
-  for (; r < rows; ++r) ProductRows<1>(keys, head_dim, q + r * q_stride, q_stride, scale, out + r * out_stride, out_stride);
-}
-
-template <size_t kRows>
-void LargestOfRows(const float* keys, size_t dim, const float* q, size_t q_stride, float scale, float* largest, size_t stride) {
-  Lanes sums[kRows] = {};
-  SumProducts<kRows>(keys, dim, q, q_stride, sums);
-  for (size_t r = 0; r < kRows; ++r) {
-    float s[kQuarterTokens];
-    std::memcpy(s, &sums[r], sizeof(s));
-    for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
-      for (size_t j = 0; j < width; ++j) s[j] = s[j] > s[j + width] ? s[j] : s[j + width];
-    }
-    largest[r * stride] = scale * s[0];
-  }
+  ForEachRow(keys, dim, q, q_stride, rows, [&](size_t row, const Lanes& sums) {
+    const Lanes scaled = scale * sums;
+    std::memcpy(out + row * out_stride, &scaled, sizeof(scaled));
+  });
 }
 
 void Maxima(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* largest,
             size_t stride) {
-  size_t r = 0;
-  for (; r + kRowsAtOnce <= rows; r += kRowsAtOnce) {
-    LargestOfRows<kRowsAtOnce>(keys, dim, q + r * q_stride, q_stride, scale, largest + r * stride, stride);
-  }
-  for (; r < rows; ++r) LargestOfRows<1>(keys, dim, q + r * q_stride, q_stride, scale, largest + r * stride, stride);
+  ForEachRow(keys, dim, q, q_stride, rows, [&](size_t row, const Lanes& sums) {
+    float s[kQuarterTokens];
+    std::memcpy(s, &sums, sizeof(s));
+    for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
+      for (size_t j = 0; j < width; ++j) s[j] = s[j] > s[j + width] ? s[j] : s[j + width];
+    }
+    largest[row * stride] = scale * s[0];
+  });
 }
 
 // exp(x) for x in [-87, 0]: 2^n times a polynomial (Taylor, degree 6) of the rest in [-ln2/2, ln2/2]. The large constant rounds

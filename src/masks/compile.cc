@@ -204,7 +204,7 @@ bool GroupMask::NeverReaches(uint64_t block, uint64_t position) const {
 void GroupMask::AddBlocks(const QueryRows& rows, CompileScratch* scratch, kernels::Plan* plan) const {
   const uint64_t first = rows.first_position;
   const uint64_t last = first + rows.rows - 1;
-  const uint64_t lowest = rows.window != 0 && first >= rows.window ? first - rows.window + 1 : 0;
+  const uint64_t lowest = kernels::LowestKey(first, rows.window);
   ForEachBlock(scratch->ranges, lowest, last, &scratch->cursors, [&](uint64_t block, const uint8_t* quarters) {
     // Heads that want the same quarters share an entry.
     std::array<uint32_t, 16> heads = {};

@@ -77,7 +77,7 @@ void AuditRow(Target target, const kernels::AttentionShape& shape, const kernels
               uint32_t window, AuditScratch* scratch, HeadAudit* heads) {
   const Timer timer;
   const uint64_t position = block.first_position + row;
-  const uint64_t lowest = window != 0 && position >= window ? position - window + 1 : 0;
+  const uint64_t lowest = kernels::LowestKey(position, window);
   const uint64_t first = lowest / kernels::kPageTokens * kernels::kPageTokens;
   const size_t keys = position + 1 - first;
   const std::byte* const* table = pages + first / kernels::kPageTokens;

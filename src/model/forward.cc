@@ -97,7 +97,7 @@ Status Forward::Prepare(std::span<const Segment> batch) {
   for (const Segment& segment : batch) {
     KvCache& cache = *segment.cache;
     if (cache.NeedsReleasedPages(*policy_)) {
-      return InvalidArgument("another attention policy gave keys of this session away: it cannot go on with this one");
+      return InvalidArgument("another attention policy has released keys of this text: reading cannot go on with this one");
     }
     DAMASK_RETURN_IF_ERROR(cache.Reserve(cache.length() + segment.tokens.size()));
     runs_.push_back({.cache = &cache,
@@ -118,7 +118,7 @@ Status Forward::Prepare(std::span<const Segment> batch) {
 
 Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* cancel) {
   const ModelConfig& c = model_->config();
-  for (size_t s = 0; s < batch.size(); ++s) EmbedRows(batch[s].tokens, buffers_->x.data() + runs_[s].first_row * c.width);
+  for (size_t s = 0; s < batch.size(); ++s) Embed(batch[s].tokens, buffers_->x.data() + runs_[s].first_row * c.width);
   for (size_t layer = 0; layer < c.layers; ++layer) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled();
     const LayerWeights& weights = model_->layers()[layer];
@@ -139,11 +139,6 @@ void Forward::LayerAfterInputs(const LayerWeights& weights, size_t layer) {
   AttentionOutput(weights);
   NormRows(weights.ffn_norm);
   FeedForward(weights);
-}
-
-Status Forward::Embed(std::span<const tokenizer::TokenId> tokens, std::span<float> x) {
-  EmbedRows(tokens, x.data());
-  return {};
 }
 
 Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, std::span<float> x,
@@ -167,7 +162,7 @@ Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, 
   return {};
 }
 
-void Forward::EmbedRows(std::span<const tokenizer::TokenId> tokens, float* x) {
+void Forward::Embed(std::span<const tokenizer::TokenId> tokens, float* x) {
   const Stopwatch watch(&stats_.other_seconds);
   const kernels::WeightView& embedding = model_->embedding();
   const uint64_t row_bytes = formats::RowBytes(embedding.type, embedding.k);

@@ -82,7 +82,7 @@ class Forward {
   // The same in single layers, for callers that go through a model layer by layer (calibration). x [rows, width] is the
   // residual stream, in and out; rows are positions first_position .. of a cache whose earlier positions have gone through this
   // layer.
-  Status Embed(std::span<const tokenizer::TokenId> tokens, std::span<float> x);
+  void Embed(std::span<const tokenizer::TokenId> tokens, float* x);
   using LayerObserver = std::function<void(const LayerView&)>;
   Status RunLayer(size_t layer, KvCache* cache, uint64_t first_position, std::span<float> x, const LayerObserver& observer);
 
@@ -126,7 +126,6 @@ class Forward {
 
   Status Prepare(std::span<const Segment> batch);
   Status Layers(std::span<const Segment> batch, const std::atomic<bool>* cancel);
-  void EmbedRows(std::span<const tokenizer::TokenId> tokens, float* x);
   void NormRows(const FloatVector& weight);
   void AttentionInputs(const LayerWeights& weights, size_t layer);
   void RotateAndStore(const LayerWeights& weights, size_t layer);

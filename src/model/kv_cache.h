@@ -54,7 +54,7 @@ class KvCache {
   // Truncate below this needs pages that are gone: such a session must begin anew.
   uint64_t released_end() const { return released_end_; }
 
-  // What `policy` remembers of this session, made anew when another policy comes; null for policies that remember nothing.
+  // The state of `policy` for these positions, made anew when another policy comes; null for policies without one.
   policies::PolicyState* state(const policies::Policy& policy);
   // Whether pages are gone that another policy than the one that released them may want.
   bool NeedsReleasedPages(const policies::Policy& policy) const { return released_end_ > 0 && state_owner_ != policy.id(); }

@@ -33,8 +33,7 @@ class AShapePolicy : public Policy {
 
   bool MayRelease(size_t layer, size_t /*kv_head*/, size_t block, uint64_t position,
                   const PolicyState* /*state*/) const override {
-    const uint32_t own = shape_.window(layer);
-    if (own != 0 && (block + 1) * kPageTokens + own <= position + 1) return true;
+    if ((block + 1) * kPageTokens <= kernels::LowestKey(position, shape_.window(layer))) return true;
     return sparse_decode_ && block >= SinkBlocks() && block < WindowBlock(position);
   }
 
@@ -43,7 +42,7 @@ class AShapePolicy : public Policy {
   // The first key block of the window of the query block that holds `position`.
   uint64_t WindowBlock(uint64_t position) const {
     const uint64_t first = position / kQueryBlockRows * kQueryBlockRows;
-    return first >= window_ ? (first - window_ + 1) / kPageTokens : 0;
+    return kernels::LowestKey(first, window_) / kPageTokens;
   }
 
   uint64_t sinks_;

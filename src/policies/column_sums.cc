@@ -12,9 +12,7 @@ void ColumnSums::Add(Target target, const QueryRows& queries, std::span<const ui
                      uint32_t own_window, Scratch* scratch) {
   const size_t dim = keys.layout->head_dim;
   const uint64_t last = queries.first_position + rows.back();
-  const auto lowest = [own_window](uint64_t position) {
-    return own_window != 0 && position >= own_window ? position - own_window + 1 : 0;
-  };
+  const auto lowest = [own_window](uint64_t position) { return kernels::LowestKey(position, own_window); };
   first = lowest(queries.first_position + rows.front()) / kQuarterTokens * kQuarterTokens;
   const size_t count = last + 1 - first;
   verticals.assign(count, 0.0f);

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kernels/plan.h"
+#include "policies/best.h"
 
 namespace damask::policies {
 namespace {
@@ -75,9 +76,8 @@ class Choice {
       kernels::Softmax(target_, row, columns);
     }
     LargestShares(s_->scores.data(), rows_, columns, &s_->best);
-    std::nth_element(s_->candidates.begin(), s_->candidates.begin() + static_cast<std::ptrdiff_t>(kept), s_->candidates.end(),
-                     [&](uint32_t a, uint32_t b) { return s_->best[a] != s_->best[b] ? s_->best[a] > s_->best[b] : a < b; });
-    s_->candidates.resize(kept);
+    BestIndices(std::span(s_->best).subspan(regions_.sinks, middle), kept, &s_->candidates);
+    for (uint32_t& candidate : s_->candidates) candidate += static_cast<uint32_t>(regions_.sinks);
     std::sort(s_->candidates.begin(), s_->candidates.end());
   }
 
@@ -109,16 +109,11 @@ class Choice {
   void Take(std::vector<masks::QuarterRange>* chosen) {
     const size_t survivors = s_->candidates.size();
     const size_t columns = survivors + regions_.sinks + regions_.end - regions_.local;
-    const size_t most = std::min<size_t>(options_.max_quarters, survivors);
-    s_->order.resize(survivors);
-    std::iota(s_->order.begin(), s_->order.end(), size_t{0});
-    std::partial_sort(s_->order.begin(), s_->order.begin() + static_cast<std::ptrdiff_t>(most), s_->order.end(),
-                      [&](size_t a, size_t b) { return s_->best[a] != s_->best[b] ? s_->best[a] > s_->best[b] : a < b; });
+    BestIndices(std::span(s_->best).first(survivors), options_.max_quarters, &s_->order);
     chosen->clear();
     if (regions_.sinks != 0) chosen->push_back({0, static_cast<uint32_t>(regions_.sinks)});
-    for (size_t i = 0; i < most; ++i) {
+    for (const uint32_t column : s_->order) {
       if (*std::min_element(s_->covered.begin(), s_->covered.end()) >= options_.target) break;
-      const size_t column = s_->order[i];
       const uint32_t quarter = s_->candidates[column];
       chosen->push_back({quarter, quarter + 1});
       for (size_t r = 0; r < rows_; ++r) s_->covered[r] += static_cast<double>(s_->scores[r * columns + column]);
@@ -193,7 +188,6 @@ void ContentKeys::Append(Target target, const Projection& projection, const KeyP
       mean[r * kQuarter] = sum / static_cast<float>(count);
     }
   }
-  length_ = end;
 }
 
 void ChooseQuarters(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,

@@ -48,9 +48,9 @@ class ContentKeys {
  public:
   // Positions [first, end); keys of earlier ones are there.
   void Append(Target target, const Projection& projection, const KeyPages& keys, uint64_t first, uint64_t end);
-  void Truncate(uint64_t length) { length_ = length < length_ ? length : length_; }
+  // Nothing to do: a quarter is made again from its first key when the text goes on.
+  void Truncate(uint64_t) {}
 
-  uint64_t length() const { return length_; }
   // [rank][16] of one quarter.
   const float* quarter(size_t quarter) const { return keys_.data() + quarter * rank_ * kernels::kQuarterTokens; }
   // [rank][16]: the means of 16 quarters from 16 * index on.
@@ -59,7 +59,6 @@ class ContentKeys {
 
  private:
   size_t rank_ = 0;
-  uint64_t length_ = 0;
   std::vector<float> keys_;
   std::vector<float> means_;
   kernels::ScoresScratch scratch_;
@@ -72,7 +71,7 @@ struct ContentScratch {
   std::vector<float> best;     // [quarters]: the largest share of any row
   std::vector<float> block;    // [rows][16]
   std::vector<uint32_t> candidates;
-  std::vector<size_t> order;
+  std::vector<uint32_t> order;
   std::vector<double> covered;  // [rows]
 };
 

@@ -11,23 +11,13 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "masks/mask_file.h"
+#include "policies/head_states.h"
 
 namespace damask::policies {
 namespace {
 
-// Projected keys of the KV heads with content heads.
-struct DamState : PolicyState {
-  explicit DamState(size_t kv_heads) : keys(kv_heads) {}
-  void Truncate(uint64_t length) override {
-    for (ContentKeys& k : keys) k.Truncate(length);
-  }
-  uint64_t bytes() const override {
-    uint64_t bytes = 0;
-    for (const ContentKeys& k : keys) bytes += k.bytes();
-    return bytes;
-  }
-  std::vector<ContentKeys> keys;  // [layers * kv_heads]
-};
+// Projected keys; of the KV heads without content heads nothing.
+using DamState = HeadStates<ContentKeys>;
 
 class DamPolicy : public Policy {
  public:
@@ -69,15 +59,13 @@ class DamPolicy : public Policy {
     groups_[index].MakePlan(rows, options_.mode, &scratch.compile, plan, chosen);
   }
 
-  std::unique_ptr<PolicyState> NewState() const override {
-    return any_content_ ? std::make_unique<DamState>(groups_.size()) : nullptr;
-  }
+  std::unique_ptr<PolicyState> NewState() const override { return any_content_ ? std::make_unique<DamState>(shape_) : nullptr; }
   bool WantsKeys() const override { return any_content_; }
   void KeysAppended(const KeysRequest& request) const override {
     const size_t index = request.layer * shape_.kv_heads + request.kv_head;
     if (!projections_[index]) return;
     static_cast<DamState*>(request.state)
-        ->keys[index]
+        ->at(request.layer, request.kv_head)
         .Append(shape_.target, *projections_[index], request.keys, request.first, request.end);
   }
 
@@ -107,7 +95,7 @@ class DamPolicy : public Policy {
   // What the content heads of a group choose; empty where there are none, or where only the shape of a plan is wanted.
   masks::GroupMask::Chosen Choose(const PlanRequest& request, size_t index, Scratch* scratch) const {
     if (!projections_[index] || request.state == nullptr || request.queries.q == nullptr) return {};
-    const ContentKeys& keys = static_cast<const DamState*>(request.state)->keys[index];
+    const ContentKeys& keys = static_cast<const DamState*>(request.state)->at(request.layer, request.kv_head);
     scratch->ranges.resize(group());
     scratch->chosen.assign(group(), nullptr);
     for (size_t g = 0; g < group(); ++g) {

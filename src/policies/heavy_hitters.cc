@@ -92,7 +92,7 @@ void HeavyHitters::AddRows(const ChunkRequest& chunk, const Rows& rows, size_t i
     const uint64_t position = rows.position + row;
     if (own_window != 0) {
       for (size_t i = 0; i < heavy && head.heavy[i].position + own_window <= block_last; ++i) p[i] = kHidden;
-      const uint64_t lowest = position >= own_window ? position - own_window + 1 : 0;
+      const uint64_t lowest = kernels::LowestKey(position, own_window);
       if (lowest > begin) std::fill_n(p + heavy, lowest - begin, kHidden);
     }
     kernels::Softmax(target_, p, heavy + (position + 1 - begin));

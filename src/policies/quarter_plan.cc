@@ -19,7 +19,7 @@ void QuarterChoice::Reset(const PlanRequest& request, size_t group, uint32_t own
   first_ = request.first_position;
   last_ = first_ + request.rows - 1;
   own_window_ = own_window;
-  begin_ = own_window != 0 && first_ >= own_window ? (first_ - own_window + 1) / kQuarterTokens : 0;
+  begin_ = kernels::LowestKey(first_, own_window) / kQuarterTokens;
   quarters_.assign(last_ / kQuarterTokens + 1, 0);
   keys_.clear();
 }
@@ -37,20 +37,6 @@ void QuarterChoice::AddKey(uint64_t position, uint32_t heads) {
   const uint64_t block_last = first_ / kQueryBlockRows * kQueryBlockRows + kQueryBlockRows - 1;
   if (position > last_ || (own_window_ != 0 && position + own_window_ <= block_last)) return;
   keys_.push_back({static_cast<uint32_t>(position), heads});
-}
-
-void QuarterChoice::JoinKeys() {
-  std::sort(keys_.begin(), keys_.end(),
-            [](const kernels::PlanColumn& a, const kernels::PlanColumn& b) { return a.position < b.position; });
-  size_t kept = 0;
-  for (const kernels::PlanColumn& key : keys_) {
-    if (kept > 0 && keys_[kept - 1].position == key.position) {
-      keys_[kept - 1].heads |= key.heads;
-    } else {
-      keys_[kept++] = key;
-    }
-  }
-  keys_.resize(kept);
 }
 
 void QuarterChoice::PromoteFullQuarters() {
@@ -91,7 +77,7 @@ void QuarterChoice::AddBlock(uint64_t block, kernels::Plan* plan) const {
 
 void QuarterChoice::MakePlan(kernels::Plan* plan) {
   plan->Clear();
-  JoinKeys();
+  kernels::SortColumns(&keys_);
   PromoteFullQuarters();
   for (const kernels::PlanColumn& key : keys_) {
     const uint32_t heads = key.heads & group_ & ~quarters_[key.position / kQuarterTokens];

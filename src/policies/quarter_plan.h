@@ -31,7 +31,6 @@ class QuarterChoice {
 
  private:
   bool Released(uint64_t block) const { return pages_ != nullptr && pages_[block] == nullptr; }
-  void JoinKeys();
   void PromoteFullQuarters();
   void AddBlock(uint64_t block, kernels::Plan* plan) const;
   // Where the whole group is meant the plan says so.

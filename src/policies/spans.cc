@@ -41,7 +41,8 @@ class SpansPolicy : public Policy {
       AppendSinksAndWindow(request, rule, std::popcount(heads) == static_cast<int>(group) ? kernels::kAllHeads : heads, plan);
       done |= heads;
     }
-    SortPlan(plan);
+    kernels::SortEntries(&plan->entries);
+    kernels::SortColumns(&plan->columns);
   }
 
   bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* /*state*/) const override {

@@ -8,8 +8,7 @@ namespace {
 using kernels::kPageTokens;
 using kernels::kQuarterTokens;
 using kernels::kQueryBlockRows;
-
-uint64_t LowestKey(uint64_t query, uint64_t window) { return query >= window ? query - window + 1 : 0; }
+using kernels::LowestKey;
 
 void AppendFull(const PlanRequest& request, uint32_t window, uint32_t heads, kernels::Plan* plan) {
   thread_local kernels::Plan full;
@@ -65,26 +64,9 @@ void AppendSinksAndWindow(const PlanRequest& request, const SinksAndWindow& rule
   }
 }
 
-void SortPlan(kernels::Plan* plan) {
-  std::stable_sort(plan->entries.begin(), plan->entries.end(),
-                   [](const kernels::PlanEntry& a, const kernels::PlanEntry& b) { return a.block < b.block; });
-  std::vector<kernels::PlanColumn>& columns = plan->columns;
-  std::stable_sort(columns.begin(), columns.end(),
-                   [](const kernels::PlanColumn& a, const kernels::PlanColumn& b) { return a.position < b.position; });
-  size_t kept = 0;
-  for (const kernels::PlanColumn& column : columns) {
-    if (kept > 0 && columns[kept - 1].position == column.position) {
-      columns[kept - 1].heads |= column.heads;
-    } else {
-      columns[kept++] = column;
-    }
-  }
-  columns.resize(kept);
-}
-
 bool IsBehindWindow(const SinksAndWindow& rule, size_t block, uint64_t position) {
   const uint64_t end = (block + 1) * kPageTokens;
-  if (rule.own_window != 0 && end <= LowestKey(position, rule.own_window)) return true;
+  if (end <= LowestKey(position, rule.own_window)) return true;
   const uint64_t sinks_end = (rule.sinks + kQuarterTokens - 1) / kQuarterTokens * kQuarterTokens;
   return block * kPageTokens >= sinks_end && end <= LowestKey(position, rule.window);
 }

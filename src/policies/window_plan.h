@@ -18,11 +18,9 @@ struct SinksAndWindow {
   uint32_t own_window = 0;  // the model's; 0: none
 };
 
-// Adds the plan of the heads in `heads` (bits, none of which the plan has yet). After the last of several calls SortPlan.
+// Adds the plan of the heads in `heads` (bits, none of which the plan has yet). After the last of several calls the
+// plan wants kernels::SortEntries and SortColumns.
 void AppendSinksAndWindow(const PlanRequest& request, const SinksAndWindow& rule, uint32_t heads, kernels::Plan* plan);
-
-// Puts entries and columns in order and joins columns of one position.
-void SortPlan(kernels::Plan* plan);
 
 // Whether no query at or after `position` gets a plan with this key block.
 bool IsBehindWindow(const SinksAndWindow& rule, size_t block, uint64_t position);

@@ -278,4 +278,15 @@ std::string Prose(size_t characters, uint64_t seed) {
   return text;
 }
 
+Result<std::vector<tokenizer::TokenId>> ProseTokens(const tokenizer::Tokenizer& tokenizer, size_t tokens, uint64_t seed) {
+  // Most vocabularies take about four characters for a token; longer prose begins with the shorter one.
+  for (size_t characters = tokens * 4;; characters *= 2) {
+    DAMASK_ASSIGN_OR_RETURN(std::vector<tokenizer::TokenId> ids,
+                            tokenizer.Encode(Prose(characters, seed), tokenizer::Special::kPlain));
+    if (ids.size() < tokens) continue;
+    ids.resize(tokens);
+    return ids;
+  }
+}
+
 }  // namespace damask::texts

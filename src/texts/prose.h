@@ -8,7 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/status.h"
 #include "texts/random.h"
+#include "tokenizer/tokenizer.h"
 
 namespace damask::texts {
 
@@ -37,5 +39,8 @@ class ProseReader {
 
 // At least `characters` characters and at most one paragraph more: whole paragraphs in the reader's order, a line each.
 std::string Prose(size_t characters, uint64_t seed);
+
+// The first `tokens` tokens of that prose, without BOS. Errors: those of the tokenizer.
+Result<std::vector<tokenizer::TokenId>> ProseTokens(const tokenizer::Tokenizer& tokenizer, size_t tokens, uint64_t seed);
 
 }  // namespace damask::texts

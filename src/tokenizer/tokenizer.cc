@@ -17,7 +17,7 @@ Result<std::vector<TokenId>> Tokenizer::EncodeParts(std::span<const TextPart> pa
 Result<std::vector<TokenId>> EncodePrompt(const Tokenizer& tokenizer, std::string_view text, Special special) {
   DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, tokenizer.Encode(text, special));
   const SpecialTokens& tokens = tokenizer.special();
-  if (tokens.add_bos && tokens.bos) {
+  if (tokens.puts_bos()) {
     if (!ids.empty() && ids[0] == *tokens.bos) {
       LogWarning("the text starts with the model's BOS token already, so the prompt has it twice");
     }

@@ -25,6 +25,9 @@ struct SpecialTokens {
   std::optional<TokenId> bos, eos, eot, unk, pad;
   bool add_bos = false;
   bool add_eos = false;
+
+  // Whether a text begins with BOS.
+  bool puts_bos() const { return add_bos && bos.has_value(); }
 };
 
 // A piece of a text in which control tokens are, or are not, to be found.
