@@ -15,12 +15,6 @@
 namespace damask::engine {
 namespace {
 
-std::vector<TokenId> SomeIds(size_t count, size_t step = 37) {
-  std::vector<TokenId> ids(count);
-  for (size_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * step + 11) % 512);
-  return ids;
-}
-
 // Softmax probabilities of one row, one pair at a time, in double.
 std::vector<double> RowByHand(Engine* engine, const model::LayerView& view, size_t row, size_t head) {
   const model::ModelConfig& c = engine->model().config();
@@ -44,7 +38,7 @@ std::vector<double> RowByHand(Engine* engine, const model::LayerView& view, size
 TEST(Capture, HoldsTheSumsOfTheProbabilitiesOfEverySample) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file);
-  const std::vector<std::vector<TokenId>> texts = {SomeIds(90), SomeIds(90, 53)};
+  const std::vector<std::vector<TokenId>> texts = {SomeIds(90), SomeIds(90, 512, 53)};
   const model::ModelConfig& c = engine->model().config();
   LayerPass pass(engine.get(), &texts);
   ASSERT_TRUE(pass.Begin().ok());
@@ -122,13 +116,19 @@ TEST(Losses, AWindowOfTheWholeTextLosesNothingAndAShortOneDoes) {
   }
 }
 
+constexpr size_t kDim = 32;
+
+// Of one key and one query, all zeros.
+Moments NoMoments() {
+  return {.keys = std::vector<double>(kDim * kDim),
+          .queries = std::vector<double>(kDim * kDim),
+          .key_sum = std::vector<double>(kDim),
+          .key_count = 1,
+          .query_count = 1};
+}
+
 TEST(KeyDirections, FindThePlaneThatKeysAndQueriesLieIn) {
-  constexpr size_t kDim = 32;
-  Moments moments{.keys = std::vector<double>(kDim * kDim),
-                  .queries = std::vector<double>(kDim * kDim),
-                  .key_sum = std::vector<double>(kDim),
-                  .key_count = 1,
-                  .query_count = 1};
+  Moments moments = NoMoments();
   for (const size_t d : {3u, 17u}) {
     moments.keys[d * kDim + d] = 4.0;
     moments.queries[d * kDim + d] = 2.0;
@@ -144,12 +144,7 @@ TEST(KeyDirections, FindThePlaneThatKeysAndQueriesLieIn) {
 }
 
 TEST(KeyDirections, NoiseInAllDirectionsCannotBeKeptInHalfOfThem) {
-  constexpr size_t kDim = 32;
-  Moments moments{.keys = std::vector<double>(kDim * kDim),
-                  .queries = std::vector<double>(kDim * kDim),
-                  .key_sum = std::vector<double>(kDim),
-                  .key_count = 1,
-                  .query_count = 1};
+  Moments moments = NoMoments();
   for (size_t d = 0; d < kDim; ++d) moments.keys[d * kDim + d] = moments.queries[d * kDim + d] = 1.0;
   const masks::KeyDirections found = FindDirections(moments, 0, 0, kDim, 0.1);
   EXPECT_EQ(found.rank, 16u);

@@ -9,12 +9,6 @@
 namespace damask::engine {
 namespace {
 
-std::vector<TokenId> SomeIds(size_t count) {
-  std::vector<TokenId> ids(count);
-  for (size_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * 37 + 11) % 512);
-  return ids;
-}
-
 // Reads 600 tokens and three more one by one, so that both phases are there.
 std::vector<float> LogitsWith(Engine* engine, const std::string& spec) {
   EXPECT_TRUE(engine->SetPolicy(spec).ok()) << spec;

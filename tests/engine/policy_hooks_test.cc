@@ -12,12 +12,6 @@
 namespace damask::engine {
 namespace {
 
-std::vector<TokenId> SomeIds(size_t count) {
-  std::vector<TokenId> ids(count);
-  for (size_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * 37 + 11) % 512);
-  return ids;
-}
-
 struct Recorder : policies::PolicyState {
   void Truncate(uint64_t length) override { truncated_to = length; }
   uint64_t truncated_to = ~uint64_t{0};

@@ -17,12 +17,6 @@
 namespace damask::engine {
 namespace {
 
-std::vector<TokenId> SomeIds(size_t count, size_t vocab) {
-  std::vector<TokenId> ids(count);
-  for (size_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * 37 + 11) % vocab);
-  return ids;
-}
-
 std::vector<float> LogitsOf(Engine* engine, std::span<const TokenId> ids) {
   Session session(engine);
   const Status status = session.Append(ids, nullptr, nullptr);

@@ -10,6 +10,21 @@
 namespace damask::kernels {
 namespace {
 
+struct PlanCase {
+  uint64_t first;
+  size_t rows;
+  size_t group;
+  Plan plan;
+};
+
+PlanCase RandomCase(uint32_t seed, size_t largest_group) {
+  std::mt19937 random(seed);
+  const uint64_t first = random() % 300;
+  const size_t rows = 1 + random() % 64;
+  const size_t group = 1 + random() % largest_group;
+  return {first, rows, group, RandomPlan(first, rows, group, &random)};
+}
+
 // Whether the kernels compute (query, key) for a head, read off the header's words.
 bool Computed(const Plan& plan, uint64_t query, uint64_t key, size_t head) {
   for (const PlanEntry& entry : plan.entries) {
@@ -37,11 +52,7 @@ TEST(Plan, CausalPairsAreTheLowerTriangle) {
 
 TEST(Plan, PlannedPairsAreTheCausalPartOfWhatEveryEntryAndColumnNames) {
   for (uint32_t seed = 0; seed < 50; ++seed) {
-    std::mt19937 random(seed);
-    const uint64_t first = random() % 300;
-    const size_t rows = 1 + random() % 64;
-    const size_t group = 1 + random() % 32;
-    const Plan plan = RandomPlan(first, rows, group, &random);
+    const auto [first, rows, group, plan] = RandomCase(seed, 32);
     uint64_t pairs = 0;
     for (size_t head = 0; head < group; ++head) {
       for (uint64_t query = first; query < first + rows; ++query) {
@@ -135,11 +146,7 @@ std::set<uint64_t> KeysOf(const Plan& plan, uint64_t query, uint64_t keys, size_
 
 TEST(Plan, PlannedKeysAreThoseThatTheKernelsCompute) {
   for (uint32_t seed = 0; seed < 50; ++seed) {
-    std::mt19937 random(seed);
-    const uint64_t first = random() % 300;
-    const size_t rows = 1 + random() % 64;
-    const size_t group = 1 + random() % 8;
-    const Plan plan = RandomPlan(first, rows, group, &random);
+    const auto [first, rows, group, plan] = RandomCase(seed, 8);
     for (uint64_t query = first; query < first + rows; query += 7) {
       for (size_t head = 0; head < group; ++head) {
         std::vector<PositionRange> runs;
@@ -174,11 +181,7 @@ TEST(Plan, PlannedKeysFollowAnExactMask) {
 
 TEST(Plan, AWidenedHeadSeesEveryKeyAndTheOthersWhatTheySaw) {
   for (uint32_t seed = 0; seed < 30; ++seed) {
-    std::mt19937 random(seed);
-    const uint64_t first = random() % 300;
-    const size_t rows = 1 + random() % 64;
-    const size_t group = 1 + random() % 8;
-    const Plan plan = RandomPlan(first, rows, group, &random);
+    const auto [first, rows, group, plan] = RandomCase(seed, 8);
     Plan wide = plan;
     const size_t widened = seed % group;
     WidenHead(first, rows, 0, widened, &wide);

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -38,4 +39,14 @@ inline std::unique_ptr<engine::Engine> LoadTiny(const TinyModelFile& file, engin
   return engine.ok() ? *std::move(engine) : nullptr;
 }
 
+namespace engine {
+
+// Ids of a tiny model's vocabulary that repeat only after all of them (for steps without a common factor with `vocab`).
+inline std::vector<TokenId> SomeIds(size_t count, size_t vocab = 512, size_t step = 37) {
+  std::vector<TokenId> ids(count);
+  for (size_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * step + 11) % vocab);
+  return ids;
+}
+
+}  // namespace engine
 }  // namespace damask
