@@ -63,7 +63,8 @@ Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, cons
       continue;
     }
     cache.Commit(cache.length() + segment.tokens.size());
-    if (release_) ReleasePages(&cache);
+    // In decode only a full page can have moved what lies behind a window past a page: looking at every token would be waste.
+    if (release_ && (segment.tokens.size() > 1 || cache.length() % kernels::kPageTokens == 0)) ReleasePages(&cache);
   }
   return status;
 }
