@@ -21,6 +21,10 @@ target_include_directories(damask_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PR
 target_compile_options(damask_flags INTERFACE -Wall -Wextra -Wshadow -Wno-psabi -Wno-missing-field-initializers)
 # GCC 12 warns of "a" + std::string(...), wrongly (its bug 105651).
 target_compile_options(damask_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+# Under sanitizers it also warns of variables of its own <regex> and <functional> (its manual: "may yield false positives").
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+  target_compile_options(damask_flags INTERFACE -Wno-maybe-uninitialized)
+endif()
 if(DAMASK_WERROR)
   target_compile_options(damask_flags INTERFACE -Werror)
 endif()
