@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build pkg-config
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev
-  libsentencepiece-dev libeigen3-dev libpcre2-dev libhwy-dev libdnnl-dev libpng-dev
+  libsentencepiece-dev libeigen3-dev libpcre2-dev libhwy-dev libdnnl-dev libpng-dev libxxhash-dev libboost1.81-dev
   libgtest-dev
 )
 dev_packages=(git ccache clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev)

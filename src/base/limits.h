@@ -23,5 +23,10 @@ inline constexpr uint64_t kMaxWidth = uint64_t{1} << 20;  // embedding or feed-f
 inline constexpr uint64_t kMaxContext = uint64_t{1} << 24;
 inline constexpr uint64_t kMaxSplitFiles = 1000;
 inline constexpr size_t kMaxThreads = 1024;
+inline constexpr size_t kMaxStopStrings = 64;         // of one request
+inline constexpr uint64_t kMaxStopBytes = 1024;       // one of them
+inline constexpr size_t kMaxTopLogprobs = 20;         // as OpenAI's
+inline constexpr size_t kMaxChatMessages = 65536;     // of one request
+inline constexpr uint64_t kMaxRequestJson = 1 << 22;  // values in the JSON of a request
 
 }  // namespace damask::limits

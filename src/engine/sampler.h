@@ -22,6 +22,9 @@ struct SamplerOptions {
   float min_p = 0.05f;          // 0: off
   float repeat_penalty = 1.0f;  // 1: off; over the last repeat_last_n tokens
   uint64_t repeat_last_n = 64;
+  // OpenAI's, over the tokens drawn so far: a token that was drawn c > 0 times loses presence + c * frequency. 0: off.
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
   std::optional<uint64_t> seed;  // absent: from the system's entropy
 };
 

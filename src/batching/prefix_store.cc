@@ -1,0 +1,1 @@
+#include "batching/prefix_store.h"

@@ -1,0 +1,38 @@
+// From the JSON of a request to what the scheduler wants: OpenAI's /v1/completions and /v1/chat/completions and llama-server's
+// /completion. Every number is checked here, once. Unknown fields are ignored; known ones that damask lacks are refused.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/generate.h"
+#include "server/api_error.h"
+#include "tokenizer/chat_template.h"
+
+namespace damask::server {
+
+enum class Api { kCompletions, kChat, kLlamaCompletion };
+
+struct ApiRequest {
+  Api api = Api::kCompletions;
+  std::string model;  // "" where the request names none
+  // Exactly one of the three is used.
+  std::vector<tokenizer::ChatMessage> messages;  // kChat
+  std::string prompt;
+  std::vector<tokenizer::TokenId> prompt_ids;
+
+  engine::GenerateOptions options;
+  bool max_tokens_given = false;  // false: as many as the context holds
+  std::optional<size_t> top_logprobs;
+  bool stream = false;
+  bool include_usage = false;     // stream_options.include_usage
+  bool include_progress = false;  // stream_options.include_progress, llama-server's return_progress
+  bool echo = false;
+};
+
+// `body` as it came. Errors: 400 with the field's name; nothing of the body is trusted.
+ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body);
+
+}  // namespace damask::server
