@@ -55,9 +55,9 @@ struct Usage {
   double queue_seconds = 0;        // from Submit to the first chunk
   double prefill_seconds = 0;      // from the first chunk to the first token
   double decode_seconds = 0;
-  model::ForwardStats prefill;
-  model::ForwardStats decode;
-  model::HeadAudit audit;  // summed over all heads; rows == 0: nothing was audited
+  model::SegmentReport prefill;
+  model::SegmentReport decode;
+  model::HeadAudit audit;  // of both, summed over all heads; rows == 0: nothing was audited
 };
 
 struct Outcome {
