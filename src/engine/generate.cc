@@ -91,7 +91,7 @@ Result<FinishReason> Draw(Session* session, const tokenizer::Tokenizer& tokenize
                           const GenerateOptions& options, const std::atomic<bool>* cancel, Sampler* sampler, AnswerText* text,
                           std::vector<TokenId>* ids) {
   while (ids->size() < options.max_tokens) {
-    const TokenId id = sampler->Sample(session->logits(), session->tokens());
+    const TokenId id = sampler->Sample(session->logits(), session->tokens(), *ids);
     ids->push_back(id);
     if (tokenizer.IsEndOfGeneration(id)) return FinishReason::kStop;
     text->Add(id);
