@@ -53,14 +53,15 @@ Answer::Answer(const tokenizer::Tokenizer* tokenizer, const GenerateOptions& opt
     : tokenizer_(tokenizer),
       max_tokens_(options.max_tokens),
       show_special_(options.show_special),
+      ignore_eos_(options.ignore_eos),
       sampler_(options.sampler),
       decoder_(tokenizer, false),
       stops_(options.stop) {}
 
 TokenId Answer::Draw(std::span<const float> logits, std::span<const TokenId> history, uint64_t room) {
-  const TokenId id = sampler_.Sample(logits, history);
+  const TokenId id = sampler_.Sample(logits, history, ids_);
   ids_.push_back(id);
-  if (tokenizer_->IsEndOfGeneration(id)) {
+  if (!ignore_eos_ && tokenizer_->IsEndOfGeneration(id)) {
     End(FinishReason::kStop);
     return id;
   }

@@ -28,6 +28,7 @@ struct GenerateOptions {
   SamplerOptions sampler;
   std::vector<std::string> stop;  // not part of the text; none may be empty
   bool show_special = false;      // control tokens as text
+  bool ignore_eos = false;        // an end-of-generation token does not end the answer (for timings)
 };
 
 Status ValidateGenerateOptions(const GenerateOptions& options);
@@ -76,6 +77,7 @@ class Answer {
   const tokenizer::Tokenizer* tokenizer_;
   uint64_t max_tokens_;
   bool show_special_;
+  bool ignore_eos_;
   Sampler sampler_;
   tokenizer::StreamDecoder decoder_;
   StopMatcher stops_;

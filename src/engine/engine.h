@@ -63,6 +63,8 @@ class Engine {
   // How many positions a session may hold.
   uint64_t context() const { return context_; }
   uint64_t kv_bytes_per_token() const;
+  // InvalidArgument naming an id outside the vocabulary.
+  Status CheckIds(std::span<const TokenId> tokens) const;
   uint64_t kv_bytes() const { return pages_->bytes_in_use(); }
   model::ForwardStats stats() const { return forward_->stats(); }
   void ResetStats() { forward_->ResetStats(); }
@@ -85,7 +87,6 @@ class Engine {
  private:
   friend class Session;
   Engine() = default;
-  Status CheckIds(std::span<const TokenId> tokens) const;
 
   std::unique_ptr<model::Model> model_;
   std::unique_ptr<policies::Policy> policy_;
