@@ -5,6 +5,7 @@
 #include <string>
 
 #include "masks/mask_file.h"
+#include "tests/batching/prefix_bytes.h"
 #include "tests/formats/safetensors_builder.h"
 #include "tests/masks/mask_cases.h"
 
@@ -110,6 +111,21 @@ void WriteMasks(const Folder& folder) {
                                  std::string("\0\0\x80\x3f", 4));
 }
 
+void WritePrefixFiles(const Folder& folder) {
+  namespace batching = damask::batching;
+  using batching::test::Resealed;
+  using batching::test::TinyFile;
+  using Start = batching::PrefixFileStart;
+  folder.Write("one_block.kv", TinyFile(0, 1));
+  folder.Write("continued.kv", TinyFile(2, 4));
+  folder.Write("cut.kv", TinyFile(0, 2).substr(0, 5000));
+  folder.Write("damaged_block.kv", TinyFile(0, 1).substr(0, 4200) + std::string(152, 'x'));
+  folder.Write("newer.kv", Resealed(TinyFile(0, 1), [](Start* start, std::string*) { start->version = 9; }));
+  folder.Write("many_blocks.kv", Resealed(TinyFile(0, 1), [](Start* start, std::string*) { start->end_block = ~0u; }));
+  folder.Write("long_head.kv", Resealed(TinyFile(0, 1), [](Start* start, std::string*) { start->head_bytes = ~uint64_t{0}; }));
+  folder.Write("odd_id.kv", Resealed(TinyFile(0, 1), [](Start*, std::string* bytes) { bytes->at(99) = '\x80'; }));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -123,5 +139,6 @@ int main(int argc, char** argv) {
   WriteJson(Folder(folder / "json"));
   WriteApiRequests(Folder(folder / "api_request"));
   WriteMasks(Folder(folder / "mask"));
+  WritePrefixFiles(Folder(folder / "prefix_file"));
   return 0;
 }
