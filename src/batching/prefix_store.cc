@@ -1,13 +1,4 @@
 #include "batching/prefix_store.h"
-<<<<<<< HEAD
-namespace damask::batching { struct PrefixStore::Impl {};
-PrefixStore::~PrefixStore() = default;
-uint64_t PrefixStore::Longest(std::span<const TokenId>) const { return 0; }
-Result<uint64_t> PrefixStore::Restore(std::span<const TokenId>, model::KvCache* c) { return c->length(); }
-void PrefixStore::Keep(std::span<const TokenId>, const model::KvCache&, uint64_t) {}
-PrefixStats PrefixStore::stats() const { return {}; }
-}
-=======
 
 #include <algorithm>
 #include <new>
@@ -158,4 +149,3 @@ PrefixStats PrefixStore::stats() const {
 }
 
 }  // namespace damask::batching
->>>>>>> srv-prefix
