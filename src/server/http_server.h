@@ -23,9 +23,11 @@ struct HttpLimits {
   std::chrono::milliseconds body_timeout{60'000};    // from there to the end of the body
   std::chrono::milliseconds idle_timeout{75'000};    // between requests
   std::chrono::milliseconds write_timeout{60'000};   // without a byte taken by the client
+  std::chrono::milliseconds linger_timeout{2'000};   // after the last answer, for the client to read it and close
 };
 
-// Makes the answer to what never becomes a request: `status` 400 (malformed), 408, 413, 431; `message` is one sentence.
+// Makes the answer to what never becomes a request: `status` 400 (malformed), 408, 413, 431; and 500 where a handler threw or
+// dropped its exchange. `message` is one sentence.
 using ErrorResponse = std::function<HttpResponse(int status, const std::string& message)>;
 // Called on the server's thread; must return at once (longer work goes elsewhere and answers through the exchange).
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
@@ -42,7 +44,7 @@ class HttpServer {
   virtual void Start(Handler handler, ErrorResponse error) = 0;
   // No new connections and no new requests on old ones; answers that are under way go on. Idle connections are closed.
   virtual void StopAccepting() = 0;
-  // Until every answer has ended and been sent, at most `grace`; false where some had to be cut off.
+  // Until every answer has ended and been sent, at most `grace`; false where some had to be cut off. Not on the server's thread.
   virtual bool Drain(std::chrono::milliseconds grace) = 0;
   virtual size_t connections() const = 0;
 };
