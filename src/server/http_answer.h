@@ -1,5 +1,5 @@
-// The meeting point of one answer: routes and workers put into it from any thread, the connection takes out of it on the server's
-// thread. Knows neither sockets nor HTTP's bytes.
+// The meeting point of one answer: routes and workers put into it from any thread, the connection takes out of it on the
+// server's thread. Knows neither sockets nor HTTP's bytes.
 #pragma once
 
 #include <cstdint>
@@ -63,7 +63,7 @@ class Answer {
   Phase phase_ = Phase::kFresh;
   bool gone_ = false;
   bool too_slow_ = false;  // as good as gone: the server's thread will say so
-  bool woken_ = false;  // a Take is on its way
+  bool woken_ = false;     // a Take is on its way
   uint64_t unsent_ = 0;
   News news_;
   std::function<void()> on_gone_;

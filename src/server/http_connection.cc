@@ -50,9 +50,7 @@ void Connection::CloseWithReset() {
 }
 
 void Connection::WakeUp() {
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
-    self->Guard([&] { self->TakeNews(); });
-  });
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] { self->Guard([&] { self->TakeNews(); }); });
 }
 
 void Connection::ArmTimer() {
@@ -61,9 +59,7 @@ void Connection::ArmTimer() {
   if (earliest >= armed_for_) return;
   armed_for_ = earliest;
   timer_.expires_at(earliest);
-  timer_.async_wait([self = shared_from_this()](const ErrorCode& error) {
-    self->Guard([&] { self->OnTimer(error); });
-  });
+  timer_.async_wait([self = shared_from_this()](const ErrorCode& error) { self->Guard([&] { self->OnTimer(error); }); });
 }
 
 void Connection::OnTimer(const ErrorCode& error) {

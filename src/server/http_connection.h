@@ -99,10 +99,10 @@ class Connection : public Outlet, public std::enable_shared_from_this<Connection
   HttpParser parser_;
   std::array<char, 16384> buffer_;
   std::string in_;
-  bool reading_ = false;       // a read is pending
-  bool discarding_ = false;    // what comes is thrown away
-  bool input_ended_ = false;   // the client has closed its side
-  bool body_begun_ = false;    // of the current request: its times are set and its "100 Continue" is sent
+  bool reading_ = false;      // a read is pending
+  bool discarding_ = false;   // what comes is thrown away
+  bool input_ended_ = false;  // the client has closed its side
+  bool body_begun_ = false;   // of the current request: its times are set and its "100 Continue" is sent
   uint64_t num_requests_ = 0;
 
   std::shared_ptr<Answer> answer_;  // under way
@@ -110,8 +110,8 @@ class Connection : public Outlet, public std::enable_shared_from_this<Connection
   bool streaming_ = false;
   bool head_only_ = false;  // HEAD
   bool http_1_0_ = false;
-  bool keep_ = true;              // another request may follow
-  bool reset_at_end_ = false;     // close so that the client sees an error
+  bool keep_ = true;           // another request may follow
+  bool reset_at_end_ = false;  // close so that the client sees an error
   KeepAlive keep_alive_;
 
   std::string out_;      // to be sent next

@@ -1,5 +1,5 @@
-// A connection's input: a read is always pending, also while an answer is computed, because that is how a client that goes away is
-// noticed; bytes of later requests wait in in_, up to a limit.
+// A connection's input: a read is always pending, also while an answer is computed, because that is how a client that goes away
+// is noticed; bytes of later requests wait in in_, up to a limit.
 #include <algorithm>
 #include <utility>
 

@@ -1,4 +1,5 @@
-// A connection's output: what was put into the answer becomes bytes in out_; all that has gathered there goes out with one write.
+// A connection's output: what was put into the answer becomes bytes in out_; all that has gathered there goes out with one
+// write.
 #include <utility>
 
 #include <boost/asio/buffer.hpp>

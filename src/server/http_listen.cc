@@ -50,8 +50,8 @@ Status OpenListener(const std::string& host, uint16_t port, Tcp::acceptor* accep
   }
   ErrorCode error;
   Tcp::resolver resolver(acceptor->get_executor());
-  const auto found =
-      resolver.resolve(WithoutBrackets(host), std::to_string(port), Tcp::resolver::passive | Tcp::resolver::numeric_service, error);
+  const auto found = resolver.resolve(WithoutBrackets(host), std::to_string(port),
+                                      Tcp::resolver::passive | Tcp::resolver::numeric_service, error);
   if (error) return InvalidArgument(CannotListen(host, port, "this is no address, and no host of that name is known"));
   std::vector<Tcp::endpoint> endpoints;
   for (const auto& entry : found) endpoints.push_back(entry.endpoint());

@@ -30,7 +30,8 @@ uint32_t HeaderLimit(uint64_t bytes) {
 // "http://host:port/path" -> {"host:port", "/path"}; the authority is empty where the target is a path.
 std::pair<std::string, std::string> SplitTarget(const std::string& target) {
   const size_t scheme = target.find("://");
-  if (target.empty() || target[0] == '/' || scheme == std::string::npos || target.find_first_of("/?") < scheme) return {"", target};
+  if (target.empty() || target[0] == '/' || scheme == std::string::npos || target.find_first_of("/?") < scheme)
+    return {"", target};
   const size_t begin = scheme + 3;
   const size_t end = std::min(target.find_first_of("/?", begin), target.size());
   std::string path = target.substr(end);

@@ -1,5 +1,5 @@
-// Bytes of a connection -> requests, without a socket: Beast's parser, with what it lets pass made strict, because two readers of
-// one request that disagree about where it ends are how requests are smuggled.
+// Bytes of a connection -> requests, without a socket: Beast's parser, with what it lets pass made strict, because two readers
+// of one request that disagree about where it ends are how requests are smuggled.
 #pragma once
 
 #include <memory>
@@ -33,7 +33,7 @@ class HttpParser {
   State state() const;
   // In kBody and kDone:
   bool http_1_0() const;
-  bool keep_alive() const;       // as the client wishes
+  bool keep_alive() const;        // as the client wishes
   bool expects_continue() const;  // "Expect: 100-continue", and there is a body to come
   // In kDone, once.
   HttpRequest TakeRequest();

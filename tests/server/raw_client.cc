@@ -74,7 +74,8 @@ void RawClient::Reset() {
   Close();
 }
 
-std::string RawClient::Request(std::string_view method, std::string_view path, std::string_view body, std::string_view headers) {
+std::string RawClient::Request(std::string_view method, std::string_view path, std::string_view body,
+                               std::string_view headers) {
   std::string request(method);
   request.append(" ").append(path).append(" HTTP/1.1\r\nHost: localhost\r\n").append(headers);
   if (!body.empty()) request += "Content-Length: " + std::to_string(body.size()) + "\r\n";
@@ -83,7 +84,8 @@ std::string RawClient::Request(std::string_view method, std::string_view path, s
 
 bool RawClient::Fill(TimePoint deadline) {
   while (fd_ >= 0 && end_ == RawEnd::kOpen) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     pollfd ready{fd_, POLLIN, 0};
     const int num_ready = poll(&ready, 1, static_cast<int>(std::max<int64_t>(left, 0)));
     if (num_ready == 0) return false;
@@ -215,6 +217,12 @@ RawEnd RawClient::WaitForEnd() {
   const TimePoint deadline = Deadline();
   while (Fill(deadline)) in_.clear();
   return end_;
+}
+
+bool RawClient::Readable(std::chrono::milliseconds within) {
+  if (!in_.empty() || end_ != RawEnd::kOpen) return true;
+  pollfd ready{fd_, POLLIN, 0};
+  return poll(&ready, 1, static_cast<int>(within.count())) > 0;
 }
 
 std::optional<RawResponse> Fetch(uint16_t port, std::string_view method, std::string_view path, std::string_view body,

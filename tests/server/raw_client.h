@@ -1,5 +1,5 @@
-// A tiny HTTP client over a plain socket: it sends exactly the bytes it is told to, also wrong ones, and shows exactly what comes
-// back. Every wait has a deadline (timeout(), 60 s if not set), so that a test fails instead of hanging.
+// A tiny HTTP client over a plain socket: it sends exactly the bytes it is told to, also wrong ones, and shows exactly what
+// comes back. Every wait has a deadline (timeout(), 60 s if not set), so that a test fails instead of hanging.
 #pragma once
 
 #include <chrono>
@@ -17,7 +17,7 @@ struct RawResponse {
   int status = 0;
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;                                          // decoded
-  bool whole = false;  // the body came to its end as its framing says
+  bool whole = false;                                        // the body came to its end as its framing says
 
   std::string header(std::string_view name) const;  // "" where there is none
   bool has_header(std::string_view name) const;
@@ -60,6 +60,8 @@ class RawClient {
 
   // Reads and throws away until the connection ends.
   RawEnd WaitForEnd();
+  // Whether something, or the connection's end, can be read within that time.
+  bool Readable(std::chrono::milliseconds within);
   // Bytes that are here already, undecoded.
   std::string TakeUnread() { return std::exchange(in_, std::string()); }
 
