@@ -44,7 +44,8 @@ class HttpServer {
   virtual void Start(Handler handler, ErrorResponse error) = 0;
   // No new connections and no new requests on old ones; answers that are under way go on. Idle connections are closed.
   virtual void StopAccepting() = 0;
-  // Until every answer has ended and been sent, at most `grace`; false where some had to be cut off. Not on the server's thread.
+  // Until every answer has ended and been sent, at most `grace`; false where some had to be cut off. Not on the server's
+  // thread.
   virtual bool Drain(std::chrono::milliseconds grace) = 0;
   virtual size_t connections() const = 0;
 };
