@@ -5,6 +5,7 @@
 #include <string>
 
 #include "masks/mask_file.h"
+#include "tests/batching/prefix_bytes.h"
 #include "tests/formats/safetensors_builder.h"
 #include "tests/masks/mask_cases.h"
 
@@ -69,6 +70,24 @@ void WriteJson(const Folder& folder) {
   folder.Write("twice.json", R"({"a":1,"b":{"a":1},"a":2})");
 }
 
+void WriteApiRequests(const Folder& folder) {
+  folder.Write("chat.json",
+               R"({"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":[)"
+               R"({"type":"text","text":"Hi"}]}],"max_completion_tokens":16,"temperature":0.5,"top_p":0,"seed":-1,)"
+               R"("stop":["\n","END"],"stream":true,"stream_options":{"include_usage":true},"logprobs":true,)"
+               R"("top_logprobs":20,"presence_penalty":-2,"frequency_penalty":2.0})");
+  folder.Write("completion.json", R"({"prompt":["Hi"],"max_tokens":1e3,"logprobs":5,"n":1,"best_of":1.0,"echo":false,)"
+                                  R"("suffix":null,"user":"me","min_p":0.1,"top_k":-1,"repetition_penalty":1.1})");
+  folder.Write("llama.json", R"({"prompt":[[1,2,3]],"n_predict":-1,"n_probs":3,"repeat_last_n":-1,"repeat_penalty":1.1,)"
+                             R"("cache_prompt":true,"return_progress":true,"mirostat":0,"samplers":["top_k"]})");
+  folder.Write("tools.json", R"({"messages":[{"role":"tool","content":null}],"prompt":[1,"a"],"tools":[{}],"tool_choice":{}})");
+  folder.Write("response_format.json",
+               R"({"prompt":"","messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_object"}})");
+  folder.Write("numbers.json", R"({"prompt":[0,2147483648],"max_tokens":18446744073709551616,"seed":-9223372036854775809})");
+  folder.Write("surrogate.json", R"({"prompt":"\ud800"})");
+  folder.Write("twice.json", R"({"prompt":"a","prompt":"b"})");
+}
+
 void WriteMasks(const Folder& folder) {
   namespace masks = damask::masks;
   folder.Write("one_head.mask", masks::SerializeMask(masks::RandomMask(1, 1, 4, 1)).value());
@@ -92,6 +111,21 @@ void WriteMasks(const Folder& folder) {
                                  std::string("\0\0\x80\x3f", 4));
 }
 
+void WritePrefixFiles(const Folder& folder) {
+  namespace batching = damask::batching;
+  using batching::test::Resealed;
+  using batching::test::TinyFile;
+  using Start = batching::PrefixFileStart;
+  folder.Write("one_block.kv", TinyFile(0, 1));
+  folder.Write("continued.kv", TinyFile(2, 4));
+  folder.Write("cut.kv", TinyFile(0, 2).substr(0, 5000));
+  folder.Write("damaged_block.kv", TinyFile(0, 1).substr(0, 4200) + std::string(152, 'x'));
+  folder.Write("newer.kv", Resealed(TinyFile(0, 1), [](Start* start, std::string*) { start->version = 9; }));
+  folder.Write("many_blocks.kv", Resealed(TinyFile(0, 1), [](Start* start, std::string*) { start->end_block = ~0u; }));
+  folder.Write("long_head.kv", Resealed(TinyFile(0, 1), [](Start* start, std::string*) { start->head_bytes = ~uint64_t{0}; }));
+  folder.Write("odd_id.kv", Resealed(TinyFile(0, 1), [](Start*, std::string* bytes) { bytes->at(99) = '\x80'; }));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -103,6 +137,8 @@ int main(int argc, char** argv) {
   WriteGguf(Folder(folder / "gguf"));
   WriteSafetensors(Folder(folder / "safetensors"));
   WriteJson(Folder(folder / "json"));
+  WriteApiRequests(Folder(folder / "api_request"));
   WriteMasks(Folder(folder / "mask"));
+  WritePrefixFiles(Folder(folder / "prefix_file"));
   return 0;
 }

@@ -14,26 +14,11 @@
 
 #include <fmt/format.h>
 
+#include "base/descriptor.h"
 #include "base/text.h"
 
 namespace damask {
 namespace {
-
-// Closes a descriptor when it goes out of scope.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 Status SystemError(const char* what, const std::string& path) {
   return IoError(fmt::format("{}: {}", what, std::strerror(errno))).At(Quote(path, 300));

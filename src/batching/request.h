@@ -51,13 +51,14 @@ struct Piece {
 struct Usage {
   uint64_t prompt_tokens = 0;
   uint64_t cached_tokens = 0;      // of the prompt: not read again
+  uint64_t read_tokens = 0;        // of the prompt: in the cache, so far
   uint64_t completion_tokens = 0;  // drawn, an end token included
   double queue_seconds = 0;        // from Submit to the first chunk
   double prefill_seconds = 0;      // from the first chunk to the first token
   double decode_seconds = 0;
-  model::ForwardStats prefill;
-  model::ForwardStats decode;
-  model::HeadAudit audit;  // summed over all heads; rows == 0: nothing was audited
+  model::SegmentReport prefill;
+  model::SegmentReport decode;
+  model::HeadAudit audit;  // of both, summed over all heads; rows == 0: nothing was audited
 };
 
 struct Outcome {

@@ -55,6 +55,7 @@ std::unique_ptr<Command> MakeBenchMatmul();
 std::unique_ptr<Command> MakePolicies();
 std::unique_ptr<Command> MakeCheck();
 std::unique_ptr<Command> MakeInspect();
+std::unique_ptr<Command> MakeServe();
 
 // Finds the command that `arguments` begin with, parses the rest and runs it. Prints errors; returns the exit code.
 int RunProgram(const std::vector<std::string>& arguments);

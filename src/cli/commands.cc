@@ -136,6 +136,7 @@ const std::vector<CommandEntry>& Commands() {
       {"detokenize", "the text of token ids", "damask detokenize -m model.gguf --tokens 1,15043,3186", MakeDetokenize},
       {"info", "what is in a model file and what it will cost", "damask info -m model.gguf -c 32768", MakeInfo},
       {"check", "reads a model or mask file whole and names every fault", "damask check model.gguf", MakeCheck},
+      {"serve", "an OpenAI-compatible server and its page", "damask serve -m model.gguf --port 8080", MakeServe},
       {"calibrate", "learns a model's attention patterns and writes a mask file",
        "damask calibrate -m model.gguf -o model.mask", MakeCalibrate},
       {"inspect", "pictures and figures of a mask file", "damask inspect model.mask -o report.html", MakeInspect},

@@ -1,6 +1,8 @@
 #include "cli/interrupt.h"
 
+#include <semaphore.h>
 #include <unistd.h>
+
 #include <csignal>
 
 #include "cli/exit_code.h"
@@ -10,11 +12,13 @@ namespace {
 
 std::atomic<bool> in_scope{false};
 std::atomic<bool> cancel{false};
+sem_t signalled;  // the only thing a signal handler may wake a thread with
 static_assert(std::atomic<bool>::is_always_lock_free, "signal handlers need it");
 
 extern "C" void OnInterrupt(int /*signal*/) {
   if (in_scope.load() && !cancel.load()) {
     cancel.store(true);
+    sem_post(&signalled);
     return;
   }
   _exit(kExitInterrupted);
@@ -27,7 +31,9 @@ void InstallSignalHandlers() {
   action.sa_handler = OnInterrupt;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
+  sem_init(&signalled, 0, 0);
   sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, nullptr);
 }
@@ -40,6 +46,10 @@ CancelScope::CancelScope() {
 CancelScope::~CancelScope() { in_scope.store(false); }
 
 const std::atomic<bool>* CancelScope::flag() const { return &cancel; }
+
+void CancelScope::Wait() const {
+  while (!cancelled()) sem_wait(&signalled);
+}
 
 void CancelScope::Cancel() { cancel.store(true); }
 

@@ -6,10 +6,10 @@
 
 namespace damask::cli {
 
-// SIGINT as above, SIGPIPE ignored: a closed pipe is a failed write.
+// SIGINT and SIGTERM as above, SIGPIPE ignored: a closed pipe is a failed write.
 void InstallSignalHandlers();
 
-// While one exists, the first SIGINT only sets the flag. Not nested.
+// While one exists, the first signal only sets the flag. Not nested.
 class CancelScope {
  public:
   CancelScope();
@@ -21,6 +21,8 @@ class CancelScope {
   // As a signal would, for a reader that has gone.
   void Cancel();
   bool cancelled() const { return flag()->load(); }
+  // Until a signal has come.
+  void Wait() const;
 };
 
 }  // namespace damask::cli

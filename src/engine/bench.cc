@@ -24,7 +24,7 @@ Result<double> TimeDecode(Session* session, uint64_t tokens, const std::atomic<b
   const Timer timer;
   for (uint64_t i = 0; i < tokens; ++i) {
     const TokenId id = Argmax(session->logits());
-    DAMASK_RETURN_IF_ERROR(session->Append({&id, 1}, nullptr, cancel));
+    DAMASK_RETURN_IF_ERROR(session->Decode(id, cancel));
   }
   const double seconds = timer.Seconds();
   session->Truncate(depth);

@@ -114,37 +114,91 @@ Status Session::AppendAll(std::span<const TokenId> tokens, const LogitsRows& sin
   return AppendChunks(tokens, model::LogitsWanted::kAll, sink, progress, cancel);
 }
 
-Status Session::AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
-                             const PrefillProgress& progress, const std::atomic<bool>* cancel) {
-  if (length() + tokens.size() > engine_->context()) {
-    return TooLarge(
-        fmt::format("{} tokens do not fit the context of {} (raise --ctx-size, and --rope-scaling past the trained length)",
-                    length() + tokens.size(), engine_->context()));
-  }
-  const size_t vocab = engine_->model_->config().vocab;
+Status Engine::CheckIds(std::span<const TokenId> tokens) const {
+  const size_t vocab = model_->config().vocab;
   for (const TokenId id : tokens) {
     if (id < 0 || static_cast<size_t>(id) >= vocab) {
       return InvalidArgument(fmt::format("token id {} is outside the vocabulary of {}", id, vocab));
     }
   }
+  return {};
+}
+
+Status Session::CheckRoom(size_t tokens) const {
+  if (length() + tokens <= engine_->context()) return {};
+  return TooLarge(
+      fmt::format("{} tokens do not fit the context of {} (raise --ctx-size, and --rope-scaling past the trained length)",
+                  length() + tokens, engine_->context()));
+}
+
+// Chunks end at fixed positions, so that query blocks and policies see the same rows however a text was cut.
+Result<size_t> Session::AppendNext(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted,
+                                   const LogitsRows& sink, const std::atomic<bool>* cancel) {
+  const uint64_t position = length();
+  const size_t count = std::min<size_t>(tokens.size(), border - position % border);
+  const bool last = count == tokens.size();
+  const size_t vocab = engine_->model_->config().vocab;
+  const model::Segment segment = {.cache = &cache_,
+                                  .tokens = tokens.first(count),
+                                  .logits = wanted == model::LogitsWanted::kAll || last ? wanted : model::LogitsWanted::kNone,
+                                  .prompt_end = last};
+  const auto take = [&](size_t, size_t first_row, size_t num_rows, const float* logits) {
+    if (sink) sink(position + first_row, num_rows, logits);
+    const float* final_row = logits + (num_rows - 1) * vocab;
+    if (first_row + num_rows == count) logits_.assign(final_row, final_row + vocab);
+  };
+  DAMASK_RETURN_IF_ERROR(engine_->forward_->Run({&segment, 1}, take, cancel));
+  report_.Add(engine_->forward_->segment_reports()[0]);
+  tokens_.insert(tokens_.end(), segment.tokens.begin(), segment.tokens.end());
+  return count;
+}
+
+Result<size_t> Session::AppendChunk(std::span<const TokenId> tokens, size_t border, const std::atomic<bool>* cancel) {
+  DAMASK_RETURN_IF_ERROR(CheckRoom(tokens.size()));
+  DAMASK_RETURN_IF_ERROR(engine_->CheckIds(tokens));
+  return AppendNext(tokens, border, model::LogitsWanted::kLast, nullptr, cancel);
+}
+
+Status Session::AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
+                             const PrefillProgress& progress, const std::atomic<bool>* cancel) {
+  DAMASK_RETURN_IF_ERROR(CheckRoom(tokens.size()));
+  DAMASK_RETURN_IF_ERROR(engine_->CheckIds(tokens));
   const Timer timer;
   for (size_t done = 0; done < tokens.size();) {
-    // Chunks end at fixed positions, so that a row's arithmetic does not depend on where the text was cut.
-    const uint64_t position = length();
-    const size_t count = std::min<size_t>(tokens.size() - done, model::kChunkTokens - position % model::kChunkTokens);
-    const bool last = done + count == tokens.size();
-    const model::LogitsWanted rows = wanted == model::LogitsWanted::kAll || last ? wanted : model::LogitsWanted::kNone;
-    const model::Segment segment = {&cache_, tokens.subspan(done, count), rows, last};
-    const auto take = [&](size_t, size_t first_row, size_t num_rows, const float* logits) {
-      if (sink) sink(position + first_row, num_rows, logits);
-      const float* final_row = logits + (num_rows - 1) * vocab;
-      if (first_row + num_rows == count) logits_.assign(final_row, final_row + vocab);
-    };
-    DAMASK_RETURN_IF_ERROR(engine_->forward_->Run({&segment, 1}, take, cancel));
-    tokens_.insert(tokens_.end(), segment.tokens.begin(), segment.tokens.end());
+    DAMASK_ASSIGN_OR_RETURN(const size_t count, AppendNext(tokens.subspan(done), model::kChunkTokens, wanted, sink, cancel));
     done += count;
     if (progress) progress(done, tokens.size(), timer.Seconds());
   }
+  return {};
+}
+
+Status Session::Decode(TokenId id, const std::atomic<bool>* cancel) {
+  Session* const self = this;
+  return engine_->Decode({&self, 1}, {&id, 1}, cancel);
+}
+
+Status Engine::Decode(std::span<Session* const> sessions, std::span<const TokenId> ids, const std::atomic<bool>* cancel) {
+  DAMASK_RETURN_IF_ERROR(CheckIds(ids));
+  std::vector<model::Segment> batch;
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    DAMASK_RETURN_IF_ERROR(sessions[i]->CheckRoom(1));
+    batch.push_back(
+        {.cache = &sessions[i]->cache_, .tokens = ids.subspan(i, 1), .logits = model::LogitsWanted::kLast, .decode = true});
+  }
+  const size_t vocab = model_->config().vocab;
+  const auto take = [&](size_t i, size_t, size_t, const float* logits) { sessions[i]->logits_.assign(logits, logits + vocab); };
+  DAMASK_RETURN_IF_ERROR(forward_->Run(batch, take, cancel));
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    sessions[i]->report_.Add(forward_->segment_reports()[i]);
+    sessions[i]->tokens_.push_back(ids[i]);
+  }
+  return {};
+}
+
+Status Session::Restore(std::span<const TokenId> prompt, const std::function<Result<uint64_t>(model::KvCache*)>& restore) {
+  const uint64_t before = length();
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t after, restore(&cache_));
+  for (uint64_t i = before; i < after; ++i) tokens_.push_back(prompt[i]);
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/cpu.h"
@@ -37,6 +38,8 @@ struct EngineOptions {
 // Called now and then during a prefill: tokens done, tokens in all, seconds so far.
 using PrefillProgress = std::function<void(uint64_t done, uint64_t total, double seconds)>;
 
+class Session;
+
 class Engine {
  public:
   // Errors: one sentence naming file, key or flag.
@@ -60,6 +63,8 @@ class Engine {
   // How many positions a session may hold.
   uint64_t context() const { return context_; }
   uint64_t kv_bytes_per_token() const;
+  // InvalidArgument naming an id outside the vocabulary.
+  Status CheckIds(std::span<const TokenId> tokens) const;
   uint64_t kv_bytes() const { return pages_->bytes_in_use(); }
   model::ForwardStats stats() const { return forward_->stats(); }
   void ResetStats() { forward_->ResetStats(); }
@@ -67,6 +72,9 @@ class Engine {
   const model::AuditReport& audit() const { return forward_->audit(); }
   void ResetAudit() { forward_->ResetAudit(); }
   void SetAudit(const model::AuditOptions& options) { forward_->SetAudit(options); }
+  // One token each for several sessions of this engine, at most model::kDecodeRows, whose weights are then read once; the
+  // logits are the same to the last bit as for each alone. Errors as Session::Append; no session has then moved.
+  Status Decode(std::span<Session* const> sessions, std::span<const TokenId> ids, const std::atomic<bool>* cancel);
   // For calibration, which goes through the model layer by layer.
   model::Forward& forward() { return *forward_; }
   model::PagePool* page_pool() { return pages_.get(); }
@@ -105,6 +113,21 @@ class Session {
   Status AppendAll(std::span<const TokenId> tokens, const LogitsRows& sink, const PrefillProgress& progress,
                    const std::atomic<bool>* cancel);
 
+  // As Append, of the first of these tokens only: up to the next position that is a multiple of `border`, itself a multiple of
+  // kernels::kQueryBlockRows, and of a chunk at most. Gives how many. Results do not depend on `border` where the policy does
+  // not (Policy::WantsChunks).
+  Result<size_t> AppendChunk(std::span<const TokenId> tokens, size_t border, const std::atomic<bool>* cancel);
+  // Appends a drawn token and computes its logits.
+  Status Decode(TokenId id, const std::atomic<bool>* cancel);
+
+  // Lets `restore` put the pages of tokens of `prompt` that have been read before behind those the cache holds; it gives the
+  // new length. What is in the cache already must be the beginning of `prompt`.
+  Status Restore(std::span<const TokenId> prompt, const std::function<Result<uint64_t>(model::KvCache*)>& restore);
+  const model::KvCache& cache() const { return cache_; }
+
+  // Of everything computed since the last call.
+  model::SegmentReport TakeReport() { return std::exchange(report_, {}); }
+
   // Of the last appended token [vocab].
   std::span<const float> logits() const { return logits_; }
   const std::vector<TokenId>& tokens() const { return tokens_; }
@@ -117,6 +140,10 @@ class Session {
   void Truncate(uint64_t length);
 
  private:
+  friend class Engine;
+  Status CheckRoom(size_t tokens) const;
+  Result<size_t> AppendNext(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted, const LogitsRows& sink,
+                            const std::atomic<bool>* cancel);
   Status AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
                       const PrefillProgress& progress, const std::atomic<bool>* cancel);
 
@@ -124,6 +151,7 @@ class Session {
   model::KvCache cache_;
   std::vector<TokenId> tokens_;
   std::vector<float> logits_;
+  model::SegmentReport report_;
 };
 
 }  // namespace damask::engine

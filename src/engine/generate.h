@@ -10,25 +10,10 @@
 #include <vector>
 
 #include "base/status.h"
+#include "engine/answer.h"
 #include "engine/engine.h"
-#include "engine/sampler.h"
 
 namespace damask::engine {
-
-enum class FinishReason {
-  kStop,    // an end-of-generation token or a stop string
-  kLength,  // max_tokens, or the context is full
-  kCancelled,
-};
-
-std::string_view FinishReasonName(FinishReason reason);  // "stop", "length", "cancelled"
-
-struct GenerateOptions {
-  uint64_t max_tokens = 256;
-  SamplerOptions sampler;
-  std::vector<std::string> stop;  // not part of the text; none may be empty
-  bool show_special = false;      // control tokens as text
-};
 
 struct GenerateResult {
   std::string text;
@@ -61,21 +46,5 @@ struct GenerateCallbacks {
 // Continues `session` with `prompt` (ids; at least one token). A cancel is no error: the result says kCancelled.
 Result<GenerateResult> Generate(Engine* engine, Session* session, std::span<const TokenId> prompt,
                                 const GenerateOptions& options, const GenerateCallbacks& callbacks);
-
-// Finds stop strings in text that arrives in pieces, holding back what may be the beginning of one.
-class StopMatcher {
- public:
-  explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
-
-  // Adds text; returns what is certain now. After a match stopped() is true and later text is ignored.
-  std::string Add(std::string_view text);
-  std::string Finish();  // what was held back and is no stop string after all
-  bool stopped() const { return stopped_; }
-
- private:
-  std::vector<std::string> stops_;
-  std::string held_;
-  bool stopped_ = false;
-};
 
 }  // namespace damask::engine

@@ -17,6 +17,8 @@ Status ValidateSamplerOptions(const SamplerOptions& o) {
   if (!(o.min_p >= 0.0f && o.min_p <= 1.0f)) return bad("min-p", o.min_p, "0 to 1");
   if (!(o.repeat_penalty > 0.0f && o.repeat_penalty <= 100.0f))
     return bad("repeat-penalty", o.repeat_penalty, "above 0, at most 100");
+  if (!(std::abs(o.presence_penalty) <= 2.0f)) return bad("presence-penalty", o.presence_penalty, "-2 to 2");
+  if (!(std::abs(o.frequency_penalty) <= 2.0f)) return bad("frequency-penalty", o.frequency_penalty, "-2 to 2");
   return {};
 }
 
@@ -69,9 +71,23 @@ std::vector<double> Softmax(const std::vector<float>& logits, const std::vector<
 
 }  // namespace
 
-TokenId Sampler::Sample(std::span<const float> logits, std::span<const TokenId> history) {
+// Counted anew at each draw: a pass over the answer so far costs less than the ranking of the vocabulary.
+void Sampler::PenaliseDrawn(std::span<const TokenId> drawn) {
+  if (options_.presence_penalty == 0.0f && options_.frequency_penalty == 0.0f) return;
+  counts_.resize(adjusted_.size());
+  for (const TokenId id : drawn) ++counts_[static_cast<size_t>(id)];
+  for (const TokenId id : drawn) {
+    uint32_t& count = counts_[static_cast<size_t>(id)];
+    if (count == 0) continue;  // a repeat: done already
+    adjusted_[static_cast<size_t>(id)] -= options_.presence_penalty + static_cast<float>(count) * options_.frequency_penalty;
+    count = 0;
+  }
+}
+
+TokenId Sampler::Sample(std::span<const float> logits, std::span<const TokenId> history, std::span<const TokenId> drawn) {
   adjusted_.assign(logits.begin(), logits.end());
   PenaliseRepeats(history, options_, &adjusted_);
+  PenaliseDrawn(drawn);
   if (options_.temperature == 0.0f || options_.top_k == 1) return Argmax(adjusted_);
 
   order_.resize(adjusted_.size());

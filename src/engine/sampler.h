@@ -1,5 +1,5 @@
-// Choosing the next token from logits. The chain and its defaults are llama.cpp's: repetition penalty, top-k, top-p, min-p,
-// temperature, then a draw. The random numbers are our own, so the same seed gives the same text on every machine.
+// Choosing the next token from logits. The chain and its defaults are llama.cpp's: penalties, top-k, top-p, min-p, temperature,
+// then a draw. The random numbers are our own, so the same seed gives the same text on every machine.
 #pragma once
 
 #include <cstdint>
@@ -38,18 +38,21 @@ class Sampler {
 
   uint64_t seed() const { return seed_; }
 
-  // Draws from `logits` [vocab]; `history` are the tokens so far (prompt and generated), for the repetition penalty. Ties go to
-  // the lower id. NaN logits must have been refused before.
-  TokenId Sample(std::span<const float> logits, std::span<const TokenId> history);
+  // Draws from `logits` [vocab]; `history` are the tokens so far (prompt and generated), for the repetition penalty, `drawn`
+  // those of them that this sampler has drawn, for the presence and frequency penalties. Ties go to the lower id. NaN logits
+  // must have been refused before.
+  TokenId Sample(std::span<const float> logits, std::span<const TokenId> history, std::span<const TokenId> drawn);
 
  private:
   double NextUniform();  // [0, 1)
+  void PenaliseDrawn(std::span<const TokenId> drawn);
 
   SamplerOptions options_;
   uint64_t seed_;
   std::mt19937_64 random_;
   std::vector<float> adjusted_;
   std::vector<TokenId> order_;
+  std::vector<uint32_t> counts_;  // [vocab]; all zero between calls
 };
 
 // Index of the largest value, the lower index on ties.

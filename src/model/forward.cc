@@ -19,6 +19,14 @@ constexpr size_t kRowGrain = 8;
 // Rows of logits computed at once: 64 rows of a 128K vocabulary are 33 MB.
 constexpr size_t kLogitRows = 64;
 
+// Which products a batch runs. A prompt runs those of a prefill even where a last chunk has few rows: how many it has depends
+// on where reading began, and a row's bits must not. Only a whole text that is that short goes the cheaper way.
+kernels::Phase PhaseOf(std::span<const Segment> batch) {
+  const Segment& first = batch.front();
+  const bool tiny = batch.size() == 1 && first.cache->length() == 0 && first.tokens.size() <= kDecodeRows;
+  return first.decode || tiny ? kernels::Phase::kDecode : kernels::Phase::kPrefill;
+}
+
 }  // namespace
 
 kernels::KvType Forward::PageType(Target target) {
@@ -107,11 +115,15 @@ Status Forward::Prepare(std::span<const Segment> batch) {
                      .first_position = cache.length(),
                      .state = cache.state(*policy_),
                      .keys_seen = cache.state_length(),
-                     .decode = segment.tokens.size() == 1,
-                     .prompt_end = segment.prompt_end});
+                     .decode = segment.decode,
+                     .prompt_end = segment.prompt_end,
+                     .segment = runs_.size()});
     cache.set_state_length(cache.length() + segment.tokens.size());
     rows += segment.tokens.size();
   }
+  phase_ = PhaseOf(batch);
+  segment_reports_.assign(batch.size(), {});
+  for (Buffers::Worker& worker : buffers_->workers) worker.reports.assign(batch.size(), {});
   Reserve(rows);
   FillRotations();
   return {};
@@ -149,6 +161,9 @@ Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, 
   try {
     Reserve(rows);
     runs_ = {{.cache = cache, .rows = rows, .first_position = first_position}};
+    phase_ = kernels::Phase::kPrefill;
+    for (Buffers::Worker& worker : buffers_->workers) worker.reports.assign(1, {});
+    segment_reports_.assign(1, {});
     FillRotations();
     std::copy(x.begin(), x.end(), buffers_->x.data());
     const LayerWeights& weights = model_->layers()[layer];
@@ -254,6 +269,7 @@ void Forward::KeepWantedRows(std::span<const Segment> batch) {
   }
   runs_ = std::move(kept);
   rows_ = rows;
+  if (rows_ <= kDecodeRows) phase_ = kernels::Phase::kDecode;  // decided by the wanted rows alone
 }
 
 void Forward::AttentionOutput(const LayerWeights& weights) {
@@ -280,27 +296,33 @@ Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {
   Buffers& b = *buffers_;
   NormRows(model_->output_norm());
   b.logits.Reserve(std::min(rows_, kLogitRows) * c.vocab);
-  size_t run = 0;
-  for (size_t s = 0; s < batch.size(); ++s) {
-    if (batch[s].logits == LogitsWanted::kNone) continue;
-    const RowRun& wanted = runs_[run++];
-    const size_t skipped = batch[s].tokens.size() - wanted.rows;  // rows of the segment before the first wanted one
-    for (size_t done = 0; done < wanted.rows; done += kLogitRows) {
-      const size_t rows = std::min(kLogitRows, wanted.rows - done);
-      {
-        const Stopwatch watch(&stats_.product_seconds);
-        const float* normed = b.normed.data() + (wanted.first_row + done) * c.width;
-        matmul_.Load(phase(), normed, rows, c.width, c.width, &b.activations);
-        matmul_.Multiply(b.activations, model_->output(), {}, b.logits.data(), c.vocab);
-      }
-      const float* end = b.logits.data() + rows * c.vocab;
-      const bool broken =
-          std::any_of(static_cast<const float*>(b.logits.data()), end, [](float value) { return std::isnan(value); });
-      if (broken) return BadFormat("the model computes NaN logits: its weights are broken (damask check names them)");
-      if (sink) sink(s, skipped + done, rows, b.logits.data());
+  // All segments' rows together: the output matrix is large, and decoding reads it once for all.
+  for (size_t done = 0; done < rows_; done += kLogitRows) {
+    const size_t rows = std::min(kLogitRows, rows_ - done);
+    {
+      const Stopwatch watch(&stats_.product_seconds);
+      matmul_.Load(phase(), b.normed.data() + done * c.width, rows, c.width, c.width, &b.activations);
+      matmul_.Multiply(b.activations, model_->output(), {}, b.logits.data(), c.vocab);
     }
+    const float* end = b.logits.data() + rows * c.vocab;
+    const bool broken =
+        std::any_of(static_cast<const float*>(b.logits.data()), end, [](float value) { return std::isnan(value); });
+    if (broken) return BadFormat("the model computes NaN logits: its weights are broken (damask check names them)");
+    if (sink) HandOutLogits(batch, done, rows, sink);
   }
   return {};
+}
+
+// Rows [first, first + rows) of the buffers, whose logits are at hand, segment by segment.
+void Forward::HandOutLogits(std::span<const Segment> batch, size_t first, size_t rows, const LogitsSink& sink) const {
+  const size_t vocab = model_->config().vocab;
+  for (const RowRun& run : runs_) {
+    const size_t begin = std::max(first, run.first_row);
+    const size_t end = std::min(first + rows, run.first_row + run.rows);
+    if (begin >= end) continue;
+    const size_t skipped = batch[run.segment].tokens.size() - run.rows;  // rows of the segment before the first wanted one
+    sink(run.segment, skipped + begin - run.first_row, end - begin, buffers_->logits.data() + (begin - first) * vocab);
+  }
 }
 
 }  // namespace damask::model

@@ -25,7 +25,8 @@ namespace damask::model {
 
 // Chunks of a prompt end at multiples of this position, so a row's result does not depend on where a prompt was cut.
 inline constexpr size_t kChunkTokens = 512;
-// A batch of at most this many rows runs the decode products: unpacking the weights would cost more than it saves.
+// Rows that go through the decode products together: those read the weights once for all of them. A decode batch holds at most
+// this many.
 inline constexpr size_t kDecodeRows = 8;
 
 enum class LogitsWanted {
@@ -39,6 +40,21 @@ struct Segment {
   std::span<const tokenizer::TokenId> tokens;  // at most kChunkTokens; they become positions cache->length() ...
   LogitsWanted logits = LogitsWanted::kNone;
   bool prompt_end = true;  // its last token is the last of a prompt, or a decoded one: for policies that look at those rows
+  // One drawn token. The segments of a batch are all of this kind (and at most kDecodeRows) or none is: prompts and drawn
+  // tokens run different products, whose results differ in the last bits, and a token's must not depend on its company.
+  bool decode = false;
+};
+
+// What one segment of a batch cost and what the audit found in its rows.
+struct SegmentReport {
+  uint64_t planned_pairs = 0;
+  uint64_t causal_pairs = 0;
+  HeadAudit audit;  // summed over layers and heads
+
+  void Add(const SegmentReport& other);
+  double density() const {
+    return causal_pairs == 0 ? 1.0 : static_cast<double>(planned_pairs) / static_cast<double>(causal_pairs);
+  }
 };
 
 // One session's rows of one layer, their keys already in the pages: what an observer sees before the attention.
@@ -96,6 +112,9 @@ class Forward {
   // Pages that no head can reach again are given back after every chunk.
   void SetRelease(bool release) { release_ = release; }
 
+  // Of the segments of the last Run that ended well, in their order.
+  std::span<const SegmentReport> segment_reports() const { return segment_reports_; }
+
   const ForwardStats& stats() const { return stats_; }
   void ResetStats() { stats_ = {}; }
   kernels::ArithmeticUnit PrefillUnit(formats::TensorType type) const { return matmul_.PrefillUnit(type); }
@@ -114,6 +133,7 @@ class Forward {
     uint64_t keys_seen = 0;  // positions whose keys the state knew before this batch
     bool decode = false;
     bool prompt_end = false;
+    size_t segment = 0;  // of the batch
   };
   // One unit of attention work: a query block of one KV head.
   struct AttentionItem {
@@ -145,7 +165,9 @@ class Forward {
   void AttentionOutput(const LayerWeights& weights);
   void FeedForward(const LayerWeights& weights);
   Status Logits(std::span<const Segment> batch, const LogitsSink& sink);
-  kernels::Phase phase() const { return rows_ <= kDecodeRows ? kernels::Phase::kDecode : kernels::Phase::kPrefill; }
+  void HandOutLogits(std::span<const Segment> batch, size_t first, size_t rows, const LogitsSink& sink) const;
+  kernels::Phase phase() const { return phase_; }
+  void MergeReports();
 
   const Model* model_;
   const policies::Policy* policy_;
@@ -160,6 +182,8 @@ class Forward {
   AuditReport audit_;
   bool release_ = false;
   size_t rows_ = 0;  // rows of the buffers in use
+  kernels::Phase phase_ = kernels::Phase::kPrefill;
+  std::vector<SegmentReport> segment_reports_;
   std::vector<RowRun> runs_;
   std::vector<AttentionItem> items_;
   std::unique_ptr<Buffers> buffers_;

@@ -46,15 +46,11 @@ void Forward::MakeItems() {
 
 void Forward::Attend(size_t layer) {
   const Stopwatch watch(&stats_.attention_seconds);
-  Buffers& b = *buffers_;
   MakeItems();
   pool_->ParallelFor(items_.size(), 1, [&](size_t begin, size_t end, size_t worker) {
     for (size_t i = begin; i < end; ++i) AttendItem(layer, items_[i], worker);
   });
-  for (Buffers::Worker& worker : b.workers) {
-    stats_.planned_pairs += std::exchange(worker.planned_pairs, 0);
-    stats_.causal_pairs += std::exchange(worker.causal_pairs, 0);
-  }
+  MergeReports();
   if (audit_options_.enabled()) {
     MergeAudits(layer);
     WidenHeads(layer);
@@ -93,8 +89,9 @@ void Forward::AttendItem(size_t layer, const AttentionItem& item, size_t worker_
                                      .rows = item.rows,
                                      .first_position = item.first_position};
   attention_(shape_, block, worker.plan, pages, &worker.attention);
-  worker.planned_pairs += kernels::PlannedPairs(worker.plan, item.first_position, item.rows, c.group());
-  worker.causal_pairs += kernels::CausalPairs(item.first_position, item.rows, c.group());
+  SegmentReport& report = worker.reports[item.run->segment];
+  report.planned_pairs += kernels::PlannedPairs(worker.plan, item.first_position, item.rows, c.group());
+  report.causal_pairs += kernels::CausalPairs(item.first_position, item.rows, c.group());
   if (audit_options_.enabled()) AuditItem(layer, item, block, worker_index);
 }
 
@@ -104,8 +101,30 @@ void Forward::AuditItem(size_t layer, const AttentionItem& item, const kernels::
   for (size_t row = 0; row < item.rows; ++row) {
     if (!AuditsRow(audit_options_, item.run->decode, layer, item.kv_head, item.first_position + row)) continue;
     worker.audited.resize(c.heads);
+    worker.row_audit.assign(c.group(), {});
     AuditRow(target_, shape_, layout_, block, worker.plan, item.run->cache->pages(layer, item.kv_head), row, c.window(layer),
-             &worker.audit, worker.audited.data() + item.kv_head * c.group());
+             &worker.audit, worker.row_audit.data());
+    for (size_t g = 0; g < c.group(); ++g) {
+      worker.audited[item.kv_head * c.group() + g].Add(worker.row_audit[g]);
+      worker.reports[item.run->segment].audit.Add(worker.row_audit[g]);
+    }
+  }
+}
+
+void SegmentReport::Add(const SegmentReport& other) {
+  planned_pairs += other.planned_pairs;
+  causal_pairs += other.causal_pairs;
+  audit.Add(other.audit);
+}
+
+void Forward::MergeReports() {
+  for (Buffers::Worker& worker : buffers_->workers) {
+    for (size_t s = 0; s < worker.reports.size(); ++s) {
+      const SegmentReport report = std::exchange(worker.reports[s], {});
+      segment_reports_[s].Add(report);
+      stats_.planned_pairs += report.planned_pairs;
+      stats_.causal_pairs += report.causal_pairs;
+    }
   }
 }
 

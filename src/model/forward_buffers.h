@@ -40,10 +40,10 @@ struct Forward::Buffers {
   struct Worker {
     kernels::AttentionScratch attention;
     kernels::Plan plan;
-    uint64_t planned_pairs = 0;
-    uint64_t causal_pairs = 0;
+    std::vector<SegmentReport> reports;  // [segments]
     AuditScratch audit;
-    std::vector<HeadAudit> audited;  // [heads] of the layer at hand; empty where nothing is audited
+    std::vector<HeadAudit> row_audit;  // [group] of the row at hand
+    std::vector<HeadAudit> audited;    // [heads] of the layer at hand; empty where nothing is audited
   };
   std::vector<Worker> workers;
 

@@ -36,7 +36,23 @@ std::byte* PagePool::Allocate() {
   return page;
 }
 
+bool PagePool::Ref(std::byte* page) {
+  try {
+    ++extra_[page];
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 void PagePool::Free(std::byte* page) {
+  if (!extra_.empty()) {
+    const auto extra = extra_.find(page);
+    if (extra != extra_.end()) {
+      if (--extra->second == 0) extra_.erase(extra);
+      return;
+    }
+  }
   free_.push_back(page);
   --pages_in_use_;
 }
@@ -46,7 +62,13 @@ KvCache::KvCache(const ModelConfig& config, PagePool* pool)
 
 KvCache::~KvCache() { Truncate(0); }
 
+Status KvCache::NoMemory(uint64_t length) const {
+  return OutOfMemory(fmt::format("no memory for the KV cache of {} tokens ({} per token)", length,
+                                 FormatBytes(layers_ * kv_heads_ * pool_->layout().bytes() / kernels::kPageTokens)));
+}
+
 Status KvCache::Reserve(uint64_t length) {
+  DAMASK_RETURN_IF_ERROR(UnshareLastBlock());
   const size_t wanted = CeilDiv(length, kernels::kPageTokens);
   const size_t before = blocks_;
   while (blocks_ < wanted) {
@@ -58,14 +80,69 @@ Status KvCache::Reserve(uint64_t length) {
           for (; other.size() > before; other.pop_back()) pool_->Free(other.back());  // fresh ones: none is released
         }
         blocks_ = before;
-        return OutOfMemory(fmt::format("no memory for the KV cache of {} tokens ({} per token)", length,
-                                       FormatBytes(layers_ * kv_heads_ * pool_->layout().bytes() / kernels::kPageTokens)));
+        return NoMemory(length);
       }
       pages.push_back(page);
     }
     ++blocks_;
   }
   return {};
+}
+
+Status KvCache::UnshareLastBlock() {
+  const size_t block = length_ / kernels::kPageTokens;
+  if (length_ % kernels::kPageTokens == 0 || block >= blocks_) return {};
+  std::vector<std::byte*> copies(tables_.size(), nullptr);
+  for (size_t i = 0; i < tables_.size(); ++i) {
+    if (!pool_->shared(tables_[i][block])) continue;
+    copies[i] = pool_->Allocate();
+    if (copies[i] == nullptr) {
+      for (std::byte* copy : copies) {
+        if (copy != nullptr) pool_->Free(copy);
+      }
+      return NoMemory(length_);
+    }
+    std::memcpy(copies[i], tables_[i][block], pool_->layout().bytes());
+  }
+  for (size_t i = 0; i < tables_.size(); ++i) {
+    if (copies[i] != nullptr) pool_->Free(std::exchange(tables_[i][block], copies[i]));
+  }
+  return {};
+}
+
+Status KvCache::AppendShared(std::span<std::byte* const> pages) {
+  if (length_ != blocks_ * kernels::kPageTokens || pages.size() != tables_.size()) {
+    return Internal(fmt::format("{} shared pages behind {} positions in {} blocks", pages.size(), length_, blocks_));
+  }
+  size_t done = 0;
+  const auto undo = [&] {
+    for (size_t i = 0; i < done; ++i) {
+      tables_[i].pop_back();
+      pool_->Free(pages[i]);
+    }
+    return NoMemory(length_ + kernels::kPageTokens);
+  };
+  for (; done < pages.size(); ++done) {
+    if (!pool_->Ref(pages[done])) return undo();
+    try {
+      tables_[done].push_back(pages[done]);
+    } catch (const std::bad_alloc&) {
+      pool_->Free(pages[done]);
+      return undo();
+    }
+  }
+  ++blocks_;
+  length_ += kernels::kPageTokens;
+  return {};
+}
+
+bool KvCache::BlockPages(size_t block, std::vector<std::byte*>* pages) const {
+  pages->clear();
+  for (const std::vector<std::byte*>& table : tables_) {
+    if (block >= table.size() || table[block] == nullptr) return false;
+    pages->push_back(table[block]);
+  }
+  return true;
 }
 
 void KvCache::Truncate(uint64_t length) {

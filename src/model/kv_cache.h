@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "base/aligned.h"
@@ -14,7 +16,8 @@
 
 namespace damask::model {
 
-// Hands out zeroed pages of one layout, carved from slabs of a few megabytes. Not thread-safe: one thread forms the chunks.
+// Hands out zeroed pages of one layout, carved from slabs of a few megabytes. A page may have several owners: each holds one
+// reference, and a page with more than one is never written. Not thread-safe: one thread forms the chunks.
 class PagePool {
  public:
   explicit PagePool(const kernels::PageLayout& layout) : layout_(layout) {}
@@ -22,13 +25,19 @@ class PagePool {
   const kernels::PageLayout& layout() const { return layout_; }
   // Throws nothing: OutOfMemory comes back as null.
   std::byte* Allocate();
+  // One owner more. False where there is no memory to note it.
+  [[nodiscard]] bool Ref(std::byte* page);
+  // One owner less; the last one gives the page back.
   void Free(std::byte* page);
+  bool shared(const std::byte* page) const { return !extra_.empty() && extra_.count(page) != 0; }
+  // Every page once, however many owners it has.
   uint64_t bytes_in_use() const { return pages_in_use_ * layout_.bytes(); }
 
  private:
   kernels::PageLayout layout_;
   std::vector<AlignedArray<std::byte>> slabs_;
-  std::vector<std::byte*> free_;  // may be dirty: zeroed when handed out
+  std::vector<std::byte*> free_;                          // may be dirty: zeroed when handed out
+  std::unordered_map<const std::byte*, uint64_t> extra_;  // owners beyond the first: pages with one owner cost nothing
   uint64_t pages_in_use_ = 0;
 };
 
@@ -42,8 +51,15 @@ class KvCache {
 
   // Positions stored so far.
   uint64_t length() const { return length_; }
-  // Makes room for positions up to `length`, all layers and heads. On failure the cache is as it was.
+  // Makes room for positions up to `length`, all layers and heads, and for writing from length() on: a last block that is not
+  // full and has other owners is copied first. On failure the cache is as it was.
   Status Reserve(uint64_t length);
+  // Takes the next 64 positions from somewhere else: one page per layer and KV head, layer by layer, of each of which the cache
+  // becomes one more owner. length() must be a multiple of 64 and nothing reserved behind it. The policy's state has not seen
+  // these keys: state_length() stays behind, and the next chunk shows them. On failure the cache is as it was.
+  Status AppendShared(std::span<std::byte* const> pages);
+  // The pages of one block in that order, into `pages`; false where one of them was released.
+  bool BlockPages(size_t block, std::vector<std::byte*>* pages) const;
   // After the pages of [length(), length) have been written by every layer.
   void Commit(uint64_t length) { length_ = length; }
   // Forgets positions from `length` on; pages beyond go back to the pool. Also takes back pages reserved but never committed.
@@ -65,6 +81,7 @@ class KvCache {
   // Page table of a layer's KV head: block index -> page. Valid until the next Reserve or Truncate.
   const std::byte* const* pages(size_t layer, size_t kv_head) const { return table(layer, kv_head).data(); }
   std::byte* page(size_t layer, size_t kv_head, size_t block) { return table(layer, kv_head)[block]; }
+  // What this cache holds; a page that others own, too, counts in full.
   uint64_t bytes() const { return (blocks_ * layers_ * kv_heads_ - released_pages_) * pool_->layout().bytes(); }
 
   // Bytes one position costs over all layers and heads.
@@ -73,11 +90,14 @@ class KvCache {
  private:
   std::vector<std::byte*>& table(size_t layer, size_t kv_head) { return tables_[layer * kv_heads_ + kv_head]; }
   const std::vector<std::byte*>& table(size_t layer, size_t kv_head) const { return tables_[layer * kv_heads_ + kv_head]; }
+  // No memory for a cache of `length` positions.
+  Status NoMemory(uint64_t length) const;
+  Status UnshareLastBlock();
 
   size_t layers_;
   size_t kv_heads_;
   PagePool* pool_;
-  std::vector<std::vector<std::byte*>> tables_;
+  std::vector<std::vector<std::byte*>> tables_;  // layer by layer, of each its KV heads
   size_t blocks_ = 0;
   uint64_t length_ = 0;
   uint64_t released_pages_ = 0;

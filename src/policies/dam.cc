@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "masks/hash.h"
 #include "masks/mask_file.h"
 #include "policies/head_states.h"
 
@@ -49,6 +50,13 @@ class DamPolicy : public Policy {
     if (c.coarse_keep != usual.coarse_keep) spec += fmt::format(",coarse={}", c.coarse_keep);
     if (c.target != usual.target) spec += fmt::format(",target={}", c.target);
     return spec;
+  }
+
+  uint64_t ContentHash() const override {
+    masks::Hasher hasher;
+    const Result<std::string> bytes = masks::SerializeMask(mask_);
+    if (bytes.ok()) hasher.AddText(*bytes);
+    return hasher.value();
   }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {

@@ -114,6 +114,8 @@ class Policy {
 
   // "streaming:sinks=4,window=1024": the SPEC that makes this policy again.
   virtual std::string Spec() const = 0;
+  // A hash of what the SPEC only names (a file's contents); 0 where it says everything.
+  virtual uint64_t ContentHash() const { return 0; }
 
   // Overwrites `plan`: causal, sorted, without duplicates, within the model's own window, and never empty for a row (the
   // diagonal is kept). A plan depends on the request and its state alone.

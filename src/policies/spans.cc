@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "masks/hash.h"
 #include "policies/window_plan.h"
 
 namespace damask::policies {
@@ -23,6 +24,12 @@ class SpansPolicy : public Policy {
       : sinks_(sinks), spans_(std::move(spans)), spec_(std::move(spec)), shape_(shape) {}
 
   std::string Spec() const override { return spec_; }
+
+  uint64_t ContentHash() const override {
+    masks::Hasher hasher;
+    for (const Span& span : spans_) hasher.AddText(span.ToString());
+    return hasher.value();
+  }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
     plan->Clear();

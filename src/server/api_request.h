@@ -1,5 +1,7 @@
 // From the JSON of a request to what the scheduler wants: OpenAI's /v1/completions and /v1/chat/completions and llama-server's
-// /completion. Every number is checked here, once. Unknown fields are ignored; known ones that damask lacks are refused.
+// /completion. Every number is checked here, once. Unknown fields are ignored; known ones that damask lacks are refused. null
+// is the same as absent. Where a request is silent, llama-server's defaults hold (SamplerOptions), not OpenAI's. docs/server.md
+// has the list.
 #pragma once
 
 #include <cstdint>
@@ -18,18 +20,18 @@ enum class Api { kCompletions, kChat, kLlamaCompletion };
 struct ApiRequest {
   Api api = Api::kCompletions;
   std::string model;  // "" where the request names none
-  // Exactly one of the three is used.
-  std::vector<tokenizer::ChatMessage> messages;  // kChat
+  // kChat: messages, at least one. Else prompt_ids where it is not empty (ids are not yet compared with the vocabulary), or
+  // prompt, which may be empty.
+  std::vector<tokenizer::ChatMessage> messages;
   std::string prompt;
   std::vector<tokenizer::TokenId> prompt_ids;
 
-  engine::GenerateOptions options;
-  bool max_tokens_given = false;  // false: as many as the context holds
+  engine::GenerateOptions options;  // valid by ValidateSamplerOptions
+  bool max_tokens_given = false;    // false: as many as the context holds; options.max_tokens is limits::kMaxContext then
   std::optional<size_t> top_logprobs;
   bool stream = false;
   bool include_usage = false;     // stream_options.include_usage
   bool include_progress = false;  // stream_options.include_progress, llama-server's return_progress
-  bool echo = false;
 };
 
 // `body` as it came. Errors: 400 with the field's name; nothing of the body is trusted.

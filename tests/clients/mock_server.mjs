@@ -52,7 +52,7 @@ async function servePage(path, response) {
 function props(state) {
   return {
     model_alias: 'mock-1b', model_path: '/models/mock-1b.gguf', default_generation_settings: { n_ctx: state.context }, total_slots: 4,
-    chat_template: state.chat ? '[INST]' : null, attention: { policy: state.policy }, memory: { kv_bytes_per_token: 32768 },
+    chat_template: state.chat ? '[INST]' : null, attention: { policy: state.policy, mask_pictures: state.policy.startsWith('dam') }, memory: { kv_bytes_per_token: 32768 },
   };
 }
 

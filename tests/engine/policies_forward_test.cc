@@ -15,7 +15,7 @@ std::vector<float> LogitsWith(Engine* engine, const std::string& spec) {
   engine->ResetStats();
   Session session(engine);
   EXPECT_TRUE(session.Append(SomeIds(600), nullptr, nullptr).ok()) << spec;
-  for (const TokenId id : SomeIds(3)) EXPECT_TRUE(session.Append({&id, 1}, nullptr, nullptr).ok()) << spec;
+  for (const TokenId id : SomeIds(3)) EXPECT_TRUE(session.Decode(id, nullptr).ok()) << spec;
   return {session.logits().begin(), session.logits().end()};
 }
 

@@ -70,7 +70,7 @@ struct Fixture {
 TEST(PolicyHooks, KeysComeBeforePlansAndEveryKeyOnce) {
   Fixture run;
   ASSERT_TRUE(run.session.Append(SomeIds(700), nullptr, nullptr).ok());
-  ASSERT_TRUE(run.session.Append(SomeIds(1), nullptr, nullptr).ok());
+  ASSERT_TRUE(run.session.Decode(1, nullptr).ok());
   const std::set<std::pair<uint64_t, uint64_t>> expected = {{0, 512}, {512, 700}, {700, 701}};
   EXPECT_EQ(run.state()->keys, expected);
   EXPECT_EQ(run.state()->plans_before_keys, 0u);

@@ -16,13 +16,13 @@ SamplerOptions Plain() { return {.temperature = 1.0f, .top_k = 0, .top_p = 1.0f,
 std::vector<double> Frequencies(const SamplerOptions& options, const std::vector<float>& logits, int draws = 20000) {
   Sampler sampler(options);
   std::vector<double> counts(logits.size());
-  for (int i = 0; i < draws; ++i) counts[static_cast<size_t>(sampler.Sample(logits, {}))] += 1.0 / draws;
+  for (int i = 0; i < draws; ++i) counts[static_cast<size_t>(sampler.Sample(logits, {}, {}))] += 1.0 / draws;
   return counts;
 }
 
 TEST(Sampler, GreedyTakesTheLargestAndTheLowerIdOnTies) {
   Sampler sampler({.temperature = 0.0f});
-  EXPECT_EQ(sampler.Sample(std::vector<float>{0, 3, 3, 1}, {}), 1);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{0, 3, 3, 1}, {}, {}), 1);
 }
 
 TEST(Sampler, DrawsFollowTheSoftmax) {
@@ -69,22 +69,50 @@ TEST(Sampler, MinPDropsWhatIsFarBelowTheBest) {
 TEST(Sampler, RepeatPenaltyLowersSeenTokensOfEitherSign) {
   Sampler sampler({.temperature = 0.0f, .repeat_penalty = 2.0f});
   const std::vector<TokenId> history = {0};
-  EXPECT_EQ(sampler.Sample(std::vector<float>{3.0f, 2.0f}, history), 1);
-  EXPECT_EQ(sampler.Sample(std::vector<float>{-1.0f, -1.5f}, history), 1);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{3.0f, 2.0f}, history, {}), 1);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-1.0f, -1.5f}, history, {}), 1);
+}
+
+TEST(Sampler, PresencePenaltyIsTakenOnceFromEveryDrawnToken) {
+  Sampler sampler({.temperature = 0.0f, .presence_penalty = 1.5f});
+  const std::vector<float> logits = {3.0f, 2.0f, 1.0f};
+  EXPECT_EQ(sampler.Sample(logits, {}, std::vector<TokenId>{0}), 1);           // 1.5 against 2
+  EXPECT_EQ(sampler.Sample(logits, {}, std::vector<TokenId>{0, 0, 0, 1}), 0);  // 1.5 against 0.5 and 1
+}
+
+TEST(Sampler, FrequencyPenaltyGrowsWithTheCount) {
+  Sampler sampler({.temperature = 0.0f, .frequency_penalty = 0.4f});
+  const std::vector<float> logits = {3.0f, 2.0f};
+  EXPECT_EQ(sampler.Sample(logits, {}, std::vector<TokenId>{0, 0}), 0);        // 2.2
+  EXPECT_EQ(sampler.Sample(logits, {}, std::vector<TokenId>{0, 1, 0, 0}), 0);  // 1.8 against 1.6
+  EXPECT_EQ(sampler.Sample(logits, {}, std::vector<TokenId>{0, 0, 0}), 1);     // 1.8 against 2
+  EXPECT_EQ(sampler.Sample(logits, {}, {}), 0) << "counts of an earlier draw were kept";
+}
+
+TEST(Sampler, ANegativePenaltyFavoursWhatWasDrawn) {
+  Sampler sampler({.temperature = 0.0f, .presence_penalty = -2.0f});
+  EXPECT_EQ(sampler.Sample(std::vector<float>{3.0f, 2.0f}, {}, std::vector<TokenId>{1}), 1);
+}
+
+TEST(Sampler, ThePromptIsNoDrawnToken) {
+  Sampler sampler({.temperature = 0.0f, .presence_penalty = 2.0f, .frequency_penalty = 2.0f});
+  EXPECT_EQ(sampler.Sample(std::vector<float>{3.0f, 2.0f}, std::vector<TokenId>{0, 0}, {}), 0);
 }
 
 TEST(Sampler, TheSameSeedDrawsTheSame) {
   const std::vector<float> logits(100, 0.0f);
   Sampler a(Plain());
   Sampler b(Plain());
-  for (int i = 0; i < 50; ++i) EXPECT_EQ(a.Sample(logits, {}), b.Sample(logits, {}));
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(a.Sample(logits, {}, {}), b.Sample(logits, {}, {}));
 }
 
 TEST(Sampler, RefusesImpossibleOptions) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (const SamplerOptions& options : {SamplerOptions{.temperature = -1}, SamplerOptions{.temperature = nan},
                                         SamplerOptions{.top_p = 0}, SamplerOptions{.top_p = 5}, SamplerOptions{.min_p = 2},
-                                        SamplerOptions{.repeat_penalty = 0}, SamplerOptions{.repeat_penalty = nan}}) {
+                                        SamplerOptions{.repeat_penalty = 0}, SamplerOptions{.repeat_penalty = nan},
+                                        SamplerOptions{.presence_penalty = 2.5f}, SamplerOptions{.presence_penalty = nan},
+                                        SamplerOptions{.frequency_penalty = -3}, SamplerOptions{.frequency_penalty = nan}}) {
     EXPECT_EQ(ValidateSamplerOptions(options).code(), StatusCode::kInvalidArgument);
   }
   EXPECT_TRUE(ValidateSamplerOptions({}).ok());

@@ -69,7 +69,7 @@ TEST(Session, DecodingEqualsPrefilling) {
     if (!TargetSupported(target)) continue;
     const auto engine = LoadTiny(file, {.target = std::string(TargetName(target))});
     Session session(engine.get());
-    for (const TokenId id : ids) ASSERT_TRUE(session.Append({&id, 1}, nullptr, nullptr).ok());
+    for (const TokenId id : ids) ASSERT_TRUE(session.Decode(id, nullptr).ok());
     const double error = Nmse(session.logits(), LogitsOf(engine.get(), ids));
     EXPECT_LT(error, target == Target::kScalar ? 1e-9 : 2e-3) << TargetName(target);
   }

@@ -112,7 +112,7 @@ TEST(GoldenGreedy, ThirtyTwoTokensAreTheSameInF32) {
     std::vector<TokenId> ids;
     while (ids.size() < expected.size()) {
       ids.push_back(Argmax(session.logits()));
-      ASSERT_TRUE(session.Append({&ids.back(), 1}, nullptr, nullptr).ok());
+      ASSERT_TRUE(session.Decode(ids.back(), nullptr).ok());
     }
     EXPECT_EQ(ids, expected) << golden_case["name"];
   }
@@ -135,7 +135,7 @@ TEST(GoldenReference, TheEmbeddedModelTokenizesAnswersAndPredictsAsInLlamaCpp) {
     std::vector<TokenId> ids;
     while (ids.size() < expected.size()) {
       ids.push_back(Argmax(session.logits()));
-      ASSERT_TRUE(session.Append({&ids.back(), 1}, nullptr, nullptr).ok());
+      ASSERT_TRUE(session.Decode(ids.back(), nullptr).ok());
     }
     EXPECT_EQ(ids, expected) << prompt["name"];
 

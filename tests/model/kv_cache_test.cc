@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -74,6 +76,130 @@ TEST(KvCache, GivesItsPagesBackWhenItGoes) {
     ASSERT_TRUE(cache.Reserve(1000).ok());
   }
   EXPECT_EQ(pool.bytes_in_use(), 0u);
+}
+
+std::vector<std::byte*> Pages(const KvCache& cache, size_t block) {
+  std::vector<std::byte*> pages;
+  EXPECT_TRUE(cache.BlockPages(block, &pages));
+  return pages;
+}
+
+// One block in which every page has a byte value of its own.
+void FillBlock(KvCache* cache, size_t page_bytes) {
+  ASSERT_TRUE(cache->Reserve(64).ok());
+  int value = 1;
+  for (std::byte* page : Pages(*cache, 0)) std::memset(page, value++, page_bytes);
+  cache->Commit(64);
+}
+
+bool Holds(const std::byte* page, size_t bytes, int value) {
+  return std::all_of(page, page + bytes, [&](std::byte b) { return b == static_cast<std::byte>(value); });
+}
+
+TEST(KvCache, SharedPagesAreOneMemoryAndGoWithTheirLastOwner) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  const uint64_t block_bytes = 3u * 2 * pool.layout().bytes();
+  auto first = std::make_unique<KvCache>(SmallConfig(), &pool);
+  FillBlock(first.get(), pool.layout().bytes());
+  {
+    KvCache second(SmallConfig(), &pool);
+    ASSERT_TRUE(second.AppendShared(Pages(*first, 0)).ok());
+    EXPECT_EQ(second.length(), 64u);
+    EXPECT_EQ(second.bytes(), block_bytes);
+    EXPECT_EQ(pool.bytes_in_use(), block_bytes);
+    for (size_t layer = 0; layer < 3; ++layer) {
+      for (size_t head = 0; head < 2; ++head) EXPECT_EQ(second.pages(layer, head)[0], first->pages(layer, head)[0]);
+    }
+    first.reset();
+    EXPECT_EQ(pool.bytes_in_use(), block_bytes);
+    EXPECT_TRUE(Holds(second.pages(2, 1)[0], pool.layout().bytes(), 6));
+    EXPECT_FALSE(pool.shared(second.pages(0, 0)[0]));
+  }
+  EXPECT_EQ(pool.bytes_in_use(), 0u);
+}
+
+TEST(KvCache, WritingIntoASharedBlockCopiesIt) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  const size_t page_bytes = pool.layout().bytes();
+  KvCache first(SmallConfig(), &pool);
+  FillBlock(&first, page_bytes);
+  KvCache second(SmallConfig(), &pool);
+  ASSERT_TRUE(second.AppendShared(Pages(first, 0)).ok());
+  second.Truncate(63);
+  EXPECT_EQ(second.pages(0, 0)[0], first.pages(0, 0)[0]);  // reading needs no copy
+  ASSERT_TRUE(second.Reserve(64).ok());
+  const std::vector<std::byte*> own = Pages(second, 0);
+  for (size_t i = 0; i < own.size(); ++i) {
+    EXPECT_NE(own[i], Pages(first, 0)[i]);
+    EXPECT_TRUE(Holds(own[i], page_bytes, static_cast<int>(i) + 1));
+    std::memset(own[i], 0xee, page_bytes);
+  }
+  EXPECT_TRUE(Holds(first.pages(1, 1)[0], page_bytes, 4));
+  // Both are alone with their pages now: no further copy.
+  first.Truncate(10);
+  const std::vector<std::byte*> before = Pages(first, 0);
+  ASSERT_TRUE(first.Reserve(70).ok());
+  EXPECT_EQ(Pages(first, 0), before);
+}
+
+TEST(KvCache, OnlyPagesWithOtherOwnersAreCopiedAndFullBlocksNever) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  KvCache cache(SmallConfig(), &pool);
+  FillBlock(&cache, pool.layout().bytes());
+  const std::vector<std::byte*> before = Pages(cache, 0);
+  ASSERT_TRUE(pool.Ref(before[3]));
+  ASSERT_TRUE(cache.Reserve(100).ok());  // goes on behind the block
+  EXPECT_EQ(Pages(cache, 0), before);
+  cache.Truncate(40);
+  ASSERT_TRUE(cache.Reserve(41).ok());
+  const std::vector<std::byte*> after = Pages(cache, 0);
+  for (size_t i = 0; i < after.size(); ++i) EXPECT_EQ(after[i] == before[i], i != 3) << i;
+  pool.Free(before[3]);
+  EXPECT_EQ(pool.bytes_in_use(), cache.bytes());
+}
+
+TEST(KvCache, ReleasingASharedPageLeavesItToTheOthers) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  KvCache first(SmallConfig(), &pool);
+  FillBlock(&first, pool.layout().bytes());
+  KvCache second(SmallConfig(), &pool);
+  ASSERT_TRUE(second.AppendShared(Pages(first, 0)).ok());
+  second.Release(1, 0, 0);
+  std::vector<std::byte*> pages;
+  EXPECT_FALSE(second.BlockPages(0, &pages));
+  EXPECT_TRUE(Holds(first.pages(1, 0)[0], pool.layout().bytes(), 3));
+  EXPECT_EQ(pool.bytes_in_use(), first.bytes());
+  second.Truncate(40);
+  ASSERT_TRUE(second.Reserve(64).ok());  // a page that is gone is not copied
+  EXPECT_EQ(second.pages(1, 0)[0], nullptr);
+}
+
+TEST(KvCache, SharedPagesComeOnlyBehindWholeBlocksAndAllAtOnce) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  KvCache first(SmallConfig(), &pool);
+  FillBlock(&first, pool.layout().bytes());
+  const std::vector<std::byte*> pages = Pages(first, 0);
+  KvCache second(SmallConfig(), &pool);
+  EXPECT_FALSE(second.AppendShared(std::span(pages).first(5)).ok());
+  ASSERT_TRUE(second.Reserve(1).ok());
+  EXPECT_FALSE(second.AppendShared(pages).ok());  // something is reserved where they would go
+  second.Commit(1);
+  EXPECT_FALSE(second.AppendShared(pages).ok());
+  EXPECT_EQ(second.length(), 1u);
+  EXPECT_FALSE(pool.shared(pages[0]));
+}
+
+TEST(KvCache, ThePolicysStateStaysBehindSharedPages) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  KvCache first(SmallConfig(), &pool);
+  FillBlock(&first, pool.layout().bytes());
+  KvCache second(SmallConfig(), &pool);
+  ASSERT_TRUE(second.AppendShared(Pages(first, 0)).ok());
+  EXPECT_EQ(second.state_length(), 0u);
+  second.set_state_length(64);
+  ASSERT_TRUE(second.AppendShared(Pages(first, 0)).ok());
+  EXPECT_EQ(second.state_length(), 64u);
+  EXPECT_EQ(second.length(), 128u);
 }
 
 }  // namespace

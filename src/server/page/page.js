@@ -44,7 +44,7 @@ function showReady(props) {
   if (context() > 0) parts.push(`${count(context())} tokens of context`);
   showServer('ready', parts.join(' · '));
   adaptSettings(hasTemplate());
-  const masked = /^dam\b/.test(policy);
+  const masked = Boolean(props.attention?.mask_pictures);
   $('masks-none').hidden = masked;
   $('masks-some').hidden = !masked;
 }

@@ -33,6 +33,9 @@ function makeRequest(has_template, { text, turns, question, settings }) {
   return { path: '/v1/completions', body: { ...body, prompt: plainPrompt(text, turns, question) } };
 }
 
+// As seen from here: intervals between tokens, of which there is one less than tokens.
+function ownRate(tokens, milliseconds) { return tokens > 1 && milliseconds > 0 ? (tokens - 1) / (milliseconds / 1000) : null; }
+
 // Runs the request. onProgress gets {total, cache, processed, time_ms} while the prompt is read, onText each piece of the answer.
 // Returns {usage, finish, seconds, firstTokenSeconds, tokensPerSecond}; a Failure is thrown.
 export async function complete(has_template, parts, signal, onProgress, onText) {
@@ -42,10 +45,12 @@ export async function complete(has_template, parts, signal, onProgress, onText) 
   let last = 0;
   let pieces = 0;
   let usage = null;
+  let timings = null;
   let finish = null;
   for await (const chunk of stream(path, body, signal)) {
     if (chunk.prompt_progress) onProgress(chunk.prompt_progress);
     if (chunk.usage) usage = chunk.usage;
+    if (chunk.timings) timings = chunk.timings;
     const choice = chunk.choices?.[0];
     if (!choice) continue;
     finish = choice.finish_reason ?? finish;
@@ -62,7 +67,6 @@ export async function complete(has_template, parts, signal, onProgress, onText) 
     finish,
     seconds: (performance.now() - begun) / 1000,
     firstTokenSeconds: first === 0 ? null : (first - begun) / 1000,
-    // Intervals between tokens, of which there is one less than tokens.
-    tokensPerSecond: tokens > 1 && last > first ? (tokens - 1) / ((last - first) / 1000) : null,
+    tokensPerSecond: timings?.predicted_per_second || ownRate(tokens, last - first),
   };
 }

@@ -1,0 +1,119 @@
+#include "batching/job.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "batching/logprobs.h"
+#include "kernels/page.h"
+
+namespace damask::batching {
+namespace {
+
+// A long prompt goes to the store in pieces of this many tokens, so that a prompt that is broken off is not lost, and what waits
+// for the disk stays bounded.
+constexpr uint64_t kKeepEvery = 4096;
+
+}  // namespace
+
+Job::Job(uint64_t id, Request request, std::shared_ptr<Listener> listener)
+    : id_(id), request_(std::move(request)), listener_(std::move(listener)) {
+  usage_.prompt_tokens = request_.prompt.size();
+}
+
+void Job::Start(engine::Engine* engine) {
+  session_ = std::make_unique<engine::Session>(engine);
+  state_ = JobState::kReading;
+  usage_.queue_seconds = age_.Seconds();
+  stage_.Restart();
+}
+
+// Other requests may have read more of this prompt since the last chunk.
+void Job::Restore(PrefixStore* store) {
+  const uint64_t before = session_->length();
+  if (before % kernels::kPageTokens != 0 || store->Longest(request_.prompt) <= before) return;
+  const Status status =
+      session_->Restore(request_.prompt, [&](model::KvCache* cache) { return store->Restore(request_.prompt, cache); });
+  if (!status.ok()) LogWarning("prefix store: " + status.ToString());
+  usage_.cached_tokens += session_->length() - before;
+  kept_tokens_ = std::max(kept_tokens_, session_->length());
+}
+
+void Job::Keep(PrefixStore* store) {
+  if (usage_.read_tokens < kept_tokens_ + kernels::kPageTokens) return;
+  store->Keep(request_.prompt, session_->cache(), usage_.read_tokens);
+  kept_tokens_ = usage_.read_tokens;
+}
+
+void Job::ReadChunk(engine::Engine* engine, PrefixStore* store, size_t border) {
+  if (store != nullptr) Restore(store);
+  const std::span<const TokenId> rest = std::span<const TokenId>(request_.prompt).subspan(session_->length());
+  const Result<size_t> count = session_->AppendChunk(rest, border, &cancel_);
+  usage_.read_tokens = session_->length();
+  usage_.prefill.Add(session_->TakeReport());
+  usage_.prefill_seconds = stage_.Seconds();
+  const bool whole = count.ok() && unread_tokens() == 0;
+  if (store != nullptr && (whole || !count.ok() || usage_.read_tokens >= kept_tokens_ + kKeepEvery)) Keep(store);
+  if (!count.ok()) {
+    const bool cancelled = count.status().code() == StatusCode::kCancelled;
+    Finish(cancelled ? Status() : count.status(), engine::FinishReason::kCancelled);
+    return;
+  }
+  TellProgress();
+  if (!whole) return;
+  if (request_.options.max_tokens == 0) {
+    Finish({}, engine::FinishReason::kLength);
+    return;
+  }
+  state_ = JobState::kDrawing;
+  answer_.emplace(&engine->tokenizer(), request_.options);
+  stage_.Restart();
+  LogitsReady(engine);
+}
+
+void Job::LogitsReady(engine::Engine* engine) {
+  next_token_ = answer_->Draw(session_->logits(), session_->tokens(), engine->context() - session_->length());
+  ++usage_.completion_tokens;
+  usage_.decode.Add(session_->TakeReport());
+  usage_.decode_seconds = stage_.Seconds();
+  piece_.ids.push_back(next_token_);
+  if (request_.top_logprobs) piece_.logprobs.push_back(LogprobsOf(session_->logits(), next_token_, *request_.top_logprobs));
+  if (answer_->ended()) {
+    Finish({}, answer_->finish());
+  } else {
+    SendPiece();
+  }
+}
+
+void Job::SendPiece() {
+  piece_.text += answer_->TakeText();
+  if (piece_.text.empty()) return;
+  listener_->OnPiece(std::exchange(piece_, {}));
+}
+
+void Job::TellProgress() {
+  listener_->OnProgress({.cached_tokens = usage_.cached_tokens,
+                         .read_tokens = usage_.read_tokens,
+                         .prompt_tokens = usage_.prompt_tokens,
+                         .seconds = stage_.Seconds()});
+}
+
+void Job::Finish(const Status& status, engine::FinishReason reason) {
+  if (state_ == JobState::kDone) return;
+  outcome_ = {.status = status, .finish = reason};
+  if (answer_) {
+    if (!answer_->ended()) answer_->End(reason);
+    piece_.text += answer_->TakeText();
+    outcome_.stop = answer_->stop();
+    outcome_.seed = answer_->seed();
+  }
+  if (!piece_.ids.empty() || !piece_.text.empty()) listener_->OnPiece(std::exchange(piece_, {}));
+  usage_.audit = usage_.prefill.audit;
+  usage_.audit.Add(usage_.decode.audit);
+  outcome_.usage = usage_;
+  state_ = JobState::kDone;
+  session_.reset();
+  listener_->OnDone(outcome_);
+}
+
+}  // namespace damask::batching

@@ -1,0 +1,68 @@
+// One request while it is worked on: its session, what it has read and drawn. Used on the scheduler's thread, but for `cancel`.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "base/timer.h"
+#include "batching/prefix_store.h"
+#include "batching/request.h"
+#include "engine/engine.h"
+
+namespace damask::batching {
+
+enum class JobState { kQueued, kReading, kDrawing, kDone };
+
+class Job {
+ public:
+  Job(uint64_t id, Request request, std::shared_ptr<Listener> listener);
+
+  uint64_t id() const { return id_; }
+  JobState state() const { return state_; }
+  // Set from any thread: the work ends within a chunk.
+  std::atomic<bool>& cancel() { return cancel_; }
+  double age_seconds() const { return age_.Seconds(); }
+  uint64_t unread_tokens() const { return usage_.prompt_tokens - usage_.read_tokens; }
+  uint64_t kv_bytes() const { return session_ ? session_->kv_bytes() : 0; }
+  const Usage& usage() const { return usage_; }
+  const Outcome& outcome() const { return outcome_; }  // once it is done
+
+  // A place has become free: the session is made.
+  void Start(engine::Engine* engine);
+  // Computes the next chunk of the prompt, to the next multiple of `border` at most; what `store` (null: none) has is taken
+  // from there first. After the last one the first token is drawn. Errors end the job.
+  void ReadChunk(engine::Engine* engine, PrefixStore* store, size_t border);
+  // Drawing: the token whose logits are wanted next, and what to do when they are there.
+  engine::Session* session() { return session_.get(); }
+  TokenId next_token() const { return next_token_; }
+  void LogitsReady(engine::Engine* engine);
+
+  // Ends it: the listener hears of it, the session goes. Only once.
+  void Finish(const Status& status, engine::FinishReason reason);
+
+ private:
+  void Restore(PrefixStore* store);
+  void Keep(PrefixStore* store);
+  void TellProgress();
+  void SendPiece();
+
+  const uint64_t id_;
+  Request request_;
+  std::shared_ptr<Listener> listener_;
+  std::atomic<bool> cancel_{false};
+  JobState state_ = JobState::kQueued;
+  Timer age_;
+  Timer stage_;  // since reading or drawing began
+  std::unique_ptr<engine::Session> session_;
+  std::optional<engine::Answer> answer_;
+  TokenId next_token_ = 0;
+  uint64_t kept_tokens_ = 0;  // of the prompt: given to the store
+  Piece piece_;               // drawn, not yet sent
+  Usage usage_;
+  Outcome outcome_;
+};
+
+}  // namespace damask::batching

@@ -1,0 +1,93 @@
+#include "batching/prefix_writer.h"
+
+#include <csignal>
+
+#include <iterator>
+#include <new>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace damask::batching {
+
+Result<std::unique_ptr<PrefixWriter>> PrefixWriter::Start(const PrefixDirectory* directory, const PrefixFileShape& shape) {
+  std::unique_ptr<PrefixWriter> writer(new PrefixWriter(directory, shape));
+  // The thread starts with every signal blocked: those for the process are for others, and a file over the size limit is an
+  // error of the write then, not the end of the process.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  Status status;
+  try {
+    writer->thread_ = std::thread([raw = writer.get()] { raw->Loop(); });
+  } catch (const std::system_error& error) {
+    status = IoError(fmt::format("cannot start a thread: {}", error.code().message()));
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!status.ok()) return status;
+  return writer;
+}
+
+void PrefixWriter::Push(PrefixWrite write) {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(write));
+  }
+  changed_.notify_all();
+}
+
+std::vector<PrefixWrite> PrefixWriter::TakeDone() {
+  const std::lock_guard lock(mutex_);
+  std::vector<PrefixWrite> done(std::make_move_iterator(done_.begin()), std::make_move_iterator(done_.end()));
+  done_.clear();
+  return done;
+}
+
+void PrefixWriter::Wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return stop_ || (queue_.empty() && !busy_); });
+}
+
+void PrefixWriter::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  while (!queue_.empty()) {
+    done_.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+}
+
+void PrefixWriter::Loop() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return stop_ || !queue_.empty(); });
+    if (stop_) return;
+    PrefixWrite write = std::move(queue_.front());
+    queue_.pop_front();
+    busy_ = true;
+    lock.unlock();
+    Write(&write);
+    lock.lock();
+    done_.push_back(std::move(write));
+    busy_ = false;
+    changed_.notify_all();
+  }
+}
+
+void PrefixWriter::Write(PrefixWrite* write) const {
+  for (const std::string& name : write->remove) directory_->Remove(name);
+  try {
+    write->status = directory_->Write(write->name, write->bytes, write->used,
+                                      [&](int fd) { return WritePrefixFile(fd, shape_, &write->head, write->pages); });
+  } catch (const std::bad_alloc&) {
+    write->status = OutOfMemory("no memory to write it").At(directory_->Where(write->name));
+  }
+}
+
+}  // namespace damask::batching

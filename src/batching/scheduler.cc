@@ -1,0 +1,278 @@
+#include "batching/scheduler.h"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/timer.h"
+#include "kernels/plan.h"
+
+namespace damask::batching {
+namespace {
+
+// While answers are running a prompt is read in smaller chunks, so that their next tokens do not wait for long.
+constexpr size_t kChunkBesideAnswers = 128;
+// Of the time of a chunk: how long answers may draw before the next one.
+constexpr double kDrawShare = 0.5;
+
+static_assert(kChunkBesideAnswers % kernels::kQueryBlockRows == 0 && model::kChunkTokens % kChunkBesideAnswers == 0);
+
+}  // namespace
+
+Scheduler::Scheduler(engine::Engine* engine, PrefixStore* store, const SchedulerOptions& options)
+    : engine_(engine), store_(engine->policy().WantsChunks() ? nullptr : store), options_(options) {
+  Publish();
+  thread_ = std::thread([this] { Loop(); });
+}
+
+Scheduler::~Scheduler() { Stop(); }
+
+Result<uint64_t> Scheduler::Submit(Request request, std::shared_ptr<Listener> listener) {
+  if (request.prompt.empty()) return InvalidArgument("the prompt is empty");
+  DAMASK_RETURN_IF_ERROR(engine::ValidateGenerateOptions(request.options));
+  DAMASK_RETURN_IF_ERROR(engine_->CheckIds(request.prompt));
+  if (request.prompt.size() > engine_->context()) {
+    return InvalidArgument(
+        fmt::format("the prompt has {} tokens, the context holds {}", request.prompt.size(), engine_->context()));
+  }
+  const std::lock_guard lock(mutex_);
+  if (draining_) return Cancelled();
+  if (queue_.size() >= options_.queue) {
+    ++stats_.refused;
+    return TooLarge(fmt::format("{} requests are waiting already", queue_.size()));
+  }
+  const uint64_t id = next_id_++;
+  queue_.push_back(std::make_shared<Job>(id, std::move(request), std::move(listener)));
+  all_.push_back(queue_.back());
+  ++stats_.accepted;
+  stats_.queued = queue_.size();
+  work_.notify_one();
+  return id;
+}
+
+void Scheduler::Cancel(uint64_t request) {
+  const std::lock_guard lock(mutex_);
+  for (const JobPtr& job : all_) {
+    if (job->id() == request) job->cancel().store(true);
+  }
+  work_.notify_one();
+}
+
+void Scheduler::Drain() {
+  const std::lock_guard lock(mutex_);
+  draining_ = true;
+}
+
+bool Scheduler::WaitIdle(double seconds) {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return all_.empty(); });
+}
+
+void Scheduler::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    draining_ = true;
+    stopping_ = true;
+    for (const JobPtr& job : all_) job->cancel().store(true);
+    work_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+SchedulerStats Scheduler::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void Scheduler::Loop() {
+  while (WaitForWork()) {
+    Admit();
+    EndCancelled();
+    Step();
+    Forget();
+  }
+}
+
+// False when everything has ended and nothing more may come.
+bool Scheduler::WaitForWork() {
+  std::unique_lock lock(mutex_);
+  work_.wait(lock, [this] { return stopping_ || !all_.empty(); });
+  return !(stopping_ && all_.empty());
+}
+
+void Scheduler::Admit() {
+  std::vector<JobPtr> admitted;
+  {
+    const std::lock_guard lock(mutex_);
+    while (!queue_.empty() && running_.size() + admitted.size() < options_.parallel) {
+      admitted.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+    }
+  }
+  for (JobPtr& job : admitted) {
+    job->Start(engine_);
+    running_.push_back(std::move(job));
+  }
+}
+
+// Those whose client has gone or whose time is over, queued ones too.
+void Scheduler::EndCancelled() {
+  std::vector<JobPtr> ending;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto ends = [this](const JobPtr& job) {
+      return job->cancel().load() || (options_.timeout_seconds > 0 && job->age_seconds() > options_.timeout_seconds);
+    };
+    std::copy_if(all_.begin(), all_.end(), std::back_inserter(ending), ends);
+    std::erase_if(queue_, ends);
+  }
+  for (const JobPtr& job : ending) {
+    if (job->cancel().load()) {
+      job->Finish({}, engine::FinishReason::kCancelled);
+    } else if (job->state() == JobState::kDrawing) {
+      job->Finish({}, engine::FinishReason::kLength);
+    } else {
+      job->Finish(TooLarge(fmt::format("the request was not read within {} s", options_.timeout_seconds)),
+                  engine::FinishReason::kCancelled);
+    }
+  }
+}
+
+void Scheduler::Step() {
+  Job* const reader = NextToRead();
+  if (reader != nullptr && (!AnyoneDraws() || draw_debt_ <= 0)) Read(reader);
+  if (AnyoneDraws()) DrawAll();
+}
+
+bool Scheduler::AnyoneDraws() const {
+  return std::any_of(running_.begin(), running_.end(), [](const JobPtr& job) { return job->state() == JobState::kDrawing; });
+}
+
+// The oldest and the one with the least left take turns: a long document does not hold up a short question, and short questions
+// do not hold it up for ever.
+Job* Scheduler::NextToRead() {
+  Job* oldest = nullptr;
+  Job* shortest = nullptr;
+  for (const JobPtr& job : running_) {
+    if (job->state() != JobState::kReading) continue;
+    if (oldest == nullptr) oldest = job.get();
+    if (shortest == nullptr || job->unread_tokens() < shortest->unread_tokens()) shortest = job.get();
+  }
+  return turn_ % 2 == 0 ? shortest : oldest;
+}
+
+// What goes wrong inside one request ends that request.
+template <typename Work>
+void Guarded(Job* job, const Work& work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    job->Finish(OutOfMemory("no memory for this request"), engine::FinishReason::kCancelled);
+  } catch (const std::exception& error) {
+    job->Finish(Internal(error.what()), engine::FinishReason::kCancelled);
+  }
+}
+
+void Scheduler::Read(Job* job) {
+  ++turn_;
+  const bool whole_chunks = !AnyoneDraws() || engine_->policy().WantsChunks();
+  const Usage before = job->usage();
+  const Timer timer;
+  Guarded(job, [&] { job->ReadChunk(engine_, store_, whole_chunks ? model::kChunkTokens : kChunkBesideAnswers); });
+  const double seconds = timer.Seconds();
+  draw_debt_ = seconds * kDrawShare;
+  const uint64_t cached = job->usage().cached_tokens - before.cached_tokens;
+  totals_.cached_tokens += cached;
+  totals_.prompt_tokens += job->usage().read_tokens - before.read_tokens - cached;
+  totals_.drawn_tokens += job->usage().completion_tokens;  // the first one comes out of the last chunk
+  totals_.prefill_seconds += seconds;
+}
+
+void Scheduler::DrawAll() {
+  const Timer timer;
+  std::vector<Job*> jobs;
+  for (const JobPtr& job : running_) {
+    if (job->state() == JobState::kDrawing) jobs.push_back(job.get());
+  }
+  for (size_t done = 0; done < jobs.size(); done += model::kDecodeRows) {
+    Draw(std::span(jobs).subspan(done, std::min(model::kDecodeRows, jobs.size() - done)));
+  }
+  const double seconds = timer.Seconds();
+  draw_debt_ -= seconds;
+  totals_.decode_seconds += seconds;
+}
+
+void Scheduler::Draw(std::span<Job* const> jobs) {
+  std::vector<engine::Session*> sessions;
+  std::vector<TokenId> ids;
+  for (Job* job : jobs) {
+    sessions.push_back(job->session());
+    ids.push_back(job->next_token());
+  }
+  const Status status = engine_->Decode(sessions, ids, nullptr);
+  if (!status.ok() && jobs.size() > 1) {
+    DrawEachAlone(jobs);
+    return;
+  }
+  for (Job* job : jobs) {
+    if (!status.ok()) {
+      job->Finish(status, engine::FinishReason::kCancelled);
+      continue;
+    }
+    Guarded(job, [&] { job->LogitsReady(engine_); });
+    ++totals_.drawn_tokens;
+  }
+}
+
+// After an error of a batch: only the request that it comes from shall end.
+void Scheduler::DrawEachAlone(std::span<Job* const> jobs) {
+  for (size_t i = 0; i < jobs.size(); ++i) Draw(jobs.subspan(i, 1));
+}
+
+void Scheduler::Count(const Job& job) {
+  const Outcome& outcome = job.outcome();
+  if (!outcome.status.ok()) {
+    ++totals_.failed;
+  } else if (outcome.finish == engine::FinishReason::kCancelled) {
+    ++totals_.cancelled;
+  } else {
+    ++totals_.finished;
+  }
+  totals_.prefill.Add(outcome.usage.prefill);
+  totals_.decode.Add(outcome.usage.decode);
+}
+
+void Scheduler::Forget() {
+  const auto done = [](const JobPtr& job) { return job->state() == JobState::kDone; };
+  std::erase_if(running_, done);
+  const std::lock_guard lock(mutex_);
+  for (const JobPtr& job : all_) {
+    if (done(job)) Count(*job);
+  }
+  std::erase_if(all_, done);
+  Publish();
+  if (all_.empty()) idle_.notify_all();
+}
+
+// With the lock held.
+void Scheduler::Publish() {
+  SchedulerStats stats = totals_;
+  stats.accepted = stats_.accepted;
+  stats.refused = stats_.refused;
+  stats.queued = queue_.size();
+  stats.kv_bytes = engine_->kv_bytes();
+  if (store_ != nullptr) stats.prefix = store_->stats();
+  stats.slots.resize(options_.parallel);
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const Job& job = *running_[i];
+    ++(job.state() == JobState::kReading ? stats.reading : stats.drawing);
+    stats.slots[i] = {job.id(), job.state(), job.usage(), job.kv_bytes()};
+  }
+  stats_ = std::move(stats);
+}
+
+}  // namespace damask::batching

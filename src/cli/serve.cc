@@ -1,0 +1,157 @@
+// damask serve: an OpenAI-compatible server and its page.
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/exit_code.h"
+#include "cli/interrupt.h"
+#include "cli/model_flags.h"
+#include "cli/output.h"
+#include "report/run_json.h"
+#include "server/server.h"
+
+namespace damask::cli {
+namespace {
+
+// How long answers that are under way may take after the first signal.
+constexpr double kGraceSeconds = 20;
+constexpr uint64_t kMaxPrefixBytes = uint64_t{1} << 50;
+constexpr uint64_t kMaxKeyFile = 1 << 20;
+
+class Serve : public Command {
+ public:
+  void Declare(Flags* flags) override {
+    flags->Group("Server");
+    flags->Text("--host", "HOST", &host_, "address to listen on (default 127.0.0.1: this machine only)");
+    flags->Uint("--port", 0, 65535, &port_, "port to listen on (default 8080; 0: a free one)");
+    flags->Texts("--api-key", "KEY", &api_keys_, "clients must send this key (also: DAMASK_API_KEY in the environment)");
+    flags->Text("--api-key-file", "FILE", &api_key_file_, "a key a line");
+    flags->Texts("--allowed-host", "HOST", &allowed_hosts_,
+                 "name by which the server may be called, and whose pages may call it, beside localhost and addresses");
+    flags->Text("-a,--alias", "NAME", &alias_, "name of the model for clients (default: its file's)");
+    flags->Uint("-np,--parallel", 1, 256, &parallel_, "requests worked on at once (default 8)");
+    flags->Uint("--queue", 0, 65536, &queue_, "requests that may wait beside them; more are refused with 429 (default 64)");
+    flags->Uint("--timeout", 0, 1 << 20, &timeout_, "seconds a request may take in all, 0: no limit (default 3600)");
+    flags->Text("--prefix-cache", "DIR", &prefixes_.directory_flag, "keep prompts that have been read in this folder, over restarts");
+    flags->Uint("--prefix-bytes", 0, kMaxPrefixBytes, &prefixes_.options.memory_bytes,
+                "memory for prompts that have been read, 0: none (default 1 GiB)");
+    flags->Uint("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.options.disk_bytes,
+                "most that the folder may hold (default 8 GiB)");
+    model_.DeclareRun(flags);
+  }
+
+  Result<int> Run(const CommonFlags& common) override {
+    DAMASK_ASSIGN_OR_RETURN(const server::ServerOptions options, Options(common));
+    CancelScope cancel;
+    Result<std::unique_ptr<server::Server>> listening = server::Server::Listen(options);
+    if (!listening.ok()) {
+      PrintError(listening.status());
+      return listening.status().code() == StatusCode::kIo ? kExitFailed : ExitCode(listening.status());
+    }
+    server::Server& server = **listening;
+    LogInfo(fmt::format("listening on {}", server.url()));
+    DAMASK_RETURN_IF_ERROR(server.Load());
+    if (server.model().engine().embedded()) NoteEmbeddedModel();
+    Announce(server, options, common);
+    cancel.Wait();
+    LogInfo(fmt::format("stopping: answers under way get {} s, a second signal ends at once", kGraceSeconds));
+    if (!server.Drain(kGraceSeconds)) LogWarning("some answers were cut off");
+    return kExitDone;
+  }
+
+ private:
+  Result<server::ServerOptions> Options(const CommonFlags& common) const {
+    if (model_.kv_release || model_.audit.floor >= 0) {
+      return InvalidArgument("--kv-release and --audit-floor are not for serve: an answer would depend on those before it");
+    }
+    server::ServerOptions options;
+    options.host = host_.value_or("127.0.0.1");
+    if (options.host.empty()) return InvalidArgument("--host: the address is empty");
+    options.port = static_cast<uint16_t>(port_);
+    DAMASK_ASSIGN_OR_RETURN(options.access.api_keys, ApiKeys());
+    options.access.allowed_hosts = allowed_hosts_;
+    options.access.allowed_hosts.push_back(options.host);
+    DAMASK_ASSIGN_OR_RETURN(options.model.engine, model_.Options(common));
+    options.model.scheduler = {.parallel = parallel_, .queue = queue_, .timeout_seconds = static_cast<double>(timeout_)};
+    options.model.prefixes = prefixes_.options;
+    if (prefixes_.directory_flag && prefixes_.directory_flag->empty()) return InvalidArgument("--prefix-cache: the path is empty");
+    options.model.prefixes.directory = prefixes_.directory_flag.value_or("");
+    options.model.alias = alias_.value_or("");
+    if (!IsValidUtf8(options.model.alias)) return InvalidArgument("--alias: the name is not valid UTF-8");
+    options.model.mask_path = model_.mask.value_or("");
+    return options;
+  }
+
+  Result<std::vector<std::string>> ApiKeys() const {
+    std::vector<std::string> keys = api_keys_;
+    if (const char* const key = std::getenv("DAMASK_API_KEY"); key != nullptr && *key != '\0') keys.emplace_back(key);
+    if (api_key_file_) {
+      DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(*api_key_file_, kMaxKeyFile));
+      for (std::string_view line : Split(text, '\n')) {
+        while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
+        if (!line.empty()) keys.emplace_back(line);
+      }
+      if (keys.empty()) return BadFormat("the file has no key in it").At("--api-key-file");
+    }
+    for (const std::string& key : keys) {
+      if (key.empty()) return InvalidArgument("--api-key: the key is empty");
+    }
+    return keys;
+  }
+
+  // What the numbers given will cost, before anything is spent (and before anybody wonders).
+  static void Announce(const server::Server& server, const server::ServerOptions& options, const CommonFlags& common) {
+    const server::ServedModel& model = server.model();
+    const engine::Engine& engine = model.engine();
+    const uint64_t request = engine.kv_bytes_per_token() * engine.context();
+    LogInfo(fmt::format("{}: {} requests at once with up to {} tokens ({} of keys and values each), policy {}",
+                        Quote(model.card().id), options.model.scheduler.parallel, engine.context(), FormatBytes(request),
+                        model.policy_name()));
+    const batching::PrefixStoreOptions& prefixes = options.model.prefixes;
+    LogInfo(fmt::format("prompts that have been read are kept: {} in memory, {}", FormatBytes(prefixes.memory_bytes),
+                        prefixes.directory.empty() ? "none on disk (--prefix-cache DIR)"
+                                                   : fmt::format("{} in {}", FormatBytes(prefixes.disk_bytes),
+                                                                 Quote(prefixes.directory, 300))));
+    if (options.access.api_keys.empty() && options.host != "127.0.0.1" && options.host != "localhost" && options.host != "::1") {
+      LogWarning("the server can be reached from other machines, and no --api-key is asked for");
+    }
+    if (!common.json) return;
+    WriteJson({{"url", server.url()},
+               {"port", server.port()},
+               {"model", SanitizeUtf8(model.card().id)},
+               {"policy", SanitizeUtf8(model.policy_name())},
+               {"context", engine.context()},
+               {"parallel", options.model.scheduler.parallel},
+               {"kv_bytes_per_token", engine.kv_bytes_per_token()},
+               {"load_s", engine.load_seconds()},
+               {"kernels", report::KernelsJson(engine)}});
+    std::fflush(stdout);
+  }
+
+  struct PrefixFlags {
+    std::optional<std::string> directory_flag;
+    batching::PrefixStoreOptions options;
+  };
+
+  std::optional<std::string> host_;
+  uint64_t port_ = 8080;
+  std::vector<std::string> api_keys_;
+  std::optional<std::string> api_key_file_;
+  std::vector<std::string> allowed_hosts_;
+  std::optional<std::string> alias_;
+  uint64_t parallel_ = batching::SchedulerOptions{}.parallel;
+  uint64_t queue_ = batching::SchedulerOptions{}.queue;
+  uint64_t timeout_ = 3600;
+  PrefixFlags prefixes_;
+  ModelFlags model_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeServe() { return std::make_unique<Serve>(); }
+
+}  // namespace damask::cli

@@ -1,0 +1,89 @@
+#include "engine/answer.h"
+
+#include <algorithm>
+
+namespace damask::engine {
+
+std::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kCancelled: return "cancelled";
+  }
+  return "unknown";
+}
+
+Status ValidateGenerateOptions(const GenerateOptions& options) {
+  DAMASK_RETURN_IF_ERROR(ValidateSamplerOptions(options.sampler));
+  if (std::any_of(options.stop.begin(), options.stop.end(), [](const std::string& s) { return s.empty(); })) {
+    return InvalidArgument("a stop string is empty");
+  }
+  return {};
+}
+
+std::string StopMatcher::Add(std::string_view text) {
+  if (stopped_) return {};
+  held_ += text;
+  size_t match = std::string::npos;
+  for (const std::string& stop : stops_) {
+    const size_t found = held_.find(stop);
+    if (found >= match) continue;
+    match = found;
+    matched_ = stop;
+  }
+  if (match != std::string::npos) {
+    stopped_ = true;
+    return std::exchange(held_, {}).substr(0, match);
+  }
+  // Keep back the longest tail that is the beginning of a stop string.
+  size_t keep = 0;
+  for (const std::string& stop : stops_) {
+    for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
+      if (std::string_view(held_).substr(held_.size() - n) == std::string_view(stop).substr(0, n)) keep = n;
+    }
+  }
+  std::string certain = held_.substr(0, held_.size() - keep);
+  held_.erase(0, held_.size() - keep);
+  return certain;
+}
+
+std::string StopMatcher::Finish() { return stopped_ ? std::string() : std::exchange(held_, {}); }
+
+Answer::Answer(const tokenizer::Tokenizer* tokenizer, const GenerateOptions& options)
+    : tokenizer_(tokenizer),
+      max_tokens_(options.max_tokens),
+      show_special_(options.show_special),
+      ignore_eos_(options.ignore_eos),
+      sampler_(options.sampler),
+      decoder_(tokenizer, false),
+      stops_(options.stop) {}
+
+TokenId Answer::Draw(std::span<const float> logits, std::span<const TokenId> history, uint64_t room) {
+  const TokenId id = sampler_.Sample(logits, history, ids_);
+  ids_.push_back(id);
+  if (!ignore_eos_ && tokenizer_->IsEndOfGeneration(id)) {
+    End(FinishReason::kStop);
+    return id;
+  }
+  AddText(id);
+  if (stops_.stopped()) {
+    End(FinishReason::kStop);
+  } else if (ids_.size() == max_tokens_ || room == 0) {
+    End(FinishReason::kLength);
+  }
+  return id;
+}
+
+void Answer::AddText(TokenId id) {
+  if (!show_special_ && tokenizer_->IsControl(id)) return;
+  certain_ += stops_.Add(decoder_.Add(id));
+}
+
+void Answer::End(FinishReason reason) {
+  certain_ += stops_.Add(decoder_.Finish());
+  certain_ += stops_.Finish();
+  finish_ = reason;
+  ended_ = true;
+}
+
+}  // namespace damask::engine

@@ -1,0 +1,164 @@
+#include "server/api_request.h"
+
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "server/api_fields.h"
+#include "server/api_prompt.h"
+#include "server/api_unsupported.h"
+
+namespace damask::server {
+namespace {
+
+using formats::Json;
+
+constexpr int64_t kMaxTokens = limits::kMaxContext;
+constexpr size_t kMaxUserBytes = size_t{64} << 10;
+constexpr int64_t kMaxCompletionLogprobs = 5;  // as OpenAI's /v1/completions
+
+void ReadLength(FieldReader* fields, ApiRequest* request) {
+  std::optional<int64_t> tokens;
+  const bool llama = request->api == Api::kLlamaCompletion;
+  const IntegerRange range = {llama ? -1 : 1, kMaxTokens};
+  // Of two names the later one wins: the newer one of OpenAI's, llama-server's own on its own path.
+  for (const char* name : {"max_tokens", llama ? "n_predict" : "max_completion_tokens"}) {
+    if (const auto found = fields->Integer(name, range)) tokens = found;
+  }
+  request->max_tokens_given = tokens && *tokens >= 0;
+  request->options.max_tokens = request->max_tokens_given ? static_cast<uint64_t>(*tokens) : limits::kMaxContext;
+}
+
+void ReadSeed(FieldReader* fields, engine::SamplerOptions* sampler) {
+  const auto seed = fields->Integer("seed", {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()});
+  if (seed && *seed != -1) sampler->seed = static_cast<uint64_t>(*seed);
+}
+
+void ReadPenalties(FieldReader* fields, engine::SamplerOptions* sampler) {
+  const auto number = [fields](const char* name, NumberRange range, float* out) {
+    if (const auto found = fields->Number(name, range)) *out = static_cast<float>(*found);
+  };
+  number("presence_penalty", {-2, 2}, &sampler->presence_penalty);
+  number("frequency_penalty", {-2, 2}, &sampler->frequency_penalty);
+  // vLLM's name and llama.cpp's; the latter wins. At 0 logits would be divided by it.
+  number("repetition_penalty", {0.01, 100}, &sampler->repeat_penalty);
+  number("repeat_penalty", {0.01, 100}, &sampler->repeat_penalty);
+  if (const auto last = fields->Integer("repeat_last_n", {-1, kMaxTokens})) {
+    sampler->repeat_last_n = *last < 0 ? limits::kMaxContext : static_cast<uint64_t>(*last);
+  }
+}
+
+void ReadSampler(FieldReader* fields, Api api, engine::SamplerOptions* sampler) {
+  const double hottest = api == Api::kLlamaCompletion ? 100 : 2;
+  if (const auto found = fields->Number("temperature", {0, hottest})) sampler->temperature = static_cast<float>(*found);
+  if (const auto found = fields->Number("min_p", {0, 1})) sampler->min_p = static_cast<float>(*found);
+  if (const auto found = fields->Integer("top_k", {-1, limits::kMaxVocab})) {
+    sampler->top_k = *found < 0 ? 0 : static_cast<uint64_t>(*found);
+  }
+  if (const auto found = fields->Number("top_p", {0, 1})) {
+    sampler->top_p = static_cast<float>(*found);
+    if (sampler->top_p == 0.0f) {  // the likeliest token alone; the sampler wants a share above 0
+      sampler->top_p = 1;
+      sampler->top_k = 1;
+    }
+  }
+  ReadPenalties(fields, sampler);
+  ReadSeed(fields, sampler);
+}
+
+void AddStop(FieldReader* fields, const std::string& param, const Json& value, std::vector<std::string>* stops) {
+  if (!value.is_string()) return fields->Fail(WrongType(param, value, "a string"));
+  const auto& stop = value.get_ref<const std::string&>();
+  if (stop.empty() || stop.size() > limits::kMaxStopBytes) {
+    return fields->Fail(InvalidValue(param, fmt::format("Invalid value for '{}': expected 1 to {} bytes, but got {}.", param,
+                                                        limits::kMaxStopBytes, stop.size())));
+  }
+  stops->push_back(stop);
+}
+
+void ReadStop(FieldReader* fields, std::vector<std::string>* stops) {
+  const Json* stop = fields->Any("stop");
+  if (stop == nullptr) return;
+  if (stop->is_string()) return AddStop(fields, "stop", *stop, stops);
+  if (!stop->is_array()) return fields->Fail(WrongType("stop", *stop, "a string or an array of strings"));
+  if (stop->size() > limits::kMaxStopStrings) {
+    return fields->Fail(InvalidValue("stop", fmt::format("Invalid value for 'stop': expected at most {} strings, but got {}.",
+                                                         limits::kMaxStopStrings, stop->size())));
+  }
+  for (size_t i = 0; i < stop->size(); ++i) AddStop(fields, fmt::format("stop[{}]", i), (*stop)[i], stops);
+}
+
+void ReadChatLogprobs(FieldReader* fields, std::optional<size_t>* top_logprobs) {
+  const bool wanted = fields->Bool("logprobs").value_or(false);
+  const auto top = fields->Integer("top_logprobs", {0, limits::kMaxTopLogprobs});
+  if (wanted) {
+    *top_logprobs = static_cast<size_t>(top.value_or(0));
+  } else if (top.value_or(0) > 0) {
+    fields->Fail(InvalidValue("top_logprobs", "Invalid value for 'top_logprobs': 'logprobs' must be true where it is given."));
+  }
+}
+
+void ReadLogprobs(FieldReader* fields, ApiRequest* request) {
+  switch (request->api) {
+    case Api::kChat: return ReadChatLogprobs(fields, &request->top_logprobs);
+    case Api::kCompletions:
+      if (const auto top = fields->Integer("logprobs", {0, kMaxCompletionLogprobs})) {
+        request->top_logprobs = static_cast<size_t>(*top);
+      }
+      return;
+    case Api::kLlamaCompletion:
+      if (const auto top = fields->Integer("n_probs", {0, limits::kMaxTopLogprobs}); top && *top > 0) {
+        request->top_logprobs = static_cast<size_t>(*top);
+      }
+      return;
+  }
+}
+
+void ReadStream(FieldReader* fields, ApiRequest* request) {
+  request->stream = fields->Bool("stream").value_or(false);
+  request->include_progress = fields->Bool("return_progress").value_or(false);
+  const Json* options = fields->Object("stream_options");
+  if (options == nullptr) return;
+  FieldReader members(*options, "stream_options.");
+  request->include_usage = members.Bool("include_usage").value_or(false);
+  request->include_progress |= members.Bool("include_progress").value_or(false);
+  if (members.error()) fields->Fail(*members.error());
+}
+
+// Nothing is done with it, but a client learns that it is no place for data. A value of another type is ignored with it.
+void CheckUser(FieldReader* fields) {
+  const Json* user = fields->Any("user");
+  if (user == nullptr || !user->is_string()) return;
+  const size_t bytes = user->get_ref<const std::string&>().size();
+  if (bytes <= kMaxUserBytes) return;
+  fields->Fail(InvalidValue(
+      "user", fmt::format("Invalid value for 'user': expected at most {} bytes, but got {}.", kMaxUserBytes, bytes)));
+}
+
+}  // namespace
+
+ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body) {
+  const Result<Json> document = formats::ParseJson(body, limits::kMaxRequestJson);
+  if (!document.ok()) return BadRequest(400, fmt::format("The body cannot be read: {}.", document.status().ToString()));
+  if (!document->is_object()) {
+    return BadRequest(400, fmt::format("The body is {}, expected a JSON object.", TypeName(*document)));
+  }
+  ApiRequest request{.api = api};
+  FieldReader fields(*document);
+  if (const std::string* model = fields.Text("model")) request.model = *model;
+  api == Api::kChat ? ReadMessages(&fields, &request) : ReadPrompt(&fields, &request);
+  RefuseUnsupported(&fields);
+  ReadLength(&fields, &request);
+  ReadSampler(&fields, api, &request.options.sampler);
+  ReadStop(&fields, &request.options.stop);
+  ReadLogprobs(&fields, &request);
+  ReadStream(&fields, &request);
+  CheckUser(&fields);
+  if (fields.error()) return *fields.error();
+  return request;
+}
+
+}  // namespace damask::server

@@ -1,0 +1,142 @@
+#include "server/api_response.h"
+
+#include <iterator>
+#include <random>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "base/version.h"
+#include "server/api_usage.h"
+#include "server/llama_response.h"
+
+namespace damask::server {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+enum class Form { kWhole, kChunk };
+
+const char* ObjectName(Api api, Form form) {
+  if (api != Api::kChat) return "text_completion";
+  return form == Form::kWhole ? "chat.completion" : "chat.completion.chunk";
+}
+
+// The members that every answer and chunk of OpenAI's begins with.
+Json Envelope(const ResponseHead& head, Form form, Json choices) {
+  return {{"id", head.id},
+          {"object", ObjectName(head.api, form)},
+          {"created", head.created},
+          {"model", SanitizeUtf8(head.model)},
+          {"system_fingerprint", fmt::format("damask-{}", VersionString())},
+          {"choices", std::move(choices)}};
+}
+
+// OpenAI has no word for a cancelled answer; null says that it did not come to an end.
+Json FinishJson(engine::FinishReason finish) {
+  if (finish == engine::FinishReason::kCancelled) return nullptr;
+  return engine::FinishReasonName(finish);
+}
+
+Json LogprobsJson(const ResponseHead& head, const std::vector<batching::DrawnToken>& tokens, uint64_t* offset) {
+  if (!head.top_logprobs || tokens.empty()) return nullptr;
+  return head.api == Api::kChat ? ChatLogprobsJson(tokens, head.token_bytes)
+                                : CompletionLogprobsJson(tokens, *head.top_logprobs, head.token_bytes, offset);
+}
+
+// `content` is the member that carries the text: "message", "delta" or "text".
+Json ChoiceJson(const char* content, Json value, Json logprobs, Json finish) {
+  return {{"index", 0}, {content, std::move(value)}, {"logprobs", std::move(logprobs)}, {"finish_reason", std::move(finish)}};
+}
+
+// Of a chunk: `text` becomes delta.content or text.
+Json ChunkChoice(Api api, const std::string& text, Json logprobs, Json finish) {
+  if (api == Api::kCompletions) return ChoiceJson("text", text, std::move(logprobs), std::move(finish));
+  return ChoiceJson("delta", text.empty() ? Json::object() : Json{{"content", text}}, std::move(logprobs), std::move(finish));
+}
+
+Json ProgressJson(const batching::Progress& progress) {
+  return {{"total", progress.prompt_tokens},
+          {"cache", progress.cached_tokens},
+          {"processed", progress.read_tokens},
+          {"time_ms", static_cast<uint64_t>(1000 * progress.seconds)}};
+}
+
+std::string Event(const Json& json) { return SseEvent(json.dump()); }
+
+}  // namespace
+
+std::string MakeResponseId(Api api) {
+  static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  std::string id = api == Api::kChat ? "chatcmpl-" : "cmpl-";
+  std::random_device random;
+  std::uniform_int_distribution<size_t> letter(0, kAlphabet.size() - 1);
+  for (int i = 0; i < 24; ++i) id += kAlphabet[letter(random)];
+  return id;
+}
+
+void Answer::Add(batching::Piece&& piece) {
+  text += piece.text;
+  ids.insert(ids.end(), piece.ids.begin(), piece.ids.end());
+  logprobs.insert(logprobs.end(), std::make_move_iterator(piece.logprobs.begin()),
+                  std::make_move_iterator(piece.logprobs.end()));
+}
+
+std::string WholeResponse(const ResponseHead& head, const Answer& answer, const batching::Outcome& outcome) {
+  if (head.api == Api::kLlamaCompletion) return LlamaFinal(head, answer, outcome).dump();
+  uint64_t offset = 0;
+  Json logprobs = LogprobsJson(head, answer.logprobs, &offset);
+  const std::string text = SanitizeUtf8(answer.text);
+  Json choice = head.api == Api::kChat ? ChoiceJson("message", {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}},
+                                                    std::move(logprobs), FinishJson(outcome.finish))
+                                       : ChoiceJson("text", text, std::move(logprobs), FinishJson(outcome.finish));
+  Json json = Envelope(head, Form::kWhole, Json::array({std::move(choice)}));
+  json["usage"] = UsageJson(outcome.usage);
+  json["timings"] = TimingsJson(outcome.usage);
+  return json.dump();
+}
+
+// With the usage to come in a chunk of its own, the others say that they have none.
+Json ResponseStream::Chunk(Json choices) const {
+  Json chunk = Envelope(head_, Form::kChunk, std::move(choices));
+  if (head_.include_usage) chunk["usage"] = nullptr;
+  return chunk;
+}
+
+std::string ResponseStream::Begin() const {
+  if (head_.api != Api::kChat) return "";
+  return Event(Chunk(Json::array({ChoiceJson("delta", {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr)})));
+}
+
+std::string ResponseStream::Progress(const batching::Progress& progress) const {
+  Json chunk = head_.api == Api::kLlamaCompletion ? LlamaChunk(head_, {}, 0) : Chunk(Json::array());
+  chunk["prompt_progress"] = ProgressJson(progress);
+  return Event(chunk);
+}
+
+std::string ResponseStream::Piece(const batching::Piece& piece) {
+  tokens_ += piece.ids.size();
+  if (head_.api == Api::kLlamaCompletion) return Event(LlamaChunk(head_, piece, tokens_));
+  Json logprobs = LogprobsJson(head_, piece.logprobs, &text_offset_);
+  if (piece.text.empty() && logprobs.is_null()) return "";
+  return Event(Chunk(Json::array({ChunkChoice(head_.api, SanitizeUtf8(piece.text), std::move(logprobs), nullptr)})));
+}
+
+std::string ResponseStream::End(const batching::Outcome& outcome) const {
+  if (head_.api == Api::kLlamaCompletion) return Event(LlamaFinal(head_, {}, outcome));
+  Json last = Chunk(Json::array({ChunkChoice(head_.api, "", nullptr, FinishJson(outcome.finish))}));
+  last["timings"] = TimingsJson(outcome.usage);
+  if (!head_.include_usage) return Event(last);
+  Json usage = Envelope(head_, Form::kChunk, Json::array());
+  usage["usage"] = UsageJson(outcome.usage);
+  return Event(last) + Event(usage);
+}
+
+std::string SseEvent(std::string_view json) { return fmt::format("data: {}\n\n", json); }
+
+std::string SseError(const ApiError& error) { return SseEvent(ApiErrorJson(error)); }
+
+std::string SseDone(Api api) { return api == Api::kLlamaCompletion ? "" : SseEvent("[DONE]"); }
+
+}  // namespace damask::server

@@ -1,0 +1,18 @@
+// What an answer took, as JSON: OpenAI's usage with damask's figures in it, and llama-server's timings.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "batching/request.h"
+
+namespace damask::server {
+
+// {prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details{cached_tokens}, attention_density, attention_recall}:
+// density over prefill and decode, recall null where no row was audited.
+nlohmann::ordered_json UsageJson(const batching::Usage& usage);
+
+// {cache_n, prompt_n, prompt_ms, prompt_per_token_ms, prompt_per_second, predicted_...}. prompt_n are the tokens that were read
+// now, without cache_n. The first token comes out of the prefill: predicted rates are of the tokens behind it.
+nlohmann::ordered_json TimingsJson(const batching::Usage& usage);
+
+}  // namespace damask::server

@@ -1,0 +1,188 @@
+#include "server/generation.h"
+
+#include <mutex>
+#include <utility>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "server/api_response.h"
+
+namespace damask::server {
+namespace {
+
+using tokenizer::TokenId;
+
+ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiRequest& request) {
+  const tokenizer::Tokenizer& tokenizer = model.engine().tokenizer();
+  if (!request.prompt_ids.empty()) {
+    const Status status = model.engine().CheckIds(request.prompt_ids);
+    if (!status.ok()) return InvalidValue("prompt", status.message());
+    return request.prompt_ids;
+  }
+  if (request.api == Api::kChat && !model.chat_family()) {
+    return ApiError{.message = "the model has no chat template of a known family: use /v1/completions",
+                    .param = "messages",
+                    .code = "unsupported_value"};
+  }
+  Result<std::vector<TokenId>> ids =
+      request.api == Api::kChat ? tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages)
+                                : tokenizer::EncodePrompt(tokenizer, request.prompt, tokenizer::Special::kParse);
+  const char* const field = request.api == Api::kChat ? "messages" : "prompt";
+  if (!ids.ok()) return InvalidValue(field, ids.status().ToString());
+  if (ids->empty()) return InvalidValue(field, "the prompt is empty");
+  return *std::move(ids);
+}
+
+// Nothing is cut to fit: a prompt that does not fit is an error, and an answer without a limit gets what is left.
+std::optional<ApiError> FitContext(uint64_t context, size_t prompt_tokens, ApiRequest* request) {
+  const uint64_t wanted = request->max_tokens_given ? request->options.max_tokens : 1;
+  if (prompt_tokens > context || wanted > context - prompt_tokens) {
+    return ContextLengthExceeded(prompt_tokens, request->max_tokens_given ? wanted : 0, context,
+                                 request->api == Api::kChat ? "messages" : "prompt");
+  }
+  if (!request->max_tokens_given) request->options.max_tokens = context - prompt_tokens;
+  return std::nullopt;
+}
+
+// What became of work that ended without an answer; nothing for an answer.
+std::optional<ApiError> ErrorOf(const batching::Outcome& outcome) {
+  if (outcome.status.code() == StatusCode::kTooLarge) {
+    ApiError error = ServerBusy();
+    error.message = outcome.status.message();
+    return error;
+  }
+  if (!outcome.status.ok()) return ServerError(outcome.status.ToString());
+  if (outcome.finish == engine::FinishReason::kCancelled) return ServerStopping();
+  return std::nullopt;
+}
+
+// Collects the answer and sends it whole.
+class WholeAnswer : public batching::Listener {
+ public:
+  WholeAnswer(std::shared_ptr<Exchange> exchange, ResponseHead head) : exchange_(std::move(exchange)), head_(std::move(head)) {}
+
+  void OnPiece(batching::Piece&& piece) override { answer_.Add(std::move(piece)); }
+  void OnDone(const batching::Outcome& outcome) override {
+    if (const std::optional<ApiError> error = ErrorOf(outcome)) {
+      exchange_->Respond(ApiErrorResponse(*error));
+    } else {
+      exchange_->Respond({.body = WholeResponse(head_, answer_, outcome)});
+    }
+    exchange_.reset();
+  }
+
+ private:
+  std::shared_ptr<Exchange> exchange_;
+  ResponseHead head_;
+  Answer answer_;
+};
+
+// Sends server-sent events as the text comes.
+class StreamedAnswer : public batching::Listener {
+ public:
+  StreamedAnswer(std::shared_ptr<Exchange> exchange, ResponseHead head, bool progress)
+      : exchange_(std::move(exchange)), api_(head.api), progress_(progress), stream_(std::move(head)) {}
+
+  // The head of the answer, as soon as the request has been accepted: whichever thread comes first.
+  void Begin() {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(begun_, true) || exchange_ == nullptr) return;
+    exchange_->BeginStream({.content_type = "text/event-stream",
+                            .headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}},
+                           {.text = std::string(kSseKeepAlive)});
+    exchange_->Write(stream_.Begin());
+  }
+
+  void OnProgress(const batching::Progress& progress) override {
+    Begin();
+    if (progress_) exchange_->Write(stream_.Progress(progress));
+  }
+  void OnPiece(batching::Piece&& piece) override {
+    Begin();
+    exchange_->Write(stream_.Piece(piece));
+  }
+  void OnDone(const batching::Outcome& outcome) override {
+    Begin();
+    if (const std::optional<ApiError> error = ErrorOf(outcome)) {
+      exchange_->Write(SseError(*error));
+    } else {
+      exchange_->Write(stream_.End(outcome) + SseDone(api_));
+    }
+    exchange_->End();
+    const std::lock_guard lock(mutex_);
+    exchange_.reset();
+  }
+
+ private:
+  std::mutex mutex_;
+  bool begun_ = false;
+  std::shared_ptr<Exchange> exchange_;
+  const Api api_;
+  const bool progress_;
+  ResponseStream stream_;
+};
+
+ApiError RefusedBy(const Status& status) {
+  if (status.code() == StatusCode::kTooLarge) return ServerBusy();
+  if (status.code() == StatusCode::kCancelled) return ServerStopping();
+  return FromStatus(status);
+}
+
+// Listener and, for a stream, what begins it.
+template <typename ListenerType>
+void Submit(const ServedModel& model, batching::Request request, const std::shared_ptr<ListenerType>& listener,
+            const std::shared_ptr<Exchange>& exchange) {
+  batching::Scheduler* const scheduler = &model.scheduler();
+  const Result<uint64_t> id = scheduler->Submit(std::move(request), listener);
+  if (!id.ok()) {
+    exchange->Respond(ApiErrorResponse(RefusedBy(id.status())));
+    return;
+  }
+  if constexpr (std::is_same_v<ListenerType, StreamedAnswer>) listener->Begin();
+  exchange->OnGone([scheduler, request_id = *id] { scheduler->Cancel(request_id); });
+}
+
+ResponseHead MakeHead(const ServedModel& model, const ApiRequest& request, size_t prompt_tokens) {
+  const tokenizer::Tokenizer* const tokenizer = &model.engine().tokenizer();
+  return {.api = request.api,
+          .id = MakeResponseId(request.api),
+          .created = model.SecondsNow(),
+          .model = model.card().id,
+          .top_logprobs = request.top_logprobs,
+          .include_usage = request.include_usage,
+          .prompt_tokens = prompt_tokens,
+          .token_bytes = [tokenizer](TokenId id) { return tokenizer->Piece(id, true); }};
+}
+
+std::optional<ApiError> Begin(const ServedModel& model, ApiRequest request, const std::shared_ptr<Exchange>& exchange) {
+  if (!model.HasName(request.model)) return ModelNotFound(request.model);
+  ApiResult<std::vector<TokenId>> encoded = Encode(model, request);
+  if (const ApiError* error = std::get_if<ApiError>(&encoded)) return *error;
+  std::vector<TokenId>& prompt = std::get<0>(encoded);
+  if (std::optional<ApiError> error = FitContext(model.engine().context(), prompt.size(), &request)) return error;
+  ResponseHead head = MakeHead(model, request, prompt.size());
+  batching::Request work = {.prompt = std::move(prompt), .options = request.options, .top_logprobs = request.top_logprobs};
+  if (request.stream) {
+    Submit(model, std::move(work), std::make_shared<StreamedAnswer>(exchange, std::move(head), request.include_progress), exchange);
+  } else {
+    Submit(model, std::move(work), std::make_shared<WholeAnswer>(exchange, std::move(head)), exchange);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void AnswerGeneration(const ServedModel& model, Api api, const std::shared_ptr<Exchange>& exchange) {
+  ApiResult<ApiRequest> request = ParseApiRequest(api, exchange->request().body);
+  std::optional<ApiError> error;
+  if (const ApiError* wrong = std::get_if<ApiError>(&request)) {
+    error = *wrong;
+  } else {
+    error = Begin(model, std::move(std::get<ApiRequest>(request)), exchange);
+  }
+  if (error) exchange->Respond(ApiErrorResponse(*error));
+}
+
+}  // namespace damask::server

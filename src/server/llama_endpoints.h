@@ -1,0 +1,19 @@
+// What llama-server's clients ask beside text: /tokenize, /detokenize, /props, /slots.
+#pragma once
+
+#include <string>
+
+#include "server/api_error.h"
+#include "server/served_model.h"
+
+namespace damask::server {
+
+// {"content": TEXT, "add_special": false, "parse_special": true, "with_pieces": false} -> {"tokens": [...]}.
+ApiResult<std::string> Tokenize(const ServedModel& model, const std::string& body);
+// {"tokens": [...]} -> {"content": TEXT}.
+ApiResult<std::string> Detokenize(const ServedModel& model, const std::string& body);
+
+std::string PropsJson(const ServedModel& model);
+std::string SlotsJson(const ServedModel& model);
+
+}  // namespace damask::server

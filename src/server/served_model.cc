@@ -1,0 +1,84 @@
+#include "server/served_model.h"
+
+#include <chrono>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/version.h"
+#include "engine/conversation.h"
+#include "engine/fingerprint.h"
+#include "masks/mask_file.h"
+#include "model/forward.h"
+#include "report/mask_page.h"
+#include "report/run_json.h"
+
+namespace damask::server {
+namespace {
+
+// What the bytes of a key or value page depend on, tokens aside.
+std::string PrefixBinding(const engine::Engine& engine) {
+  const masks::Fingerprint model = engine::FingerprintOf(engine.model());
+  const model::RopeConfig& rope = engine.model().config().rope;
+  return fmt::format(
+      "damask {}\nmodel {} {} {:016x} {:016x}\npolicy {} {:016x}\narithmetic {}\nrope {} {} {} {} {} {} {} {} {} {} {}\n",
+      VersionString(), model.architecture, model.model, model.tokenizer_hash, model.weights_hash, engine.policy().Spec(),
+      engine.policy().ContentHash(), TargetName(engine.target()), static_cast<int>(rope.kind), rope.dims, rope.base,
+      static_cast<int>(rope.scaling), rope.factor, rope.original_context, rope.low_freq_factor, rope.high_freq_factor,
+      rope.beta_fast, rope.beta_slow, rope.attention_factor);
+}
+
+// "models/llama.Q8_0.gguf" -> "llama.Q8_0": what people call a model.
+std::string FileName(const std::string& path) {
+  const std::filesystem::path name = std::filesystem::path(path).filename();
+  return name.empty() ? std::filesystem::path(path).parent_path().filename().string() : name.stem().string();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions& options) {
+  std::unique_ptr<ServedModel> served(new ServedModel);
+  served->options_ = options;
+  DAMASK_ASSIGN_OR_RETURN(served->engine_, engine::Engine::Load(options.engine));
+  engine::Engine& engine = *served->engine_;
+  const model::ModelConfig& config = engine.model().config();
+  served->chat_family_ = engine::ModelChatFamily(engine);
+  served->file_name_ = engine.embedded() ? report::ModelName(engine) : FileName(options.engine.model_path);
+  served->card_ = {.id = options.alias.empty() ? served->file_name_ : options.alias,
+                   .created = SecondsNow(),
+                   .vocab = config.vocab,
+                   .n_ctx_train = config.context,
+                   .parameters = engine.model().parameters(),
+                   .bytes = engine.model().file_bytes(),
+                   .n_ctx = engine.context()};
+  DAMASK_RETURN_IF_ERROR(served->MakeMaskPage());
+  const batching::PrefixShape shape = {
+      .binding = PrefixBinding(engine), .layers = config.layers, .kv_heads = config.kv_heads, .vocab = config.vocab};
+  DAMASK_ASSIGN_OR_RETURN(served->prefixes_, batching::PrefixStore::Open(options.prefixes, shape, engine.page_pool()));
+  served->scheduler_ = std::make_unique<batching::Scheduler>(&engine, served->prefixes_.get(), options.scheduler);
+  return served;
+}
+
+Status ServedModel::MakeMaskPage() {
+  if (options_.mask_path.empty()) return {};
+  DAMASK_ASSIGN_OR_RETURN(const masks::Mask mask, masks::ReadMaskFile(options_.mask_path));
+  const report::MaskFigures figures = report::MeasureMask(mask, {engine_->context()}, &engine_->pool());
+  Result<std::string> page = report::MaskPage(mask, figures, &engine_->pool());
+  if (page.ok()) {
+    mask_page_ = *std::move(page);
+  } else {
+    LogWarning("no pictures of the mask: " + page.status().ToString());
+  }
+  return {};
+}
+
+int64_t ServedModel::SecondsNow() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+bool ServedModel::HasName(std::string_view name) const {
+  return name.empty() || name == card_.id || name == file_name_;
+}
+
+}  // namespace damask::server

@@ -1,0 +1,65 @@
+#include "server/server.h"
+
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "server/api_error.h"
+
+namespace damask::server {
+namespace {
+
+// Threads that read and tokenize requests: the second keeps short ones flowing while a long document is being tokenized.
+constexpr size_t kRequestReaders = 2;
+// For the last bytes of answers that have ended.
+constexpr std::chrono::milliseconds kLastBytes{2000};
+
+HttpResponse ErrorOfHttp(int status, const std::string& message) { return ApiErrorResponse(BadRequest(status, message)); }
+
+}  // namespace
+
+Server::Server(const ServerOptions& options)
+    : options_(options),
+      background_(kRequestReaders),
+      router_(std::make_shared<Router>(options.access, [this](std::function<void()> work) { background_.Post(std::move(work)); })) {}
+
+Result<std::unique_ptr<Server>> Server::Listen(const ServerOptions& options) {
+  std::unique_ptr<Server> server(new Server(options));
+  DAMASK_ASSIGN_OR_RETURN(server->http_, HttpServer::Listen(options.host, options.port, options.http));
+  server->http_->Start([router = server->router_](std::shared_ptr<Exchange> exchange) { router->Handle(exchange); }, ErrorOfHttp);
+  return server;
+}
+
+// Answers hold exchanges and exchanges call the scheduler: first the work ends, then the connections, then what both used.
+Server::~Server() {
+  background_.Stop();
+  if (model_ != nullptr) model_->scheduler().Stop();
+  http_.reset();
+}
+
+Status Server::Load() {
+  DAMASK_ASSIGN_OR_RETURN(model_, ServedModel::Load(options_.model));
+  router_->SetModel(model_.get());
+  return {};
+}
+
+bool Server::Drain(double seconds) {
+  router_->SetStopping();
+  http_->StopAccepting();
+  bool whole = true;
+  if (model_ != nullptr) {
+    model_->scheduler().Drain();
+    whole = model_->scheduler().WaitIdle(seconds);
+    model_->scheduler().Stop();
+  }
+  return http_->Drain(kLastBytes) && whole;
+}
+
+std::string Server::url() const {
+  const std::string address = http_->address();
+  const bool v6 = address.find(':') != std::string::npos;
+  return fmt::format("http://{}{}{}:{}", v6 ? "[" : "", address, v6 ? "]" : "", port());
+}
+
+}  // namespace damask::server

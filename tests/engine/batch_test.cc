@@ -1,0 +1,114 @@
+// Several sessions at once, and prompts cut and restored in other places: no bit may change.
+#include <algorithm>
+#include <deque>
+
+#include <gtest/gtest.h>
+
+#include "engine/engine.h"
+#include "engine/sampler.h"
+#include "tests/model/tiny_model.h"
+
+namespace damask::engine {
+namespace {
+
+std::vector<float> Copy(std::span<const float> values) { return {values.begin(), values.end()}; }
+
+// The greedy continuation of a prompt, alone, with the logits of every step.
+std::vector<std::vector<float>> Alone(Engine* engine, std::span<const TokenId> prompt, size_t steps) {
+  Session session(engine);
+  EXPECT_TRUE(session.Append(prompt, nullptr, nullptr).ok());
+  std::vector<std::vector<float>> logits = {Copy(session.logits())};
+  for (size_t i = 0; i < steps; ++i) {
+    EXPECT_TRUE(session.Decode(Argmax(session.logits()), nullptr).ok());
+    logits.push_back(Copy(session.logits()));
+  }
+  return logits;
+}
+
+class Batch : public testing::TestWithParam<const char*> {};
+
+TEST_P(Batch, SessionsTogetherGiveTheBitsOfEachAlone) {
+  const TinyModelFile file(make_model::ModelSpec{.type = GetParam()});
+  const auto engine = LoadTiny(file);
+  constexpr size_t kSessions = model::kDecodeRows;
+  constexpr size_t kSteps = 3;
+  std::deque<Session> sessions;
+  std::vector<Session*> pointers;
+  std::vector<std::vector<std::vector<float>>> expected;
+  for (size_t s = 0; s < kSessions; ++s) {
+    std::vector<TokenId> prompt = SomeIds(20 + 37 * s, 512);
+    std::rotate(prompt.begin(), prompt.begin() + static_cast<std::ptrdiff_t>(s), prompt.end());
+    expected.push_back(Alone(engine.get(), prompt, kSteps));
+    sessions.emplace_back(engine.get());
+    ASSERT_TRUE(sessions.back().Append(prompt, nullptr, nullptr).ok());
+    pointers.push_back(&sessions.back());
+  }
+  for (size_t step = 1; step <= kSteps; ++step) {
+    std::vector<TokenId> ids;
+    for (const Session& session : sessions) ids.push_back(Argmax(session.logits()));
+    // Also another number of them in every step.
+    const size_t first = std::min<size_t>(step, kSessions);
+    ASSERT_TRUE(engine->Decode(std::span(pointers).first(first), std::span(ids).first(first), nullptr).ok());
+    ASSERT_TRUE(engine->Decode(std::span(pointers).subspan(first), std::span(ids).subspan(first), nullptr).ok());
+    for (size_t s = 0; s < kSessions; ++s) {
+      EXPECT_EQ(Copy(sessions[s].logits()), expected[s][step]) << "session " << s << ", step " << step;
+    }
+  }
+}
+
+TEST_P(Batch, WhereAPromptIsCutDoesNotChangeABit) {
+  const TinyModelFile file(make_model::ModelSpec{.type = GetParam()});
+  const auto engine = LoadTiny(file);
+  const std::vector<TokenId> prompt = SomeIds(707, 512);
+  const std::vector<float> whole = Alone(engine.get(), prompt, 0).front();
+  for (const size_t border : {size_t{64}, size_t{128}, size_t{320}}) {
+    Session session(engine.get());
+    for (size_t done = 0; done < prompt.size();) {
+      const Result<size_t> count = session.AppendChunk(std::span(prompt).subspan(done), border, nullptr);
+      ASSERT_TRUE(count.ok()) << count.status().ToString();
+      done += *count;
+      EXPECT_TRUE(done % border == 0 || done == prompt.size());
+    }
+    EXPECT_EQ(Copy(session.logits()), whole) << "border " << border;
+  }
+}
+
+// The last rows of a prompt are few where reading begins late: they still go through the products of a prefill.
+TEST_P(Batch, ALateStartDoesNotChangeABit) {
+  const TinyModelFile file(make_model::ModelSpec{.type = GetParam()});
+  const auto engine = LoadTiny(file);
+  const std::vector<TokenId> prompt = SomeIds(131, 512);
+  const std::vector<float> whole = Alone(engine.get(), prompt, 0).front();
+  Session session(engine.get());
+  ASSERT_TRUE(session.Append(std::span(prompt).first(128), nullptr, nullptr).ok());
+  ASSERT_TRUE(session.Append(std::span(prompt).subspan(128), nullptr, nullptr).ok());
+  EXPECT_EQ(Copy(session.logits()), whole);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Batch, testing::Values("F32", "BF16", "Q8_0", "Q4_K_M"),
+                         [](const testing::TestParamInfo<const char*>& type) { return std::string(type.param); });
+
+TEST(Batch, ReportsAreOfEachSession) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file, {.policy = "streaming:sinks=4,window=64"});
+  engine->SetAudit({.prefill_every = 16, .decode_every = 1});
+  Session brief(engine.get());
+  Session lengthy(engine.get());
+  ASSERT_TRUE(brief.Append(SomeIds(30, 512), nullptr, nullptr).ok());
+  ASSERT_TRUE(lengthy.Append(SomeIds(600, 512), nullptr, nullptr).ok());
+  EXPECT_EQ(brief.TakeReport().density(), 1.0);
+  const model::SegmentReport prefill = lengthy.TakeReport();
+  EXPECT_LT(prefill.density(), 0.5);
+  EXPECT_GT(prefill.audit.rows, 0u);
+  std::vector<Session*> both = {&brief, &lengthy};
+  const std::vector<TokenId> ids = {1, 2};
+  ASSERT_TRUE(engine->Decode(both, ids, nullptr).ok());
+  EXPECT_EQ(brief.TakeReport().density(), 1.0);
+  const model::SegmentReport decode = lengthy.TakeReport();
+  EXPECT_LT(decode.density(), 0.3);
+  EXPECT_GT(decode.audit.rows, 0u);
+  EXPECT_EQ(lengthy.TakeReport().causal_pairs, 0u);
+}
+
+}  // namespace
+}  // namespace damask::engine
