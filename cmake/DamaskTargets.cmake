@@ -41,11 +41,17 @@ function(damask_library name)
   set_property(GLOBAL APPEND PROPERTY DAMASK_LIBRARIES damask_${name})
 endfunction()
 
-# damask_embed(x.S MACRO path): x.S takes the file `path` (below the repository's root) in with .incbin, by the name MACRO, and
-# is assembled again when the file changes.
-function(damask_embed source macro path)
-  set(file ${PROJECT_SOURCE_DIR}/${path})
-  set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS ${file} COMPILE_DEFINITIONS "${macro}=\"${file}\"")
+# damask_embed(x.S MACRO path [MACRO path]...): x.S takes the files `path` (below the repository's root) in with .incbin, by the
+# names MACRO, and is assembled again when one of them changes.
+function(damask_embed source)
+  set(files)
+  set(definitions)
+  while(ARGN)
+    list(POP_FRONT ARGN macro path)
+    list(APPEND files ${PROJECT_SOURCE_DIR}/${path})
+    list(APPEND definitions "${macro}=\"${PROJECT_SOURCE_DIR}/${path}\"")
+  endwhile()
+  set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS "${files}" COMPILE_DEFINITIONS "${definitions}")
 endfunction()
 
 # damask_isa("-mavx512f ..." a.cc ...): flags for single kernel files of the calling folder.
