@@ -1,6 +1,7 @@
 // Bodies of requests, as each of the three APIs reads them: what is accepted must be fit for the engine, what is refused must
 // make a sound error.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -28,8 +29,17 @@ void CheckError(const ApiError& error) {
   Require(formats::ParseJson(server::ApiErrorJson(error)).ok());
 }
 
+// As engine::ValidateSamplerOptions, which is not linked here.
+void CheckSampler(const engine::SamplerOptions& sampler) {
+  Require(sampler.temperature >= 0 && sampler.temperature <= 100);
+  Require(sampler.top_p > 0 && sampler.top_p <= 1);
+  Require(sampler.min_p >= 0 && sampler.min_p <= 1);
+  Require(sampler.repeat_penalty > 0 && sampler.repeat_penalty <= 100);
+  Require(std::abs(sampler.presence_penalty) <= 2 && std::abs(sampler.frequency_penalty) <= 2);
+}
+
 void CheckRequest(const ApiRequest& request) {
-  Require(engine::ValidateSamplerOptions(request.options.sampler).ok());
+  CheckSampler(request.options.sampler);
   Require(request.options.max_tokens <= limits::kMaxContext);
   Require(request.options.stop.size() <= limits::kMaxStopStrings);
   Require(std::all_of(request.options.stop.begin(), request.options.stop.end(), [](const std::string& stop) {
