@@ -13,7 +13,7 @@ target_compile_features(damask_merged INTERFACE cxx_std_20)
 target_include_directories(damask_merged INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 # By plain names: the user's machine has its own paths, and the public headers need none of these.
-set(DAMASK_LINK_NAMES fmt spdlog sentencepiece pcre2-8 hwy dnnl png gomp)
+set(DAMASK_LINK_NAMES fmt spdlog sentencepiece pcre2-8 hwy dnnl png xxhash gomp)
 target_link_libraries(damask_merged INTERFACE ${DAMASK_LINK_NAMES} Threads::Threads)
 
 install(TARGETS damask_merged EXPORT damaskTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

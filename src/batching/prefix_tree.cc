@@ -60,7 +60,6 @@ void PrefixTree::Insert(std::span<const TokenId> ids, size_t blocks, const model
     std::vector<std::byte*> pages;
     while (path.size() < blocks && cache.BlockPages(path.size(), &pages) && MakeRoom(path)) {
       Node* parent = path.empty() ? &root_ : path.back();
-      path.reserve(path.size() + 1);
       Node* node = Add(parent, BlockOf(ids, path.size()), std::exchange(pages, {}));
       if (node == nullptr) return;
       path.push_back(node);

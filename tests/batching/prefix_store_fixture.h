@@ -9,10 +9,14 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "batching/prefix_file.h"
 #include "tests/batching/prefix_cases.h"
 #include "tests/temp_dir.h"
 
 namespace damask::batching::test {
+
+// Of a file with `blocks` blocks from the beginning on.
+inline uint64_t FileBytes(size_t blocks) { return PrefixHeadBytes(0, blocks) + blocks * kBlockBytes; }
 
 class PrefixStoreTest : public ::testing::Test {
  protected:
@@ -24,7 +28,7 @@ class PrefixStoreTest : public ::testing::Test {
   ~PrefixStoreTest() override { SetLogSink({}); }
 
   std::string directory() const { return folder_.File("kv"); }
-  std::unique_ptr<PrefixStore> Open(PrefixStoreOptions options, const std::string& binding = SmallShape().binding) {
+  std::unique_ptr<PrefixStore> Open(const PrefixStoreOptions& options, const std::string& binding = SmallShape().binding) {
     auto store = PrefixStore::Open(options, SmallShape(binding), &pool_);
     EXPECT_TRUE(store.ok()) << store.status().ToString();
     return store.ok() ? std::move(*store) : nullptr;
