@@ -4,7 +4,7 @@
         .hidden damask_\name\()_begin
         .type   damask_\name\()_begin, %object
 damask_\name\()_begin:
-        .incbin \file
+        .incbin "\file"
         .size   damask_\name\()_begin, . - damask_\name\()_begin
         .globl  damask_\name\()_end
         .hidden damask_\name\()_end
