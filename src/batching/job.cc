@@ -10,8 +10,8 @@
 namespace damask::batching {
 namespace {
 
-// A long prompt goes to the store in pieces of this many tokens, so that a prompt that is broken off is not lost, and what waits
-// for the disk stays bounded.
+// A long prompt goes to the store in pieces of this many tokens, so that a prompt that is broken off is not lost, and what
+// waits for the disk stays bounded.
 constexpr uint64_t kKeepEvery = 4096;
 
 }  // namespace

@@ -22,8 +22,8 @@
 namespace damask::batching {
 
 struct SchedulerOptions {
-  size_t parallel = 8;          // requests that are worked on at once
-  size_t queue = 64;            // more that may wait
+  size_t parallel = 8;            // requests that are worked on at once
+  size_t queue = 64;              // more that may wait
   double timeout_seconds = 3600;  // of a request in all, from Submit; 0: none
 };
 

@@ -33,10 +33,12 @@ class Serve : public Command {
     flags->Texts("--allowed-host", "HOST", &allowed_hosts_,
                  "name by which the server may be called, and whose pages may call it, beside localhost and addresses");
     flags->Text("-a,--alias", "NAME", &alias_, "name of the model for clients (default: its file's)");
-    flags->Uint("-np,--parallel", 1, 256, &parallel_, "requests worked on at once (default 8)");
+    flags->Uint("--parallel", 1, 256, &parallel_, "requests worked on at once (default 8)");
+    flags->Alias("-np", "--parallel");
     flags->Uint("--queue", 0, 65536, &queue_, "requests that may wait beside them; more are refused with 429 (default 64)");
     flags->Uint("--timeout", 0, 1 << 20, &timeout_, "seconds a request may take in all, 0: no limit (default 3600)");
-    flags->Text("--prefix-cache", "DIR", &prefixes_.directory_flag, "keep prompts that have been read in this folder, over restarts");
+    flags->Text("--prefix-cache", "DIR", &prefixes_.directory_flag,
+                "keep prompts that have been read in this folder, over restarts");
     flags->Uint("--prefix-bytes", 0, kMaxPrefixBytes, &prefixes_.options.memory_bytes,
                 "memory for prompts that have been read, 0: none (default 1 GiB)");
     flags->Uint("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.options.disk_bytes,
@@ -78,7 +80,8 @@ class Serve : public Command {
     DAMASK_ASSIGN_OR_RETURN(options.model.engine, model_.Options(common));
     options.model.scheduler = {.parallel = parallel_, .queue = queue_, .timeout_seconds = static_cast<double>(timeout_)};
     options.model.prefixes = prefixes_.options;
-    if (prefixes_.directory_flag && prefixes_.directory_flag->empty()) return InvalidArgument("--prefix-cache: the path is empty");
+    if (prefixes_.directory_flag && prefixes_.directory_flag->empty())
+      return InvalidArgument("--prefix-cache: the path is empty");
     options.model.prefixes.directory = prefixes_.directory_flag.value_or("");
     options.model.alias = alias_.value_or("");
     if (!IsValidUtf8(options.model.alias)) return InvalidArgument("--alias: the name is not valid UTF-8");
@@ -113,10 +116,11 @@ class Serve : public Command {
                         model.policy_name()));
     const batching::PrefixStoreOptions& prefixes = options.model.prefixes;
     LogInfo(fmt::format("prompts that have been read are kept: {} in memory, {}", FormatBytes(prefixes.memory_bytes),
-                        prefixes.directory.empty() ? "none on disk (--prefix-cache DIR)"
-                                                   : fmt::format("{} in {}", FormatBytes(prefixes.disk_bytes),
-                                                                 Quote(prefixes.directory, 300))));
-    if (options.access.api_keys.empty() && options.host != "127.0.0.1" && options.host != "localhost" && options.host != "::1") {
+                        prefixes.directory.empty()
+                            ? "none on disk (--prefix-cache DIR)"
+                            : fmt::format("{} in {}", FormatBytes(prefixes.disk_bytes), Quote(prefixes.directory, 300))));
+    if (options.access.api_keys.empty() && options.host != "127.0.0.1" && options.host != "localhost" &&
+        options.host != "::1") {
       LogWarning("the server can be reached from other machines, and no --api-key is asked for");
     }
     if (!common.json) return;

@@ -15,8 +15,7 @@ namespace {
 
 std::string Lower(std::string_view text) {
   std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return lower;
 }
 
@@ -75,8 +74,8 @@ std::optional<std::string> HostName(std::string_view host_and_port) {
     port = host.substr(colon);
     host = host.substr(0, colon);
   }
-  const bool port_is_fine =
-      port.empty() || (port.front() == ':' && std::all_of(port.begin() + 1, port.end(), [](char c) { return c >= '0' && c <= '9'; }));
+  const bool port_is_fine = port.empty() || (port.front() == ':' && std::all_of(port.begin() + 1, port.end(),
+                                                                                [](char c) { return c >= '0' && c <= '9'; }));
   if (host.empty() || !port_is_fine) return std::nullopt;
   return Lower(host);
 }

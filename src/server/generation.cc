@@ -26,9 +26,9 @@ ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiReques
                     .param = "messages",
                     .code = "unsupported_value"};
   }
-  Result<std::vector<TokenId>> ids =
-      request.api == Api::kChat ? tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages)
-                                : tokenizer::EncodePrompt(tokenizer, request.prompt, tokenizer::Special::kParse);
+  Result<std::vector<TokenId>> ids = request.api == Api::kChat
+                                         ? tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages)
+                                         : tokenizer::EncodePrompt(tokenizer, request.prompt, tokenizer::Special::kParse);
   const char* const field = request.api == Api::kChat ? "messages" : "prompt";
   if (!ids.ok()) return InvalidValue(field, ids.status().ToString());
   if (ids->empty()) return InvalidValue(field, "the prompt is empty");
@@ -89,9 +89,9 @@ class StreamedAnswer : public batching::Listener {
   void Begin() {
     const std::lock_guard lock(mutex_);
     if (std::exchange(begun_, true) || exchange_ == nullptr) return;
-    exchange_->BeginStream({.content_type = "text/event-stream",
-                            .headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}},
-                           {.text = std::string(kSseKeepAlive)});
+    exchange_->BeginStream(
+        {.content_type = "text/event-stream", .headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}},
+        {.text = std::string(kSseKeepAlive)});
     exchange_->Write(stream_.Begin());
   }
 
@@ -165,7 +165,8 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest request, cons
   ResponseHead head = MakeHead(model, request, prompt.size());
   batching::Request work = {.prompt = std::move(prompt), .options = request.options, .top_logprobs = request.top_logprobs};
   if (request.stream) {
-    Submit(model, std::move(work), std::make_shared<StreamedAnswer>(exchange, std::move(head), request.include_progress), exchange);
+    Submit(model, std::move(work), std::make_shared<StreamedAnswer>(exchange, std::move(head), request.include_progress),
+           exchange);
   } else {
     Submit(model, std::move(work), std::make_shared<WholeAnswer>(exchange, std::move(head)), exchange);
   }

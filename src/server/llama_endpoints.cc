@@ -62,7 +62,9 @@ Json SlotJson(const batching::SlotState& slot, size_t index, uint64_t context) {
   return {{"id", index},
           {"n_ctx", context},
           {"is_processing", busy},
-          {"state", !busy ? "idle" : slot.state == batching::JobState::kReading ? "reading" : "drawing"},
+          {"state", !busy                                        ? "idle"
+                    : slot.state == batching::JobState::kReading ? "reading"
+                                                                 : "drawing"},
           {"id_task", busy ? Json(slot.request) : Json(-1)},
           {"prompt_tokens", slot.usage.prompt_tokens},
           {"read_tokens", slot.usage.read_tokens},

@@ -3,8 +3,8 @@
 #include <cstddef>
 
 // Set by page.S.
-#define DAMASK_PAGE_BYTES(name)                                                       \
-  [[gnu::visibility("hidden")]] extern const char damask_page_##name##_begin[];       \
+#define DAMASK_PAGE_BYTES(name)                                                 \
+  [[gnu::visibility("hidden")]] extern const char damask_page_##name##_begin[]; \
   [[gnu::visibility("hidden")]] extern const char damask_page_##name##_end[]
 extern "C" {
 DAMASK_PAGE_BYTES(index);

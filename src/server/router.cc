@@ -88,8 +88,7 @@ bool IsBelow(std::string_view path, std::string_view prefix) {
 
 HttpResponse PageResponse(const PageFile& file) {
   return {.content_type = std::string(file.content_type),
-          .headers = {{"Content-Security-Policy",
-                       std::string(kPageSecurityPolicy)},
+          .headers = {{"Content-Security-Policy", std::string(kPageSecurityPolicy)},
                       {"X-Content-Type-Options", "nosniff"},
                       {"Referrer-Policy", "no-referrer"},
                       {"Cache-Control", "no-cache"}},
@@ -190,9 +189,7 @@ void Router::Dispatch(const Route& route, const std::shared_ptr<Exchange>& excha
   } else if (route.work && stopping_.load()) {
     exchange->Respond(ApiErrorResponse(ServerStopping()));
   } else if (route.later) {
-    later_([handler = route.handler, model, exchange] {
-      AnswerGuarded(exchange, [&] { handler(*model, exchange); });
-    });
+    later_([handler = route.handler, model, exchange] { AnswerGuarded(exchange, [&] { handler(*model, exchange); }); });
   } else {
     route.handler(*model, exchange);
   }
@@ -206,7 +203,8 @@ void Router::Handle(const std::shared_ptr<Exchange>& outer) const {
     if (request.has_header("origin")) exchange = std::make_shared<CorsExchange>(exchange);
     const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
     if (method == "OPTIONS") return exchange->Respond({.status = 204, .content_type = ""});
-    if (std::optional<HttpResponse> open = OpenToAll(request.path); open && method == "GET") return exchange->Respond(*std::move(open));
+    if (std::optional<HttpResponse> open = OpenToAll(request.path); open && method == "GET")
+      return exchange->Respond(*std::move(open));
     if (const auto error = CheckApiKey(rules_, request)) return exchange->Respond(ApiErrorResponse(*error));
 
     const Route* other_method = nullptr;
@@ -215,7 +213,8 @@ void Router::Handle(const std::shared_ptr<Exchange>& outer) const {
       if (route.method == method) return Dispatch(route, exchange);
       other_method = &route;
     }
-    if (other_method == nullptr && !OpenToAll(request.path)) return exchange->Respond(ApiErrorResponse(UnknownUrl(request.method, request.path)));
+    if (other_method == nullptr && !OpenToAll(request.path))
+      return exchange->Respond(ApiErrorResponse(UnknownUrl(request.method, request.path)));
     HttpResponse response = ApiErrorResponse(MethodNotSupported(request.method, request.path));
     response.headers.emplace_back("Allow", other_method != nullptr ? std::string(other_method->method) : "GET");
     exchange->Respond(std::move(response));

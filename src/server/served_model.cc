@@ -12,10 +12,11 @@
 #include "masks/mask_file.h"
 #include "model/forward.h"
 #include "report/mask_page.h"
-#include "report/run_json.h"
 
 namespace damask::server {
 namespace {
+
+constexpr std::string_view kEmbeddedName = "damask-reference";  // clients put it into requests: one word
 
 // What the bytes of a key or value page depend on, tokens aside.
 std::string PrefixBinding(const engine::Engine& engine) {
@@ -44,7 +45,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions&
   engine::Engine& engine = *served->engine_;
   const model::ModelConfig& config = engine.model().config();
   served->chat_family_ = engine::ModelChatFamily(engine);
-  served->file_name_ = engine.embedded() ? report::ModelName(engine) : FileName(options.engine.model_path);
+  served->file_name_ = engine.embedded() ? std::string(kEmbeddedName) : FileName(options.engine.model_path);
   served->card_ = {.id = options.alias.empty() ? served->file_name_ : options.alias,
                    .created = SecondsNow(),
                    .vocab = config.vocab,
@@ -77,8 +78,6 @@ int64_t ServedModel::SecondsNow() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-bool ServedModel::HasName(std::string_view name) const {
-  return name.empty() || name == card_.id || name == file_name_;
-}
+bool ServedModel::HasName(std::string_view name) const { return name.empty() || name == card_.id || name == file_name_; }
 
 }  // namespace damask::server

@@ -22,12 +22,14 @@ HttpResponse ErrorOfHttp(int status, const std::string& message) { return ApiErr
 Server::Server(const ServerOptions& options)
     : options_(options),
       background_(kRequestReaders),
-      router_(std::make_shared<Router>(options.access, [this](std::function<void()> work) { background_.Post(std::move(work)); })) {}
+      router_(std::make_shared<Router>(options.access,
+                                       [this](std::function<void()> work) { background_.Post(std::move(work)); })) {}
 
 Result<std::unique_ptr<Server>> Server::Listen(const ServerOptions& options) {
   std::unique_ptr<Server> server(new Server(options));
   DAMASK_ASSIGN_OR_RETURN(server->http_, HttpServer::Listen(options.host, options.port, options.http));
-  server->http_->Start([router = server->router_](std::shared_ptr<Exchange> exchange) { router->Handle(exchange); }, ErrorOfHttp);
+  server->http_->Start([router = server->router_](std::shared_ptr<Exchange> exchange) { router->Handle(exchange); },
+                       ErrorOfHttp);
   return server;
 }
 
