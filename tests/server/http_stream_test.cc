@@ -301,6 +301,7 @@ TEST_F(HttpStreamTest, ACallbackThatThrowsEndsNothingElse) {
 TEST_F(HttpStreamTest, WritersAndLeavingClientsMayRace) {
   StartServer(parking_.handler());
   std::vector<std::thread> workers;
+  workers.reserve(3);
   std::atomic<bool> stop{false};
   for (int worker = 0; worker < 3; ++worker) {
     workers.emplace_back([&] {
