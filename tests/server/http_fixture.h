@@ -61,10 +61,10 @@ class Parking {
       arrived_.notify_all();
     };
   }
-  // The next one; nothing after a long wait.
-  std::shared_ptr<Exchange> Take() {
+  // The next one; nothing where none comes in time.
+  std::shared_ptr<Exchange> Take(std::chrono::milliseconds within = kPatience) {
     std::unique_lock lock(mutex_);
-    if (!arrived_.wait_for(lock, kPatience, [this] { return !parked_.empty(); })) return nullptr;
+    if (!arrived_.wait_for(lock, within, [this] { return !parked_.empty(); })) return nullptr;
     std::shared_ptr<Exchange> exchange = std::move(parked_.front());
     parked_.pop_front();
     return exchange;

@@ -116,6 +116,7 @@ TEST_F(HttpServerTest, H22PipelinedRequestsAreAnsweredInOrderByWhicheverThread) 
   RawClient client(port());
   ASSERT_TRUE(client.Send(bytes));
   std::vector<std::thread> workers;
+  workers.reserve(4);
   for (int worker = 0; worker < 4; ++worker) {
     workers.emplace_back([&] {
       for (int i = 0; i < kRequests / 4; ++i) {

@@ -301,13 +301,13 @@ TEST_F(HttpStreamTest, ACallbackThatThrowsEndsNothingElse) {
 TEST_F(HttpStreamTest, WritersAndLeavingClientsMayRace) {
   StartServer(parking_.handler());
   std::vector<std::thread> workers;
+  workers.reserve(3);
   std::atomic<bool> stop{false};
   for (int worker = 0; worker < 3; ++worker) {
     workers.emplace_back([&] {
       while (!stop) {
-        if (parking_.size() == 0) continue;
-        const auto exchange = parking_.Take();
-        if (!exchange || exchange->request().path == "/stop") break;
+        const auto exchange = parking_.Take(std::chrono::milliseconds(10));
+        if (!exchange) continue;
         std::atomic<bool> gone{false};
         exchange->OnGone([&gone] { gone = true; });
         exchange->BeginStream(EventHead(), {":\n\n", std::chrono::milliseconds(1)});
