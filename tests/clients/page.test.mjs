@@ -25,7 +25,7 @@ after(async () => { await browser.close(); });
 test('a dropped document is read once, and every question finds it in the cache', async () => {
   const page = await TestPage.open(browser, url);
   await page.shot('page-start');
-  const text = linesText(150, 11);
+  const text = linesText(150, 12);
   await page.drop('registers.txt', text.text);
   await page.card('read');
   assert.equal(await page.text('#document-name'), 'registers.txt');
@@ -59,7 +59,7 @@ test('the reading is shown as it goes on', async () => {
     new MutationObserver(() => window.seen.push([state.textContent, document.getElementById('progress').value,
       document.getElementById('text-read').textContent.length])).observe(state, { childList: true });
   });
-  const text = linesText(150, 12).text;
+  const text = linesText(150, 13).text;
   await page.drop('slow.txt', text);
   await page.card('read');
   const seen = (await page.tab.evaluate(() => window.seen)).filter(([state]) => / of 3,\d\d\d tokens/.test(state));

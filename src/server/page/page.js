@@ -134,6 +134,7 @@ function openDocument(document_) {
   $('card').hidden = false;
   $('notice').hidden = true;
   $('document-name').textContent = document_.name;
+  $('document-name').title = document_.name;
   $('question-label').textContent = 'Question';
   document.title = `${document_.name} – damask`;
   card.describe(document_, texts.lineCount(document_.text), null);
