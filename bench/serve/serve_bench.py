@@ -37,7 +37,7 @@ class Server:
 def complete(port, prompt, tokens):
     """Sends one streamed request: seconds to the first token, seconds in all, tokens, cached tokens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3600)
-    body = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True, "ignore_eos": True, "logprobs": 0,
+    body = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True, "ignore_eos": True,
             "stream_options": {"include_usage": True}}
     begin = time.monotonic()
     connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
