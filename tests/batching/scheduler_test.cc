@@ -25,6 +25,13 @@ Request MakeRequest(size_t prompt, uint64_t max_tokens, size_t step = 37) {
   return request;
 }
 
+// Draws until the context is full or somebody stops it.
+Request MakeEndless(size_t prompt) {
+  Request request = MakeRequest(prompt, 1 << 20);
+  request.options.ignore_eos = true;
+  return request;
+}
+
 struct Fixture {
   explicit Fixture(const SchedulerOptions& options = {}, const std::string& policy = "full")
       : engine(LoadTiny(file, {.policy = policy})), scheduler(std::make_unique<Scheduler>(engine.get(), nullptr, options)) {}
@@ -113,7 +120,7 @@ TEST(Scheduler, H13_AFullQueueRefuses) {
 
 TEST(Scheduler, L01_ACancelEndsTheWorkWhereverItIs) {
   Fixture run({.parallel = 2});
-  const auto drawing = run.Submit(MakeRequest(20, 1500));
+  const auto drawing = run.Submit(MakeEndless(20));
   drawing->WaitForText();
   const auto reading = run.Submit(MakeRequest(1900, 1));
   const auto queued = run.Submit(MakeRequest(1900, 1));
@@ -132,12 +139,13 @@ TEST(Scheduler, L01_ACancelEndsTheWorkWhereverItIs) {
 }
 
 TEST(Scheduler, L05_ARequestThatTakesTooLongEnds) {
-  Fixture run({.parallel = 1, .timeout_seconds = 0.2});
-  const auto drawing = run.Submit(MakeRequest(20, 100000));
+  Fixture run({.parallel = 1, .timeout_seconds = 0.05});
+  const auto drawing = run.Submit(MakeEndless(20));
   const auto waiting = run.Submit(MakeRequest(20, 1));
   drawing->Wait();
   EXPECT_TRUE(drawing->outcome.status.ok());
   EXPECT_EQ(drawing->outcome.finish, engine::FinishReason::kLength);
+  EXPECT_LT(drawing->ids.size(), run.engine->context() - 20);
   waiting->Wait();
 }
 
