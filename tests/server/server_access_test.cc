@@ -24,8 +24,8 @@ TEST_F(ServerAccessTest, H09AKeyIsAskedForEverywhereButWhereNothingIsTold) {
   Start(options);
   const Json body = Greedy(PromptIds(5), 2);
   for (const char* header :
-       {"", "Authorization: Bearer wrong\r\n", "Authorization: Bearer \r\n", "Authorization: second\r\n", "X-Api-Key: secon\r\n",
-        "X-Api-Key: secondd\r\n", "Authorization: Basic second\r\n", "X-Api-Key: \r\n"}) {
+       {"", "Authorization: Bearer wrong\r\n", "Authorization: Bearer \r\n", "Authorization: second\r\n",
+        "X-Api-Key: secon\r\n", "X-Api-Key: secondd\r\n", "Authorization: Basic second\r\n", "X-Api-Key: \r\n"}) {
     SCOPED_TRACE(header);
     const Reply refused = Post("/v1/completions", body, header);
     ExpectError(refused, 401, kInvalid, "invalid_api_key", nullptr);
@@ -36,7 +36,8 @@ TEST_F(ServerAccessTest, H09AKeyIsAskedForEverywhereButWhereNothingIsTold) {
     ExpectError(Get(path), 401, kInvalid, "invalid_api_key", nullptr);
   }
   for (const char* path : {"/", "/health", "/v1/health"}) EXPECT_EQ(Get(path).status, 200) << path;
-  for (const char* header : {"Authorization: Bearer second\r\n", "authorization: bearer second\r\n", "X-Api-Key: first key\r\n"}) {
+  for (const char* header :
+       {"Authorization: Bearer second\r\n", "authorization: bearer second\r\n", "X-Api-Key: first key\r\n"}) {
     EXPECT_EQ(Post("/v1/completions", body, header).status, 200) << header;
     EXPECT_EQ(Get("/metrics", header).status, 200) << header;
   }
@@ -66,7 +67,8 @@ TEST_F(ServerAccessTest, H21PagesOfOtherOriginsMayNotCall) {
   options.access.allowed_hosts = {"example.org"};
   Start(options);
   const Json body = Greedy(PromptIds(5), 2);
-  for (const char* origin : {"null", "http://evil.example", "https://localhost.evil.example", "http://192.168.3.4", "file://"}) {
+  for (const char* origin :
+       {"null", "http://evil.example", "https://localhost.evil.example", "http://192.168.3.4", "file://"}) {
     SCOPED_TRACE(origin);
     const Reply refused = Post("/v1/completions", body, "Origin: " + std::string(origin) + "\r\n");
     ExpectError(refused, 403, kInvalid, "forbidden", nullptr);

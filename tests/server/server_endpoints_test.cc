@@ -14,7 +14,8 @@ class ServerEndpointsTest : public ServerFixture {};
 
 TEST_F(ServerEndpointsTest, TextBecomesTokensAndTextAgain) {
   Start();
-  for (const char* text : {"tene rona lita", "gr\u00fc\u00dfe \u4f60\u597d", "", " two  spaces ", "<s> is plain </s>", "a\nb\t\"c\"\\"}) {
+  for (const char* text :
+       {"tene rona lita", "gr\u00fc\u00dfe \u4f60\u597d", "", " two  spaces ", "<s> is plain </s>", "a\nb\t\"c\"\\"}) {
     const Reply tokens = Post("/tokenize", {{"content", text}, {"parse_special", false}});
     ASSERT_EQ(tokens.status, 200) << tokens.raw.body;
     ASSERT_TRUE(tokens.json["tokens"].is_array()) << tokens.raw.body;
@@ -168,11 +169,36 @@ TEST_F(ServerEndpointsTest, LogprobsComeInAllThreeShapes) {
   EXPECT_EQ(llama["completion_probabilities"].size(), llama["tokens_predicted"]) << llama;
 }
 
+TEST_F(ServerEndpointsTest, ThePageIsServedAndTheMaskWhereThereIsOne) {
+  Start();
+  const Reply page = Get("/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.raw.header("content-type").rfind("text/html", 0), 0u);
+  EXPECT_NE(page.raw.header("content-security-policy").find("default-src 'none'"), std::string::npos);
+  ExpectError(Get("/mask"), 404, "invalid_request_error", "no_mask", nullptr);
+
+  ServerOptions options = TinyServer();
+  options.model.engine.model_path = "";  // the embedded one
+  options.model.mask_path = std::string(DAMASK_SOURCE_DIR) + "/models/reference.mask";
+  options.model.engine.policy = "dam:mask=" + options.model.mask_path;
+  Start(options);
+  const Reply mask = Get("/mask");
+  EXPECT_EQ(mask.status, 200);
+  EXPECT_EQ(mask.raw.header("content-type").rfind("text/html", 0), 0u);
+  EXPECT_TRUE(mask.raw.has_header("content-security-policy"));
+  EXPECT_EQ(Get("/props").json["attention"]["mask_pictures"], true);
+  const Reply sparse = Post("/v1/completions", Greedy(PromptIds(2000), 2));
+  ASSERT_EQ(sparse.status, 200) << sparse.raw.body;
+  EXPECT_LT(sparse.json["usage"]["attention_density"], 1);
+  EXPECT_LT(Metric("attention_density_prefill"), 1);
+}
+
 TEST_F(ServerEndpointsTest, AModelWithoutATemplateHasCompletionsButNoChat) {
   ServerOptions options = TinyServer();
   options.model.engine.model_path = "";  // the embedded one
   Start(options);
-  ExpectError(Post("/v1/chat/completions", GreedyChat("hello", 4)), 400, "invalid_request_error", "unsupported_value", "messages");
+  ExpectError(Post("/v1/chat/completions", GreedyChat("hello", 4)), 400, "invalid_request_error", "unsupported_value",
+              "messages");
   EXPECT_EQ(Post("/v1/completions", Greedy("hello", 4)).status, 200);
   EXPECT_EQ(Get("/v1/models").json["data"][0]["id"], "damask-reference");
   EXPECT_TRUE(Get("/props").json["chat_template"].is_null());

@@ -150,9 +150,9 @@ TEST_F(ServerErrorsTest, H08TheModelMayBeNamedOrNotButNoOther) {
 
 TEST_F(ServerErrorsTest, H10UnknownPathsAndWrongMethods) {
   Start();
-  for (const char* path : {"/nothing", "/v1", "/v1/chat/completions/", "/v1/models/", "//", "/v1/../health", "/%2e%2e/etc"}) {
+  for (const char* path : {"/nothing", "/v1", "/v1/chat/completions/", "//", "/v1/../health", "/%2e%2e/etc"}) {
     SCOPED_TRACE(path);
-    ExpectError(Get(path), 404, kInvalid, path == std::string("/v1/models/") ? "unknown_url" : "unknown_url", nullptr);
+    ExpectError(Get(path), 404, kInvalid, "unknown_url", nullptr);
   }
   for (const char* path : kGenerationPaths) {
     const Reply reply = Get(path);
@@ -239,7 +239,9 @@ TEST_F(ServerErrorsTest, H16UnknownFieldsAreIgnoredAndKnownOnesBounded) {
   Json more = plain;
   more.update({{"metadata", {{"a", {1, 2}}}}, {"service_tier", 5}, {"store", "yes"}, {"cache_prompt", true}});
   EXPECT_EQ(TextOf(Post("/v1/completions", more)), TextOf(Post("/v1/completions", plain)));
-  const auto with = [&](const char* name, const Json& value) { return Post("/v1/completions", Greedy("a", 1, {{name, value}})); };
+  const auto with = [&](const char* name, const Json& value) {
+    return Post("/v1/completions", Greedy("a", 1, {{name, value}}));
+  };
   ExpectError(with("stop", ""), 400, kInvalid, "invalid_value", "stop");
   ExpectError(with("stop", Json(std::vector<std::string>(10000, "x"))), 400, kInvalid, "invalid_value", "stop");
   ExpectError(with("user", std::string(1 << 20, 'u')), 400, kInvalid, "invalid_value", "user");
@@ -271,7 +273,7 @@ TEST_F(ServerErrorsTest, H18IntegersThatOthersUseAsIndicesReachNothing) {
 TEST_F(ServerErrorsTest, H20ASlowSenderHoldsNoPlaceAndIsCutOff) {
   ServerOptions options = TinyServer();
   options.model.scheduler.parallel = 1;
-  options.http.body_timeout = std::chrono::milliseconds(300);
+  options.http.body_timeout = std::chrono::milliseconds(1000);
   Start(options);
   RawClient slow(port());
   ASSERT_TRUE(slow.Send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"));
@@ -287,8 +289,9 @@ TEST_F(ServerErrorsTest, H20ASlowReaderEndsItsOwnRequestAndNobodyElses) {
   options.http.max_pending_output = 20000;
   Start(options);
   RawClient slow(port(), "127.0.0.1", 4096);
-  // Logprobs make many bytes of every token.
-  ASSERT_TRUE(slow.Send(RawClient::Request("POST", "/v1/completions", Greedy(PromptIds(20), 100000, {{"stream", true}, {"logprobs", 5}}).dump())));
+  Json body = Endless();
+  body["logprobs"] = 5;  // many bytes of every token
+  ASSERT_TRUE(slow.Send(RawClient::Request("POST", "/v1/completions", body.dump())));
   SseClient other(port(), "/v1/completions", Greedy(PromptIds(40, 41), 200));
   other.ReadAll();
   EXPECT_TRUE(other.whole() && other.done());
@@ -325,7 +328,8 @@ TEST_F(ServerErrorsTest, H22AConnectionMayBeUsedInEveryWayHttpAllows) {
   Json stream = Greedy(PromptIds(9), 3);
   stream["stream"] = true;
   const std::string body = stream.dump();
-  ASSERT_TRUE(client.Send("POST /v1/completions HTTP/1.0\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body));
+  ASSERT_TRUE(
+      client.Send("POST /v1/completions HTTP/1.0\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body));
   const auto old = client.ReadResponse();
   ASSERT_TRUE(old);
   EXPECT_TRUE(old->whole);

@@ -7,6 +7,7 @@
 #include "formats/safetensors.h"
 #include "tests/server/server_fixture.h"
 #include "tests/server/sse_client.h"
+#include "texts/facts.h"
 
 namespace damask::server {
 namespace {
@@ -30,7 +31,7 @@ class ServerLifetimeTest : public ServerFixture {
     return WaitUntil([&] { return Stats().cancelled == count; });
   }
   void ExpectEmpty() {
-    EXPECT_TRUE(WaitForIdle());
+    EXPECT_TRUE(WaitUntil([&] { return WaitForIdle() && Stats().kv_bytes == 0; }));
     for (const Json& slot : Get("/slots").json) {
       EXPECT_EQ(slot["is_processing"], false);
       EXPECT_EQ(slot["kv_bytes"], 0);
@@ -86,9 +87,11 @@ TEST_F(ServerLifetimeTest, L01AClientThatLeavesItsAnswerFreesItsPlace) {
   ExpectWell();
 }
 
-TEST_F(ServerLifetimeTest, L01AHundredClientsKilledMidStreamLeakNothing) {
+class ServerLeakTest : public ServerLifetimeTest, public ::testing::WithParamInterface<uint64_t> {};
+
+TEST_P(ServerLeakTest, L01AHundredClientsKilledMidStreamLeakNothing) {
   ServerOptions options = TinyServer();
-  options.model.prefixes.memory_bytes = uint64_t{1} << 24;
+  options.model.prefixes.memory_bytes = GetParam();
   Start(options);
   ExpectWell();
   const size_t files = CountOpenFiles();
@@ -102,11 +105,13 @@ TEST_F(ServerLifetimeTest, L01AHundredClientsKilledMidStreamLeakNothing) {
   }
   EXPECT_TRUE(WaitForIdle());
   EXPECT_EQ(Stats().cancelled + Stats().finished, 101u);
-  EXPECT_EQ(Stats().kv_bytes, Stats().prefix.memory_bytes);
-  EXPECT_LE(Stats().prefix.memory_bytes, Stats().prefix.memory_limit);
+  EXPECT_LE(Stats().kv_bytes, Stats().prefix.memory_bytes);  // 0 where nothing is kept
+  EXPECT_LE(Stats().prefix.memory_bytes, GetParam());
   EXPECT_TRUE(WaitUntil([&] { return CountOpenFiles() <= files; }));
   ExpectWell();
 }
+
+INSTANTIATE_TEST_SUITE_P(Memory, ServerLeakTest, ::testing::Values(0, uint64_t{1} << 24));
 
 TEST_F(ServerLifetimeTest, L03OneStreamIsAbortedWhileAnotherReadsALongPrompt) {
   StartWithPlaces(4);
@@ -126,8 +131,8 @@ TEST_F(ServerLifetimeTest, L03OneStreamIsAbortedWhileAnotherReadsALongPrompt) {
   reading.ReadAll();
   EXPECT_FALSE(reading.done());
   ASSERT_FALSE(reading.events().empty());
-  ExpectError({503, reading.events().back(), RawResponse{.headers = {{"content-type", "application/json"}}}}, 503, "server_error",
-              nullptr, nullptr);
+  ExpectError({503, reading.events().back(), RawResponse{.headers = {{"content-type", "application/json"}}}}, 503,
+              "server_error", nullptr, nullptr);
 }
 
 TEST_F(ServerLifetimeTest, L04ManyFirstRequestsAtOnceAreAllAnswered) {
@@ -139,7 +144,7 @@ TEST_F(ServerLifetimeTest, L04ManyFirstRequestsAtOnceAreAllAnswered) {
   }
   for (std::thread& client : clients) client.join();
   for (const int status : statuses) EXPECT_TRUE(status == 200 || status == 429) << status;
-  EXPECT_GE(std::count(statuses.begin(), statuses.end(), 200), 12);
+  EXPECT_GE(std::count(statuses.begin(), statuses.end(), 200), 12);  // places and queue
   ExpectWell();
 }
 
@@ -172,13 +177,18 @@ TEST_F(ServerLifetimeTest, L05EveryAcceptedRequestEndsWhateverItsClientDoes) {
   ExpectEmpty();
 }
 
-// A fact of one client's own in each prompt; the embedded model can say it.
+std::string Secret(size_t client) { return std::to_string(10000 + 811 * client); }
+
+// Facts that are alike for all clients but for one; the embedded model can look it up.
 std::string SecretPrompt(size_t client) {
+  const std::string keys[] = {"lumpy-fox", "tangy-river", "quiet-stone", "grey-hill", "bold-lamp", "slow-train", "warm-bread"};
+  constexpr size_t kAsked = 3;
   std::string text;
-  for (size_t line = 0; line < 12; ++line) {
-    text += "line " + std::to_string(line) + ": REGISTER_CONTENT is <" + std::to_string(10000 + 811 * client + 37 * line) + ">\n";
+  for (size_t i = 0; i < std::size(keys); ++i) {
+    text += texts::LineFact(keys[i], i == kAsked ? Secret(client) : std::to_string(90000 + 7 * i)).fact;
   }
-  return text + "line 7: REGISTER_CONTENT is <";
+  const texts::FactWords asked = texts::LineFact(keys[kAsked], "");
+  return text + asked.question + asked.prefix;
 }
 
 TEST_F(ServerLifetimeTest, L06NobodyGetsWhatBelongsToAnother) {
@@ -198,7 +208,9 @@ TEST_F(ServerLifetimeTest, L06NobodyGetsWhatBelongsToAnother) {
   size_t own = 0;
   for (size_t i = 0; i < kClients; ++i) {
     EXPECT_EQ(together[i], alone[i]);
-    own += together[i].find(std::to_string(10000 + 811 * i + 37 * 7)) != std::string::npos ? 1 : 0;
+    own += together[i].find(Secret(i)) != std::string::npos ? 1 : 0;
+    for (size_t j = 0; j < kClients; ++j)
+      EXPECT_TRUE(j == i || together[i].find(Secret(j)) == std::string::npos) << together[i];
   }
   EXPECT_GT(own, kClients / 2);  // the answers do hold secrets
 }

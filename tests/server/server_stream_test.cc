@@ -65,10 +65,10 @@ TEST_F(ServerStreamTest, H19TheOtherTwoApisHaveTheirs) {
 TEST_F(ServerStreamTest, H19AnErrorBehindTheHeadIsOneEventWithoutDone) {
   ServerOptions options = TinyServer();
   options.model.scheduler.parallel = 1;
-  options.model.scheduler.timeout_seconds = 0.5;
+  options.model.scheduler.timeout_seconds = 2;
   Start(options);
   SseClient slow(port(), "/v1/completions", Greedy(PromptIds(100000), 1));
-  SseClient queued(port(), "/v1/chat/completions", GreedyChat("hello", 5));
+  SseClient queued(port(), "/completion", Greedy(PromptIds(100000, 41), 1));
   for (SseClient* stream : {&slow, &queued}) {
     EXPECT_EQ(stream->status(), 200);
     stream->ReadAll();
@@ -173,8 +173,14 @@ TEST_F(ServerStreamTest, L08TokensThatAreNoTextNeverBreakTheJson) {
   Start();
   size_t replaced = 0;
   for (int seed = 0; seed < 20; ++seed) {
-    const Json body = {{"prompt", PromptIds(20)}, {"max_tokens", 5 + seed % 4}, {"temperature", 2},    {"top_k", 0},
-                       {"top_p", 1},              {"min_p", 0},                 {"seed", 1000 + seed}, {"logprobs", 2}};
+    const Json body = {{"prompt", PromptIds(20)},
+                       {"max_tokens", 5 + seed % 4},
+                       {"temperature", 2},
+                       {"top_k", 0},
+                       {"top_p", 1},
+                       {"min_p", 0},
+                       {"seed", 1000 + seed},
+                       {"logprobs", 2}};
     const Reply whole = Post("/v1/completions", body);
     ASSERT_EQ(whole.status, 200) << whole.raw.body;
     EXPECT_TRUE(IsValidUtf8(whole.raw.body));
