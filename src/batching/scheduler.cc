@@ -42,7 +42,8 @@ Result<uint64_t> Scheduler::Submit(Request request, std::shared_ptr<Listener> li
   }
   const std::lock_guard lock(mutex_);
   if (draining_) return Cancelled();
-  if (queue_.size() >= options_.queue) {
+  // Requests that have a place to go to are no queue, though the compute thread has not yet fetched them.
+  if (all_.size() >= options_.parallel + options_.queue) {
     ++stats_.refused;
     return TooLarge(fmt::format("{} requests are waiting already", queue_.size()));
   }

@@ -118,6 +118,15 @@ TEST(Scheduler, H13_AFullQueueRefuses) {
   for (const auto& collector : accepted) EXPECT_TRUE(collector->Done());
 }
 
+TEST(Scheduler, H13_RequestsForFreePlacesAreNoQueue) {
+  Fixture run({.parallel = 3, .queue = 0});
+  std::vector<std::shared_ptr<Collector>> accepted;
+  for (size_t i = 0; i < 3; ++i) accepted.push_back(run.Submit(MakeRequest(1500, 200)));
+  EXPECT_EQ(run.scheduler->Submit(MakeRequest(3, 1), std::make_shared<Collector>()).status().code(), StatusCode::kTooLarge);
+  run.scheduler->Stop();
+  for (const auto& collector : accepted) EXPECT_TRUE(collector->Done());
+}
+
 TEST(Scheduler, L01_ACancelEndsTheWorkWhereverItIs) {
   Fixture run({.parallel = 2});
   const auto drawing = run.Submit(MakeEndless(20));
