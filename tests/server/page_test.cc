@@ -47,7 +47,7 @@ TEST(Page, OtherPathsAreNotFound) {
 TEST(Page, UsesOnlyItsOwnFilesAndNothingInline) {
   const std::string_view index = FindPageFile("/")->content;
   for (const std::string& target : AllMatches(index, "(?:src|href)=\"([^\"]*)\"")) {
-    if (target != "/mask") EXPECT_NE(FindPageFile(target), nullptr) << target;
+    EXPECT_TRUE(target == "/mask" || FindPageFile(target) != nullptr) << target;
   }
   EXPECT_EQ(AllMatches(index, "(\\s(?:on[a-z]+|style)=)"), std::set<std::string>());
   EXPECT_EQ(AllMatches(index, "(<script(?![^>]*src=)[^>]*>|<style|javascript:)"), std::set<std::string>());
@@ -59,7 +59,8 @@ TEST(Page, UsesOnlyItsOwnFilesAndNothingInline) {
                 std::set<std::string>())
           << file.path;
     }
-    if (file.path != "/page.svg") EXPECT_EQ(file.content.find("://"), std::string_view::npos) << file.path;
+    // The name of SVG's namespace is not an address that anything asks.
+    EXPECT_TRUE(file.path == "/page.svg" || file.content.find("://") == std::string_view::npos) << file.path;
   }
 }
 

@@ -1,12 +1,13 @@
 // Texts: from a file, from the clipboard, or made on the spot; how many tokens they have.
+import { bytes } from './page_figures.js';
 import { postJson } from './page_server.js';
 
-export const kMostBytes = 48 * 2 ** 20;   // JSON adds to it, and the server takes 64 MiB
-const kSampleCharacters = 200000;          // of longer texts a sample is counted
+const kMostBytes = 50e6;          // JSON adds to it, and the server takes 64 MiB
+const kSampleCharacters = 200000;  // of longer texts a sample is counted
 
 // {name, text, note}, or an Error with a sentence.
 export async function fromFile(file) {
-  if (file.size > kMostBytes) throw new Error(`${file.name} has ${Math.round(file.size / 2 ** 20)} MiB; this page takes texts of up to 48.`);
+  if (file.size > kMostBytes) throw new Error(`${file.name} has ${bytes(file.size)}; this page takes texts of up to ${bytes(kMostBytes)}.`);
   let buffer;
   try {
     buffer = await file.arrayBuffer();

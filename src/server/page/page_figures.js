@@ -24,14 +24,15 @@ export function about(value) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+// In powers of ten, as damask's other messages.
 export function bytes(value) {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
   let unit = 0;
-  while (value >= 1024 && unit + 1 < units.length) {
-    value /= 1024;
+  while (value >= 999.5 && unit + 1 < units.length) {
+    value /= 1000;
     ++unit;
   }
-  return `${unit === 0 || value >= 100 ? count(value) : tenths.format(value)} ${units[unit]}`;
+  return `${unit === 0 || value >= 99.95 ? count(value) : tenths.format(value)} ${units[unit]}`;
 }
 
 // Tokens per second over the last few reports: reading gets slower as a text gets longer, so the mean of all would promise an
