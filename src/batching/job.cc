@@ -31,7 +31,9 @@ void Job::Start(engine::Engine* engine) {
 // Other requests may have read more of this prompt since the last chunk.
 void Job::Restore(PrefixStore* store) {
   const uint64_t before = session_->length();
-  if (before % kernels::kPageTokens != 0 || store->Longest(request_.prompt) <= before) return;
+  if (before % kernels::kPageTokens != 0) return;
+  // The first time even in vain: the store counts hits and misses.
+  if (before > 0 && store->Longest(request_.prompt) <= before) return;
   const Status status =
       session_->Restore(request_.prompt, [&](model::KvCache* cache) { return store->Restore(request_.prompt, cache); });
   if (!status.ok()) LogWarning("prefix store: " + status.ToString());

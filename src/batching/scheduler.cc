@@ -18,6 +18,7 @@ namespace {
 constexpr size_t kChunkBesideAnswers = 128;
 // Of the time of a chunk: how long answers may draw before the next one.
 constexpr double kDrawShare = 0.5;
+constexpr std::chrono::seconds kIdlePause{1};
 
 static_assert(kChunkBesideAnswers % kernels::kQueryBlockRows == 0 && model::kChunkTokens % kChunkBesideAnswers == 0);
 
@@ -41,7 +42,8 @@ Result<uint64_t> Scheduler::Submit(Request request, std::shared_ptr<Listener> li
   }
   const std::lock_guard lock(mutex_);
   if (draining_) return Cancelled();
-  if (queue_.size() >= options_.queue) {
+  // Requests that have a place to go to are no queue, though the compute thread has not yet fetched them.
+  if (all_.size() >= options_.parallel + options_.queue) {
     ++stats_.refused;
     return TooLarge(fmt::format("{} requests are waiting already", queue_.size()));
   }
@@ -95,12 +97,14 @@ void Scheduler::Loop() {
     Step();
     Forget();
   }
+  if (store_ != nullptr) store_->Flush();
 }
 
 // False when everything has ended and nothing more may come.
 bool Scheduler::WaitForWork() {
   std::unique_lock lock(mutex_);
-  work_.wait(lock, [this] { return stopping_ || !all_.empty(); });
+  // Now and then also without work: pages whose writing to disk has ended go back.
+  while (!work_.wait_for(lock, kIdlePause, [this] { return stopping_ || !all_.empty(); })) Publish();
   return !(stopping_ && all_.empty());
 }
 

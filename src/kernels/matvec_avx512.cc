@@ -23,8 +23,9 @@ using Forms = Activations::Forms;
 // faster with 192 than with 2048 (1024: 4 %, 512: 8 %, none at all: 9 %).
 constexpr size_t kAheadFar = 2048;
 constexpr size_t kAheadNear = 192;
-// Rows of activations that share one unpacking.
-constexpr size_t kMaxRows = 4;
+// Rows of activations that share one unpacking: as many as find room in the registers.
+constexpr size_t kRowsOfPlain = 8;
+constexpr size_t kRowsOfPacked = 4;
 
 __m512i And(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
 __m512i LowNibbles(__m512i v) { return And(v, _mm512_set1_epi8(15)); }
@@ -88,6 +89,7 @@ struct Sums {
 // Blocks of 32 numbers in nibbles, perhaps with a fifth bit and a minimum: Q4_0, Q4_1, Q5_0, Q5_1.
 template <bool kMinimum, bool kFifthBit>
 struct SmallBlocks {
+  static constexpr size_t kRows = kRowsOfPacked;
   static constexpr size_t kStepNumbers = 512;
   static constexpr size_t kHeader = 2 + (kMinimum ? 2 : 0);
   static constexpr size_t kBlockBytes = kHeader + (kFifthBit ? 4 : 0) + 16;
@@ -149,6 +151,7 @@ struct SmallBlocks {
 };
 
 struct Q8_0 {
+  static constexpr size_t kRows = kRowsOfPlain;
   static constexpr size_t kStepNumbers = 512;
   static constexpr size_t kStepBytes = 16 * 34;
 
@@ -157,24 +160,28 @@ struct Q8_0 {
     const DecodeRows& d = x.decode;
     const __m512 scales = HalvesOfBlocks<34>(row);
     __m512 both[M];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < M; ++r) {
       both[r] = _mm512_mul_ps(scales, _mm512_loadu_ps(d.scale.data() + ((m + r) * d.stride + begin) / kDecodeBlock));
     }
-#pragma GCC unroll 8
-    for (size_t pair = 0; pair < 8; ++pair) {
-      const std::byte* blocks = row + pair * 68;
-      Prefetch<kAheadNear>(blocks);
-      __m512i w = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks + 2)));
-      w = _mm512_inserti64x4(w, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks + 36)), 1);
-      w = _mm512_xor_si512(w, _mm512_set1_epi8(-128));
+    constexpr size_t kAhead = M == 1 ? kAheadNear : kAheadFar;
+    // Four blocks at a time, so that two products of bytes share one conversion and one scale.
 #pragma GCC unroll 4
+    for (size_t quad = 0; quad < 4; ++quad) {
+      const std::byte* blocks = row + quad * 4 * 34;
+      Prefetch<kAhead>(blocks);
+      Prefetch<kAhead>(blocks + 68);
+      const __m512i sign = _mm512_set1_epi8(-128);
+      const __m512i first = _mm512_xor_si512(SixteensOfBlocks<34>(blocks + 2), sign);
+      const __m512i last = _mm512_xor_si512(SixteensOfBlocks<34>(blocks + 18), sign);
+#pragma GCC unroll 8
       for (size_t r = 0; r < M; ++r) {
-        const size_t at = (m + r) * d.stride + begin + pair * 64;
-        const __m512i start = _mm512_slli_epi32(_mm512_loadu_si512(d.natural_sums.data() + at / 4), 7);
-        const __m512i dots = _mm512_dpbusd_epi32(start, w, _mm512_loadu_si512(d.natural.data() + at));
-        const __m512 scale = SpreadEights(both[r], static_cast<int>(pair) * 2, static_cast<int>(pair) * 2 + 1);
-        sums[r].products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scale, sums[r].products);
+        const size_t at = (m + r) * d.stride + begin + quad * 128;
+        __m512i dots = _mm512_slli_epi32(_mm512_loadu_si512(d.halves_sums.data() + at / 8), 7);
+        dots = _mm512_dpbusd_epi32(dots, first, _mm512_loadu_si512(d.halves.data() + at));
+        dots = _mm512_dpbusd_epi32(dots, last, _mm512_loadu_si512(d.halves.data() + at + 64));
+        sums[r].products =
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), SpreadFours(both[r], static_cast<int>(quad) * 4), sums[r].products);
       }
     }
   }
@@ -183,6 +190,7 @@ struct Q8_0 {
 // Q4_K and Q5_K: super-blocks of 256 with 6-bit scales and minima.
 template <bool kFifthBit>
 struct NibbleSuperBlocks {
+  static constexpr size_t kRows = kRowsOfPacked;
   static constexpr size_t kStepNumbers = 256;
   static constexpr size_t kStepBytes = kFifthBit ? 176 : 144;
 
@@ -235,6 +243,7 @@ struct NibbleSuperBlocks {
 };
 
 struct Q6_K {
+  static constexpr size_t kRows = kRowsOfPacked;
   static constexpr size_t kStepNumbers = 256;
   static constexpr size_t kStepBytes = 210;
 
@@ -279,7 +288,7 @@ void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t 
   const Forms& x = *product.x;
   const size_t k = product.w->k;
   Sums sums[M];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (size_t r = 0; r < M; ++r) sums[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   size_t begin = 0;
   for (; begin + Format::kStepNumbers <= k; begin += Format::kStepNumbers, row += Format::kStepBytes) {
@@ -291,9 +300,21 @@ void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t 
     __builtin_memcpy(last, row, formats::RowBytes(product.w->type, k - begin));
     Format::template Step<M>(last, x, m, begin, sums);
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (size_t r = 0; r < M; ++r) {
     StoreElement(product, m + r, n, _mm512_reduce_add_ps(_mm512_add_ps(sums[r].products, sums[r].minima)));
+  }
+}
+
+// Rows m .. m + rows, fewer than M + 1.
+template <typename Format, size_t M>
+void MultiplyRest(const Product& product, const std::byte* row, size_t n, size_t m, size_t rows) {
+  if constexpr (M > 0) {
+    if (rows == M) {
+      MultiplyRow<Format, M>(product, row, n, m);
+    } else {
+      MultiplyRest<Format, M - 1>(product, row, n, m, rows);
+    }
   }
 }
 
@@ -303,13 +324,8 @@ void MultiplyRows(const Product& product, const Part& part) {
   for (size_t n = part.n_begin; n < part.n_end; ++n) {
     const std::byte* row = product.w->data + n * row_bytes;
     size_t m = part.m_begin;
-    for (; m + kMaxRows <= part.m_end; m += kMaxRows) MultiplyRow<Format, kMaxRows>(product, row, n, m);
-    switch (part.m_end - m) {
-      case 3: MultiplyRow<Format, 3>(product, row, n, m); break;
-      case 2: MultiplyRow<Format, 2>(product, row, n, m); break;
-      case 1: MultiplyRow<Format, 1>(product, row, n, m); break;
-      default: break;
-    }
+    for (; m + Format::kRows <= part.m_end; m += Format::kRows) MultiplyRow<Format, Format::kRows>(product, row, n, m);
+    MultiplyRest<Format, Format::kRows - 1>(product, row, n, m, part.m_end - m);
   }
 }
 

@@ -108,10 +108,12 @@ std::optional<ApiError> CheckApiKey(const AccessRules& rules, const HttpRequest&
 
 std::vector<std::pair<std::string, std::string>> CorsHeaders(const HttpRequest& request) {
   if (!request.has_header("origin")) return {};
+  // Whatever a page that may call wants to send: OpenAI's own client adds half a dozen headers of its own.
+  const std::string wanted(request.header("access-control-request-headers"));
   return {{"Access-Control-Allow-Origin", std::string(request.header("origin"))},
           {"Vary", "Origin"},
           {"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
-          {"Access-Control-Allow-Headers", "Authorization, Content-Type, X-Api-Key"},
+          {"Access-Control-Allow-Headers", wanted.empty() ? "Authorization, Content-Type, X-Api-Key" : wanted},
           {"Access-Control-Max-Age", "600"}};
 }
 

@@ -118,6 +118,7 @@ void ReadLogprobs(FieldReader* fields, ApiRequest* request) {
 }
 
 void ReadStream(FieldReader* fields, ApiRequest* request) {
+  request->options.ignore_eos = fields->Bool("ignore_eos").value_or(false);
   request->stream = fields->Bool("stream").value_or(false);
   request->include_progress = fields->Bool("return_progress").value_or(false);
   const Json* options = fields->Object("stream_options");

@@ -31,7 +31,6 @@ struct Neutral {
 // Samplers of llama.cpp that are not in damask's chain, and other wishes of both APIs.
 const std::vector<Neutral>& Neutrals() {
   static const std::vector<Neutral> kNeutrals = {{"echo", {false}},
-                                                 {"ignore_eos", {false}},
                                                  {"post_sampling_probs", {false}},
                                                  {"tool_choice", {"none", "auto"}},
                                                  {"function_call", {"none", "auto"}},

@@ -25,6 +25,13 @@ Request MakeRequest(size_t prompt, uint64_t max_tokens, size_t step = 37) {
   return request;
 }
 
+// Draws until the context is full or somebody stops it.
+Request MakeEndless(size_t prompt) {
+  Request request = MakeRequest(prompt, 1 << 20);
+  request.options.ignore_eos = true;
+  return request;
+}
+
 struct Fixture {
   explicit Fixture(const SchedulerOptions& options = {}, const std::string& policy = "full")
       : engine(LoadTiny(file, {.policy = policy})), scheduler(std::make_unique<Scheduler>(engine.get(), nullptr, options)) {}
@@ -111,9 +118,18 @@ TEST(Scheduler, H13_AFullQueueRefuses) {
   for (const auto& collector : accepted) EXPECT_TRUE(collector->Done());
 }
 
+TEST(Scheduler, H13_RequestsForFreePlacesAreNoQueue) {
+  Fixture run({.parallel = 3, .queue = 0});
+  std::vector<std::shared_ptr<Collector>> accepted;
+  for (size_t i = 0; i < 3; ++i) accepted.push_back(run.Submit(MakeRequest(1500, 200)));
+  EXPECT_EQ(run.scheduler->Submit(MakeRequest(3, 1), std::make_shared<Collector>()).status().code(), StatusCode::kTooLarge);
+  run.scheduler->Stop();
+  for (const auto& collector : accepted) EXPECT_TRUE(collector->Done());
+}
+
 TEST(Scheduler, L01_ACancelEndsTheWorkWhereverItIs) {
   Fixture run({.parallel = 2});
-  const auto drawing = run.Submit(MakeRequest(20, 1500));
+  const auto drawing = run.Submit(MakeEndless(20));
   drawing->WaitForText();
   const auto reading = run.Submit(MakeRequest(1900, 1));
   const auto queued = run.Submit(MakeRequest(1900, 1));
@@ -132,12 +148,13 @@ TEST(Scheduler, L01_ACancelEndsTheWorkWhereverItIs) {
 }
 
 TEST(Scheduler, L05_ARequestThatTakesTooLongEnds) {
-  Fixture run({.parallel = 1, .timeout_seconds = 0.2});
-  const auto drawing = run.Submit(MakeRequest(20, 100000));
+  Fixture run({.parallel = 1, .timeout_seconds = 0.05});
+  const auto drawing = run.Submit(MakeEndless(20));
   const auto waiting = run.Submit(MakeRequest(20, 1));
   drawing->Wait();
   EXPECT_TRUE(drawing->outcome.status.ok());
   EXPECT_EQ(drawing->outcome.finish, engine::FinishReason::kLength);
+  EXPECT_LT(drawing->ids.size(), run.engine->context() - 20);
   waiting->Wait();
 }
 

@@ -1,0 +1,151 @@
+// The program `damask serve` itself: what it says, how it ends, and what it does not do.
+#include <csignal>
+
+#include <algorithm>
+
+#include "tests/run_program.h"
+#include "tests/server/server_fixture.h"
+#include "tests/server/server_process.h"
+#include "tests/server/sse_client.h"
+
+namespace damask::server {
+namespace {
+
+std::vector<std::string> TinyArgs() { return {"--port", "0", "-m", TinyChatModel(), "-t", "2"}; }
+
+size_t CountLines(const std::string& text) { return static_cast<size_t>(std::count(text.begin(), text.end(), '\n')); }
+
+// A stream that does not end by itself.
+std::unique_ptr<SseClient> RunningStream(uint16_t port) {
+  auto stream = std::make_unique<SseClient>(port, "/v1/completions", Endless());
+  EXPECT_EQ(stream->status(), 200);
+  EXPECT_TRUE(stream->NextData());
+  return stream;
+}
+
+TEST(ServeProgram, L10AfterASignalAnswersEndAndTheProgramDoesWith0) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    ServerProcess server(DAMASK_PROGRAM, TinyArgs());
+    const std::optional<Json> ready = server.WaitUntilReady();
+    ASSERT_TRUE(ready) << server.err();
+    const uint16_t port = (*ready)["port"];
+    EXPECT_EQ((*ready)["url"], "http://127.0.0.1:" + std::to_string(port));
+    EXPECT_EQ(Ask(port, "GET", "/health").status, 200);
+    // Enough tokens for the signal to come in between, and not too many for the grace.
+    SseClient stream(port, "/v1/completions", Greedy(PromptIds(20), 1000, {{"repeat_penalty", 0.01}}));
+    ASSERT_TRUE(stream.NextData());
+    server.Signal(signal);
+    EXPECT_TRUE(server.WaitForNote("stopping"));
+    EXPECT_TRUE(WaitUntil([&] { return !RawClient(port).connected(); }));  // nobody new
+    stream.ReadAll();
+    EXPECT_TRUE(stream.done()) << stream.broken();
+    EXPECT_EQ(server.WaitForExit(), 0) << server.err();
+  }
+}
+
+TEST(ServeProgram, L10ASecondSignalEndsItAtOnce) {
+  ServerProcess server(DAMASK_PROGRAM, TinyArgs());
+  const std::optional<Json> ready = server.WaitUntilReady();
+  ASSERT_TRUE(ready) << server.err();
+  const auto stream = RunningStream((*ready)["port"]);
+  server.Signal(SIGTERM);
+  ASSERT_TRUE(server.WaitForNote("stopping"));
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.WaitForExit(), 130) << server.err();
+  stream->ReadAll();
+  EXPECT_FALSE(stream->whole());
+}
+
+TEST(ServeProgram, L10AClosedConnectionIsNoSigpipe) {
+  ServerProcess server(DAMASK_PROGRAM, TinyArgs());
+  const std::optional<Json> ready = server.WaitUntilReady();
+  ASSERT_TRUE(ready) << server.err();
+  for (int i = 0; i < 5; ++i) RunningStream((*ready)["port"])->client().Reset();
+  EXPECT_EQ(Ask((*ready)["port"], "GET", "/health").status, 200);
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.WaitForExit(), 0) << server.err();
+}
+
+TEST(ServeProgram, L11ATakenPortIsOneLineBeforeAnythingIsLoaded) {
+  auto taken = HttpServer::Listen("127.0.0.1", 0, {});
+  ASSERT_TRUE(taken.ok());
+  const std::string port = std::to_string((*taken)->port());
+  // The model does not exist: that this is not what is told shows that nobody looked.
+  const test::ProgramResult result = test::RunProgram({DAMASK_PROGRAM, "serve", "--port", port, "-m", "/nowhere/model.gguf"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(CountLines(result.err), 1u) << result.err;
+  EXPECT_NE(result.err.find(port), std::string::npos) << result.err;
+  EXPECT_EQ(result.out, "");
+}
+
+TEST(ServeProgram, L11AddressesAndFlagsThatCannotBe) {
+  struct Row {
+    std::vector<std::string> args;
+    int exit_code;
+  };
+  const Row rows[] = {{{"--host", "300.1.2.3", "--port", "0"}, 2},
+                      {{"--host", "", "--port", "0"}, 2},
+                      {{"--host", "203.0.113.1", "--port", "0"}, 1},  // of another machine
+                      {{"--port", "70000"}, 2},
+                      {{"--parallel", "0"}, 2},
+                      {{"--api-key", "", "--port", "0"}, 2},
+                      {{"--api-key-file", "/dev/null", "--port", "0"}, 2},
+                      {{"--kv-release", "--port", "0"}, 2},
+                      {{"--prefix-cache", "", "--port", "0"}, 2},
+                      {{"--prefix-cache", "/dev/null", "--port", "0", "-q"}, 2},
+                      {{"--port", "0", "-m", "/nowhere/model.gguf", "-q"}, 2}};
+  for (const Row& row : rows) {
+    std::vector<std::string> args = {DAMASK_PROGRAM, "serve"};
+    args.insert(args.end(), row.args.begin(), row.args.end());
+    const test::ProgramResult result = test::RunProgram(args);
+    EXPECT_EQ(result.exit_code, row.exit_code) << row.args[0] << ": " << result.err;
+    EXPECT_EQ(CountLines(result.err), 1u) << row.args[0] << ": " << result.err;
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+TEST(ServeProgram, P02TheCostIsSaidAtTheStart) {
+  ServerProcess server(DAMASK_PROGRAM, TinyArgs());
+  ASSERT_TRUE(server.WaitUntilReady()) << server.err();
+  EXPECT_NE(server.err().find("prompts that have been read are kept: 1.1 GB in memory, none on disk"), std::string::npos)
+      << server.err();
+  EXPECT_NE(server.err().find("8 requests at once with up to 131072 tokens"), std::string::npos) << server.err();
+}
+
+TEST(ServeProgram, P04APromptIsAtHandInTheNextProcess) {
+  const test::TempDir dir;
+  std::vector<std::string> args = TinyArgs();
+  args.insert(args.end(), {"--prefix-cache", dir.File("prefixes"), "--prefix-bytes", "0"});
+  const Json ask = Greedy(PromptIds(1000), 20);
+  std::string expected;
+  for (const uint64_t cached : {0, 960}) {
+    ServerProcess server(DAMASK_PROGRAM, args);
+    const std::optional<Json> ready = server.WaitUntilReady();
+    ASSERT_TRUE(ready) << server.err();
+    const Reply reply = Ask((*ready)["port"], "POST", "/v1/completions", ask.dump());
+    EXPECT_EQ(CachedTokens(reply), cached);
+    if (expected.empty()) expected = TextOf(reply);
+    EXPECT_EQ(TextOf(reply), expected);
+    server.Signal(SIGTERM);
+    EXPECT_EQ(server.WaitForExit(), 0);
+  }
+}
+
+TEST(ServeProgram, H09KeysComeFromFlagFileAndEnvironment) {
+  const test::TempDir dir;
+  std::vector<std::string> args = TinyArgs();
+  args.insert(args.end(), {"--api-key", "one", "--api-key-file", dir.Write("keys", "two\r\n\nthree\n")});
+  setenv("DAMASK_API_KEY", "four", 1);
+  ServerProcess server(DAMASK_PROGRAM, args);
+  unsetenv("DAMASK_API_KEY");
+  const std::optional<Json> ready = server.WaitUntilReady();
+  ASSERT_TRUE(ready) << server.err();
+  const auto status = [&](const std::string& key) {
+    return Ask((*ready)["port"], "GET", "/v1/models", {}, "Authorization: Bearer " + key + "\r\n").status;
+  };
+  for (const char* key : {"one", "two", "three", "four"}) EXPECT_EQ(status(key), 200) << key;
+  for (const char* key : {"five", "two\r\n\nthree", ""}) EXPECT_NE(status(key), 200) << key;
+}
+
+}  // namespace
+}  // namespace damask::server

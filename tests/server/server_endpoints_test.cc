@@ -1,0 +1,208 @@
+// What can be asked beside text.
+#include <cmath>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "tests/server/server_fixture.h"
+#include "tests/server/sse_client.h"
+
+namespace damask::server {
+namespace {
+
+class ServerEndpointsTest : public ServerFixture {};
+
+TEST_F(ServerEndpointsTest, TextBecomesTokensAndTextAgain) {
+  Start();
+  for (const char* text :
+       {"tene rona lita", "gr\u00fc\u00dfe \u4f60\u597d", "", " two  spaces ", "<s> is plain </s>", "a\nb\t\"c\"\\"}) {
+    const Reply tokens = Post("/tokenize", {{"content", text}, {"parse_special", false}});
+    ASSERT_EQ(tokens.status, 200) << tokens.raw.body;
+    ASSERT_TRUE(tokens.json["tokens"].is_array()) << tokens.raw.body;
+    const Reply back = Post("/detokenize", {{"tokens", tokens.json["tokens"]}});
+    ASSERT_EQ(back.status, 200) << back.raw.body;
+    EXPECT_EQ(back.json["content"], text);
+  }
+  const Reply plain = Post("/tokenize", {{"content", "hello"}});
+  const Reply special = Post("/tokenize", {{"content", "hello"}, {"add_special", true}});
+  ASSERT_EQ(special.json["tokens"].size(), plain.json["tokens"].size() + 1);
+  EXPECT_EQ(special.json["tokens"][0], 1);  // <s>
+  const Reply pieces = Post("/tokenize", {{"content", "\u4f60"}, {"with_pieces", true}});
+  ASSERT_FALSE(pieces.json["tokens"].empty());
+  for (const Json& token : pieces.json["tokens"]) EXPECT_TRUE(token["id"].is_number() && token.contains("piece")) << token;
+}
+
+TEST_F(ServerEndpointsTest, H18TokensOutsideTheVocabularyAndWrongTypesAreNamed) {
+  Start();
+  constexpr char kInvalid[] = "invalid_request_error";
+  ExpectError(Post("/tokenize", Json::object()), 400, kInvalid, "missing_required_parameter", "content");
+  ExpectError(Post("/tokenize", {{"content", 3}}), 400, kInvalid, "invalid_type", "content");
+  ExpectError(Post("/tokenize", {{"content", "a"}, {"add_special", "yes"}}), 400, kInvalid, "invalid_type", "add_special");
+  ExpectError(Post("/detokenize", Json::object()), 400, kInvalid, "missing_required_parameter", "tokens");
+  ExpectError(Post("/detokenize", {{"tokens", "abc"}}), 400, kInvalid, "invalid_type", "tokens");
+  ExpectError(Post("/detokenize", {{"tokens", {1, "a"}}}), 400, kInvalid, "invalid_type", "tokens[1]");
+  for (const Json& id : {Json(kTinyVocab), Json(-1), Json(~uint64_t{0})}) {
+    ExpectError(Post("/detokenize", {{"tokens", {1, id}}}), 400, kInvalid, "invalid_value", "tokens[1]");
+  }
+  EXPECT_EQ(Post("/detokenize", {{"tokens", Json::array()}}).json["content"], "");
+}
+
+TEST_F(ServerEndpointsTest, ModelsAreListedAndShown) {
+  Start();
+  const Reply list = Get("/v1/models");
+  ASSERT_EQ(list.json["data"].size(), 1u) << list.raw.body;
+  const Json& model = list.json["data"][0];
+  EXPECT_EQ(model["id"], "tiny-1");
+  EXPECT_EQ(model["meta"]["n_ctx"], kTinyContext);
+  EXPECT_EQ(model["meta"]["n_vocab"], kTinyVocab);
+  EXPECT_EQ(Get("/v1/models/tiny-1").json, model);
+  EXPECT_EQ(Get("/models").json, list.json);
+}
+
+TEST_F(ServerEndpointsTest, PropsAndSlotsAreLlamaServers) {
+  ServerOptions options = TinyServer();
+  options.model.scheduler.parallel = 3;
+  Start(options);
+  const Json props = Get("/props").json;
+  EXPECT_EQ(props["total_slots"], 3);
+  EXPECT_EQ(props["default_generation_settings"]["n_ctx"], kTinyContext);
+  EXPECT_NE(props["chat_template"].get<std::string>().find("<|im_start|>"), std::string::npos);
+  EXPECT_EQ(props["attention"]["policy"], "full");
+  Json slots = Get("/slots").json;
+  ASSERT_EQ(slots.size(), 3u);
+  for (const Json& slot : slots) EXPECT_EQ(slot["is_processing"], false);
+
+  SseClient running(port(), "/v1/completions", Endless());
+  ASSERT_TRUE(WaitUntil([&] { return Get("/slots").json[0]["state"] == "drawing"; }));
+  slots = Get("/slots").json;
+  EXPECT_EQ(slots[0]["is_processing"], true);
+  EXPECT_EQ(slots[0]["prompt_tokens"], 20);
+  EXPECT_GT(slots[0]["kv_bytes"], 0);
+  EXPECT_EQ(slots[1]["is_processing"], false);
+  running.client().Close();
+  ExpectWell();
+}
+
+// Every line of exposition format 0.0.4: a comment of a known kind, or a name and a number.
+TEST_F(ServerEndpointsTest, MetricsAreReadableAndMove) {
+  Start();
+  const Reply before = Get("/metrics");
+  EXPECT_EQ(before.raw.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  static const std::regex kHelp("# HELP [a-zA-Z_:][a-zA-Z0-9_:]* .+");
+  static const std::regex kType("# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge)");
+  static const std::regex kSample("([a-zA-Z_:][a-zA-Z0-9_:]*) [+-]?(\\d+(\\.\\d*)?|\\.\\d+)([eE][+-]?\\d+)?");
+  std::set<std::string> typed;
+  std::set<std::string> sampled;
+  std::istringstream lines(before.raw.body);
+  for (std::string line; std::getline(lines, line);) {
+    std::smatch match;
+    if (std::regex_match(line, match, kType)) {
+      EXPECT_TRUE(typed.insert(match[1]).second) << line;
+      const bool counter = match[2] == "counter";
+      EXPECT_EQ(counter, match[1].str().size() > 6 && match[1].str().substr(match[1].str().size() - 6) == "_total") << line;
+    } else if (std::regex_match(line, match, kSample)) {
+      EXPECT_TRUE(typed.count(match[1]) == 1 && sampled.insert(match[1]).second) << line;
+    } else {
+      EXPECT_TRUE(std::regex_match(line, kHelp)) << line;
+    }
+  }
+  EXPECT_EQ(typed, sampled);
+  EXPECT_GT(sampled.size(), 20u);
+  EXPECT_EQ(before.raw.body.back(), '\n');
+
+  EXPECT_EQ(Metric("requests_finished_total"), 0);
+  ASSERT_EQ(Post("/v1/completions", Greedy(PromptIds(40), 6)).json["usage"]["completion_tokens"], 6);
+  ASSERT_TRUE(WaitForIdle());
+  EXPECT_EQ(Metric("requests_accepted_total"), 1);
+  EXPECT_EQ(Metric("requests_finished_total"), 1);
+  EXPECT_EQ(Metric("prompt_tokens_total"), 40);
+  EXPECT_EQ(Metric("completion_tokens_total"), 6);
+  EXPECT_GT(Metric("prefill_seconds_total"), 0);
+  EXPECT_GT(Metric("decode_seconds_total"), 0);
+  EXPECT_EQ(Metric("attention_density_prefill"), 1);
+  EXPECT_EQ(Metric("kv_bytes"), 0);
+}
+
+TEST_F(ServerEndpointsTest, EmbeddingsAre501AndNotWorthAnotherTry) {
+  Start();
+  for (const char* path : {"/v1/embeddings", "/embeddings", "/embedding"}) {
+    const Reply reply = Post(path, {{"input", "text"}});
+    ExpectError(reply, 501, "not_supported_error", "unsupported_endpoint", nullptr);
+    EXPECT_EQ(reply.raw.header("x-should-retry"), "false");
+  }
+}
+
+// llama-server's clients warm up a prompt so.
+TEST_F(ServerEndpointsTest, APromptMayBeReadWithoutAnAnswer) {
+  ServerOptions options = TinyServer();
+  options.model.prefixes.memory_bytes = uint64_t{1} << 28;
+  Start(options);
+  const Reply read = Post("/completion", {{"prompt", PromptIds(700)}, {"n_predict", 0}});
+  ASSERT_EQ(read.status, 200) << read.raw.body;
+  EXPECT_EQ(read.json["content"], "");
+  EXPECT_EQ(read.json["tokens_predicted"], 0);
+  EXPECT_EQ(read.json["stop_type"], "limit");
+  EXPECT_EQ(CachedTokens(Post("/completion", Greedy(PromptIds(700), 3))), 640u);
+
+  SseClient stream(port(), "/completion", {{"prompt", PromptIds(1300, 41)}, {"n_predict", 0}, {"return_progress", true}});
+  stream.ReadAll();
+  ASSERT_GE(stream.events().size(), 4u);
+  EXPECT_EQ(stream.events()[stream.events().size() - 2]["prompt_progress"]["processed"], 1300);
+  EXPECT_EQ(stream.events().back()["stop"], true);
+  EXPECT_EQ(stream.text(), "");
+  ExpectWell();
+}
+
+TEST_F(ServerEndpointsTest, LogprobsComeInAllThreeShapes) {
+  Start();
+  const Json chat = Post("/v1/chat/completions", GreedyChat("hello", 4, {{"logprobs", true}, {"top_logprobs", 3}})).json;
+  const Json& content = chat["choices"][0]["logprobs"]["content"];
+  ASSERT_EQ(content.size(), chat["usage"]["completion_tokens"]) << chat;
+  for (const Json& token : content) {
+    ASSERT_EQ(token["top_logprobs"].size(), 3u);
+    EXPECT_EQ(token["logprob"], token["top_logprobs"][0]["logprob"]);  // greedy
+    EXPECT_LE(token["logprob"], 0);
+  }
+  const Json plain = Post("/v1/completions", Greedy(PromptIds(9), 4, {{"logprobs", 2}})).json;
+  EXPECT_EQ(plain["choices"][0]["logprobs"]["token_logprobs"].size(), plain["usage"]["completion_tokens"]) << plain;
+  const Json llama = Post("/completion", Greedy(PromptIds(9), 4, {{"n_probs", 2}})).json;
+  EXPECT_EQ(llama["completion_probabilities"].size(), llama["tokens_predicted"]) << llama;
+}
+
+TEST_F(ServerEndpointsTest, ThePageIsServedAndTheMaskWhereThereIsOne) {
+  Start();
+  const Reply page = Get("/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.raw.header("content-type").rfind("text/html", 0), 0u);
+  EXPECT_NE(page.raw.header("content-security-policy").find("default-src 'none'"), std::string::npos);
+  ExpectError(Get("/mask"), 404, "invalid_request_error", "no_mask", nullptr);
+
+  ServerOptions options = TinyServer();
+  options.model.engine.model_path = "";  // the embedded one
+  options.model.mask_path = std::string(DAMASK_SOURCE_DIR) + "/models/reference.mask";
+  options.model.engine.policy = "dam:mask=" + options.model.mask_path;
+  Start(options);
+  const Reply mask = Get("/mask");
+  EXPECT_EQ(mask.status, 200);
+  EXPECT_EQ(mask.raw.header("content-type").rfind("text/html", 0), 0u);
+  EXPECT_TRUE(mask.raw.has_header("content-security-policy"));
+  EXPECT_EQ(Get("/props").json["attention"]["mask_pictures"], true);
+  const Reply sparse = Post("/v1/completions", Greedy(PromptIds(2000), 2));
+  ASSERT_EQ(sparse.status, 200) << sparse.raw.body;
+  EXPECT_LT(sparse.json["usage"]["attention_density"], 1);
+  EXPECT_LT(Metric("attention_density_prefill"), 1);
+}
+
+TEST_F(ServerEndpointsTest, AModelWithoutATemplateHasCompletionsButNoChat) {
+  ServerOptions options = TinyServer();
+  options.model.engine.model_path = "";  // the embedded one
+  Start(options);
+  ExpectError(Post("/v1/chat/completions", GreedyChat("hello", 4)), 400, "invalid_request_error", "unsupported_value",
+              "messages");
+  EXPECT_EQ(Post("/v1/completions", Greedy("hello", 4)).status, 200);
+  EXPECT_EQ(Get("/v1/models").json["data"][0]["id"], "damask-reference");
+  EXPECT_TRUE(Get("/props").json["chat_template"].is_null());
+}
+
+}  // namespace
+}  // namespace damask::server
