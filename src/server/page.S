@@ -23,8 +23,11 @@ damask_\name\()_end:
         embed   page_completion, DAMASK_PAGE_COMPLETION
         embed   page_document, DAMASK_PAGE_DOCUMENT
         embed   page_figures, DAMASK_PAGE_FIGURES
+        embed   page_input, DAMASK_PAGE_INPUT
+        embed   page_reading, DAMASK_PAGE_READING
         embed   page_server, DAMASK_PAGE_SERVER
         embed   page_settings, DAMASK_PAGE_SETTINGS
         embed   page_turn, DAMASK_PAGE_TURN
+        embed   page_watch, DAMASK_PAGE_WATCH
 
         .section .note.GNU-stack, "", %progbits

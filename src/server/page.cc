@@ -15,9 +15,12 @@ DAMASK_PAGE_BYTES(card);
 DAMASK_PAGE_BYTES(completion);
 DAMASK_PAGE_BYTES(document);
 DAMASK_PAGE_BYTES(figures);
+DAMASK_PAGE_BYTES(input);
+DAMASK_PAGE_BYTES(reading);
 DAMASK_PAGE_BYTES(server);
 DAMASK_PAGE_BYTES(settings);
 DAMASK_PAGE_BYTES(turn);
+DAMASK_PAGE_BYTES(watch);
 }
 #undef DAMASK_PAGE_BYTES
 
@@ -43,9 +46,12 @@ std::span<const PageFile> PageFiles() {
       {"/page_completion.js", kJavaScript, Between(damask_page_completion_begin, damask_page_completion_end)},
       {"/page_document.js", kJavaScript, Between(damask_page_document_begin, damask_page_document_end)},
       {"/page_figures.js", kJavaScript, Between(damask_page_figures_begin, damask_page_figures_end)},
+      {"/page_input.js", kJavaScript, Between(damask_page_input_begin, damask_page_input_end)},
+      {"/page_reading.js", kJavaScript, Between(damask_page_reading_begin, damask_page_reading_end)},
       {"/page_server.js", kJavaScript, Between(damask_page_server_begin, damask_page_server_end)},
       {"/page_settings.js", kJavaScript, Between(damask_page_settings_begin, damask_page_settings_end)},
       {"/page_turn.js", kJavaScript, Between(damask_page_turn_begin, damask_page_turn_end)},
+      {"/page_watch.js", kJavaScript, Between(damask_page_watch_begin, damask_page_watch_end)},
   };
   return kFiles;
 }

@@ -75,10 +75,12 @@ export class TestPage {
 
   // The last question's answer, once it has ended.
   async answer() {
-    await this.tab.waitForFunction(() => document.querySelector('.turn') !== null && document.querySelector('.turn.running') === null);
+    const ended = () => document.querySelector('.turn') !== null && document.querySelector('.turn.running') === null;
+    await this.tab.waitForFunction(ended);
     return this.tab.evaluate(() => {
       const turn = [...document.querySelectorAll('.turn')].pop();
-      const pairs = [...turn.querySelectorAll('.figures div')].map((pair) => [pair.firstChild.textContent, pair.lastChild.textContent]);
+      const textsOf = (pair) => [pair.firstChild.textContent, pair.lastChild.textContent];
+      const pairs = [...turn.querySelectorAll('.figures div')].map(textsOf);
       const problem = turn.querySelector('.problem');
       return {
         text: turn.querySelector('.answer').textContent, figures: Object.fromEntries(pairs),

@@ -11,7 +11,8 @@ function edit(name, change) {
 
 edit('tokenizer_config.json', (config) => {
   // damask knows a template by its marks; these are Llama 2's, whose vocabulary the model has.
-  config.chat_template = "{% for message in messages %}{{ bos_token + '[INST] ' + message['content'] + ' [/INST]' }}{% endfor %}";
+  config.chat_template =
+    "{% for message in messages %}{{ bos_token + '[INST] ' + message['content'] + ' [/INST]' }}{% endfor %}";
   delete config.eos_token;
 });
 edit('config.json', (config) => { delete config.eos_token_id; });

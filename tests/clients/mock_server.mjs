@@ -4,14 +4,16 @@ import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 
 const kPage = new URL('../../src/server/page/', import.meta.url);
-const kTypes = { html: 'text/html; charset=utf-8', css: 'text/css; charset=utf-8', js: 'text/javascript; charset=utf-8', svg: 'image/svg+xml' };
+const kTypes = {
+  html: 'text/html; charset=utf-8', css: 'text/css; charset=utf-8', js: 'text/javascript; charset=utf-8', svg: 'image/svg+xml',
+};
 
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 const words = (text) => text.match(/\s*\S+|\s+$/g) ?? [];
 
 export async function startMock(overrides = {}) {
   const state = {
-    health: 200, key: '', chat: false, context: 4096, policy: 'full', chunk: 512, chunkMs: 20, tokenMs: 5,
+    health: 200, chat: false, context: 4096, chunk: 512, chunkMs: 20, tokenMs: 5,
     answer: 'It is in the third line.', recall: 0.9931, density: 0.312, fault: '', read: new Set(), ...overrides,
   };
   const mock = { state, requests: [], gone: 0 };
@@ -31,9 +33,8 @@ async function serve(mock, request, response) {
   const { state } = mock;
   const path = request.url.split('?')[0];
   if (request.method === 'GET' && (path === '/' || path.startsWith('/page'))) return servePage(path, response);
-  if (path === '/health') return state.health === 200 ? json(response, 200, { status: 'ok' }) : refuse(response, 503, 'loading model');
-  if (state.key !== '' && request.headers.authorization !== `Bearer ${state.key}`) return refuse(response, 401, 'a wrong API key', { code: 'invalid_api_key' });
-  if (path === '/mask') return response.writeHead(200, { 'Content-Type': kTypes.html }).end('<!DOCTYPE html><title>masks</title><p>The pictures.</p>');
+  if (state.health !== 200) return refuse(response, state.health, 'the model is being loaded');
+  if (path === '/health') return json(response, 200, { status: 'ok' });
   if (path === '/props') return json(response, 200, props(state));
   let body = '';
   for await (const piece of request) body += piece;
@@ -46,13 +47,15 @@ async function serve(mock, request, response) {
 async function servePage(path, response) {
   const name = path === '/' ? 'index.html' : path.slice(1);
   const content = await readFile(new URL(name, kPage));
-  response.writeHead(200, { 'Content-Type': kTypes[name.split('.').pop()], 'Content-Security-Policy': "default-src 'self'" }).end(content);
+  const headers = { 'Content-Type': kTypes[name.split('.').pop()], 'Content-Security-Policy': "default-src 'self'" };
+  response.writeHead(200, headers).end(content);
 }
 
 function props(state) {
   return {
-    model_alias: 'mock-1b', model_path: '/models/mock-1b.gguf', default_generation_settings: { n_ctx: state.context }, total_slots: 4,
-    chat_template: state.chat ? '[INST]' : null, attention: { policy: state.policy, mask_pictures: state.policy.startsWith('dam') }, memory: { kv_bytes_per_token: 32768 },
+    model_alias: 'mock-1b', default_generation_settings: { n_ctx: state.context }, total_slots: 4,
+    chat_template: state.chat ? '[INST]' : null, attention: { policy: 'full', mask_pictures: false },
+    memory: { kv_bytes_per_token: 32768 },
   };
 }
 
@@ -69,9 +72,12 @@ async function complete(mock, path, fields, response) {
   const chat = path === '/v1/chat/completions';
   const prompt = words(chat ? fields.messages.map((message) => message.content).join('\n') : fields.prompt);
   if (prompt.length + (fields.max_tokens ?? 1) > state.context) {
-    return refuse(response, 400, 'too long', { code: 'context_length_exceeded', n_prompt_tokens: prompt.length, n_ctx: state.context });
+    const more = { code: 'context_length_exceeded', n_prompt_tokens: prompt.length, n_ctx: state.context };
+    return refuse(response, 400, 'too long', more);
   }
-  if (state.fault === 'busy') return refuse(response, 429, 'the queue is full', { code: 'rate_limit_exceeded' }, { 'Retry-After': '7' });
+  if (state.fault === 'busy') {
+    return refuse(response, 429, 'the queue is full', { code: 'rate_limit_exceeded' }, { 'Retry-After': '7' });
+  }
   response.on('close', () => { if (!response.writableEnded) ++mock.gone; });
   response.writeHead(200, { 'Content-Type': 'text/event-stream' });
   const send = (value) => response.write(`data: ${JSON.stringify(value)}\n\n`);
@@ -94,10 +100,10 @@ async function complete(mock, path, fields, response) {
     await pause(state.tokenMs);
     if (response.destroyed) return;
     if (state.fault === 'cut' && i === 2) return response.destroy();
-    send({ choices: [chat ? { index: 0, delta: { content: piece }, finish_reason: null } : { index: 0, text: piece, finish_reason: null }] });
+    send({ choices: [{ index: 0, ...(chat ? { delta: { content: piece } } : { text: piece }), finish_reason: null }] });
   }
   const finish_reason = fields.max_tokens === answer.length ? 'length' : 'stop';
-  send({ choices: [chat ? { index: 0, delta: {}, finish_reason } : { index: 0, text: '', finish_reason }] });
+  send({ choices: [{ index: 0, ...(chat ? { delta: {} } : { text: '' }), finish_reason }] });
   send({ choices: [], usage: {
     prompt_tokens: prompt.length, completion_tokens: answer.length, prompt_tokens_details: { cached_tokens: start },
     attention_density: state.density, attention_recall: state.recall } });

@@ -51,8 +51,10 @@ test('a completion answers from the document and counts its tokens', async () =>
 test('a second question about the document starts behind it', async () => {
   const model = await modelOf(plain);
   await plain.completions.create({ model, ...greedy });
-  const second = await plain.completions.create({ model, ...greedy, prompt: `${document_.text}${document_.question(document_.keys[20])}\n` });
-  assert.equal(second.choices[0].text, document_.line(document_.keys[20]));
+  const other = document_.keys[20];
+  const again = { model, ...greedy, prompt: `${document_.text}${document_.question(other)}\n` };
+  const second = await plain.completions.create(again);
+  assert.equal(second.choices[0].text, document_.line(other));
   const read = second.usage.prompt_tokens - second.usage.prompt_tokens_details.cached_tokens;
   assert.ok(read < 128, `${read} tokens were read again`);
 });
@@ -64,7 +66,8 @@ test('a stream gives the same text, and usage only where it is asked for', async
   assert.equal(bare.map((chunk) => chunk.choices[0].text).join(''), whole.choices[0].text);
   assert.equal(bare.at(-1).choices[0].finish_reason, 'stop');
   assert.ok(bare.every((chunk) => !chunk.usage));
-  const counted = await collect(await plain.completions.create({ model, ...greedy, stream: true, stream_options: { include_usage: true } }));
+  const usage = { stream: true, stream_options: { include_usage: true } };
+  const counted = await collect(await plain.completions.create({ model, ...greedy, ...usage }));
   assert.deepEqual(counted.at(-1).choices, []);
   assert.equal(counted.at(-1).usage.completion_tokens, whole.usage.completion_tokens);
   assert.ok(counted.slice(0, -1).every((chunk) => chunk.usage === null));
@@ -95,7 +98,10 @@ test('logprobs of a completion: the drawn token is the likeliest at temperature 
 
 test('the same seed draws the same text, others draw others', async () => {
   const model = await modelOf(chat);
-  const draw = async (seed) => (await chat.completions.create({ model, prompt: 'once', temperature: 2, top_p: 1, max_tokens: 24, seed })).choices[0].text;
+  const draw = async (seed) => {
+    const answer = await chat.completions.create({ model, prompt: 'once', temperature: 2, top_p: 1, max_tokens: 24, seed });
+    return answer.choices[0].text;
+  };
   const first = await draw(7);
   assert.equal(await draw(7), first);
   assert.notEqual(await draw(8), first);
@@ -108,7 +114,8 @@ test('a chat completion, whole and as a stream, is the same answer', async () =>
   assert.equal(whole.object, 'chat.completion');
   assert.equal(whole.choices[0].message.role, 'assistant');
   assert.ok(whole.usage.completion_tokens <= 20 && whole.usage.prompt_tokens > 0);
-  const chunks = await collect(await chat.chat.completions.create({ ...request, stream: true, stream_options: { include_usage: true } }));
+  const usage = { stream: true, stream_options: { include_usage: true } };
+  const chunks = await collect(await chat.chat.completions.create({ ...request, ...usage }));
   assert.equal(chunks[0].choices[0].delta.role, 'assistant');
   assert.equal(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join(''), whole.choices[0].message.content);
   assert.equal(chunks.at(-1).usage.completion_tokens, whole.usage.completion_tokens);

@@ -22,6 +22,7 @@ trap finish EXIT
 # start NAME ARGS...: a server on a free port, its address in $url once it answers.
 start() {
   local notes=$folder/$1.txt
+  : > "$notes"  # the server may be slow to open it
   "$program" serve --port 0 "${@:2}" 2> "$notes" &
   servers+=($!)
   for ((tenths = 0; tenths < 600; ++tenths)); do

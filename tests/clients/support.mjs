@@ -25,12 +25,13 @@ export async function idle(url, headers = {}) {
   });
 }
 
-// Lines as tools/demo.sh makes them, at most 400. `salt` makes texts that share no beginning, so that one test's cache is no other's.
+// Lines as tools/demo.sh makes them, at most 400. `salt` makes texts that share no beginning, so that one test's cache is no
+// other's.
 export function linesText(lines, salt) {
-  const first = ['amber', 'brisk', 'cedar', 'dusty', 'eager', 'frost', 'golden', 'humble', 'ivory', 'jolly', 'keen', 'lunar', 'mellow', 'noble',
-    'olive', 'proud', 'quiet', 'rustic', 'solar', 'tidy'];
-  const second = ['anchor', 'basket', 'candle', 'desert', 'engine', 'forest', 'garden', 'harbor', 'island', 'jacket', 'kettle', 'ladder',
-    'market', 'needle', 'orchard', 'pocket', 'river', 'saddle', 'temple', 'valley'];
+  const first = ('amber brisk cedar dusty eager frost golden humble ivory jolly keen lunar mellow noble olive proud quiet ' +
+    'rustic solar tidy').split(' ');
+  const second = ('anchor basket candle desert engine forest garden harbor island jacket kettle ladder market needle ' +
+    'orchard pocket river saddle temple valley').split(' ');
   // Mulberry32: 32 bits of state, whole cycle.
   let state = salt;
   const below = (limit) => {
@@ -46,6 +47,7 @@ export function linesText(lines, salt) {
   }
   const line = (key) => `line ${key}: REGISTER_CONTENT is <${values.get(key)}>`;
   const keys = [...values.keys()];
-  return { text: keys.map((key) => `${line(key)}\n`).join(''), keys, line, question: (key) => `What is the REGISTER_CONTENT in line ${key}?` };
+  const question = (key) => `What is the REGISTER_CONTENT in line ${key}?`;
+  return { text: keys.map((key) => `${line(key)}\n`).join(''), keys, line, question };
 }
 

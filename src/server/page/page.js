@@ -1,98 +1,21 @@
-// The page: a text is read once, then questions are asked about it. This file holds what is going on and ties the parts together.
-import { Failure, explain, getJson } from './page_server.js';
+// The page: a text is read once, then questions are asked about it. This file holds what is going on and ties the parts
+// together.
+import * as card from './page_card.js';
 import { complete } from './page_completion.js';
 import * as texts from './page_document.js';
-import * as card from './page_card.js';
-import { RateMeter, count, tokens } from './page_figures.js';
-import { adaptSettings, askForKey, settings, startSettings } from './page_settings.js';
+import { startInputs } from './page_input.js';
+import { readDocument, room } from './page_reading.js';
+import { explain } from './page_server.js';
+import { settings, startSettings } from './page_settings.js';
 import { TurnView } from './page_turn.js';
+import { hasTemplate, kvBytesPerToken, noteFailure, openMasks, say, untilReady, watchServer } from './page_watch.js';
 
 const $ = (id) => document.getElementById(id);
 
-const server = { state: 'connecting', props: null };
 // {name, text, note, tokens, reading: a promise while it is being read}
 let current = null;
 let turns = [];            // {question, answer, text: the document's}
 const running = new Set();  // AbortControllers
-
-function say(sentence) { $('status').textContent = sentence; }
-
-function hasTemplate() { return Boolean(server.props?.chat_template); }
-function context() { return server.props?.default_generation_settings?.n_ctx ?? server.props?.n_ctx ?? 0; }
-function kvBytesPerToken() { return server.props?.memory?.kv_bytes_per_token ?? 0; }
-
-// ---- the server
-
-function showServer(state, sentence) {
-  if ($('server-text').textContent !== sentence) say(sentence);
-  server.state = state;
-  $('server').dataset.state = state;
-  $('server-text').textContent = sentence;
-}
-
-function modelName(props) {
-  const path = props.model_alias || props.model_path || 'a model';
-  return path.split(/[\\/]/).pop();
-}
-
-function showReady(props) {
-  const parts = [modelName(props)];
-  // A policy's options are for the curious: the whole of it is the line's title.
-  const policy = props.attention?.policy ?? '';
-  if (policy !== '') parts.push(`${policy.split(':')[0]} attention`);
-  $('server-text').title = policy;
-  if (context() > 0) parts.push(`${count(context())} tokens of context`);
-  showServer('ready', parts.join(' · '));
-  adaptSettings(hasTemplate());
-  const masked = Boolean(props.attention?.mask_pictures);
-  $('masks-none').hidden = masked;
-  $('masks-some').hidden = !masked;
-}
-
-function showServerFailure(failure) {
-  server.props = null;
-  if (failure.kind === 'gone') showServer('gone', 'The server does not answer');
-  else if (failure.status === 503) showServer('loading', 'The server is loading its model');
-  else if (failure.status === 401) showLocked();
-  else showServer('gone', failure.message);
-}
-
-function showLocked() {
-  if (server.state !== 'locked') askForKey();
-  showServer('locked', settings.key === '' ? 'The server wants an API key: see Settings' : 'The API key is not the server’s: see Settings');
-}
-
-// Looks after the server: often while it is not there, now and then while it is.
-let watcher = 0;
-async function watchServer() {
-  clearTimeout(watcher);
-  const mine = watcher = setTimeout(() => {}, 0);  // of several that overlap only the last goes on
-  try {
-    await getJson('/health');
-    if (server.state !== 'ready') {
-      server.props = await getJson('/props');
-      showReady(server.props);
-    }
-  } catch (failure) {
-    showServerFailure(failure);
-  }
-  if (mine !== watcher) return;
-  const pause = server.state === 'ready' ? 10000 : server.state === 'locked' ? 30000 : 1000;
-  watcher = setTimeout(watchServer, pause);
-}
-
-// Returns when the server can be asked; until then `wait` is told what is being waited for.
-function untilReady(signal, wait) {
-  return new Promise((resolve, reject) => {
-    const look = () => {
-      if (signal.aborted) return reject(new Failure('stopped', 'Stopped.'));
-      if (server.state === 'ready') return resolve();
-      wait(server.state === 'locked' ? 'Waiting for an API key: see Settings' : 'Waiting for the server…');
-      setTimeout(look, 100);
-    };
-    look();
-  });
-}
 
 // ---- what runs, and stopping it
 
@@ -117,11 +40,6 @@ function showRunning() {
 
 function stop() {
   for (const controller of running) controller.abort();
-}
-
-function noteFailure(failure) {
-  if (failure.kind === 'gone') watchServer();
-  if (failure.status === 401) showServerFailure(failure);
 }
 
 // ---- the document
@@ -164,98 +82,13 @@ function closeDocument() {
 
 function read() {
   const document_ = current;
-  document_.reading = run((signal) => readDocument(document_, signal)).finally(() => { document_.reading = null; });
-}
-
-// Counts, then reads. What goes wrong is shown on the card; nothing is thrown.
-async function readDocument(document_, signal) {
-  const meter = new RateMeter();
-  const isCurrent = () => current === document_;
-  card.showProblem('');
-  card.showActions('', '');
-  card.showText(document_.text, 0);
-  card.showState('reading');
-  $('progress').removeAttribute('value');
-  const wait = (sentence) => { $('document-state').textContent = sentence; };
-  try {
-    await untilReady(signal, wait);
-    wait('Waiting for its turn…');
-    const counted = await texts.countTokens(document_.text, signal);
-    if (!isCurrent()) return;
-    document_.counted = counted;
-    card.describe(document_, texts.lineCount(document_.text), counted);
-    if (tooLong(counted)) return showTooLong(counted);
-    say(`Reading ${document_.name}, ${tokens(counted.tokens)}.`);
-    const parts = { text: document_.text, turns: [], question: '', settings };
-    const onProgress = (progress) => {
-      if (!isCurrent()) return;
-      document_.progress = progress;
-      meter.add(progress);
-      card.showProgress(progress, meter);
-      card.showText(document_.text, progress.processed / Math.max(1, progress.total));
-      card.followText();
-    };
-    const result = await complete(hasTemplate(), parts, signal, onProgress, () => {});
-    if (!isCurrent()) return;
-    card.showState('read');
-    card.showRead(result, kvBytesPerToken());
-    card.showReadText(document_.text);
-    say(`${document_.name} has been read. ${$('document-state').textContent}.`);
-  } catch (failure) {
-    if (isCurrent()) showReadFailure(document_, failure);
-  }
-}
-
-// A count from a sample may be some percent off: the server has the last word.
-function tooLong(counted) { return context() > 0 && counted.tokens > context() * (counted.exact ? 1 : 1.1); }
-
-// Room for the question, the answer and a chat template's own marks.
-function room() { return Math.max(Math.floor(context() / 2), context() - Math.max(160, Math.floor(context() / 10))); }
-
-function showTooLong(counted) {
-  card.showState('failed');
-  $('progress').value = 0;
-  $('document-state').textContent = '';
-  const sentence = `Too long: the text has ${counted.exact ? '' : 'about '}${tokens(counted.tokens)}, and the server’s context holds ` +
-    `${count(context())}. A server started with a larger -c holds more, as far as the model can.`;
-  card.showProblem(sentence);
-  card.showActions('', `Read only the first ${count(room())} tokens or so`);
-  say(sentence);
-}
-
-function showReadFailure(document_, failure) {
-  card.showState('failed');
-  if (!$('progress').hasAttribute('value')) $('progress').value = 0;
-  if (failure.kind === 'stopped') {
-    const { progress } = document_;
-    $('document-state').textContent = progress ? `Stopped: ${count(progress.processed)} of ${tokens(progress.total)} read` : 'Stopped';
-    card.showActions('Read on', '');
-    say('Stopped reading.');
-    return;
-  }
-  const sentence = explain(failure);
-  card.showProblem(sentence);
-  const cut = failure.error?.n_ctx > 0 && document_.counted;
-  card.showActions('Read again', cut ? `Read only the first ${count(room())} tokens or so` : '');
-  say(sentence);
-  noteFailure(failure);
+  const reading = run((signal) => readDocument(document_, () => current === document_, signal));
+  document_.reading = reading.finally(() => { document_.reading = null; });
 }
 
 function shorten() {
   const { name, text, counted } = current;
   openDocument({ name, text: texts.beginning(text, counted.tokens, room()), note: 'the beginning only' });
-}
-
-async function openFile(file) {
-  try {
-    const document_ = await texts.fromFile(file);
-    if (document_.text.trim() === '') throw new Error(`${file.name} is empty.`);
-    openDocument(document_);
-  } catch (error) {
-    $('notice').textContent = error.message;
-    $('notice').hidden = false;
-    say(error.message);
-  }
 }
 
 // ---- questions
@@ -318,7 +151,9 @@ function showAnswerFailure(turn, view, failure) {
 }
 
 // The answer's end stays in view as long as the reader has not scrolled away from it.
-function hiddenBehindComposer() { return $('turns').getBoundingClientRect().bottom - $('composer').getBoundingClientRect().top; }
+function hiddenBehindComposer() {
+  return $('turns').getBoundingClientRect().bottom - $('composer').getBoundingClientRect().top;
+}
 function nearEnd() { return hiddenBehindComposer() < 60; }
 function follow(wanted) {
   if (wanted && hiddenBehindComposer() > 0) window.scrollBy(0, hiddenBehindComposer());
@@ -334,12 +169,6 @@ function clearTurns() {
   $('question').focus();
 }
 
-// ---- the mask pictures: a page of the server's own
-
-function openMasks() {
-  if ($('masks').open && !$('masks-some').hidden && !$('masks-frame').hasAttribute('src')) $('masks-frame').src = '/mask';
-}
-
 // ---- events
 
 function onKeyDown(event) {
@@ -352,55 +181,10 @@ function onKeyDown(event) {
   }
 }
 
-function startDropping() {
-  let depth = 0;  // dragenter and dragleave come for every element on the way
-  const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
-  const show = (change) => {
-    depth = Math.max(0, depth + change);
-    $('drop').hidden = depth === 0;
-  };
-  document.addEventListener('dragenter', (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    show(1);
-  });
-  document.addEventListener('dragleave', (event) => { if (carriesFile(event)) show(-1); });
-  document.addEventListener('dragover', (event) => { if (carriesFile(event)) event.preventDefault(); });
-  document.addEventListener('drop', (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    show(-depth);
-    if (event.dataTransfer.files.length > 0) openFile(event.dataTransfer.files[0]);
-  });
-}
-
-function startPasting() {
-  const openPasted = (text) => { if (text.trim() !== '') openDocument(texts.fromPaste(text)); };
-  $('paste').addEventListener('click', () => $('paste-dialog').showModal());
-  $('paste-cancel').addEventListener('click', () => $('paste-dialog').close());
-  $('paste-form').addEventListener('submit', () => {
-    const text = $('paste-text').value;
-    $('paste-text').value = '';
-    setTimeout(() => openPasted(text));  // once the dialog has given the focus back
-  });
-  document.addEventListener('paste', (event) => {
-    if (event.target.closest?.('input, textarea')) return;
-    if (event.clipboardData.files.length > 0) openFile(event.clipboardData.files[0]);
-    else openPasted(event.clipboardData.getData('text/plain'));
-  });
-}
-
 function start() {
   startSettings(watchServer);
-  startDropping();
-  startPasting();
+  startInputs(openDocument);
   document.addEventListener('keydown', onKeyDown);
-  $('choose').addEventListener('click', () => $('file').click());
-  $('file').addEventListener('change', () => {
-    if ($('file').files.length > 0) openFile($('file').files[0]);
-    $('file').value = '';
-  });
-  $('example').addEventListener('click', () => openDocument(texts.example()));
   $('remove').addEventListener('click', closeDocument);
   $('again').addEventListener('click', read);
   $('shorten').addEventListener('click', shorten);

@@ -16,7 +16,8 @@ export function showText(text, share) {
 
 // A text that has been read, from its beginning.
 export function showReadText(text) {
-  $('text-read').textContent = text.length > 4 * kShown ? `${text.slice(0, 4 * kShown)}…\n\nThe rest has been read as well.` : text;
+  const whole = text.length <= 4 * kShown;
+  $('text-read').textContent = whole ? text : `${text.slice(0, 4 * kShown)}…\n\nThe rest has been read as well.`;
   $('text-unread').textContent = '';
   $('text').scrollTop = 0;
 }
@@ -44,7 +45,8 @@ export function showProgress(progress, meter) {
   const parts = [`${figures.count(progress.processed)} of ${figures.tokens(progress.total)}`];
   if (perSecond > 0) {
     parts.push(`${figures.rate(perSecond)} tokens/s`);
-    if (progress.processed < progress.total) parts.push(`${figures.about((progress.total - progress.processed) / perSecond)} left`);
+    const left = progress.total - progress.processed;
+    if (left > 0) parts.push(`${figures.about(left / perSecond)} left`);
   }
   $('document-state').textContent = parts.join(' · ');
 }

@@ -36,7 +36,8 @@ function makeRequest(has_template, { text, turns, question, settings }) {
 // As seen from here: intervals between tokens, of which there is one less than tokens.
 function ownRate(tokens, milliseconds) { return tokens > 1 && milliseconds > 0 ? (tokens - 1) / (milliseconds / 1000) : null; }
 
-// Runs the request. onProgress gets {total, cache, processed, time_ms} while the prompt is read, onText each piece of the answer.
+// Runs the request. onProgress gets {total, cache, processed, time_ms} while the prompt is read, onText each piece of the
+// answer.
 // Returns {usage, finish, seconds, firstTokenSeconds, tokensPerSecond}; a Failure is thrown.
 export async function complete(has_template, parts, signal, onProgress, onText) {
   const { path, body } = makeRequest(has_template, parts);

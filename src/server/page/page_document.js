@@ -7,7 +7,9 @@ const kSampleCharacters = 200000;  // of longer texts a sample is counted
 
 // {name, text, note}, or an Error with a sentence.
 export async function fromFile(file) {
-  if (file.size > kMostBytes) throw new Error(`${file.name} has ${bytes(file.size)}; this page takes texts of up to ${bytes(kMostBytes)}.`);
+  if (file.size > kMostBytes) {
+    throw new Error(`${file.name} has ${bytes(file.size)}; this page takes texts of up to ${bytes(kMostBytes)}.`);
+  }
   let buffer;
   try {
     buffer = await file.arrayBuffer();
@@ -20,11 +22,13 @@ export async function fromFile(file) {
 function decode(data, name) {
   const wide = data[0] === 0xff && data[1] === 0xfe ? 'utf-16le' : data[0] === 0xfe && data[1] === 0xff ? 'utf-16be' : '';
   if (wide !== '') return { text: tidy(new TextDecoder(wide).decode(data)), note: 'UTF-16' };
-  if (data.includes(0)) throw new Error(`${name} is not a text file. Save a PDF or a Word document as plain text first.`);
+  const isPdf = String.fromCharCode(...data.subarray(0, 5)) === '%PDF-';
+  if (isPdf || data.includes(0)) {
+    throw new Error(`${name} is not a text file. Save a PDF or a Word document as plain text first.`);
+  }
   try {
     return { text: tidy(new TextDecoder('utf-8', { fatal: true }).decode(data)), note: '' };
   } catch {
-    if (String.fromCharCode(...data.subarray(0, 5)) === '%PDF-') throw new Error(`${name} is a PDF. Save it as plain text first.`);
     return { text: tidy(new TextDecoder('windows-1252').decode(data)), note: 'taken as Windows-1252: it is not UTF-8' };
   }
 }
@@ -58,10 +62,10 @@ export function beginning(text, tokens, wanted) {
 
 // Lines of which one is asked for, as tools/demo.sh makes them: what the embedded model was trained on.
 export function example(lines = 120) {
-  const first = ('amber brisk cedar dusty eager frost golden humble ivory jolly keen lunar mellow noble olive proud quiet rustic solar ' +
-    'tidy').split(' ');
-  const second = ('anchor basket candle desert engine forest garden harbor island jacket kettle ladder market needle orchard pocket ' +
-    'river saddle temple valley').split(' ');
+  const first = ('amber brisk cedar dusty eager frost golden humble ivory jolly keen lunar mellow noble olive proud quiet ' +
+    'rustic solar tidy').split(' ');
+  const second = ('anchor basket candle desert engine forest garden harbor island jacket kettle ladder market needle ' +
+    'orchard pocket river saddle temple valley').split(' ');
   const below = (limit) => Math.floor(Math.random() * limit);
   const keys = new Set();
   while (keys.size < lines) keys.add(`${first[below(first.length)]}-${second[below(second.length)]}`);

@@ -37,7 +37,7 @@ async function request(path, options, signal) {
   } catch (error) {
     if (signal?.aborted) throw new Failure('stopped', 'Stopped.');
     // A key with characters that no header may have never leaves the browser.
-    if (/header|ISO-8859-1/i.test(error.message)) throw new Failure('http', 'The API key has characters that no key can have.', 401);
+    if (/header|ISO-8859-1/i.test(error.message)) throw new Failure('http', 'No key can have such characters.', 401);
     throw new Failure('gone', 'The server does not answer.');
   }
   if (!response.ok) throw await failureOf(response);
@@ -111,9 +111,9 @@ export function explain(failure) {
   if (failure.kind === 'gone') return 'The server does not answer. This page tries again by itself.';
   if (error.code === 'context_length_exceeded' || error.n_ctx > 0) {
     const figures = error.n_prompt_tokens > 0 && error.n_ctx > 0;
-    return (figures ? `Too long: the prompt has ${number.format(error.n_prompt_tokens)} tokens, and the server’s context holds ` +
-      `${number.format(error.n_ctx)}, the answer included. ` : `${failure.message} `) +
-      'A server started with a larger -c holds more, as far as the model can.';
+    const what = figures ? `Too long: the prompt has ${number.format(error.n_prompt_tokens)} tokens, and the server’s ` +
+      `context holds ${number.format(error.n_ctx)}, the answer included.` : failure.message;
+    return `${what} A server started with a larger -c holds more, as far as the model can.`;
   }
   if (status === 401) return 'The server wants an API key. Give it below, under Settings.';
   if (status === 429) return `The server is busy: its queue is full. Try again in ${error.retry_after ?? 'a few'} seconds.`;

@@ -30,9 +30,8 @@ export class TurnView {
     this.wait('');
     this.article.classList.remove('running');
     this.showFigures(answerFigures(result, kvBytesPerToken));
-    const tokens = result.usage?.completion_tokens;
     if (this.text.data.trim() === '') this.remark('The model ended its answer without a word.');
-    else if (result.finish === 'length') this.remark(`Cut off${tokens ? ` after ${figures.tokens(tokens)}` : ''}: no more was allowed, or fits.`);
+    else if (result.finish === 'length') this.remark('Cut off here: no more was allowed, or no more fits.');
   }
 
   stopped() {
