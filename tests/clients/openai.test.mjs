@@ -15,8 +15,8 @@ const client = (url, apiKey = 'none') => new OpenAI({ baseURL: `${url}/v1`, apiK
 const plain = client(plainUrl);
 const chat = client(chatUrl);
 
-const document_ = linesText(60, 1);
-const [asked] = document_.keys.slice(15);
+const document_ = linesText(30, 1);
+const asked = document_.keys[7];
 const prompt = `${document_.text}${document_.question(asked)}\n`;
 const greedy = { prompt, temperature: 0, stop: ['\n'] };
 const hello = [{ role: 'user', content: 'Say something.' }];
@@ -43,7 +43,7 @@ test('a completion answers from the document and counts its tokens', async () =>
   assert.equal(answer.object, 'text_completion');
   assert.equal(answer.choices[0].text, document_.line(asked));
   assert.equal(answer.choices[0].finish_reason, 'stop');
-  assert.ok(answer.usage.prompt_tokens > 1000);
+  assert.ok(answer.usage.prompt_tokens > 500);
   assert.equal(answer.usage.total_tokens, answer.usage.prompt_tokens + answer.usage.completion_tokens);
   assert.ok(answer.usage.attention_density > 0 && answer.usage.attention_density <= 1);
 });
@@ -51,8 +51,8 @@ test('a completion answers from the document and counts its tokens', async () =>
 test('a second question about the document starts behind it', async () => {
   const model = await modelOf(plain);
   await plain.completions.create({ model, ...greedy });
-  const second = await plain.completions.create({ model, ...greedy, prompt: `${document_.text}${document_.question(document_.keys[40])}\n` });
-  assert.equal(second.choices[0].text, document_.line(document_.keys[40]));
+  const second = await plain.completions.create({ model, ...greedy, prompt: `${document_.text}${document_.question(document_.keys[20])}\n` });
+  assert.equal(second.choices[0].text, document_.line(document_.keys[20]));
   const read = second.usage.prompt_tokens - second.usage.prompt_tokens_details.cached_tokens;
   assert.ok(read < 128, `${read} tokens were read again`);
 });

@@ -35,7 +35,7 @@ start() {
   exit 1
 }
 
-"$make_model" --hf "$folder/chat" --context 16384 > /dev/null
+"$make_model" --hf "$folder/chat" --context 16384 --layers 8 --width 512 --ffn 1536 > /dev/null
 node chat_model.mjs "$folder/chat"
 
 start plain --mask "$root/models/reference.mask"

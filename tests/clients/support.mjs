@@ -25,32 +25,27 @@ export async function idle(url, headers = {}) {
   });
 }
 
-// Lines as tools/demo.sh makes them. `salt` makes texts that share no beginning, so that one test's cache is no other's.
+// Lines as tools/demo.sh makes them, at most 400. `salt` makes texts that share no beginning, so that one test's cache is no other's.
 export function linesText(lines, salt) {
   const first = ['amber', 'brisk', 'cedar', 'dusty', 'eager', 'frost', 'golden', 'humble', 'ivory', 'jolly', 'keen', 'lunar', 'mellow', 'noble',
     'olive', 'proud', 'quiet', 'rustic', 'solar', 'tidy'];
   const second = ['anchor', 'basket', 'candle', 'desert', 'engine', 'forest', 'garden', 'harbor', 'island', 'jacket', 'kettle', 'ladder',
     'market', 'needle', 'orchard', 'pocket', 'river', 'saddle', 'temple', 'valley'];
-  let state = salt * 7919 + 17;
+  // Mulberry32: 32 bits of state, whole cycle.
+  let state = salt;
   const below = (limit) => {
-    state = (state * 1103515245 + 12345) % 2147483648;
-    return Math.floor(state / 65536) % limit;
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
   };
   const values = new Map();
   while (values.size < lines) {
     const key = `${first[below(20)]}-${second[below(20)]}`;
-    if (!values.has(key)) values.set(key, 10000 + below(20000) + below(20000) + below(20000));
+    if (!values.has(key)) values.set(key, 10000 + below(90000));
   }
   const line = (key) => `line ${key}: REGISTER_CONTENT is <${values.get(key)}>`;
   const keys = [...values.keys()];
   return { text: keys.map((key) => `${line(key)}\n`).join(''), keys, line, question: (key) => `What is the REGISTER_CONTENT in line ${key}?` };
-}
-
-// The value of one line of /metrics.
-export async function metric(url, name) {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
-  if (!line) throw new Error(`/metrics has no ${name}`);
-  return Number(line.slice(name.length));
 }
 

@@ -24,7 +24,7 @@ function kvBytesPerToken() { return server.props?.memory?.kv_bytes_per_token ?? 
 // ---- the server
 
 function showServer(state, sentence) {
-  if (state !== server.state) say(sentence);
+  if ($('server-text').textContent !== sentence) say(sentence);
   server.state = state;
   $('server').dataset.state = state;
   $('server-text').textContent = sentence;
@@ -53,8 +53,13 @@ function showServerFailure(failure) {
   server.props = null;
   if (failure.kind === 'gone') showServer('gone', 'The server does not answer');
   else if (failure.status === 503) showServer('loading', 'The server is loading its model');
-  else if (failure.status === 401) showServer('locked', 'The server wants an API key: see Settings');
+  else if (failure.status === 401) showLocked();
   else showServer('gone', failure.message);
+}
+
+function showLocked() {
+  if (server.state !== 'locked') askForKey();
+  showServer('locked', settings.key === '' ? 'The server wants an API key: see Settings' : 'The API key is not the server’s: see Settings');
 }
 
 // Looks after the server: often while it is not there, now and then while it is.
@@ -116,10 +121,7 @@ function stop() {
 
 function noteFailure(failure) {
   if (failure.kind === 'gone') watchServer();
-  if (failure.status === 401) {
-    showServerFailure(failure);
-    askForKey();
-  }
+  if (failure.status === 401) showServerFailure(failure);
 }
 
 // ---- the document
@@ -132,6 +134,7 @@ function openDocument(document_) {
   $('card').hidden = false;
   $('notice').hidden = true;
   $('document-name').textContent = document_.name;
+  $('document-name').title = document_.name;
   $('question-label').textContent = 'Question';
   document.title = `${document_.name} – damask`;
   card.describe(document_, texts.lineCount(document_.text), null);

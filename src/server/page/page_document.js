@@ -57,7 +57,7 @@ export function beginning(text, tokens, wanted) {
 }
 
 // Lines of which one is asked for, as tools/demo.sh makes them: what the embedded model was trained on.
-export function example(lines = 170) {
+export function example(lines = 120) {
   const first = ('amber brisk cedar dusty eager frost golden humble ivory jolly keen lunar mellow noble olive proud quiet rustic solar ' +
     'tidy').split(' ');
   const second = ('anchor basket candle desert engine forest garden harbor island jacket kettle ladder market needle orchard pocket ' +

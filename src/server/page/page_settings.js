@@ -46,10 +46,11 @@ export function startSettings(onKey) {
     save();
   });
   $('key').addEventListener('change', onKey);
-  $('settings-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    onKey();
+  // A form without a button is not submitted by Enter.
+  $('key').addEventListener('keydown', (event) => {
+    if (event.key === 'Enter') onKey();
   });
+  $('settings-form').addEventListener('submit', (event) => event.preventDefault());
 }
 
 // A model without a chat template was not trained on conversations: earlier turns go along only when asked for, and an answer

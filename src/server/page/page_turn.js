@@ -76,7 +76,7 @@ function answerFigures(result, kvBytesPerToken) {
   if (usage.completion_tokens > 0) pairs.push(['answer', figures.tokens(usage.completion_tokens)]);
   if (result.tokensPerSecond !== null) pairs.push(['tokens/s', figures.rate(result.tokensPerSecond)]);
   if (result.firstTokenSeconds !== null) pairs.push(['first token', figures.seconds(result.firstTokenSeconds)]);
-  if (usage.prompt_tokens > 0) pairs.push(['prompt', figures.tokens(usage.prompt_tokens)]);
+  if (usage.prompt_tokens > 0) pairs.push(['prompt', figures.count(usage.prompt_tokens)]);
   const cached = usage.prompt_tokens_details?.cached_tokens;
   if (Number.isFinite(cached)) pairs.push(['from the cache', figures.count(cached)]);
   if (kvBytesPerToken > 0 && usage.prompt_tokens > 0) {
