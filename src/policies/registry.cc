@@ -10,6 +10,7 @@
 #include "policies/dam.h"
 #include "policies/full.h"
 #include "policies/h2o.h"
+#include "policies/hip.h"
 #include "policies/infllm2.h"
 #include "policies/quest.h"
 #include "policies/spans.h"
@@ -28,7 +29,7 @@ const std::vector<Registration>& Registrations() {
   static const std::vector<Registration> registrations = {
       {FullInfo(), MakeFull},       {DamInfo(), MakeDam}, {StreamingInfo(), MakeStreaming},         {AShapeInfo(), MakeAShape},
       {SpansInfo(), MakeSpans},     {H2oInfo(), MakeH2o}, {VerticalSlashInfo(), MakeVerticalSlash}, {QuestInfo(), MakeQuest},
-      {Infllm2Info(), MakeInfllm2},
+      {Infllm2Info(), MakeInfllm2}, {HipInfo(), MakeHip},
   };
   return registrations;
 }

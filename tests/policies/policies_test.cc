@@ -138,6 +138,7 @@ TEST(Registry, ASpecMadeByAPolicyMakesItAgain) {
            "vertical-slash:verticals=9,slashes=8,sinks=7,local=6,budget=5,rows=4,decode=sparse",
            "quest:budget=100,page=64,skip=1,prefill=sparse",
            "infllm2:topk=9,sinks=2,window=300,dense=77,budget=500,block=16",
+           "hip:keys=9,sinks=8,window=7,skip=6,stride=5,refresh=4,budget=3,block=64,heads=joint",
        }) {
     EXPECT_EQ(Make(Make(spec)->Spec())->Spec(), spec);
   }
