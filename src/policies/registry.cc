@@ -16,6 +16,7 @@
 #include "policies/spans.h"
 #include "policies/streaming.h"
 #include "policies/vertical_slash.h"
+#include "policies/xattention.h"
 
 namespace damask::policies {
 namespace {
@@ -29,7 +30,7 @@ const std::vector<Registration>& Registrations() {
   static const std::vector<Registration> registrations = {
       {FullInfo(), MakeFull},       {DamInfo(), MakeDam}, {StreamingInfo(), MakeStreaming},         {AShapeInfo(), MakeAShape},
       {SpansInfo(), MakeSpans},     {H2oInfo(), MakeH2o}, {VerticalSlashInfo(), MakeVerticalSlash}, {QuestInfo(), MakeQuest},
-      {Infllm2Info(), MakeInfllm2}, {HipInfo(), MakeHip},
+      {Infllm2Info(), MakeInfllm2}, {HipInfo(), MakeHip}, {XattentionInfo(), MakeXattention},
   };
   return registrations;
 }
