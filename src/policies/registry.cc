@@ -10,10 +10,13 @@
 #include "policies/dam.h"
 #include "policies/full.h"
 #include "policies/h2o.h"
+#include "policies/hip.h"
+#include "policies/infllm2.h"
 #include "policies/quest.h"
 #include "policies/spans.h"
 #include "policies/streaming.h"
 #include "policies/vertical_slash.h"
+#include "policies/xattention.h"
 
 namespace damask::policies {
 namespace {
@@ -25,8 +28,9 @@ struct Registration {
 
 const std::vector<Registration>& Registrations() {
   static const std::vector<Registration> registrations = {
-      {FullInfo(), MakeFull},   {DamInfo(), MakeDam}, {StreamingInfo(), MakeStreaming},         {AShapeInfo(), MakeAShape},
-      {SpansInfo(), MakeSpans}, {H2oInfo(), MakeH2o}, {VerticalSlashInfo(), MakeVerticalSlash}, {QuestInfo(), MakeQuest},
+      {FullInfo(), MakeFull},       {DamInfo(), MakeDam}, {StreamingInfo(), MakeStreaming},         {AShapeInfo(), MakeAShape},
+      {SpansInfo(), MakeSpans},     {H2oInfo(), MakeH2o}, {VerticalSlashInfo(), MakeVerticalSlash}, {QuestInfo(), MakeQuest},
+      {Infllm2Info(), MakeInfllm2}, {HipInfo(), MakeHip}, {XattentionInfo(), MakeXattention},
   };
   return registrations;
 }
