@@ -8,8 +8,10 @@
 #include "base/text.h"
 #include "policies/a_shape.h"
 #include "policies/dam.h"
+#include "policies/duo.h"
 #include "policies/full.h"
 #include "policies/h2o.h"
+#include "policies/masformer.h"
 #include "policies/quest.h"
 #include "policies/spans.h"
 #include "policies/streaming.h"
@@ -25,8 +27,16 @@ struct Registration {
 
 const std::vector<Registration>& Registrations() {
   static const std::vector<Registration> registrations = {
-      {FullInfo(), MakeFull},   {DamInfo(), MakeDam}, {StreamingInfo(), MakeStreaming},         {AShapeInfo(), MakeAShape},
-      {SpansInfo(), MakeSpans}, {H2oInfo(), MakeH2o}, {VerticalSlashInfo(), MakeVerticalSlash}, {QuestInfo(), MakeQuest},
+      {FullInfo(), MakeFull},
+      {DamInfo(), MakeDam},
+      {StreamingInfo(), MakeStreaming},
+      {AShapeInfo(), MakeAShape},
+      {SpansInfo(), MakeSpans},
+      {H2oInfo(), MakeH2o},
+      {VerticalSlashInfo(), MakeVerticalSlash},
+      {QuestInfo(), MakeQuest},
+      {DuoInfo(), MakeDuo},
+      {MasformerInfo(), MakeMasformer},
   };
   return registrations;
 }

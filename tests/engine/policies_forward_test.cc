@@ -43,7 +43,8 @@ TEST_P(SparsePolicies, ReleasedPagesChangeNothing) {
 INSTANTIATE_TEST_SUITE_P(, SparsePolicies,
                          testing::Values("streaming:sinks=4,window=100", "a-shape:sinks=64,window=128,decode=sparse",
                                          "spans:span=100,sinks=10", "spans:span=0.25", "h2o:budget=128", "h2o",
-                                         "vertical-slash:budget=200,decode=sparse", "quest:budget=160,skip=0,prefill=sparse"));
+                                         "vertical-slash:budget=200,decode=sparse", "quest:budget=160,skip=0,prefill=sparse",
+                                         "duo:heads=1/0,full=1,recent=64", "masformer:span=100,full=1"));
 
 using DensePolicies = PoliciesForward;
 TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit) {
@@ -56,7 +57,8 @@ INSTANTIATE_TEST_SUITE_P(, DensePolicies,
                          testing::Values("streaming:window=9999", "a-shape:window=9999,decode=sparse", "spans:span=9999",
                                          "h2o:budget=9999", "h2o:heavy=1.0,recent=1.0",
                                          "vertical-slash:budget=9999,decode=sparse", "vertical-slash:verticals=9999",
-                                         "quest:budget=9999,skip=0,prefill=sparse"));
+                                         "quest:budget=9999,skip=0,prefill=sparse", "duo:heads=1/0,full=99",
+                                         "masformer:full=99", "masformer:span=9999,full=0,local=block"));
 
 TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   const TinyModelFile file(make_model::ModelSpec{});

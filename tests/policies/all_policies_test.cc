@@ -21,6 +21,10 @@ const std::vector<std::string> kSparse = {
     "quest:budget=128,skip=0,prefill=sparse",
     "quest:budget=100,skip=0,prefill=sparse,page=64",
     "quest:budget=128,skip=1",
+    "duo:heads=0/1,full=1,sinks=20,recent=100",
+    "duo:heads=0/1,full=0,sinks=16,recent=64",
+    "masformer:span=90,full=0,sinks=20",
+    "masformer:span=100,full=0,local=block",
 };
 // Budgets that cover everything.
 const std::vector<std::string> kEverything = {
@@ -33,6 +37,10 @@ const std::vector<std::string> kEverything = {
     "vertical-slash:verticals=99999,decode=sparse",
     "vertical-slash:budget=99999,decode=sparse",
     "quest:budget=99999,prefill=sparse,skip=0",
+    "duo:heads=0/1,full=99",
+    "duo:heads=0/1,full=0,recent=99999",
+    "masformer:full=99",
+    "masformer:span=99999,full=0,local=block",
 };
 
 TEST(AllPolicies, PlansAreCausalSortedWithoutDuplicatesAndKeepTheDiagonal) {
