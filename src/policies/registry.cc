@@ -12,7 +12,9 @@
 #include "policies/full.h"
 #include "policies/h2o.h"
 #include "policies/masformer.h"
+#include "policies/pyramidkv.h"
 #include "policies/quest.h"
+#include "policies/snapkv.h"
 #include "policies/spans.h"
 #include "policies/streaming.h"
 #include "policies/vertical_slash.h"
@@ -37,6 +39,8 @@ const std::vector<Registration>& Registrations() {
       {QuestInfo(), MakeQuest},
       {DuoInfo(), MakeDuo},
       {MasformerInfo(), MakeMasformer},
+      {SnapKvInfo(), MakeSnapKv},
+      {PyramidKvInfo(), MakePyramidKv},
   };
   return registrations;
 }

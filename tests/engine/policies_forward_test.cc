@@ -44,7 +44,9 @@ INSTANTIATE_TEST_SUITE_P(, SparsePolicies,
                          testing::Values("streaming:sinks=4,window=100", "a-shape:sinks=64,window=128,decode=sparse",
                                          "spans:span=100,sinks=10", "spans:span=0.25", "h2o:budget=128", "h2o",
                                          "vertical-slash:budget=200,decode=sparse", "quest:budget=160,skip=0,prefill=sparse",
-                                         "duo:heads=1/0,full=1,recent=64", "masformer:span=100,full=1"));
+                                         "duo:heads=1/0,full=1,recent=64", "masformer:span=100,full=1",
+                                         "snapkv:cap=100,prefill=sparse,chunk=64", "snapkv:cap=160,prefill=sparse,unit=64",
+                                         "pyramidkv:cap=100,prefill=sparse,chunk=128"));
 
 using DensePolicies = PoliciesForward;
 TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit) {
@@ -58,13 +60,14 @@ INSTANTIATE_TEST_SUITE_P(, DensePolicies,
                                          "h2o:budget=9999", "h2o:heavy=1.0,recent=1.0",
                                          "vertical-slash:budget=9999,decode=sparse", "vertical-slash:verticals=9999",
                                          "quest:budget=9999,skip=0,prefill=sparse", "duo:heads=1/0,full=99",
-                                         "masformer:full=99", "masformer:span=9999,full=0,local=block"));
+                                         "masformer:full=99", "masformer:span=9999,full=0,local=block", "snapkv:cap=9999",
+                                         "snapkv:cap=9999,prefill=sparse,chunk=64", "pyramidkv:cap=9999"));
 
 TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file);
   Session session(engine.get());
-  for (const char* spec : {"full", "h2o:budget=64", "quest:budget=64,skip=0,prefill=sparse", "h2o:budget=64",
+  for (const char* spec : {"full", "h2o:budget=64", "quest:budget=64,skip=0,prefill=sparse", "h2o:budget=64", "snapkv:cap=64",
                            "vertical-slash:budget=64,decode=sparse", "streaming:window=50"}) {
     ASSERT_TRUE(engine->SetPolicy(spec).ok());
     ASSERT_TRUE(session.Append(SomeIds(150), nullptr, nullptr).ok());

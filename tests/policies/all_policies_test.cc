@@ -25,7 +25,20 @@ const std::vector<std::string> kSparse = {
     "duo:heads=0/1,full=0,sinks=16,recent=64",
     "masformer:span=90,full=0,sinks=20",
     "masformer:span=100,full=0,local=block",
+    "snapkv:cap=100",
+    "snapkv:cap=100,prefill=sparse,chunk=64",
+    "snapkv:cap=160,prefill=sparse,chunk=128,unit=64",
+    "snapkv:cap=100,prefill=sparse,rows=100,chunk=64,unit=16",
+    "pyramidkv:cap=100,prefill=sparse,chunk=64",
 };
+
+// Adds up what later rows did, or decides at the end of each prompt.
+bool Remembers(const std::string& spec) {
+  return spec.starts_with("h2o") || spec.starts_with("snapkv") || spec.starts_with("pyramidkv");
+}
+bool DecidesAtThePromptsEnd(const std::string& spec) {
+  return spec.starts_with("snapkv") && spec.find("prefill=sparse") == std::string::npos;
+}
 // Budgets that cover everything.
 const std::vector<std::string> kEverything = {
     "streaming:window=100000",
@@ -41,6 +54,9 @@ const std::vector<std::string> kEverything = {
     "duo:heads=0/1,full=0,recent=99999",
     "masformer:full=99",
     "masformer:span=99999,full=0,local=block",
+    "snapkv:cap=99999",
+    "snapkv:cap=99999,prefill=sparse",
+    "pyramidkv:cap=99999,prefill=sparse",
 };
 
 TEST(AllPolicies, PlansAreCausalSortedWithoutDuplicatesAndKeepTheDiagonal) {
@@ -77,7 +93,7 @@ TEST(AllPolicies, ABudgetThatCoversEverythingPlansWhatFullAttentionComputes) {
 TEST(AllPolicies, ATextCutAtChunkBordersIsPlannedAsInOnePiece) {
   Text text(1100, 2, 1);
   for (const std::string& spec : kSparse) {
-    if (spec.find("heads=") != std::string::npos) continue;
+    if (spec.find("heads=") != std::string::npos || DecidesAtThePromptsEnd(spec)) continue;
     PolicyRun whole(spec, &text);
     whole.Append(1100);
     PolicyRun cut(spec, &text);
@@ -99,11 +115,11 @@ TEST(AllPolicies, TwoRunsGiveTheSamePlans) {
   }
 }
 
-// h2o adds up what later rows did: h2o_test.cc.
+// Those that remember more have tests of their own.
 TEST(AllPolicies, ATextCutBackAndReadAgainIsPlannedAsInAFreshSession) {
   Text text(700, 2, 1);
   for (const std::string& spec : kSparse) {
-    if (spec.find("heads=") != std::string::npos || spec.starts_with("h2o")) continue;
+    if (spec.find("heads=") != std::string::npos || Remembers(spec)) continue;
     PolicyRun fresh(spec, &text);
     fresh.Append(401);
     fresh.Forget();
@@ -151,7 +167,7 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
   Text text(1300, 2, 1);
   for (const std::string spec :
        {"h2o:budget=64", "vertical-slash:budget=300,decode=sparse", "vertical-slash:verticals=99,slashes=99,decode=sparse",
-        "quest:budget=400,skip=0,prefill=sparse"}) {
+        "quest:budget=400,skip=0,prefill=sparse", "snapkv:cap=200", "snapkv:cap=200,prefill=sparse,chunk=64"}) {
     PolicyRun run(spec, &text);
     run.SkipTo(1024);
     for (size_t block = 1; block < 12; ++block) run.Release(block);
@@ -168,7 +184,8 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
 
 TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
   const ModelShape shape = {2, 4, 2, 16, {}};
-  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64"}) {
+  for (const std::string spec :
+       {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64", "snapkv", "pyramidkv"}) {
     for (const double density : {0.15, 0.3}) {
       const Result<std::string> found = SpecForDensity(spec, density, 4096, shape);
       ASSERT_TRUE(found.ok()) << spec << ": " << found.status().ToString();
@@ -182,7 +199,8 @@ TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
 
 TEST(SpecForDensity, TheMeasuredDensityIsNoHigherAndNotMuchLower) {
   Text text(2048, 4, 2);
-  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest"}) {
+  for (const std::string spec :
+       {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest", "snapkv", "pyramidkv"}) {
     PolicyRun run(*SpecForDensity(spec, 0.25, 2048, {1, 4, 2, Text::kDim, {}}), &text);
     run.Append(2048);
     const double density = static_cast<double>(run.planned_pairs()) / static_cast<double>(run.causal_pairs());
