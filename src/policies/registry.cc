@@ -17,6 +17,7 @@
 #include "policies/snapkv.h"
 #include "policies/spans.h"
 #include "policies/streaming.h"
+#include "policies/tca.h"
 #include "policies/vertical_slash.h"
 
 namespace damask::policies {
@@ -41,6 +42,7 @@ const std::vector<Registration>& Registrations() {
       {MasformerInfo(), MakeMasformer},
       {SnapKvInfo(), MakeSnapKv},
       {PyramidKvInfo(), MakePyramidKv},
+      {TcaInfo(), MakeTca},
   };
   return registrations;
 }

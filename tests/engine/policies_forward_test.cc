@@ -46,7 +46,8 @@ INSTANTIATE_TEST_SUITE_P(, SparsePolicies,
                                          "vertical-slash:budget=200,decode=sparse", "quest:budget=160,skip=0,prefill=sparse",
                                          "duo:heads=1/0,full=1,recent=64", "masformer:span=100,full=1",
                                          "snapkv:cap=100,prefill=sparse,chunk=64", "snapkv:cap=160,prefill=sparse,unit=64",
-                                         "pyramidkv:cap=100,prefill=sparse,chunk=128"));
+                                         "pyramidkv:cap=100,prefill=sparse,chunk=128", "tca:keep=200,window=64,chunk=64",
+                                         "tca:keep=200,window=64,form=pages"));
 
 using DensePolicies = PoliciesForward;
 TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit) {
@@ -61,7 +62,8 @@ INSTANTIATE_TEST_SUITE_P(, DensePolicies,
                                          "vertical-slash:budget=9999,decode=sparse", "vertical-slash:verticals=9999",
                                          "quest:budget=9999,skip=0,prefill=sparse", "duo:heads=1/0,full=99",
                                          "masformer:full=99", "masformer:span=9999,full=0,local=block", "snapkv:cap=9999",
-                                         "snapkv:cap=9999,prefill=sparse,chunk=64", "pyramidkv:cap=9999"));
+                                         "snapkv:cap=9999,prefill=sparse,chunk=64", "pyramidkv:cap=9999", "tca:keep=1000",
+                                         "tca:window=9999"));
 
 TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   const TinyModelFile file(make_model::ModelSpec{});

@@ -30,11 +30,13 @@ const std::vector<std::string> kSparse = {
     "snapkv:cap=160,prefill=sparse,chunk=128,unit=64",
     "snapkv:cap=100,prefill=sparse,rows=100,chunk=64,unit=16",
     "pyramidkv:cap=100,prefill=sparse,chunk=64",
+    "tca:keep=200,window=64,sinks=20,chunk=64",
+    "tca:keep=200,window=50,chunk=128,form=pages",
 };
 
 // Adds up what later rows did, or decides at the end of each prompt.
 bool Remembers(const std::string& spec) {
-  return spec.starts_with("h2o") || spec.starts_with("snapkv") || spec.starts_with("pyramidkv");
+  return spec.starts_with("h2o") || spec.starts_with("snapkv") || spec.starts_with("pyramidkv") || spec.starts_with("tca");
 }
 bool DecidesAtThePromptsEnd(const std::string& spec) {
   return spec.starts_with("snapkv") && spec.find("prefill=sparse") == std::string::npos;
@@ -57,6 +59,9 @@ const std::vector<std::string> kEverything = {
     "snapkv:cap=99999",
     "snapkv:cap=99999,prefill=sparse",
     "pyramidkv:cap=99999,prefill=sparse",
+    "tca:keep=1000",
+    "tca:window=99999",
+    "tca:keep=1000,form=pages",
 };
 
 TEST(AllPolicies, PlansAreCausalSortedWithoutDuplicatesAndKeepTheDiagonal) {
@@ -158,7 +163,8 @@ TEST(AllPolicies, APlanOfEverythingThatMayBeReleasedIsNeverMade) {
         if (run.policy().MayRelease(0, 0, block, run.length(), run.state())) released.insert(block);
       }
     }
-    const bool keeps_all = spec.starts_with("quest") || spec.starts_with("vertical") || spec == kSparse[1];
+    const bool keeps_all = spec.starts_with("quest") || spec.starts_with("vertical") || spec == kSparse[1] ||
+                           (spec.starts_with("tca") && spec.find("pages") == std::string::npos);
     EXPECT_EQ(released.empty(), keeps_all) << spec;
   }
 }
@@ -167,7 +173,8 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
   Text text(1300, 2, 1);
   for (const std::string spec :
        {"h2o:budget=64", "vertical-slash:budget=300,decode=sparse", "vertical-slash:verticals=99,slashes=99,decode=sparse",
-        "quest:budget=400,skip=0,prefill=sparse", "snapkv:cap=200", "snapkv:cap=200,prefill=sparse,chunk=64"}) {
+        "quest:budget=400,skip=0,prefill=sparse", "snapkv:cap=200", "snapkv:cap=200,prefill=sparse,chunk=64",
+        "tca:keep=200,window=64,chunk=64", "tca:keep=200,window=64,form=pages"}) {
     PolicyRun run(spec, &text);
     run.SkipTo(1024);
     for (size_t block = 1; block < 12; ++block) run.Release(block);
@@ -184,8 +191,8 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
 
 TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
   const ModelShape shape = {2, 4, 2, 16, {}};
-  for (const std::string spec :
-       {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64", "snapkv", "pyramidkv"}) {
+  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64", "snapkv",
+                                 "pyramidkv", "tca", "tca:form=pages"}) {
     for (const double density : {0.15, 0.3}) {
       const Result<std::string> found = SpecForDensity(spec, density, 4096, shape);
       ASSERT_TRUE(found.ok()) << spec << ": " << found.status().ToString();
@@ -199,8 +206,8 @@ TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
 
 TEST(SpecForDensity, TheMeasuredDensityIsNoHigherAndNotMuchLower) {
   Text text(2048, 4, 2);
-  for (const std::string spec :
-       {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest", "snapkv", "pyramidkv"}) {
+  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest", "snapkv",
+                                 "pyramidkv", "tca", "tca:form=pages"}) {
     PolicyRun run(*SpecForDensity(spec, 0.25, 2048, {1, 4, 2, Text::kDim, {}}), &text);
     run.Append(2048);
     const double density = static_cast<double>(run.planned_pairs()) / static_cast<double>(run.causal_pairs());
