@@ -45,7 +45,11 @@ INSTANTIATE_TEST_SUITE_P(, SparsePolicies,
                                          "spans:span=100,sinks=10", "spans:span=0.25", "h2o:budget=128", "h2o",
                                          "vertical-slash:budget=200,decode=sparse", "quest:budget=160,skip=0,prefill=sparse",
                                          "infllm2:budget=160,dense=0,block=16", "hip:budget=160,skip=0",
-                                         "xattention:budget=160,threshold=1.0,decode=sparse,block=16"));
+                                         "xattention:budget=160,threshold=1.0,decode=sparse,block=16",
+                                         "duo:heads=1/0,full=1,recent=64", "masformer:span=100,full=1",
+                                         "snapkv:cap=100,prefill=sparse,chunk=64", "snapkv:cap=160,prefill=sparse,unit=64",
+                                         "pyramidkv:cap=100,prefill=sparse,chunk=128", "tca:keep=200,window=64,chunk=64",
+                                         "tca:keep=200,window=64,form=pages"));
 
 using DensePolicies = PoliciesForward;
 TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit) {
@@ -59,7 +63,10 @@ INSTANTIATE_TEST_SUITE_P(, DensePolicies,
                                          "h2o:budget=9999", "h2o:heavy=1.0,recent=1.0",
                                          "vertical-slash:budget=9999,decode=sparse", "vertical-slash:verticals=9999",
                                          "quest:budget=9999,skip=0,prefill=sparse", "infllm2:topk=9999,dense=0",
-                                         "hip:budget=9999,skip=0", "xattention:threshold=1.0,decode=sparse"));
+                                         "hip:budget=9999,skip=0", "xattention:threshold=1.0,decode=sparse", "duo:heads=1/0,full=99",
+                                         "masformer:full=99", "masformer:span=9999,full=0,local=block", "snapkv:cap=9999",
+                                         "snapkv:cap=9999,prefill=sparse,chunk=64", "pyramidkv:cap=9999", "tca:keep=1000",
+                                         "tca:window=9999"));
 
 TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   const TinyModelFile file(make_model::ModelSpec{});
@@ -67,7 +74,7 @@ TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   Session session(engine.get());
   for (const char* spec : {"full", "h2o:budget=64", "quest:budget=64,skip=0,prefill=sparse", "h2o:budget=64",
                            "vertical-slash:budget=64,decode=sparse", "infllm2:budget=64,dense=0", "hip:budget=64,skip=0",
-                           "xattention", "streaming:window=50"}) {
+                           "xattention", "snapkv:cap=64", "streaming:window=50"}) {
     ASSERT_TRUE(engine->SetPolicy(spec).ok());
     ASSERT_TRUE(session.Append(SomeIds(150), nullptr, nullptr).ok());
     for (const float logit : session.logits()) ASSERT_TRUE(std::isfinite(logit)) << spec;
