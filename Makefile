@@ -4,6 +4,7 @@
 #   make test                   builds everything and runs every test
 #   make asan                   the tests under address and undefined-behaviour sanitizers
 #   make tsan                   the tests that start threads under the thread sanitizer
+#   make clients                the openai package and the page in headless Chromium against a running server (needs npm's registry)
 #   make fuzz SECONDS=60        every fuzz target for that long
 #   make format, make lint      clang-format over the sources; clang-tidy over what changed
 #   make install PREFIX=...     program, library, headers, CMake and pkg-config files
@@ -13,10 +14,10 @@ JOBS ?= $(shell nproc)
 SECONDS ?= 60
 PREFIX ?= /usr/local
 CTEST := ctest --output-on-failure -j $(JOBS)
-TSAN_TESTS := base_thread_pool_test base_file_test engine_test
+TSAN_TESTS := base_thread_pool_test base_file_test engine_test batching_test server_http_test
 space := $(subst ,, )
 
-.PHONY: build test demo asan tsan fuzz format lint install clean setup setup-dev
+.PHONY: build test demo asan tsan clients fuzz format lint install clean setup setup-dev setup-clients
 
 build: setup
 	cmake --preset release -DDAMASK_BUILD_TESTS=OFF -DDAMASK_BUILD_EXAMPLES=OFF
@@ -40,6 +41,11 @@ tsan: setup
 	cmake --build build/tsan -j $(JOBS) --target $(TSAN_TESTS)
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan_suppressions.txt" $(CTEST) --test-dir build/tsan -R '^($(subst $(space),|,$(TSAN_TESTS)))$$'
 
+clients: setup-clients
+	cmake --preset release
+	cmake --build build/release -j $(JOBS) --target damask_cli make_model
+	bash tests/clients/run.sh build/release/damask build/release/make_model
+
 fuzz: setup-dev
 	cmake --preset fuzz
 	cmake --build build/fuzz -j $(JOBS) --target fuzz/all
@@ -62,3 +68,6 @@ setup:
 
 setup-dev:
 	@bash tools/setup.sh dev
+
+setup-clients:
+	@bash tools/setup.sh clients

@@ -2,6 +2,7 @@
 # Installs the Debian 12 packages that damask needs and that are missing. Does nothing, fast, when all are there.
 #   tools/setup.sh        what the program and its tests are built with
 #   tools/setup.sh dev    also what formats, lints and fuzzes the sources
+#   tools/setup.sh clients   also what the tests with clients of the server need: a browser, and Node.js where there is none
 set -euo pipefail
 
 packages=(
@@ -12,11 +13,15 @@ packages=(
 )
 dev_packages=(git ccache clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev)
 
+clients_packages=(chromium)
+command -v npm >/dev/null || clients_packages+=(nodejs npm)
+
 case "${1:-}" in
   "") ;;
   dev) packages+=("${dev_packages[@]}") ;;
+  clients) packages+=("${clients_packages[@]}") ;;
   *)
-    echo "usage: tools/setup.sh [dev]" >&2
+    echo "usage: tools/setup.sh [dev | clients]" >&2
     exit 2
     ;;
 esac

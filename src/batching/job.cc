@@ -115,7 +115,8 @@ void Job::Finish(const Status& status, engine::FinishReason reason) {
   outcome_.usage = usage_;
   state_ = JobState::kDone;
   session_.reset();
-  listener_->OnDone(outcome_);
 }
+
+void Job::Tell() { listener_->OnDone(outcome_); }
 
 }  // namespace damask::batching

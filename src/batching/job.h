@@ -40,8 +40,10 @@ class Job {
   TokenId next_token() const { return next_token_; }
   void LogitsReady(engine::Engine* engine);
 
-  // Ends it: the listener hears of it, the session goes. Only once.
+  // Ends it: the session goes, the last piece is sent. Once; later calls change nothing.
   void Finish(const Status& status, engine::FinishReason reason);
+  // The listener hears the outcome. Once, after Finish.
+  void Tell();
 
  private:
   void Restore(PrefixStore* store);

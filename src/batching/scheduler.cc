@@ -250,15 +250,20 @@ void Scheduler::Count(const Job& job) {
   totals_.decode.Add(outcome.usage.decode);
 }
 
+// Figures first, so that who hears that a request has ended finds it counted.
 void Scheduler::Forget() {
   const auto done = [](const JobPtr& job) { return job->state() == JobState::kDone; };
   std::erase_if(running_, done);
-  const std::lock_guard lock(mutex_);
-  for (const JobPtr& job : all_) {
-    if (done(job)) Count(*job);
+  std::vector<JobPtr> ended;
+  {
+    const std::lock_guard lock(mutex_);
+    std::copy_if(all_.begin(), all_.end(), std::back_inserter(ended), done);
+    for (const JobPtr& job : ended) Count(*job);
+    Publish();
   }
+  for (const JobPtr& job : ended) job->Tell();
+  const std::lock_guard lock(mutex_);
   std::erase_if(all_, done);
-  Publish();
   if (all_.empty()) idle_.notify_all();
 }
 

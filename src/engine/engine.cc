@@ -135,6 +135,7 @@ Status Session::CheckRoom(size_t tokens) const {
 Result<size_t> Session::AppendNext(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted,
                                    const LogitsRows& sink, const std::atomic<bool>* cancel) {
   const uint64_t position = length();
+  if (const size_t own = engine_->policy_->ChunkRows(); own != 0) border = std::min(border, own);
   const size_t count = std::min<size_t>(tokens.size(), border - position % border);
   const bool last = count == tokens.size();
   const size_t vocab = engine_->model_->config().vocab;

@@ -79,6 +79,37 @@ void Maxima(const float* keys, size_t dim, const float* q, size_t q_stride, size
   });
 }
 
+void Widen(const PageLayout& layout, const std::byte* page, size_t slot, size_t count, float* keys) {
+  const size_t n = count * layout.head_dim;
+  if (layout.type == KvType::kF32) {
+    std::memcpy(keys, reinterpret_cast<const float*>(page) + slot * layout.head_dim, n * sizeof(float));
+    return;
+  }
+  const auto* numbers = reinterpret_cast<const uint16_t*>(page) + slot * layout.head_dim;
+  for (size_t i = 0; i < n; ++i) keys[i] = WidenBf16(numbers[i]);
+}
+
+void LongProducts(const float* keys, size_t n, const float* q, size_t q_stride, size_t rows, float scale, float* out,
+                  size_t out_stride) {
+  for (size_t row = 0; row < rows; ++row) {
+    Lanes sums[4] = {};
+    for (size_t i = 0; i < n; i += kQuarterTokens) {
+      Lanes key;
+      Lanes query;
+      std::memcpy(&key, keys + i, sizeof(key));
+      std::memcpy(&query, q + row * q_stride + i, sizeof(query));
+      sums[i / kQuarterTokens % 4] += key * query;
+    }
+    const Lanes all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    float s[kQuarterTokens];
+    std::memcpy(s, &all, sizeof(s));
+    for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
+      for (size_t j = 0; j < width; ++j) s[j] += s[j + width];
+    }
+    out[row * out_stride] = scale * s[0];
+  }
+}
+
 // exp(x) for x in [-87, 0]: 2^n times a polynomial (Taylor, degree 6) of the rest in [-ln2/2, ln2/2]. The large constant rounds
 // to an integer and leaves it in the low bits.
 inline float ExpOfNegative(float x) {
@@ -163,7 +194,7 @@ void AddValues(const PageLayout& layout, const std::byte* page, const float* pro
   }
 }
 
-constexpr ScoresBody kBody = {Transpose, Products, Maxima, SoftmaxRow, AddValues};
+constexpr ScoresBody kBody = {Transpose, Products, Maxima, Widen, LongProducts, SoftmaxRow, AddValues};
 
 }  // namespace
 }  // namespace damask::kernels

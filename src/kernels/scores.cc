@@ -48,6 +48,25 @@ void Scores(Target target, const PageLayout& layout, const std::byte* const* pag
   }
 }
 
+void RunScores(Target target, const PageLayout& layout, const std::byte* const* pages, size_t run, uint64_t first, uint64_t end,
+               const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
+               ScoresScratch* scratch) {
+  const ScoresBody& body = Choose(target);
+  scratch->keys.resize(run * layout.head_dim);
+  for (uint64_t i = first; i * run < end; ++i) {
+    const uint64_t key = i * run;
+    const size_t count = std::min<uint64_t>(run, end - key);
+    float* out = scores + (i - first);
+    const std::byte* page = pages[key / kPageTokens];
+    if (page == nullptr) {
+      for (size_t r = 0; r < rows; ++r) out[r * score_stride] = -std::numeric_limits<float>::infinity();
+      continue;
+    }
+    body.widen(layout, page, key % kPageTokens, count, scratch->keys.data());
+    body.long_products(scratch->keys.data(), count * layout.head_dim, q, q_stride, rows, scale, out, score_stride);
+  }
+}
+
 double Softmax(Target target, float* scores, size_t n) { return Choose(target).softmax(scores, n); }
 
 void WeightedValues(Target target, const PageLayout& layout, const std::byte* const* pages, const float* probabilities,

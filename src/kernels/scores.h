@@ -32,6 +32,13 @@ double Softmax(Target target, float* scores, size_t n);
 void WeightedValues(Target target, const PageLayout& layout, const std::byte* const* pages, const float* probabilities,
                     size_t n, float* out);
 
+// Scores of whole runs of keys (XAttention): scores[row][i - first] = scale * (q[row] . the keys [i run, i run + run) laid end
+// to end), for runs i in [first, end / run], the last one cut at `end`. q is [rows, run * head_dim], q_stride floats apart;
+// `run` divides kPageTokens. Runs of released pages get -infinity. Cost: 2 * head_dim flops a row and key.
+void RunScores(Target target, const PageLayout& layout, const std::byte* const* pages, size_t run, uint64_t first, uint64_t end,
+               const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
+               ScoresScratch* scratch);
+
 // The raw step of Scores: out[row][j] = scale * sum over d of q[row][d] * keys[d][j] for j < kQuarterTokens. keys
 // [dim][kQuarterTokens]: 16 vectors of any dim, transposed.
 void QuarterProducts(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,

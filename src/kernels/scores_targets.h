@@ -13,6 +13,11 @@ struct ScoresBody {
                    size_t out_stride);
   void (*maxima)(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* largest,
                  size_t stride);
+  // keys [count * head_dim]: the keys of `count` slots, end to end.
+  void (*widen)(const PageLayout& layout, const std::byte* page, size_t slot, size_t count, float* keys);
+  // out[row * out_stride] = scale * (q[row] . keys) over n numbers, a multiple of 16.
+  void (*long_products)(const float* keys, size_t n, const float* q, size_t q_stride, size_t rows, float scale, float* out,
+                        size_t out_stride);
   double (*softmax)(float* scores, size_t n);
   // out [head_dim] += the values of `count` slots of one page from slot 0 on.
   void (*add_values)(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t count, float* out);

@@ -129,6 +129,8 @@ class Policy {
 
   virtual bool WantsChunks() const { return false; }
   virtual void ChunkDone(const ChunkRequest&) const {}
+  // For policies that decide chunk by chunk: no chunk goes past a multiple of this, 64, 128, 256 or 512; 0: it is all the same.
+  virtual size_t ChunkRows() const { return 0; }
 
   // Whether no query at or after `position` of any head of the group can get a plan with this key block.
   virtual bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const;

@@ -5,10 +5,9 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
-#include "policies/best.h"
+#include "policies/block_choice.h"
 #include "policies/head_states.h"
 #include "policies/page_bounds.h"
-#include "policies/quarter_plan.h"
 
 namespace damask::policies {
 namespace {
@@ -26,12 +25,9 @@ struct Settings {
 };
 
 struct Scratch {
-  QuarterChoice choice;
+  BlockChoice choice;
   PageBounds::Scratch bounds;
-  std::vector<float> scores;      // [page]
-  std::vector<uint32_t> pages;    // candidates
-  std::vector<float> candidates;  // their scores
-  std::vector<uint32_t> best;
+  std::vector<float> scores;  // [page]
 };
 
 using State = HeadStates<PageBounds>;
@@ -60,55 +56,26 @@ class QuestPolicy : public Policy {
       return;
     }
     thread_local Scratch scratch;
-    scratch.choice.Reset(request, shape_.group(), own);
-    const uint64_t free_pages = ChooseForced(request, &scratch);
+    // The first page and those that hold the rows themselves go to all heads and count against the budget.
+    const BlockShare share = {std::max(kLeastPages, s_.budget / s_.page), 1, 0};
+    scratch.choice.Reset(request, shape_.group(), own, s_.page, share);
+    const size_t room = scratch.choice.Room(share);
     const size_t group = shape_.group();
-    for (size_t head = 0; head < group; ++head) ChooseBest(request, head, free_pages, &scratch);
+    for (size_t head = 0; head < group; ++head) ChooseBest(request, head, room, &scratch);
     scratch.choice.MakePlan(plan);
   }
 
  private:
-  uint64_t quarters() const { return s_.page / kQuarterTokens; }
-
-  void Add(uint64_t page, uint32_t heads, QuarterChoice* choice) const {
-    choice->AddQuarters(page * quarters(), (page + 1) * quarters(), heads);
-  }
-
-  // The first page and those that hold the rows themselves go to all heads and count against the budget. Gives how many pages
-  // are left to choose, and in scratch->pages those to choose from.
-  uint64_t ChooseForced(const PlanRequest& request, Scratch* scratch) const {
-    const uint64_t diagonal = request.first_position / s_.page;
-    const uint64_t last = (request.first_position + request.rows - 1) / s_.page;
-    const uint64_t lowest = scratch->choice.begin_quarter() / quarters();
-    uint64_t forced = 0;
-    scratch->pages.clear();
-    for (uint64_t page = lowest; page <= last; ++page) {
-      if (page == 0 || page >= diagonal) {
-        Add(page, kernels::kAllHeads, &scratch->choice);
-        ++forced;
-      } else if (request.keys.pages == nullptr || request.keys.pages[page * s_.page / kPageTokens] != nullptr) {
-        scratch->pages.push_back(static_cast<uint32_t>(page));
-      }
-    }
-    const uint64_t wanted = std::max(kLeastPages, s_.budget / s_.page);
-    return wanted - std::min(wanted, forced);
-  }
-
-  void ChooseBest(const PlanRequest& request, size_t head, uint64_t count, Scratch* scratch) const {
-    const std::vector<uint32_t>& pages = scratch->pages;
+  void ChooseBest(const PlanRequest& request, size_t head, size_t room, Scratch* scratch) const {
+    BlockChoice& choice = scratch->choice;
     const uint32_t bit = 1u << head;
-    const bool shape_only = request.queries.q == nullptr;
-    if (count >= pages.size() || shape_only) {
-      const size_t taken = std::min<size_t>(count, pages.size());
-      for (size_t i = pages.size() - taken; i < pages.size(); ++i) Add(pages[i], bit, &scratch->choice);
+    if (request.queries.q == nullptr || room == choice.candidates().size()) {
+      choice.AddLatest(room, bit);
       return;
     }
     const PageBounds& bounds = static_cast<const State*>(request.state)->at(request.layer, request.kv_head);
     bounds.Upper(shape_.target, request.queries, head, &scratch->bounds, &scratch->scores);
-    scratch->candidates.clear();
-    for (const uint32_t page : pages) scratch->candidates.push_back(scratch->scores[page]);
-    BestIndices(scratch->candidates, count, &scratch->best);
-    for (const uint32_t index : scratch->best) Add(pages[index], bit, &scratch->choice);
+    for (const uint32_t page : choice.Best(scratch->scores, 0, room)) choice.Add(page, bit);
   }
 
   Settings s_;

@@ -8,12 +8,20 @@
 #include "base/text.h"
 #include "policies/a_shape.h"
 #include "policies/dam.h"
+#include "policies/duo.h"
 #include "policies/full.h"
 #include "policies/h2o.h"
+#include "policies/hip.h"
+#include "policies/infllm2.h"
+#include "policies/masformer.h"
+#include "policies/pyramidkv.h"
 #include "policies/quest.h"
+#include "policies/snapkv.h"
 #include "policies/spans.h"
 #include "policies/streaming.h"
+#include "policies/tca.h"
 #include "policies/vertical_slash.h"
+#include "policies/xattention.h"
 
 namespace damask::policies {
 namespace {
@@ -25,8 +33,22 @@ struct Registration {
 
 const std::vector<Registration>& Registrations() {
   static const std::vector<Registration> registrations = {
-      {FullInfo(), MakeFull},   {DamInfo(), MakeDam}, {StreamingInfo(), MakeStreaming},         {AShapeInfo(), MakeAShape},
-      {SpansInfo(), MakeSpans}, {H2oInfo(), MakeH2o}, {VerticalSlashInfo(), MakeVerticalSlash}, {QuestInfo(), MakeQuest},
+      {FullInfo(), MakeFull},
+      {DamInfo(), MakeDam},
+      {StreamingInfo(), MakeStreaming},
+      {AShapeInfo(), MakeAShape},
+      {SpansInfo(), MakeSpans},
+      {H2oInfo(), MakeH2o},
+      {VerticalSlashInfo(), MakeVerticalSlash},
+      {QuestInfo(), MakeQuest},
+      {Infllm2Info(), MakeInfllm2},
+      {HipInfo(), MakeHip},
+      {XattentionInfo(), MakeXattention},
+      {DuoInfo(), MakeDuo},
+      {MasformerInfo(), MakeMasformer},
+      {SnapKvInfo(), MakeSnapKv},
+      {PyramidKvInfo(), MakePyramidKv},
+      {TcaInfo(), MakeTca},
   };
   return registrations;
 }

@@ -1,6 +1,5 @@
 // Spans as text: one span, and the file that lists them.
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <utility>
 
@@ -9,32 +8,10 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "policies/spans.h"
+#include "policies/table_text.h"
 
 namespace damask::policies {
 namespace {
-
-template <class Number>
-std::optional<Number> ParseNumber(std::string_view text) {
-  Number number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
-std::vector<std::string_view> Words(std::string_view line) {
-  std::vector<std::string_view> words;
-  const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
-  for (size_t i = 0; i < line.size();) {
-    if (is_space(line[i])) {
-      ++i;
-      continue;
-    }
-    const size_t begin = i;
-    while (i < line.size() && !is_space(line[i])) ++i;
-    words.push_back(line.substr(begin, i - begin));
-  }
-  return words;
-}
 
 // [begin, end) of "*" or of one number below `count`.
 Result<std::pair<size_t, size_t>> ParseIndex(std::string_view word, const char* what, size_t count) {
@@ -47,7 +24,7 @@ Result<std::pair<size_t, size_t>> ParseIndex(std::string_view word, const char* 
 }
 
 Status ReadLine(std::string_view line, const ModelShape& shape, std::vector<Span>* spans) {
-  const std::vector<std::string_view> words = Words(line.substr(0, line.find('#')));
+  const std::vector<std::string_view> words = LineWords(line);
   if (words.empty()) return {};
   if (words.size() != 3) return InvalidArgument(fmt::format("found {} words where LAYER HEAD SPAN was expected", words.size()));
   DAMASK_ASSIGN_OR_RETURN(const auto layers, ParseIndex(words[0], "layer", shape.layers));

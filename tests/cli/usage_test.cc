@@ -132,7 +132,6 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Usage, NoCommandIsWrongUse) { ExpectRefused(Damask({}), "a command is missing"); }
 TEST(Usage, AnUnknownCommandGetsTheNearestName) { ExpectRefused(Damask({"generat"}), "did you mean 'generate'?"); }
 TEST(Usage, ACommandLikeNoOtherGetsNoHint) { ExpectRefused(Damask({"xyzzy"}), "there is no command 'xyzzy'; 'damask --help'"); }
-TEST(Usage, ACommandOfALaterVersionIsUnknown) { ExpectRefused(Damask({"serve"}), "there is no command 'serve'"); }
 TEST(Usage, EvalAloneListsItsCommands) { ExpectRefused(Damask({"eval"}), "wants a second word: logits, perplexity"); }
 TEST(Usage, AnUnknownSecondWordGetsTheNearestName) {
   ExpectRefused(Damask({"eval", "logit"}), "did you mean 'logits'?");

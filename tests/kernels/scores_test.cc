@@ -90,6 +90,51 @@ TEST(Scores, KeysOfAReleasedPageCannotBeSeen) {
   EXPECT_TRUE(std::isfinite(scores[64]));
 }
 
+TEST(RunScores, EqualTheSumsOfDotProductsForEveryTargetTypeAndLength) {
+  std::mt19937 random(2);
+  std::normal_distribution<float> normal;
+  for (const KvType type : {KvType::kBf16, KvType::kF32}) {
+    for (const size_t dim : {16, 80}) {
+      const Pages pages({dim, type}, 200, 7);
+      for (const size_t run : {4, 16, 64}) {
+        for (const size_t end : {192, 199}) {
+          const size_t width = run * dim + 5;
+          std::vector<float> q(3 * width);
+          for (float& x : q) x = normal(random);
+          const size_t runs = (end + run - 1) / run;
+          for (const Target target : Targets()) {
+            ScoresScratch scratch;
+            std::vector<float> scores(3 * runs, -7.0f);
+            RunScores(target, pages.layout, pages.table.data(), run, 1, end, q.data(), width, 3, 0.5f, scores.data(), runs,
+                      &scratch);
+            for (size_t r = 0; r < 3; ++r) {
+              for (size_t i = 1; i < runs; ++i) {
+                double expected = 0;
+                for (size_t a = 0; a < run && i * run + a < end; ++a) {
+                  const std::vector<float> k = pages.Key(i * run + a);
+                  for (size_t d = 0; d < dim; ++d) expected += 0.5 * static_cast<double>(q[r * width + a * dim + d]) * k[d];
+                }
+                ASSERT_NEAR(scores[r * runs + i - 1], expected, 1e-3) << "run " << i << " of " << run << " keys, row " << r;
+              }
+              ASSERT_EQ(scores[r * runs + runs - 1], -7.0f);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(RunScores, KeysOfAReleasedPageCannotBeSeen) {
+  Pages pages({16, KvType::kF32}, 128, 3);
+  pages.table[0] = nullptr;
+  const std::vector<float> q(16 * 16, 1.0f);
+  std::vector<float> scores(8);
+  ScoresScratch scratch;
+  RunScores(Target::kScalar, pages.layout, pages.table.data(), 16, 0, 128, q.data(), 256, 1, 1.0f, scores.data(), 8, &scratch);
+  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(std::isfinite(scores[i]), i >= 4) << i;
+}
+
 TEST(Softmax, EqualsTheDoubleOneForEveryTargetAndLength) {
   std::mt19937 random(5);
   std::normal_distribution<float> normal(0.0f, 6.0f);

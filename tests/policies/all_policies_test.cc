@@ -21,7 +21,32 @@ const std::vector<std::string> kSparse = {
     "quest:budget=128,skip=0,prefill=sparse",
     "quest:budget=100,skip=0,prefill=sparse,page=64",
     "quest:budget=128,skip=1",
+    "infllm2:topk=4,window=64,dense=0",
+    "infllm2:budget=160,dense=100,block=16",
+    "hip:budget=160,skip=0",
+    "xattention:threshold=0.6,stride=8,heads=joint",
+    "xattention:budget=160,threshold=0.99,decode=sparse,block=16",
+    "hip:keys=80,sinks=20,window=40,skip=1,stride=1,heads=joint,refresh=3",
+    "duo:heads=0/1,full=1,sinks=20,recent=100",
+    "duo:heads=0/1,full=0,sinks=16,recent=64",
+    "masformer:span=90,full=0,sinks=20",
+    "masformer:span=100,full=0,local=block",
+    "snapkv:cap=100",
+    "snapkv:cap=100,prefill=sparse,chunk=64",
+    "snapkv:cap=160,prefill=sparse,chunk=128,unit=64",
+    "snapkv:cap=100,prefill=sparse,rows=100,chunk=64,unit=16",
+    "pyramidkv:cap=100,prefill=sparse,chunk=64",
+    "tca:keep=200,window=64,sinks=20,chunk=64",
+    "tca:keep=200,window=50,chunk=128,form=pages",
 };
+
+// Adds up what later rows did, or decides at the end of each prompt.
+bool Remembers(const std::string& spec) {
+  return spec.starts_with("h2o") || spec.starts_with("snapkv") || spec.starts_with("pyramidkv") || spec.starts_with("tca");
+}
+bool DecidesAtThePromptsEnd(const std::string& spec) {
+  return spec.starts_with("snapkv") && spec.find("prefill=sparse") == std::string::npos;
+}
 // Budgets that cover everything.
 const std::vector<std::string> kEverything = {
     "streaming:window=100000",
@@ -33,6 +58,23 @@ const std::vector<std::string> kEverything = {
     "vertical-slash:verticals=99999,decode=sparse",
     "vertical-slash:budget=99999,decode=sparse",
     "quest:budget=99999,prefill=sparse,skip=0",
+    "infllm2:topk=99999,dense=0",
+    "infllm2:budget=99999,dense=0,block=16",
+    "infllm2:topk=1,dense=99999",
+    "hip:budget=99999,skip=0",
+    "xattention:threshold=1.0,decode=sparse",
+    "xattention:budget=99999,threshold=1.0,decode=sparse,block=16",
+    "hip:keys=99999,sinks=0,window=0,skip=0",
+    "duo:heads=0/1,full=99",
+    "duo:heads=0/1,full=0,recent=99999",
+    "masformer:full=99",
+    "masformer:span=99999,full=0,local=block",
+    "snapkv:cap=99999",
+    "snapkv:cap=99999,prefill=sparse",
+    "pyramidkv:cap=99999,prefill=sparse",
+    "tca:keep=1000",
+    "tca:window=99999",
+    "tca:keep=1000,form=pages",
 };
 
 TEST(AllPolicies, PlansAreCausalSortedWithoutDuplicatesAndKeepTheDiagonal) {
@@ -69,7 +111,7 @@ TEST(AllPolicies, ABudgetThatCoversEverythingPlansWhatFullAttentionComputes) {
 TEST(AllPolicies, ATextCutAtChunkBordersIsPlannedAsInOnePiece) {
   Text text(1100, 2, 1);
   for (const std::string& spec : kSparse) {
-    if (spec.find("heads=") != std::string::npos) continue;
+    if (spec.find("heads=") != std::string::npos || DecidesAtThePromptsEnd(spec)) continue;
     PolicyRun whole(spec, &text);
     whole.Append(1100);
     PolicyRun cut(spec, &text);
@@ -91,11 +133,11 @@ TEST(AllPolicies, TwoRunsGiveTheSamePlans) {
   }
 }
 
-// h2o adds up what later rows did: h2o_test.cc.
+// Those that remember more have tests of their own.
 TEST(AllPolicies, ATextCutBackAndReadAgainIsPlannedAsInAFreshSession) {
   Text text(700, 2, 1);
   for (const std::string& spec : kSparse) {
-    if (spec.find("heads=") != std::string::npos || spec.starts_with("h2o")) continue;
+    if (spec.find("heads=") != std::string::npos || Remembers(spec)) continue;
     PolicyRun fresh(spec, &text);
     fresh.Append(401);
     fresh.Forget();
@@ -134,7 +176,10 @@ TEST(AllPolicies, APlanOfEverythingThatMayBeReleasedIsNeverMade) {
         if (run.policy().MayRelease(0, 0, block, run.length(), run.state())) released.insert(block);
       }
     }
-    const bool keeps_all = spec.starts_with("quest") || spec.starts_with("vertical") || spec == kSparse[1];
+    const bool by_content = spec.starts_with("quest") || spec.starts_with("vertical") || spec.starts_with("infllm2") ||
+                            spec.starts_with("hip") || spec.starts_with("xattention");
+    const bool keeps_all =
+        by_content || spec == kSparse[1] || (spec.starts_with("tca") && spec.find("pages") == std::string::npos);
     EXPECT_EQ(released.empty(), keeps_all) << spec;
   }
 }
@@ -143,7 +188,9 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
   Text text(1300, 2, 1);
   for (const std::string spec :
        {"h2o:budget=64", "vertical-slash:budget=300,decode=sparse", "vertical-slash:verticals=99,slashes=99,decode=sparse",
-        "quest:budget=400,skip=0,prefill=sparse"}) {
+        "quest:budget=400,skip=0,prefill=sparse", "infllm2:budget=400,dense=0", "hip:budget=400,skip=0",
+        "xattention:decode=sparse", "snapkv:cap=200", "snapkv:cap=200,prefill=sparse,chunk=64",
+        "tca:keep=200,window=64,chunk=64", "tca:keep=200,window=64,form=pages"}) {
     PolicyRun run(spec, &text);
     run.SkipTo(1024);
     for (size_t block = 1; block < 12; ++block) run.Release(block);
@@ -160,7 +207,9 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
 
 TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
   const ModelShape shape = {2, 4, 2, 16, {}};
-  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64"}) {
+  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64", "infllm2",
+                                 "infllm2:block=16", "hip", "hip:block=64", "xattention", "xattention:block=16", "snapkv",
+                                 "pyramidkv", "tca", "tca:form=pages"}) {
     for (const double density : {0.15, 0.3}) {
       const Result<std::string> found = SpecForDensity(spec, density, 4096, shape);
       ASSERT_TRUE(found.ok()) << spec << ": " << found.status().ToString();
@@ -174,7 +223,8 @@ TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
 
 TEST(SpecForDensity, TheMeasuredDensityIsNoHigherAndNotMuchLower) {
   Text text(2048, 4, 2);
-  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest"}) {
+  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest", "infllm2:block=16",
+                                 "hip", "xattention:block=16", "snapkv", "pyramidkv", "tca", "tca:form=pages"}) {
     PolicyRun run(*SpecForDensity(spec, 0.25, 2048, {1, 4, 2, Text::kDim, {}}), &text);
     run.Append(2048);
     const double density = static_cast<double>(run.planned_pairs()) / static_cast<double>(run.causal_pairs());

@@ -89,13 +89,15 @@ class PolicyRun {
   const std::vector<PlannedBlock>& blocks() const { return blocks_; }
   void Forget() { blocks_.clear(); }
 
-  // The next positions of the text, in chunks that end at multiples of 512.
-  void Append(size_t count) {
+  // The next positions of the text, in chunks that end at multiples of 512, or where the policy wants them to.
+  // Without `prompt_end` the prompt goes on with the next call.
+  void Append(size_t count, bool prompt_end = true) {
+    const size_t border = policy_->ChunkRows() != 0 ? policy_->ChunkRows() : 512;
     while (count > 0) {
-      const size_t rows = std::min<size_t>(count, 512 - length_ % 512);
+      const size_t rows = std::min<size_t>(count, border - length_ % border);
       count -= rows;
       StoreKeys(length_, rows);
-      for (size_t layer = 0; layer < shape_.layers; ++layer) RunLayer(layer, rows, count == 0);
+      for (size_t layer = 0; layer < shape_.layers; ++layer) RunLayer(layer, rows, prompt_end && count == 0);
       length_ += rows;
     }
   }

@@ -169,6 +169,24 @@ TEST_F(ServerStreamTest, H19StopStringsOverTokenBordersAreNeverSent) {
   ExpectWell();
 }
 
+TEST_F(ServerStreamTest, H19WhatOnlyBeginsLikeAStopStringIsSentAfterAll) {
+  Start();
+  const Json body = Greedy(PromptIds(25), 40);
+  const std::string text = TextOf(Post("/completion", body));
+  size_t tried = 0;
+  for (const std::string& piece : Pieces(port(), body)) {
+    if (!IsAscii(piece)) continue;
+    ++tried;
+    Json stopped = body;
+    stopped["stop"] = piece + "\x01never";
+    SseClient stream(port(), "/completion", stopped);
+    stream.ReadAll();
+    EXPECT_EQ(stream.text(), text);
+  }
+  EXPECT_GE(tried, 5u);
+  ExpectWell();
+}
+
 TEST_F(ServerStreamTest, L08TokensThatAreNoTextNeverBreakTheJson) {
   Start();
   size_t replaced = 0;

@@ -1,0 +1,197 @@
+#include "policies/hip.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "kernels/scores.h"
+#include "policies/block_choice.h"
+#include "policies/head_states.h"
+#include "policies/tree_search.h"
+
+namespace damask::policies {
+namespace {
+
+using kernels::kPageTokens;
+using kernels::kQuarterTokens;
+using kernels::kQueryBlockRows;
+
+struct Settings {
+  uint64_t keys = 0;     // found by the search
+  uint64_t sinks = 0;    // first keys
+  uint64_t window = 0;   // latest keys before the query block's own
+  uint64_t skip = 0;     // first layers that stay dense
+  uint64_t stride = 0;   // every which row of a query block is asked
+  uint64_t refresh = 0;  // decoded tokens that share a search
+  uint64_t budget = 0;   // keys in all; 0: as the others say
+  uint64_t block = 0;    // keys of a block
+  bool joint = false;    // the heads of a group search together
+};
+
+// What decoded tokens of one KV head share: the blocks found at `position`, ascending, and where the window began then.
+struct Found {
+  bool valid = false;
+  uint64_t position = 0;
+  uint64_t local_begin = 0;
+  std::vector<std::vector<uint32_t>> heads;
+
+  // So that it does not matter where a session began to decode, tokens share by position.
+  bool Serves(uint64_t now, uint64_t refresh) const { return valid && now >= position && now / refresh == position / refresh; }
+  void Truncate(uint64_t length) { valid = valid && position < length; }
+  uint64_t bytes() const {
+    uint64_t sum = 0;
+    for (const auto& blocks : heads) sum += blocks.capacity() * sizeof(uint32_t);
+    return sum;
+  }
+};
+
+using State = HeadStates<Found>;
+
+struct Scratch {
+  BlockChoice choice;
+  TreeSearch search;
+  std::vector<float> rows;    // [heads][rows][head_dim]
+  std::vector<float> scores;  // [rows][block]
+  kernels::ScoresScratch keys;
+};
+
+class HipPolicy : public Policy {
+ public:
+  HipPolicy(const Settings& settings, const ModelShape& shape)
+      : s_(settings), shape_(shape), share_{0, (s_.sinks + s_.block - 1) / s_.block, (s_.window + s_.block - 1) / s_.block} {
+    if (s_.budget != 0) share_ = share_.Within(s_.budget, s_.block);
+  }
+
+  std::string Spec() const override {
+    return fmt::format("hip:keys={},sinks={},window={},skip={},stride={},refresh={},budget={},block={},heads={}", s_.keys,
+                       s_.sinks, s_.window, s_.skip, s_.stride, s_.refresh, s_.budget, s_.block, s_.joint ? "joint" : "each");
+  }
+
+  std::unique_ptr<PolicyState> NewState() const override { return std::make_unique<State>(shape_); }
+
+  void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
+    const uint32_t own = shape_.window(request.layer);
+    if (request.layer < s_.skip) {
+      kernels::FullPlan(request.first_position, request.rows, own, plan);
+      return;
+    }
+    thread_local Scratch scratch;
+    const uint64_t diagonal = request.first_position / s_.block;
+    Found* const found = request.decode ? &static_cast<State*>(request.state)->at(request.layer, request.kv_head) : nullptr;
+    if (found != nullptr && found->Serves(request.first_position, s_.refresh)) {
+      scratch.choice.Reset(request, shape_.group(), own, s_.block, share_.sinks, found->local_begin);
+      for (size_t head = 0; head < shape_.group(); ++head) AddBlocks(found->heads[head], 1u << head, &scratch.choice);
+    } else {
+      const uint64_t local_begin = diagonal - std::min(diagonal, share_.local);
+      scratch.choice.Reset(request, shape_.group(), own, s_.block, share_.sinks, local_begin);
+      if (found != nullptr) {
+        *found = {.valid = true, .position = request.first_position, .local_begin = local_begin, .heads = {}};
+        found->heads.resize(shape_.group());
+      }
+      ChooseBlocks(request, local_begin, found, &scratch);
+    }
+    scratch.choice.MakePlan(plan);
+  }
+
+ private:
+  static void AddBlocks(std::span<const uint32_t> blocks, uint32_t heads, BlockChoice* choice) {
+    for (const uint32_t block : blocks) choice->Add(block, heads);
+  }
+
+  void ChooseBlocks(const PlanRequest& request, uint64_t local_begin, Found* found, Scratch* scratch) const {
+    BlockChoice& choice = scratch->choice;
+    const size_t room = s_.budget != 0 ? choice.Room(share_) : std::min(choice.candidates().size(), s_.keys / s_.block);
+    if (room == 0) return;
+    if (request.queries.q == nullptr) {
+      choice.AddLatest(room, kernels::kAllHeads);
+      return;
+    }
+    const size_t group = shape_.group();
+    const size_t together = s_.joint ? group : 1;
+    const auto begin = static_cast<uint32_t>(std::max(choice.begin_block(), share_.sinks));
+    for (size_t head = 0; head < group; head += together) {
+      const size_t rows = GatherRows(request, head, together, &scratch->rows);
+      const auto score = [&](std::span<const uint32_t> blocks, float* scores) {
+        for (size_t i = 0; i < blocks.size(); ++i) scores[i] = ScoreOf(request, blocks[i], together, rows, scratch);
+      };
+      const std::span<const uint32_t> blocks =
+          scratch->search.Find(begin, static_cast<uint32_t>(local_begin), static_cast<uint32_t>(room), score);
+      for (size_t h = head; h < head + together; ++h) {
+        AddBlocks(blocks, 1u << h, &choice);
+        if (found != nullptr) found->heads[h].assign(blocks.begin(), blocks.end());
+      }
+    }
+  }
+
+  // Every stride-th row by position, and the last one; gives how many. `rows` is [heads][rows][head_dim].
+  size_t GatherRows(const PlanRequest& request, size_t first_head, size_t heads, std::vector<float>* rows) const {
+    const size_t dim = shape_.head_dim;
+    rows->clear();
+    for (size_t head = first_head; head < first_head + heads; ++head) {
+      for (size_t row = 0; row < request.rows; ++row) {
+        if ((request.first_position + row + 1) % s_.stride != 0 && row + 1 != request.rows) continue;
+        const float* q = request.queries.row(row, head, dim);
+        rows->insert(rows->end(), q, q + dim);
+      }
+    }
+    return rows->size() / (heads * dim);
+  }
+
+  // The highest score of a key of the block with a row, added up over the heads that search together.
+  float ScoreOf(const PlanRequest& request, uint32_t block, size_t heads, size_t rows, Scratch* scratch) const {
+    const uint64_t first = uint64_t{block} * s_.block;
+    scratch->scores.resize(heads * rows * s_.block);
+    kernels::Scores(shape_.target, *request.keys.layout, request.keys.pages, first, first + s_.block, scratch->rows.data(),
+                    shape_.head_dim, heads * rows, 1.0f, scratch->scores.data(), s_.block, &scratch->keys);
+    float sum = 0;
+    for (size_t head = 0; head < heads; ++head) {
+      const float* scores = scratch->scores.data() + head * rows * s_.block;
+      sum += *std::max_element(scores, scores + rows * s_.block);
+    }
+    return sum;
+  }
+
+  Settings s_;
+  ModelShape shape_;
+  BlockShare share_;
+};
+
+}  // namespace
+
+PolicyInfo HipInfo() {
+  return {
+      "hip",
+      {},
+      "For each head the key blocks that a tree search over the keys finds, in about log(length) looks.",
+      "Lee et al., HiP Attention (arXiv 2406.09827)",
+      {{"keys", "512", "keys that the search finds, in whole blocks"},
+       {"sinks", "256", "first keys that are always seen, rounded up to blocks"},
+       {"window", "1024", "latest keys before a query block's own that are always seen, rounded up to blocks"},
+       {"skip", "3", "first layers that stay dense"},
+       {"stride", "2", "one of so many rows of a query block is asked, the last one always"},
+       {"refresh", "8", "decoded tokens that share a search"},
+       {"budget", "0", "keys that a query sees in all, at most a quarter of them by the window; 0: as the others say"},
+       {"block", "16", "keys of a block: 16 or 64"},
+       {"heads", "each", "each: every head searches; joint: the heads of a group add their scores and share what they find"}},
+      "budget",
+      "skip=0"};
+}
+
+Result<std::unique_ptr<Policy>> MakeHip(const Options& options, const ModelShape& shape) {
+  Settings settings;
+  DAMASK_ASSIGN_OR_RETURN(settings.keys, options.Count("keys", 0, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(settings.sinks, options.Count("sinks", 0, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(settings.window, options.Count("window", 0, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(settings.skip, options.Count("skip", 0, limits::kMaxLayers));
+  DAMASK_ASSIGN_OR_RETURN(settings.stride, options.Count("stride", 1, kQueryBlockRows));
+  DAMASK_ASSIGN_OR_RETURN(settings.refresh, options.Count("refresh", 1, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(settings.budget, options.Count("budget", 0, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(const bool large, options.Either("block", "16", "64"));
+  DAMASK_ASSIGN_OR_RETURN(settings.joint, options.Either("heads", "each", "joint"));
+  settings.block = large ? kPageTokens : kQuarterTokens;
+  return std::unique_ptr<Policy>(std::make_unique<HipPolicy>(settings, shape));
+}
+
+}  // namespace damask::policies

@@ -1,0 +1,149 @@
+#include "policies/kept_keys.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace damask::policies {
+namespace {
+
+using kernels::kPageTokens;
+using kernels::kQuarterTokens;
+
+// Rows that are scored together: enough to make them cheap, few enough for long texts.
+constexpr size_t kRowsAtOnce = 32;
+
+// Side by side, so that their scores are plain products.
+void PackKeys(const KeyPages& keys, std::span<const uint32_t> kept, KeptAttentionScratch* scratch) {
+  const size_t row_bytes = keys.layout->head_dim * keys.layout->element_bytes();
+  const size_t pages = (kept.size() + kPageTokens - 1) / kPageTokens;
+  scratch->packed.resize(pages * kPageTokens * row_bytes);
+  scratch->packed_pages.clear();
+  for (size_t page = 0; page < pages; ++page) {
+    scratch->packed_pages.push_back(scratch->packed.data() + page * kPageTokens * row_bytes);
+  }
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const std::byte* page = keys.pages[kept[i] / kPageTokens];
+    if (page == nullptr) continue;  // hidden when rows are added up
+    std::memcpy(scratch->packed.data() + i * row_bytes, page + kept[i] % kPageTokens * row_bytes, row_bytes);
+  }
+}
+
+}  // namespace
+
+Result<uint64_t> ChunkOption(const Options& options, std::string_view policy) {
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t chunk, options.Count("chunk", kernels::kQueryBlockRows, kLongestChunk));
+  if ((chunk & (chunk - 1)) == 0) return chunk;
+  return InvalidArgument(fmt::format("policy {}: chunk={} is not 64, 128, 256 or 512", policy, chunk));
+}
+
+void LastRows::Add(const QueryRows& queries, size_t width, size_t limit) {
+  if (first + rows != queries.first_position) rows = 0;
+  const size_t taken = std::min(queries.rows, limit);
+  const size_t stay = std::min(rows, limit - taken);
+  if (stay > 0) std::memmove(q.data(), q.data() + (rows - stay) * width, stay * width * sizeof(float));
+  q.resize((stay + taken) * width);
+  for (size_t i = 0; i < taken; ++i) {
+    std::copy_n(queries.row(queries.rows - taken + i, 0, 0), width, q.data() + (stay + i) * width);
+  }
+  rows = stay + taken;
+  first = queries.first_position + queries.rows - rows;
+}
+
+bool KeptKeys::Keeps(uint64_t begin, uint64_t end) const {
+  if (end > now_.low) return true;
+  const auto key = std::lower_bound(now_.positions.begin(), now_.positions.end(), begin);
+  return key != now_.positions.end() && *key < end;
+}
+
+bool KeptKeys::IsDrawn(const ChunkRequest& chunk) const { return chunk.queries.rows == 1 && chunk.prompt_end && !now_.reading; }
+
+void KeptKeys::BeginChunk(const ChunkRequest& chunk, size_t width, size_t limit) {
+  previous_ = now_;
+  now_.end = chunk.queries.first_position + chunk.queries.rows;
+  now_.reading = !chunk.prompt_end;
+  if (limit > 0) now_.rows.Add(chunk.queries, width, limit);
+}
+
+void KeptKeys::Decide(uint64_t border, std::vector<uint32_t> chosen) {
+  std::sort(chosen.begin(), chosen.end());
+  for (uint32_t& index : chosen) index = CandidatePosition(index);
+  now_.positions = std::move(chosen);
+  now_.low = border;
+}
+
+void KeptKeys::AddTo(QuarterChoice* choice) const {
+  choice->AddQuarters(now_.low / kQuarterTokens, ~uint64_t{0}, kernels::kAllHeads);
+  for (const uint32_t position : now_.positions) choice->AddKey(position, kernels::kAllHeads);
+}
+
+void KeptKeys::Truncate(uint64_t length) {
+  if (length >= now_.end) return;
+  if (length == previous_.end) now_ = previous_;
+  previous_ = {};
+  if (length == 0) now_ = {};
+  if (length >= now_.end) return;
+  now_.low = std::min(now_.low, length / kQuarterTokens * kQuarterTokens);
+  now_.end = length;
+  now_.rows = {};
+  std::erase_if(now_.positions, [this](uint32_t position) { return position >= now_.low; });
+}
+
+uint64_t KeptKeys::ExactLength(uint64_t length) const {
+  if (length >= now_.end) return length;
+  return length >= previous_.end ? previous_.end : 0;
+}
+
+uint64_t KeptKeys::bytes() const {
+  uint64_t sum = 0;
+  for (const Kept* kept : {&now_, &previous_}) {
+    sum += kept->positions.size() * sizeof(uint32_t) + kept->rows.q.size() * sizeof(float);
+  }
+  return sum;
+}
+
+void AddShape(uint64_t kept, uint64_t low, QuarterChoice* choice) {
+  choice->AddQuarters(low / kQuarterTokens, ~uint64_t{0}, kernels::kAllHeads);
+  for (uint64_t key = 0; key < std::min(kept, low); ++key) choice->AddKey(key, kernels::kAllHeads);
+}
+
+void KeptAttention(Target target, const QueryRows& queries, size_t group, const KeyPages& keys, std::span<const uint32_t> kept,
+                   uint64_t low, uint32_t own_window, KeptAttentionScratch* scratch, std::vector<float>* sums) {
+  constexpr float kHidden = -std::numeric_limits<float>::infinity();
+  const size_t dim = keys.layout->head_dim;
+  const uint64_t end = queries.first_position + queries.rows;
+  const size_t stride = kept.size() + (end - low);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  sums->assign(stride, 0.0f);
+  scratch->scores.resize(kRowsAtOnce * stride);
+  PackKeys(keys, kept, scratch);
+  for (size_t done = 0; done < queries.rows; done += kRowsAtOnce) {
+    const size_t rows = std::min(kRowsAtOnce, queries.rows - done);
+    for (size_t head = 0; head < group; ++head) {
+      const float* q = queries.row(done, head, dim);
+      float* const scores = scratch->scores.data();
+      kernels::Scores(target, *keys.layout, scratch->packed_pages.data(), 0, kept.size(), q, queries.stride, rows, scale,
+                      scores, stride, &scratch->keys);
+      kernels::Scores(target, *keys.layout, keys.pages, low, end, q, queries.stride, rows, scale, scores + kept.size(), stride,
+                      &scratch->keys);
+      for (size_t row = 0; row < rows; ++row) {
+        float* const p = scores + row * stride;
+        const uint64_t position = queries.first_position + done + row;
+        const uint64_t lowest = kernels::LowestKey(position, own_window);
+        for (size_t i = 0; i < kept.size(); ++i) {
+          if (kept[i] < lowest || keys.pages[kept[i] / kPageTokens] == nullptr) p[i] = kHidden;
+        }
+        if (lowest > low) std::fill_n(p + kept.size(), lowest - low, kHidden);
+        const size_t seen = kept.size() + (position + 1 - low);
+        kernels::Softmax(target, p, seen);
+        for (size_t i = 0; i < seen; ++i) (*sums)[i] += p[i];
+      }
+    }
+  }
+}
+
+}  // namespace damask::policies
