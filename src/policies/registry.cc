@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "policies/a_shape.h"
 #include "policies/dam.h"
+#include "policies/flexprefill.h"
 #include "policies/full.h"
 #include "policies/h2o.h"
 #include "policies/hip.h"
@@ -28,9 +29,18 @@ struct Registration {
 
 const std::vector<Registration>& Registrations() {
   static const std::vector<Registration> registrations = {
-      {FullInfo(), MakeFull},       {DamInfo(), MakeDam}, {StreamingInfo(), MakeStreaming},         {AShapeInfo(), MakeAShape},
-      {SpansInfo(), MakeSpans},     {H2oInfo(), MakeH2o}, {VerticalSlashInfo(), MakeVerticalSlash}, {QuestInfo(), MakeQuest},
-      {Infllm2Info(), MakeInfllm2}, {HipInfo(), MakeHip}, {XattentionInfo(), MakeXattention},
+      {FullInfo(), MakeFull},
+      {DamInfo(), MakeDam},
+      {StreamingInfo(), MakeStreaming},
+      {AShapeInfo(), MakeAShape},
+      {SpansInfo(), MakeSpans},
+      {H2oInfo(), MakeH2o},
+      {VerticalSlashInfo(), MakeVerticalSlash},
+      {QuestInfo(), MakeQuest},
+      {Infllm2Info(), MakeInfllm2},
+      {HipInfo(), MakeHip},
+      {XattentionInfo(), MakeXattention},
+      {FlexprefillInfo(), MakeFlexprefill},
   };
   return registrations;
 }

@@ -45,7 +45,8 @@ INSTANTIATE_TEST_SUITE_P(, SparsePolicies,
                                          "spans:span=100,sinks=10", "spans:span=0.25", "h2o:budget=128", "h2o",
                                          "vertical-slash:budget=200,decode=sparse", "quest:budget=160,skip=0,prefill=sparse",
                                          "infllm2:budget=160,dense=0,block=16", "hip:budget=160,skip=0",
-                                         "xattention:budget=160,threshold=1.0,decode=sparse,block=16"));
+                                         "xattention:budget=160,threshold=1.0,decode=sparse,block=16",
+                                         "flexprefill:budget=160,gamma=1,decode=sparse"));
 
 using DensePolicies = PoliciesForward;
 TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit) {
@@ -59,7 +60,8 @@ INSTANTIATE_TEST_SUITE_P(, DensePolicies,
                                          "h2o:budget=9999", "h2o:heavy=1.0,recent=1.0",
                                          "vertical-slash:budget=9999,decode=sparse", "vertical-slash:verticals=9999",
                                          "quest:budget=9999,skip=0,prefill=sparse", "infllm2:topk=9999,dense=0",
-                                         "hip:budget=9999,skip=0", "xattention:threshold=1.0,decode=sparse"));
+                                         "hip:budget=9999,skip=0", "xattention:threshold=1.0,decode=sparse",
+                                         "flexprefill:gamma=1,decode=sparse"));
 
 TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   const TinyModelFile file(make_model::ModelSpec{});
@@ -67,7 +69,7 @@ TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   Session session(engine.get());
   for (const char* spec : {"full", "h2o:budget=64", "quest:budget=64,skip=0,prefill=sparse", "h2o:budget=64",
                            "vertical-slash:budget=64,decode=sparse", "infllm2:budget=64,dense=0", "hip:budget=64,skip=0",
-                           "xattention", "streaming:window=50"}) {
+                           "xattention", "flexprefill:gamma=0.3", "streaming:window=50"}) {
     ASSERT_TRUE(engine->SetPolicy(spec).ok());
     ASSERT_TRUE(session.Append(SomeIds(150), nullptr, nullptr).ok());
     for (const float logit : session.logits()) ASSERT_TRUE(std::isfinite(logit)) << spec;
@@ -78,8 +80,9 @@ TEST(PoliciesForward, AnotherLayoutOfPagesGivesNearlyTheSame) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto best = LoadTiny(file);
   const auto scalar = LoadTiny(file, {.target = "scalar"});
-  for (const char* spec : {"quest:budget=9999,skip=0,prefill=sparse", "h2o:budget=9999", "vertical-slash:budget=9999",
-                           "infllm2:topk=9999,dense=0", "hip:budget=9999,skip=0", "xattention:threshold=1.0"}) {
+  for (const char* spec :
+       {"quest:budget=9999,skip=0,prefill=sparse", "h2o:budget=9999", "vertical-slash:budget=9999", "infllm2:topk=9999,dense=0",
+        "hip:budget=9999,skip=0", "xattention:threshold=1.0", "flexprefill:gamma=1"}) {
     const std::vector<float> a = LogitsWith(best.get(), spec);
     const std::vector<float> b = LogitsWith(scalar.get(), spec);
     double error = 0;

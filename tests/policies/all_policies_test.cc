@@ -24,6 +24,8 @@ const std::vector<std::string> kSparse = {
     "infllm2:topk=4,window=64,dense=0",
     "infllm2:budget=160,dense=100,block=16",
     "hip:budget=160,skip=0",
+    "flexprefill:gamma=0.3,least=128",
+    "flexprefill:budget=192,gamma=1,tau=0.5,decode=sparse",
     "xattention:threshold=0.6,stride=8,heads=joint",
     "xattention:budget=160,threshold=0.99,decode=sparse,block=16",
     "hip:keys=80,sinks=20,window=40,skip=1,stride=1,heads=joint,refresh=3",
@@ -43,6 +45,8 @@ const std::vector<std::string> kEverything = {
     "infllm2:budget=99999,dense=0,block=16",
     "infllm2:topk=1,dense=99999",
     "hip:budget=99999,skip=0",
+    "flexprefill:gamma=1,decode=sparse",
+    "flexprefill:budget=99999,gamma=1,tau=1,decode=sparse",
     "xattention:threshold=1.0,decode=sparse",
     "xattention:budget=99999,threshold=1.0,decode=sparse,block=16",
     "hip:keys=99999,sinks=0,window=0,skip=0",
@@ -157,7 +161,7 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
   for (const std::string spec :
        {"h2o:budget=64", "vertical-slash:budget=300,decode=sparse", "vertical-slash:verticals=99,slashes=99,decode=sparse",
         "quest:budget=400,skip=0,prefill=sparse", "infllm2:budget=400,dense=0", "hip:budget=400,skip=0",
-        "xattention:decode=sparse"}) {
+        "xattention:decode=sparse", "flexprefill:decode=sparse,tau=0.4"}) {
     PolicyRun run(spec, &text);
     run.SkipTo(1024);
     for (size_t block = 1; block < 12; ++block) run.Release(block);
@@ -174,8 +178,9 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
 
 TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
   const ModelShape shape = {2, 4, 2, 16, {}};
-  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64", "infllm2",
-                                 "infllm2:block=16", "hip", "hip:block=64", "xattention", "xattention:block=16"}) {
+  for (const std::string spec :
+       {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64", "infllm2", "infllm2:block=16",
+        "hip", "hip:block=64", "xattention", "xattention:block=16", "flexprefill"}) {
     for (const double density : {0.15, 0.3}) {
       const Result<std::string> found = SpecForDensity(spec, density, 4096, shape);
       ASSERT_TRUE(found.ok()) << spec << ": " << found.status().ToString();

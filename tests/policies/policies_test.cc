@@ -140,6 +140,7 @@ TEST(Registry, ASpecMadeByAPolicyMakesItAgain) {
            "infllm2:topk=9,sinks=2,window=300,dense=77,budget=500,block=16",
            "hip:keys=9,sinks=8,window=7,skip=6,stride=5,refresh=4,budget=3,block=64,heads=joint",
            "xattention:threshold=0.75,stride=8,budget=100,block=16,heads=joint,decode=sparse",
+           "flexprefill:gamma=0.75,tau=0.25,least=99,budget=88,rows=4,decode=sparse",
        }) {
     EXPECT_EQ(Make(Make(spec)->Spec())->Spec(), spec);
   }
