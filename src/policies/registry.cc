@@ -9,6 +9,7 @@
 #include "policies/a_shape.h"
 #include "policies/dam.h"
 #include "policies/duo.h"
+#include "policies/flexprefill.h"
 #include "policies/full.h"
 #include "policies/h2o.h"
 #include "policies/hip.h"
@@ -44,6 +45,7 @@ const std::vector<Registration>& Registrations() {
       {Infllm2Info(), MakeInfllm2},
       {HipInfo(), MakeHip},
       {XattentionInfo(), MakeXattention},
+      {FlexprefillInfo(), MakeFlexprefill},
       {DuoInfo(), MakeDuo},
       {MasformerInfo(), MakeMasformer},
       {SnapKvInfo(), MakeSnapKv},

@@ -27,6 +27,8 @@ const std::vector<std::string> kSparse = {
     "xattention:threshold=0.6,stride=8,heads=joint",
     "xattention:budget=160,threshold=0.99,decode=sparse,block=16",
     "hip:keys=80,sinks=20,window=40,skip=1,stride=1,heads=joint,refresh=3",
+    "flexprefill:gamma=0.3,least=128",
+    "flexprefill:budget=192,gamma=1,tau=0.5,decode=sparse",
     "duo:heads=0/1,full=1,sinks=20,recent=100",
     "duo:heads=0/1,full=0,sinks=16,recent=64",
     "masformer:span=90,full=0,sinks=20",
@@ -65,6 +67,8 @@ const std::vector<std::string> kEverything = {
     "xattention:threshold=1.0,decode=sparse",
     "xattention:budget=99999,threshold=1.0,decode=sparse,block=16",
     "hip:keys=99999,sinks=0,window=0,skip=0",
+    "flexprefill:gamma=1,decode=sparse",
+    "flexprefill:budget=99999,gamma=1,tau=1,decode=sparse",
     "duo:heads=0/1,full=99",
     "duo:heads=0/1,full=0,recent=99999",
     "masformer:full=99",
@@ -177,7 +181,7 @@ TEST(AllPolicies, APlanOfEverythingThatMayBeReleasedIsNeverMade) {
       }
     }
     const bool by_content = spec.starts_with("quest") || spec.starts_with("vertical") || spec.starts_with("infllm2") ||
-                            spec.starts_with("hip") || spec.starts_with("xattention");
+                            spec.starts_with("hip") || spec.starts_with("xattention") || spec.starts_with("flexprefill");
     const bool keeps_all =
         by_content || spec == kSparse[1] || (spec.starts_with("tca") && spec.find("pages") == std::string::npos);
     EXPECT_EQ(released.empty(), keeps_all) << spec;
@@ -189,7 +193,7 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
   for (const std::string spec :
        {"h2o:budget=64", "vertical-slash:budget=300,decode=sparse", "vertical-slash:verticals=99,slashes=99,decode=sparse",
         "quest:budget=400,skip=0,prefill=sparse", "infllm2:budget=400,dense=0", "hip:budget=400,skip=0",
-        "xattention:decode=sparse", "snapkv:cap=200", "snapkv:cap=200,prefill=sparse,chunk=64",
+        "xattention:decode=sparse", "flexprefill:decode=sparse,tau=0.4", "snapkv:cap=200", "snapkv:cap=200,prefill=sparse,chunk=64",
         "tca:keep=200,window=64,chunk=64", "tca:keep=200,window=64,form=pages"}) {
     PolicyRun run(spec, &text);
     run.SkipTo(1024);
@@ -208,7 +212,7 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
 TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
   const ModelShape shape = {2, 4, 2, 16, {}};
   for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64", "infllm2",
-                                 "infllm2:block=16", "hip", "hip:block=64", "xattention", "xattention:block=16", "snapkv",
+                                 "infllm2:block=16", "hip", "hip:block=64", "xattention", "xattention:block=16", "flexprefill", "snapkv",
                                  "pyramidkv", "tca", "tca:form=pages"}) {
     for (const double density : {0.15, 0.3}) {
       const Result<std::string> found = SpecForDensity(spec, density, 4096, shape);

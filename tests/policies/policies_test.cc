@@ -141,6 +141,7 @@ TEST(Registry, ASpecMadeByAPolicyMakesItAgain) {
            "hip:keys=9,sinks=8,window=7,skip=6,stride=5,refresh=4,budget=3,block=64,heads=joint",
            "xattention:threshold=0.75,stride=8,budget=100,block=16,heads=joint,decode=sparse",
            "duo:file=none,heads=1/0,full=3,sinks=1,recent=2",
+           "flexprefill:gamma=0.75,tau=0.25,least=99,budget=88,rows=4,decode=sparse",
            "snapkv:cap=70,rows=8,pool=7,unit=16,prefill=sparse,chunk=128",
            "pyramidkv:cap=70,rows=8,pool=7,unit=1,prefill=dense,chunk=512,taper=4",
            "masformer:span=64,full=2,place=top,layers=none,local=block,sinks=3",
