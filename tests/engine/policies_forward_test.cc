@@ -47,7 +47,9 @@ INSTANTIATE_TEST_SUITE_P(, SparsePolicies,
                                          "duo:heads=1/0,full=1,recent=64", "masformer:span=100,full=1",
                                          "snapkv:cap=100,prefill=sparse,chunk=64", "snapkv:cap=160,prefill=sparse,unit=64",
                                          "pyramidkv:cap=100,prefill=sparse,chunk=128", "tca:keep=200,window=64,chunk=64",
-                                         "tca:keep=200,window=64,form=pages"));
+                                         "tca:keep=200,window=64,form=pages", "citrus:keep=60,chunk=64,cache=standard",
+                                         "citrus:keep=60,chunk=64,cache=single", "citrus:keep=60,chunk=64,last=20",
+                                         "citrus:keep=60,chunk=64,instruction=what is it?"));
 
 using DensePolicies = PoliciesForward;
 TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit) {
