@@ -136,13 +136,19 @@ Result<size_t> Session::AppendNext(std::span<const TokenId> tokens, size_t borde
                                    const LogitsRows& sink, const std::atomic<bool>* cancel) {
   const uint64_t position = length();
   if (const size_t own = engine_->policy_->ChunkRows(); own != 0) border = std::min(border, own);
-  const size_t count = std::min<size_t>(tokens.size(), border - position % border);
+  size_t count = std::min<size_t>(tokens.size(), border - position % border);
+  const bool all = wanted == model::LogitsWanted::kAll;  // a text whose every token is judged: nothing is asked of it
+  const policies::Instruction instruction = all ? policies::Instruction() : engine_->policy_->AskedInstruction();
+  const size_t closing = std::min(instruction.text.empty() ? instruction.last : 0, tokens.size());
+  if (tokens.size() > closing) count = std::min(count, tokens.size() - closing);
+  if (instruction.given()) DAMASK_RETURN_IF_ERROR(LookAhead(instruction, tokens, cancel));
   const bool last = count == tokens.size();
   const size_t vocab = engine_->model_->config().vocab;
   const model::Segment segment = {.cache = &cache_,
                                   .tokens = tokens.first(count),
                                   .logits = wanted == model::LogitsWanted::kAll || last ? wanted : model::LogitsWanted::kNone,
-                                  .prompt_end = last};
+                                  .prompt_end = last,
+                                  .closing = tokens.size() <= closing};
   const auto take = [&](size_t, size_t first_row, size_t num_rows, const float* logits) {
     if (sink) sink(position + first_row, num_rows, logits);
     const float* final_row = logits + (num_rows - 1) * vocab;
@@ -152,6 +158,22 @@ Result<size_t> Session::AppendNext(std::span<const TokenId> tokens, size_t borde
   report_.Add(engine_->forward_->segment_reports()[0]);
   tokens_.insert(tokens_.end(), segment.tokens.begin(), segment.tokens.end());
   return count;
+}
+
+// Errors: those of reading, and of an instruction that cannot be read.
+Status Session::LookAhead(const policies::Instruction& instruction, std::span<const TokenId> rest,
+                          const std::atomic<bool>* cancel) {
+  if (length() == 0 || (instruction.text.empty() && rest.size() <= instruction.last)) return {};  // it is read for good now
+  std::vector<TokenId> ids(rest.end() - static_cast<std::ptrdiff_t>(std::min(instruction.last, rest.size())), rest.end());
+  if (!instruction.text.empty()) {
+    DAMASK_ASSIGN_OR_RETURN(ids, engine_->tokenizer().Encode(instruction.text, tokenizer::Special::kPlain));
+  }
+  ids.resize(std::min<uint64_t>({ids.size(), policies::kMaxInstructionTokens, engine_->context() - length()}));
+  if (ids.empty()) return {};
+  const model::Segment segment = {.cache = &cache_, .tokens = ids, .prompt_end = false, .aside = true};
+  DAMASK_RETURN_IF_ERROR(engine_->forward_->Run({&segment, 1}, {}, cancel));
+  report_.Add(engine_->forward_->segment_reports()[0]);
+  return {};
 }
 
 Result<size_t> Session::AppendChunk(std::span<const TokenId> tokens, size_t border, const std::atomic<bool>* cancel) {

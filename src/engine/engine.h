@@ -144,6 +144,8 @@ class Session {
   Status CheckRoom(size_t tokens) const;
   Result<size_t> AppendNext(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted, const LogitsRows& sink,
                             const std::atomic<bool>* cancel);
+  // Reads the policy's instruction behind the text so far, and forgets it.
+  Status LookAhead(const policies::Instruction& instruction, std::span<const TokenId> rest, const std::atomic<bool>* cancel);
   Status AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
                       const PrefillProgress& progress, const std::atomic<bool>* cancel);
 

@@ -66,7 +66,7 @@ Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, cons
   }();
   for (const Segment& segment : batch) {
     KvCache& cache = *segment.cache;
-    if (!status.ok()) {
+    if (!status.ok() || segment.aside) {
       cache.Truncate(cache.length());  // the policy's state may have seen keys of the broken chunk
       continue;
     }
@@ -117,6 +117,8 @@ Status Forward::Prepare(std::span<const Segment> batch) {
                      .keys_seen = cache.state_length(),
                      .decode = segment.decode,
                      .prompt_end = segment.prompt_end,
+                     .closing = segment.closing || segment.aside,
+                     .aside = segment.aside,
                      .segment = runs_.size()});
     cache.set_state_length(cache.length() + segment.tokens.size());
     rows += segment.tokens.size();

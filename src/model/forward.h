@@ -40,6 +40,8 @@ struct Segment {
   std::span<const tokenizer::TokenId> tokens;  // at most kChunkTokens; they become positions cache->length() ...
   LogitsWanted logits = LogitsWanted::kNone;
   bool prompt_end = true;  // its last token is the last of a prompt, or a decoded one: for policies that look at those rows
+  bool closing = false;    // an instruction's rows (policies::Instruction)
+  bool aside = false;      // the cache forgets them again
   // One drawn token. The segments of a batch are all of this kind (and at most kDecodeRows) or none is: prompts and drawn
   // tokens run different products, whose results differ in the last bits, and a token's must not depend on its company.
   bool decode = false;
@@ -133,6 +135,8 @@ class Forward {
     uint64_t keys_seen = 0;  // positions whose keys the state knew before this batch
     bool decode = false;
     bool prompt_end = false;
+    bool closing = false;
+    bool aside = false;
     size_t segment = 0;  // of the batch
   };
   // One unit of attention work: a query block of one KV head.

@@ -71,6 +71,7 @@ void Forward::AttendItem(size_t layer, const AttentionItem& item, size_t worker_
                      .rows = item.rows,
                      .context = item.first_position + item.rows,
                      .decode = item.run->decode,
+                     .closing = item.run->closing,
                      .keys = {pages, &layout_},
                      .queries = {q, c.q_width(), item.rows, item.first_position},
                      .state = item.run->state},
@@ -92,7 +93,7 @@ void Forward::AttendItem(size_t layer, const AttentionItem& item, size_t worker_
   SegmentReport& report = worker.reports[item.run->segment];
   report.planned_pairs += kernels::PlannedPairs(worker.plan, item.first_position, item.rows, c.group());
   report.causal_pairs += kernels::CausalPairs(item.first_position, item.rows, c.group());
-  if (audit_options_.enabled()) AuditItem(layer, item, block, worker_index);
+  if (audit_options_.enabled() && !item.run->aside) AuditItem(layer, item, block, worker_index);
 }
 
 void Forward::AuditItem(size_t layer, const AttentionItem& item, const kernels::QueryBlock& block, size_t worker_index) {
@@ -161,6 +162,8 @@ void Forward::ShowChunkToPolicy(size_t layer) {
                           .kv_head = kv_head,
                           .queries = {q, c.q_width(), run.rows, run.first_position},
                           .prompt_end = run.prompt_end,
+                          .closing = run.closing,
+                          .aside = run.aside,
                           .keys = {run.cache->pages(layer, kv_head), &layout_},
                           .state = run.state});
     }

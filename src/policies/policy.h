@@ -77,6 +77,7 @@ struct PlanRequest {
   size_t rows = 0;              // 1 .. kernels::kQueryBlockRows
   uint64_t context = 0;         // positions in the cache, this block's own included
   bool decode = false;          // the only row of its session in this batch
+  bool closing = false;         // of an instruction: see Instruction
   KeyPages keys;                // of `context` positions
   QueryRows queries;            // of this block; q is null where only the shape of a plan is wanted
   PolicyState* state = nullptr;
@@ -98,9 +99,21 @@ struct ChunkRequest {
   size_t kv_head = 0;
   QueryRows queries;        // the whole chunk
   bool prompt_end = false;  // its last row is the last of the prompt, or a decoded token
+  bool closing = false;     // an instruction's rows: see Instruction
+  bool aside = false;       // they are forgotten after this
   KeyPages keys;
   PolicyState* state = nullptr;
 };
+
+// What is asked of a text, for policies that look at the text with it while they read: before each chunk but the first its rows
+// go through the model behind what has been read, and are forgotten again (ChunkRequest::aside).
+struct Instruction {
+  std::string text;  // read as it is; where it is empty, the prompt's last tokens,
+  size_t last = 0;   // at most so many, are the instruction: at the prompt's end they are a chunk of their own
+
+  bool given() const { return !text.empty() || last > 0; }
+};
+inline constexpr size_t kMaxInstructionTokens = 256;
 
 class Policy {
  public:
@@ -131,6 +144,7 @@ class Policy {
   virtual void ChunkDone(const ChunkRequest&) const {}
   // For policies that decide chunk by chunk: no chunk goes past a multiple of this, 64, 128, 256 or 512; 0: it is all the same.
   virtual size_t ChunkRows() const { return 0; }
+  virtual Instruction AskedInstruction() const { return {}; }
 
   // Whether no query at or after `position` of any head of the group can get a plan with this key block.
   virtual bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const;

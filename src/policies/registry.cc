@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "policies/a_shape.h"
+#include "policies/citrus.h"
 #include "policies/dam.h"
 #include "policies/duo.h"
 #include "policies/flexprefill.h"
@@ -51,6 +52,7 @@ const std::vector<Registration>& Registrations() {
       {SnapKvInfo(), MakeSnapKv},
       {PyramidKvInfo(), MakePyramidKv},
       {TcaInfo(), MakeTca},
+      {CitrusInfo(), MakeCitrus},
   };
   return registrations;
 }

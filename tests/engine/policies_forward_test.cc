@@ -46,11 +46,12 @@ INSTANTIATE_TEST_SUITE_P(, SparsePolicies,
                                          "vertical-slash:budget=200,decode=sparse", "quest:budget=160,skip=0,prefill=sparse",
                                          "infllm2:budget=160,dense=0,block=16", "hip:budget=160,skip=0",
                                          "xattention:budget=160,threshold=1.0,decode=sparse,block=16",
-                                         "flexprefill:budget=160,gamma=1,decode=sparse",
-                                         "duo:heads=1/0,full=1,recent=64", "masformer:span=100,full=1",
-                                         "snapkv:cap=100,prefill=sparse,chunk=64", "snapkv:cap=160,prefill=sparse,unit=64",
-                                         "pyramidkv:cap=100,prefill=sparse,chunk=128", "tca:keep=200,window=64,chunk=64",
-                                         "tca:keep=200,window=64,form=pages"));
+                                         "flexprefill:budget=160,gamma=1,decode=sparse", "duo:heads=1/0,full=1,recent=64",
+                                         "masformer:span=100,full=1", "snapkv:cap=100,prefill=sparse,chunk=64",
+                                         "snapkv:cap=160,prefill=sparse,unit=64", "pyramidkv:cap=100,prefill=sparse,chunk=128",
+                                         "tca:keep=200,window=64,chunk=64", "tca:keep=200,window=64,form=pages",
+                                         "citrus:keep=60,chunk=64,cache=standard", "citrus:keep=60,chunk=64,cache=single",
+                                         "citrus:keep=60,chunk=64,last=20", "citrus:keep=60,chunk=64,instruction=what is it?"));
 
 using DensePolicies = PoliciesForward;
 TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit) {
@@ -59,15 +60,14 @@ TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit)
   EXPECT_EQ(engine->stats().density(), 1.0);
 }
 
-INSTANTIATE_TEST_SUITE_P(, DensePolicies,
-                         testing::Values("streaming:window=9999", "a-shape:window=9999,decode=sparse", "spans:span=9999",
-                                         "h2o:budget=9999", "h2o:heavy=1.0,recent=1.0",
-                                         "vertical-slash:budget=9999,decode=sparse", "vertical-slash:verticals=9999",
-                                         "quest:budget=9999,skip=0,prefill=sparse", "infllm2:topk=9999,dense=0",
-                                         "hip:budget=9999,skip=0", "xattention:threshold=1.0,decode=sparse", "flexprefill:gamma=1,decode=sparse", "duo:heads=1/0,full=99",
-                                         "masformer:full=99", "masformer:span=9999,full=0,local=block", "snapkv:cap=9999",
-                                         "snapkv:cap=9999,prefill=sparse,chunk=64", "pyramidkv:cap=9999", "tca:keep=1000",
-                                         "tca:window=9999"));
+INSTANTIATE_TEST_SUITE_P(
+    , DensePolicies,
+    testing::Values("streaming:window=9999", "a-shape:window=9999,decode=sparse", "spans:span=9999", "h2o:budget=9999",
+                    "h2o:heavy=1.0,recent=1.0", "vertical-slash:budget=9999,decode=sparse", "vertical-slash:verticals=9999",
+                    "quest:budget=9999,skip=0,prefill=sparse", "infllm2:topk=9999,dense=0", "hip:budget=9999,skip=0",
+                    "xattention:threshold=1.0,decode=sparse", "flexprefill:gamma=1,decode=sparse", "duo:heads=1/0,full=99",
+                    "masformer:full=99", "masformer:span=9999,full=0,local=block", "snapkv:cap=9999",
+                    "snapkv:cap=9999,prefill=sparse,chunk=64", "pyramidkv:cap=9999", "tca:keep=1000", "tca:window=9999"));
 
 TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   const TinyModelFile file(make_model::ModelSpec{});
@@ -86,8 +86,9 @@ TEST(PoliciesForward, AnotherLayoutOfPagesGivesNearlyTheSame) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto best = LoadTiny(file);
   const auto scalar = LoadTiny(file, {.target = "scalar"});
-  for (const char* spec : {"quest:budget=9999,skip=0,prefill=sparse", "h2o:budget=9999", "vertical-slash:budget=9999",
-                           "infllm2:topk=9999,dense=0", "hip:budget=9999,skip=0", "xattention:threshold=1.0", "flexprefill:gamma=1"}) {
+  for (const char* spec :
+       {"quest:budget=9999,skip=0,prefill=sparse", "h2o:budget=9999", "vertical-slash:budget=9999", "infllm2:topk=9999,dense=0",
+        "hip:budget=9999,skip=0", "xattention:threshold=1.0", "flexprefill:gamma=1"}) {
     const std::vector<float> a = LogitsWith(best.get(), spec);
     const std::vector<float> b = LogitsWith(scalar.get(), spec);
     double error = 0;

@@ -40,11 +40,14 @@ const std::vector<std::string> kSparse = {
     "pyramidkv:cap=100,prefill=sparse,chunk=64",
     "tca:keep=200,window=64,sinks=20,chunk=64",
     "tca:keep=200,window=50,chunk=128,form=pages",
+    "citrus:keep=70,chunk=64",
+    "citrus:keep=70,chunk=128,cache=standard,heads=own",
 };
 
 // Adds up what later rows did, or decides at the end of each prompt.
 bool Remembers(const std::string& spec) {
-  return spec.starts_with("h2o") || spec.starts_with("snapkv") || spec.starts_with("pyramidkv") || spec.starts_with("tca");
+  return spec.starts_with("h2o") || spec.starts_with("snapkv") || spec.starts_with("pyramidkv") || spec.starts_with("tca") ||
+         spec.starts_with("citrus");
 }
 bool DecidesAtThePromptsEnd(const std::string& spec) {
   return spec.starts_with("snapkv") && spec.find("prefill=sparse") == std::string::npos;
@@ -79,6 +82,7 @@ const std::vector<std::string> kEverything = {
     "tca:keep=1000",
     "tca:window=99999",
     "tca:keep=1000,form=pages",
+    "citrus:keep=99999,chunk=512",
 };
 
 TEST(AllPolicies, PlansAreCausalSortedWithoutDuplicatesAndKeepTheDiagonal) {
@@ -193,8 +197,9 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
   for (const std::string spec :
        {"h2o:budget=64", "vertical-slash:budget=300,decode=sparse", "vertical-slash:verticals=99,slashes=99,decode=sparse",
         "quest:budget=400,skip=0,prefill=sparse", "infllm2:budget=400,dense=0", "hip:budget=400,skip=0",
-        "xattention:decode=sparse", "flexprefill:decode=sparse,tau=0.4", "snapkv:cap=200", "snapkv:cap=200,prefill=sparse,chunk=64",
-        "tca:keep=200,window=64,chunk=64", "tca:keep=200,window=64,form=pages"}) {
+        "xattention:decode=sparse", "flexprefill:decode=sparse,tau=0.4", "snapkv:cap=200",
+        "snapkv:cap=200,prefill=sparse,chunk=64", "tca:keep=200,window=64,chunk=64", "tca:keep=200,window=64,form=pages",
+        "citrus:keep=100,chunk=64"}) {
     PolicyRun run(spec, &text);
     run.SkipTo(1024);
     for (size_t block = 1; block < 12; ++block) run.Release(block);
@@ -212,8 +217,8 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
 TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
   const ModelShape shape = {2, 4, 2, 16, {}};
   for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64", "infllm2",
-                                 "infllm2:block=16", "hip", "hip:block=64", "xattention", "xattention:block=16", "flexprefill", "snapkv",
-                                 "pyramidkv", "tca", "tca:form=pages"}) {
+                                 "infllm2:block=16", "hip", "hip:block=64", "xattention", "xattention:block=16", "flexprefill",
+                                 "snapkv", "pyramidkv", "tca", "tca:form=pages", "citrus"}) {
     for (const double density : {0.15, 0.3}) {
       const Result<std::string> found = SpecForDensity(spec, density, 4096, shape);
       ASSERT_TRUE(found.ok()) << spec << ": " << found.status().ToString();
@@ -228,7 +233,7 @@ TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
 TEST(SpecForDensity, TheMeasuredDensityIsNoHigherAndNotMuchLower) {
   Text text(2048, 4, 2);
   for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest", "infllm2:block=16",
-                                 "hip", "xattention:block=16", "snapkv", "pyramidkv", "tca", "tca:form=pages"}) {
+                                 "hip", "xattention:block=16", "snapkv", "pyramidkv", "tca", "tca:form=pages", "citrus"}) {
     PolicyRun run(*SpecForDensity(spec, 0.25, 2048, {1, 4, 2, Text::kDim, {}}), &text);
     run.Append(2048);
     const double density = static_cast<double>(run.planned_pairs()) / static_cast<double>(run.causal_pairs());

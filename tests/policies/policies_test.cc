@@ -144,6 +144,8 @@ TEST(Registry, ASpecMadeByAPolicyMakesItAgain) {
            "flexprefill:gamma=0.75,tau=0.25,least=99,budget=88,rows=4,decode=sparse",
            "snapkv:cap=70,rows=8,pool=7,unit=16,prefill=sparse,chunk=128",
            "pyramidkv:cap=70,rows=8,pool=7,unit=1,prefill=dense,chunk=512,taper=4",
+           "tca:file=none,heads=0.5/0.25,keep=200,window=9,sinks=8,rows=7,lambda=0.25,form=pages,chunk=64",
+           "citrus:keep=70,chunk=128,cache=single,instruction=what is it?,file=none,last=7,heads=own",
            "masformer:span=64,full=2,place=top,layers=none,local=block,sinks=3",
        }) {
     EXPECT_EQ(Make(Make(spec)->Spec())->Spec(), spec);

@@ -101,6 +101,14 @@ class PolicyRun {
       length_ += rows;
     }
   }
+  // The next `rows` positions are an instruction that is read and forgotten.
+  void LookAhead(size_t rows) {
+    StoreKeys(length_, rows);
+    closing_ = aside_ = true;
+    for (size_t layer = 0; layer < shape_.layers; ++layer) RunLayer(layer, rows, false);
+    closing_ = aside_ = false;
+    state_->Truncate(length_);
+  }
   // Reads on under another policy's eyes.
   void SkipTo(uint64_t length) {
     StoreKeys(length_, length - length_);
@@ -132,6 +140,18 @@ class PolicyRun {
   void Poison(uint64_t position, size_t kv_head = 0) {
     const std::vector<float> nan(Text::kDim, NAN);
     kernels::StoreSlot(layout_, tables_[kv_head][position / 64].data(), position % 64, nan.data(), nan.data());
+  }
+  // Keys that the next row sees with the first head, whether it is one of the text or a drawn one.
+  std::set<uint64_t> Held() const {
+    std::set<uint64_t> held;
+    for (const bool decode : {false, true}) {
+      PlannedBlock block = {0, 0, length_, 1, {}};
+      policy_->MakePlan({.first_position = length_, .rows = 1, .context = length_ + 1, .decode = decode, .state = state_.get()},
+                        &block.plan);
+      held.merge(block.Keys(length_, 0));
+    }
+    held.erase(length_);
+    return held;
   }
   // Attention of a planned block over the pages as they are now: [rows][group][kDim].
   std::vector<float> Attend(const PlannedBlock& block) {
@@ -204,6 +224,7 @@ class PolicyRun {
                            .rows = count,
                            .context = first + count,
                            .decode = rows == 1,
+                           .closing = closing_,
                            .keys = keys,
                            .queries = Queries(first, count, kv_head),
                            .state = state_.get()},
@@ -211,7 +232,7 @@ class PolicyRun {
         done += count;
       }
       if (policy_->WantsChunks()) {
-        policy_->ChunkDone({layer, kv_head, Queries(length_, rows, kv_head), prompt_end, keys, state_.get()});
+        policy_->ChunkDone({layer, kv_head, Queries(length_, rows, kv_head), prompt_end, closing_, aside_, keys, state_.get()});
       }
     }
   }
@@ -242,6 +263,8 @@ class PolicyRun {
   std::vector<std::vector<std::vector<std::byte>>> tables_;  // [kv_head][page]
   std::set<size_t> released_;
   uint64_t length_ = 0;
+  bool closing_ = false;
+  bool aside_ = false;
   std::vector<PlannedBlock> blocks_;
 };
 

@@ -240,8 +240,8 @@ TEST(ApiRequestTest, H05WhatDamaskLacksIsRefusedByName) {
   for (const char* member :
        {"\"n\":2", "\"best_of\":4", R"("tool_choice":"required")", R"("tool_choice":{"type":"function"})",
         R"("function_call":{"name":"f"})", R"("response_format":{"type":"json_object"})", R"("response_format":{})",
-        R"("modalities":["text","audio"])", R"("modalities":[])", "\"echo\":true", "\"mirostat\":2",
-        "\"typical_p\":0.9", "\"xtc_probability\":0.5", "\"dry_multiplier\":0.8"}) {
+        R"("modalities":["text","audio"])", R"("modalities":[])", "\"echo\":true", "\"mirostat\":2", "\"typical_p\":0.9",
+        "\"xtc_probability\":0.5", "\"dry_multiplier\":0.8"}) {
     const std::string name = std::string(member).substr(1, std::string(member).find('"', 1) - 1);
     ExpectMemberRefused(member, name, "unsupported_value");
   }

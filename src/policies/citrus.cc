@@ -1,0 +1,168 @@
+#include "policies/citrus.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "masks/hash.h"
+#include "policies/citrus_state.h"
+#include "policies/quarter_plan.h"
+
+namespace damask::policies {
+namespace {
+
+using kernels::kPageTokens;
+
+constexpr std::string_view kLast = "last";
+constexpr std::string_view kNone = "none";
+
+struct Settings {
+  uint64_t budget = 0;
+  uint64_t chunk = 0;
+  CitrusCache cache = CitrusCache::kStandard;
+  bool own_sets = false;  // each KV head decides for itself
+  Instruction instruction;
+  std::string spec;
+};
+
+class State : public PolicyState {
+ public:
+  State(const ModelShape& shape, const Settings& settings) : sets_per_layer_(settings.own_sets ? shape.kv_heads : 1) {
+    sets_.reserve(shape.layers * sets_per_layer_);
+    for (size_t i = 0; i < shape.layers * sets_per_layer_; ++i) {
+      sets_.emplace_back(shape.kv_heads / sets_per_layer_, settings.cache);
+    }
+  }
+  CitrusSet& of(size_t layer, size_t kv_head) { return sets_[layer * sets_per_layer_ + kv_head % sets_per_layer_]; }
+  const CitrusSet& of(size_t layer, size_t kv_head) const { return sets_[layer * sets_per_layer_ + kv_head % sets_per_layer_]; }
+
+  void Truncate(uint64_t length) override {
+    for (CitrusSet& set : sets_) set.Truncate(length);
+  }
+  uint64_t ExactLength(uint64_t length) const override {
+    for (const CitrusSet& set : sets_) length = std::min(length, set.ExactLength(length));
+    return length;
+  }
+  uint64_t bytes() const override {
+    uint64_t sum = 0;
+    for (const CitrusSet& set : sets_) sum += set.bytes();
+    return sum;
+  }
+
+ private:
+  size_t sets_per_layer_;
+  std::vector<CitrusSet> sets_;
+};
+
+class CitrusPolicy : public Policy {
+ public:
+  CitrusPolicy(Settings settings, const ModelShape& shape) : s_(std::move(settings)), shape_(shape) {}
+
+  std::string Spec() const override { return s_.spec; }
+  uint64_t ContentHash() const override {
+    masks::Hasher hasher;
+    hasher.AddText(s_.instruction.text);
+    return hasher.value();
+  }
+  std::unique_ptr<PolicyState> NewState() const override { return std::make_unique<State>(shape_, s_); }
+
+  void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
+    thread_local QuarterChoice choice;
+    choice.Reset(request, shape_.group(), shape_.window(request.layer));
+    if (request.state != nullptr) {
+      const CitrusSet& set = static_cast<const State*>(request.state)->of(request.layer, request.kv_head);
+      set.kept(request.decode || request.closing).AddTo(&choice);
+    } else {
+      const uint64_t chunk = request.first_position / s_.chunk;
+      AddShape(s_.budget, (chunk - std::min<uint64_t>(chunk, 1)) * s_.chunk, &choice);
+    }
+    choice.MakePlan(plan);
+  }
+
+  size_t ChunkRows() const override { return s_.chunk; }
+  Instruction AskedInstruction() const override { return s_.instruction; }
+  bool WantsChunks() const override { return true; }
+  void ChunkDone(const ChunkRequest& chunk) const override {
+    thread_local KeptAttentionScratch scratch;
+    const size_t head = s_.own_sets ? 0 : chunk.kv_head;
+    static_cast<State*>(chunk.state)
+        ->of(chunk.layer, chunk.kv_head)
+        .AddChunk(shape_.target, chunk, head, shape_.group(), shape_.window(chunk.layer), s_.budget, &scratch);
+  }
+
+  bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const override {
+    if ((block + 1) * kPageTokens <= kernels::LowestKey(position, shape_.window(layer))) return true;
+    if (state == nullptr) return false;
+    const CitrusSet& set = static_cast<const State*>(state)->of(layer, kv_head);
+    return !set.Keeps(block * kPageTokens, (block + 1) * kPageTokens);
+  }
+
+ private:
+  Settings s_;
+  ModelShape shape_;
+};
+
+Status ReadCache(const std::string& name, CitrusCache* cache) {
+  if (name == "standard")
+    *cache = CitrusCache::kStandard;
+  else if (name == "single")
+    *cache = CitrusCache::kSingle;
+  else if (name == "double")
+    *cache = CitrusCache::kDouble;
+  else
+    return InvalidArgument(fmt::format("policy citrus: cache={} is not standard, single or double", Quote(name)));
+  return {};
+}
+
+Status ReadInstruction(const Options& options, Instruction* instruction) {
+  const std::string& text = options.Text("instruction");
+  const std::string& file = options.Text("file");
+  if (text != kLast && file != kNone) {
+    return InvalidArgument("policy citrus: instruction and file cannot be given together");
+  }
+  DAMASK_ASSIGN_OR_RETURN(instruction->last, options.Count("last", 1, kMaxInstructionTokens));
+  if (text != kLast) instruction->text = text;
+  if (file != kNone) {
+    DAMASK_ASSIGN_OR_RETURN(instruction->text, ReadTextFile(file, limits::kMaxTextFileBytes));
+    if (instruction->text.empty()) return InvalidArgument(fmt::format("{}: an empty instruction", Quote(file, 300)));
+  }
+  return {};
+}
+
+}  // namespace
+
+PolicyInfo CitrusInfo() {
+  return {"citrus",
+          {},
+          "Chunk by chunk the keys stay that the next chunk, or an instruction, looks at.",
+          "Bai et al., CItruS (arXiv 2406.12018)",
+          {{"keep", "768", "keys that stay of everything before the latest chunk"},
+           {"chunk", "256", "rows of a chunk: 64, 128, 256 or 512"},
+           {"cache", "double", "standard: chunks decide; single: the instruction does; double: each has a set of its own"},
+           {"instruction", "last", "what is asked of the text, without commas; last: the prompt's last tokens"},
+           {"file", "none", "a file with the instruction"},
+           {"last", "32", "how many last tokens of the prompt are the instruction, at most 256"},
+           {"heads", "shared", "shared: one set for all heads of a layer; own: one for each KV head"}},
+          "keep",
+          "chunk=64"};
+}
+
+Result<std::unique_ptr<Policy>> MakeCitrus(const Options& options, const ModelShape& shape) {
+  Settings s;
+  DAMASK_ASSIGN_OR_RETURN(s.budget, options.Count("keep", 1, limits::kMaxContext));
+  DAMASK_ASSIGN_OR_RETURN(s.chunk, ChunkOption(options, "citrus"));
+  DAMASK_RETURN_IF_ERROR(ReadCache(options.Text("cache"), &s.cache));
+  DAMASK_ASSIGN_OR_RETURN(s.own_sets, options.Either("heads", "shared", "own"));
+  DAMASK_RETURN_IF_ERROR(ReadInstruction(options, &s.instruction));
+  s.spec = fmt::format("citrus:keep={},chunk={},cache={},instruction={},file={},last={},heads={}", s.budget, s.chunk,
+                       options.Text("cache"), options.Text("instruction"), options.Text("file"), s.instruction.last,
+                       s.own_sets ? "own" : "shared");
+  if (s.cache == CitrusCache::kStandard) s.instruction = {};
+  return std::unique_ptr<Policy>(std::make_unique<CitrusPolicy>(std::move(s), shape));
+}
+
+}  // namespace damask::policies
