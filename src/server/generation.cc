@@ -132,7 +132,7 @@ ApiError RefusedBy(const Status& status) {
 
 // Listener and, for a stream, what begins it.
 template <typename ListenerType>
-void Submit(const ServedModel& model, batching::Request request, const std::shared_ptr<ListenerType>& listener,
+void Submit(const ServedModel& model, batching::Request&& request, const std::shared_ptr<ListenerType>& listener,
             const std::shared_ptr<Exchange>& exchange) {
   batching::Scheduler* const scheduler = &model.scheduler();
   const Result<uint64_t> id = scheduler->Submit(std::move(request), listener);
@@ -156,16 +156,16 @@ ResponseHead MakeHead(const ServedModel& model, const ApiRequest& request, size_
           .token_bytes = [tokenizer](TokenId id) { return tokenizer->Piece(id, true); }};
 }
 
-std::optional<ApiError> Begin(const ServedModel& model, ApiRequest request, const std::shared_ptr<Exchange>& exchange) {
-  if (!model.HasName(request.model)) return ModelNotFound(request.model);
-  ApiResult<std::vector<TokenId>> encoded = Encode(model, request);
+std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, const std::shared_ptr<Exchange>& exchange) {
+  if (!model.HasName(request->model)) return ModelNotFound(request->model);
+  ApiResult<std::vector<TokenId>> encoded = Encode(model, *request);
   if (const ApiError* error = std::get_if<ApiError>(&encoded)) return *error;
   std::vector<TokenId>& prompt = std::get<0>(encoded);
-  if (std::optional<ApiError> error = FitContext(model.engine().context(), prompt.size(), &request)) return error;
-  ResponseHead head = MakeHead(model, request, prompt.size());
-  batching::Request work = {.prompt = std::move(prompt), .options = request.options, .top_logprobs = request.top_logprobs};
-  if (request.stream) {
-    Submit(model, std::move(work), std::make_shared<StreamedAnswer>(exchange, std::move(head), request.include_progress),
+  if (std::optional<ApiError> error = FitContext(model.engine().context(), prompt.size(), request)) return error;
+  ResponseHead head = MakeHead(model, *request, prompt.size());
+  batching::Request work = {.prompt = std::move(prompt), .options = request->options, .top_logprobs = request->top_logprobs};
+  if (request->stream) {
+    Submit(model, std::move(work), std::make_shared<StreamedAnswer>(exchange, std::move(head), request->include_progress),
            exchange);
   } else {
     Submit(model, std::move(work), std::make_shared<WholeAnswer>(exchange, std::move(head)), exchange);
@@ -181,7 +181,7 @@ void AnswerGeneration(const ServedModel& model, Api api, const std::shared_ptr<E
   if (const ApiError* wrong = std::get_if<ApiError>(&request)) {
     error = *wrong;
   } else {
-    error = Begin(model, std::move(std::get<ApiRequest>(request)), exchange);
+    error = Begin(model, &std::get<ApiRequest>(request), exchange);
   }
   if (error) exchange->Respond(ApiErrorResponse(*error));
 }
