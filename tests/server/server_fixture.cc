@@ -127,6 +127,7 @@ void ServerFixture::ExpectWell() const {
 }
 
 double ServerFixture::Metric(const std::string& name) const {
+  EXPECT_TRUE(WaitForIdle());
   const std::string text = "\n" + Get("/metrics").raw.body;
   const std::string begin = "\ndamask_" + name + " ";
   const size_t found = text.find(begin);

@@ -67,7 +67,8 @@ class ServerFixture : public ::testing::Test {
   // Whatever came before: the server answers, and nothing is left of it.
   void ExpectWell() const;
   bool WaitForIdle() const;
-  // The value of damask_NAME at /metrics; NaN where there is none.
+  // The value of damask_NAME at /metrics once nothing is running (a request is counted a moment after its answer); NaN where
+  // there is none.
   double Metric(const std::string& name) const;
 
   std::unique_ptr<Server> server_;

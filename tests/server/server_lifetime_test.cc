@@ -254,6 +254,7 @@ TEST_F(ServerLifetimeTest, H15L09AFaultInsideOneRequestIs500ForThatOneOnly) {
   EXPECT_EQ(stream.events().back()["error"]["type"], "server_error");
   running.ReadAll();
   EXPECT_EQ(running.text(), expected);
+  EXPECT_TRUE(WaitForIdle());
   EXPECT_EQ(Stats().failed, 2u);
   EXPECT_EQ(TextOf(Post("/v1/completions", good)), expected);
   ExpectEmpty();
