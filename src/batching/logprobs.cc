@@ -15,6 +15,7 @@ DrawnToken LogprobsOf(std::span<const float> logits, TokenId id, size_t top) {
     return static_cast<float>(static_cast<double>(logits[static_cast<size_t>(token)]) - log_sum);
   };
   DrawnToken drawn = {.id = id, .logprob = logprob(id)};
+  if (top == 0) return drawn;
   std::vector<TokenId> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   const auto end = order.begin() + static_cast<std::ptrdiff_t>(std::min(top, order.size()));

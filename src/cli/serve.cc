@@ -37,11 +37,10 @@ class Serve : public Command {
     flags->Alias("-np", "--parallel");
     flags->Uint("--queue", 0, 65536, &queue_, "requests that may wait beside them; more are refused with 429 (default 64)");
     flags->Uint("--timeout", 0, 1 << 20, &timeout_, "seconds a request may take in all, 0: no limit (default 3600)");
-    flags->Text("--prefix-cache", "DIR", &prefixes_.directory_flag,
-                "keep prompts that have been read in this folder, over restarts");
-    flags->Uint("--prefix-bytes", 0, kMaxPrefixBytes, &prefixes_.options.memory_bytes,
+    flags->Text("--prefix-cache", "DIR", &prefix_folder_, "keep prompts that have been read in this folder, over restarts");
+    flags->Uint("--prefix-bytes", 0, kMaxPrefixBytes, &prefixes_.memory_bytes,
                 "memory for prompts that have been read, 0: none (default 1 GiB)");
-    flags->Uint("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.options.disk_bytes,
+    flags->Uint("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.disk_bytes,
                 "most that the folder may hold (default 8 GiB)");
     model_.DeclareRun(flags);
   }
@@ -79,10 +78,9 @@ class Serve : public Command {
     options.access.allowed_hosts.push_back(options.host);
     DAMASK_ASSIGN_OR_RETURN(options.model.engine, model_.Options(common));
     options.model.scheduler = {.parallel = parallel_, .queue = queue_, .timeout_seconds = static_cast<double>(timeout_)};
-    options.model.prefixes = prefixes_.options;
-    if (prefixes_.directory_flag && prefixes_.directory_flag->empty())
-      return InvalidArgument("--prefix-cache: the path is empty");
-    options.model.prefixes.directory = prefixes_.directory_flag.value_or("");
+    options.model.prefixes = prefixes_;
+    if (prefix_folder_ && prefix_folder_->empty()) return InvalidArgument("--prefix-cache: the path is empty");
+    options.model.prefixes.directory = prefix_folder_.value_or("");
     options.model.alias = alias_.value_or("");
     if (!IsValidUtf8(options.model.alias)) return InvalidArgument("--alias: the name is not valid UTF-8");
     options.model.mask_path = model_.mask.value_or("");
@@ -136,11 +134,6 @@ class Serve : public Command {
     std::fflush(stdout);
   }
 
-  struct PrefixFlags {
-    std::optional<std::string> directory_flag;
-    batching::PrefixStoreOptions options;
-  };
-
   std::optional<std::string> host_;
   uint64_t port_ = 8080;
   std::vector<std::string> api_keys_;
@@ -150,7 +143,8 @@ class Serve : public Command {
   uint64_t parallel_ = batching::SchedulerOptions{}.parallel;
   uint64_t queue_ = batching::SchedulerOptions{}.queue;
   uint64_t timeout_ = 3600;
-  PrefixFlags prefixes_;
+  std::optional<std::string> prefix_folder_;
+  batching::PrefixStoreOptions prefixes_;  // without the folder
   ModelFlags model_;
 };
 

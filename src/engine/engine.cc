@@ -178,7 +178,7 @@ Status Session::LookAhead(const policies::Instruction& instruction, std::span<co
 
 Result<size_t> Session::AppendChunk(std::span<const TokenId> tokens, size_t border, const std::atomic<bool>* cancel) {
   DAMASK_RETURN_IF_ERROR(CheckRoom(tokens.size()));
-  DAMASK_RETURN_IF_ERROR(engine_->CheckIds(tokens));
+  DAMASK_RETURN_IF_ERROR(engine_->CheckIds(tokens.first(std::min(tokens.size(), border))));
   return AppendNext(tokens, border, model::LogitsWanted::kLast, nullptr, cancel);
 }
 

@@ -9,6 +9,11 @@ namespace damask::policies {
 using kernels::kPageTokens;
 using kernels::kQuarterTokens;
 
+Result<uint64_t> BlockOption(const Options& options) {
+  DAMASK_ASSIGN_OR_RETURN(const bool large, options.Either("block", "16", "64"));
+  return large ? kPageTokens : kQuarterTokens;
+}
+
 BlockShare BlockShare::Within(uint64_t budget, uint64_t block_keys) const {
   const uint64_t blocks = budget / block_keys;
   return {blocks, std::min(sinks, std::max<uint64_t>(1, blocks / 8)), std::min(local, blocks / 4)};

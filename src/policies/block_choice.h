@@ -5,9 +5,13 @@
 #include <span>
 #include <vector>
 
+#include "policies/options.h"
 #include "policies/quarter_plan.h"
 
 namespace damask::policies {
+
+// The option "block": 16 or 64 keys.
+Result<uint64_t> BlockOption(const Options& options);
 
 // What one query block computes, in blocks.
 struct BlockShare {

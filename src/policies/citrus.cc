@@ -15,8 +15,6 @@
 namespace damask::policies {
 namespace {
 
-using kernels::kPageTokens;
-
 constexpr std::string_view kLast = "last";
 constexpr std::string_view kNone = "none";
 
@@ -95,10 +93,8 @@ class CitrusPolicy : public Policy {
   }
 
   bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const override {
-    if ((block + 1) * kPageTokens <= kernels::LowestKey(position, shape_.window(layer))) return true;
-    if (state == nullptr) return false;
-    const CitrusSet& set = static_cast<const State*>(state)->of(layer, kv_head);
-    return !set.Keeps(block * kPageTokens, (block + 1) * kPageTokens);
+    const CitrusSet* const set = state == nullptr ? nullptr : &static_cast<const State*>(state)->of(layer, kv_head);
+    return MayReleasePage(set, shape_.window(layer), block, position);
   }
 
  private:

@@ -13,6 +13,7 @@
 #include "policies/distributions.h"
 #include "policies/head_states.h"
 #include "policies/key_summaries.h"
+#include "policies/sample_rows.h"
 
 namespace damask::policies {
 namespace {
@@ -98,11 +99,7 @@ class FlexprefillPolicy : public Policy {
  private:
   // Columns and diagonals of blocks, from the dense attention of some rows, evenly spread by position.
   void EstimateRows(const PlanRequest& request, size_t head, uint32_t own, Scratch* scratch) const {
-    scratch->rows.clear();
-    for (uint32_t row = 0; row < request.rows; ++row) {
-      const bool chosen = (request.first_position + row + 1) % (kQueryBlockRows / s_.rows) == 0;
-      if (chosen || row + 1 == request.rows) scratch->rows.push_back(row);
-    }
+    SampleRows(request.first_position, request.rows, kQueryBlockRows / s_.rows, &scratch->rows);
     ColumnSums& sums = scratch->sums;
     sums.Add(shape_.target, request.queries, scratch->rows, head, request.keys, own, &scratch->attention);
     const float share = 1.0f / static_cast<float>(scratch->rows.size());
@@ -222,10 +219,7 @@ Result<std::unique_ptr<Policy>> MakeFlexprefill(const Options& options, const Mo
   DAMASK_ASSIGN_OR_RETURN(settings.tau, options.Number("tau", 0, 1));
   DAMASK_ASSIGN_OR_RETURN(settings.least, options.Count("least", 0, limits::kMaxContext));
   DAMASK_ASSIGN_OR_RETURN(settings.budget, options.Count("budget", 0, limits::kMaxContext));
-  DAMASK_ASSIGN_OR_RETURN(settings.rows, options.Count("rows", 1, kQueryBlockRows));
-  if (kQueryBlockRows % settings.rows != 0) {
-    return InvalidArgument(fmt::format("policy flexprefill: rows='{}' does not divide {}", settings.rows, kQueryBlockRows));
-  }
+  DAMASK_ASSIGN_OR_RETURN(settings.rows, RowsOption(options, "flexprefill"));
   DAMASK_ASSIGN_OR_RETURN(settings.sparse_decode, options.Either("decode", "dense", "sparse"));
   return std::unique_ptr<Policy>(std::make_unique<FlexprefillPolicy>(settings, shape));
 }

@@ -9,13 +9,12 @@
 #include "kernels/scores.h"
 #include "policies/block_choice.h"
 #include "policies/head_states.h"
+#include "policies/sample_rows.h"
 #include "policies/tree_search.h"
 
 namespace damask::policies {
 namespace {
 
-using kernels::kPageTokens;
-using kernels::kQuarterTokens;
 using kernels::kQueryBlockRows;
 
 struct Settings {
@@ -52,8 +51,9 @@ using State = HeadStates<Found>;
 struct Scratch {
   BlockChoice choice;
   TreeSearch search;
-  std::vector<float> rows;    // [heads][rows][head_dim]
-  std::vector<float> scores;  // [rows][block]
+  std::vector<uint32_t> sample;  // of the query block's rows
+  std::vector<float> rows;       // [heads][rows][head_dim]
+  std::vector<float> scores;     // [rows][block]
   kernels::ScoresScratch keys;
 };
 
@@ -112,7 +112,7 @@ class HipPolicy : public Policy {
     const size_t together = s_.joint ? group : 1;
     const auto begin = static_cast<uint32_t>(std::max(choice.begin_block(), share_.sinks));
     for (size_t head = 0; head < group; head += together) {
-      const size_t rows = GatherRows(request, head, together, &scratch->rows);
+      const size_t rows = GatherRows(request, head, together, scratch);
       const auto score = [&](std::span<const uint32_t> blocks, float* scores) {
         for (size_t i = 0; i < blocks.size(); ++i) scores[i] = ScoreOf(request, blocks[i], together, rows, scratch);
       };
@@ -125,18 +125,18 @@ class HipPolicy : public Policy {
     }
   }
 
-  // Every stride-th row by position, and the last one; gives how many. `rows` is [heads][rows][head_dim].
-  size_t GatherRows(const PlanRequest& request, size_t first_head, size_t heads, std::vector<float>* rows) const {
+  // Fills scratch->rows; gives how many there are of a head.
+  size_t GatherRows(const PlanRequest& request, size_t first_head, size_t heads, Scratch* scratch) const {
     const size_t dim = shape_.head_dim;
-    rows->clear();
+    SampleRows(request.first_position, request.rows, s_.stride, &scratch->sample);
+    scratch->rows.clear();
     for (size_t head = first_head; head < first_head + heads; ++head) {
-      for (size_t row = 0; row < request.rows; ++row) {
-        if ((request.first_position + row + 1) % s_.stride != 0 && row + 1 != request.rows) continue;
+      for (const uint32_t row : scratch->sample) {
         const float* q = request.queries.row(row, head, dim);
-        rows->insert(rows->end(), q, q + dim);
+        scratch->rows.insert(scratch->rows.end(), q, q + dim);
       }
     }
-    return rows->size() / (heads * dim);
+    return scratch->sample.size();
   }
 
   // The highest score of a key of the block with a row, added up over the heads that search together.
@@ -188,9 +188,8 @@ Result<std::unique_ptr<Policy>> MakeHip(const Options& options, const ModelShape
   DAMASK_ASSIGN_OR_RETURN(settings.stride, options.Count("stride", 1, kQueryBlockRows));
   DAMASK_ASSIGN_OR_RETURN(settings.refresh, options.Count("refresh", 1, limits::kMaxContext));
   DAMASK_ASSIGN_OR_RETURN(settings.budget, options.Count("budget", 0, limits::kMaxContext));
-  DAMASK_ASSIGN_OR_RETURN(const bool large, options.Either("block", "16", "64"));
+  DAMASK_ASSIGN_OR_RETURN(settings.block, BlockOption(options));
   DAMASK_ASSIGN_OR_RETURN(settings.joint, options.Either("heads", "each", "joint"));
-  settings.block = large ? kPageTokens : kQuarterTokens;
   return std::unique_ptr<Policy>(std::make_unique<HipPolicy>(settings, shape));
 }
 

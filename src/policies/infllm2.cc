@@ -10,7 +10,6 @@
 namespace damask::policies {
 namespace {
 
-using kernels::kPageTokens;
 using kernels::kQuarterTokens;
 using kernels::kQueryBlockRows;
 
@@ -105,8 +104,7 @@ Result<std::unique_ptr<Policy>> MakeInfllm2(const Options& options, const ModelS
   DAMASK_ASSIGN_OR_RETURN(settings.window, options.Count("window", 0, limits::kMaxContext));
   DAMASK_ASSIGN_OR_RETURN(settings.dense, options.Count("dense", 0, limits::kMaxContext));
   DAMASK_ASSIGN_OR_RETURN(settings.budget, options.Count("budget", 0, limits::kMaxContext));
-  DAMASK_ASSIGN_OR_RETURN(const bool small, options.Either("block", "64", "16"));
-  settings.block = small ? kQuarterTokens : kPageTokens;
+  DAMASK_ASSIGN_OR_RETURN(settings.block, BlockOption(options));
   return std::unique_ptr<Policy>(std::make_unique<Infllm2Policy>(settings, shape));
 }
 

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "policies/best.h"
+
 namespace damask::policies {
 namespace {
 
@@ -104,6 +106,26 @@ uint64_t KeptKeys::bytes() const {
     sum += kept->positions.size() * sizeof(uint32_t) + kept->rows.q.size() * sizeof(float);
   }
   return sum;
+}
+
+void ChooseUnits(const KeptKeys& kept, std::span<const float> scores, uint64_t unit, size_t count, UnitScratch* scratch,
+                 std::vector<uint32_t>* chosen) {
+  scratch->scores.clear();
+  scratch->begins.clear();
+  const auto candidates = static_cast<uint32_t>(scores.size());
+  for (uint32_t i = 0; i < candidates; ++i) {
+    if (i == 0 || kept.CandidatePosition(i) / unit != kept.CandidatePosition(i - 1) / unit) {
+      scratch->begins.push_back(i);
+      scratch->scores.push_back(0.0f);
+    }
+    scratch->scores.back() += scores[i];
+  }
+  scratch->begins.push_back(candidates);
+  BestIndices(scratch->scores, count, &scratch->best);
+  chosen->clear();
+  for (const uint32_t best : scratch->best) {
+    for (uint32_t i = scratch->begins[best]; i < scratch->begins[best + 1]; ++i) chosen->push_back(i);
+  }
 }
 
 void AddShape(uint64_t kept, uint64_t low, QuarterChoice* choice) {

@@ -75,6 +75,25 @@ class KeptKeys {
   Kept previous_;
 };
 
+// Whether a page can never be read again: it lies behind the model's own window, or a set (KeptKeys and what is made of them;
+// null: not known yet) has decided about all its keys and kept none.
+template <typename Set>
+bool MayReleasePage(const Set* set, uint32_t own_window, size_t block, uint64_t position) {
+  const uint64_t begin = block * kernels::kPageTokens;
+  const uint64_t end = begin + kernels::kPageTokens;
+  return end <= kernels::LowestKey(position, own_window) || (set != nullptr && !set->Keeps(begin, end));
+}
+
+struct UnitScratch {
+  std::vector<float> scores;     // of the units
+  std::vector<uint32_t> begins;  // their first candidates, and the number of candidates
+  std::vector<uint32_t> best;
+};
+// Of `scores`, one for each candidate: the candidates of the `count` best units. Candidates whose positions fall into the same
+// `unit` keys stay or go together, and a unit has the sum of what its candidates have.
+void ChooseUnits(const KeptKeys& kept, std::span<const float> scores, uint64_t unit, size_t count, UnitScratch* scratch,
+                 std::vector<uint32_t>* chosen);
+
 // A plan as after a decision, where there is no state: the first `kept` keys and all from `low` on.
 void AddShape(uint64_t kept, uint64_t low, QuarterChoice* choice);
 

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
-#include "policies/best.h"
 #include "policies/head_states.h"
 #include "policies/kept_keys.h"
 #include "policies/quarter_plan.h"
@@ -23,9 +22,7 @@ struct Scratch {
   KeptAttentionScratch attention;
   std::vector<float> sums;
   std::vector<float> smooth;
-  std::vector<float> units;
-  std::vector<uint32_t> begins;  // of each unit, among the candidates, and their number
-  std::vector<uint32_t> best;
+  UnitScratch units;
   std::vector<uint32_t> chosen;
 };
 
@@ -78,10 +75,8 @@ class PromptEvictionPolicy : public Policy {
   }
 
   bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const override {
-    if ((block + 1) * kPageTokens <= kernels::LowestKey(position, shape_.window(layer))) return true;
-    if (state == nullptr) return false;
-    const KeptKeys& kept = static_cast<const State*>(state)->at(layer, kv_head);
-    return !kept.Keeps(block * kPageTokens, (block + 1) * kPageTokens);
+    const KeptKeys* const kept = state == nullptr ? nullptr : &static_cast<const State*>(state)->at(layer, kv_head);
+    return MayReleasePage(kept, shape_.window(layer), block, position);
   }
 
  private:
@@ -100,29 +95,8 @@ class PromptEvictionPolicy : public Policy {
     KeptAttention(shape_.target, kept->rows().View(shape_.group() * shape_.head_dim), shape_.group(), chunk.keys, kept->kept(),
                   kept->low(), shape_.window(chunk.layer), &scratch.attention, &scratch.sums);
     Smooth({scratch.sums.data(), candidates}, s_.pool, &scratch.smooth);
-    Choose(*kept, budget, &scratch);
+    ChooseUnits(*kept, scratch.smooth, s_.unit, budget / s_.unit, &scratch.units, &scratch.chosen);
     kept->Decide(border, scratch.chosen);
-  }
-
-  // The best units, each by the sum over its candidates.
-  void Choose(const KeptKeys& kept, uint64_t budget, Scratch* scratch) const {
-    scratch->units.clear();
-    scratch->begins.clear();
-    const auto candidates = static_cast<uint32_t>(scratch->smooth.size());
-    for (uint32_t i = 0; i < candidates; ++i) {
-      const uint64_t unit = kept.CandidatePosition(i) / s_.unit;
-      if (i == 0 || unit != kept.CandidatePosition(i - 1) / s_.unit) {
-        scratch->begins.push_back(i);
-        scratch->units.push_back(0.0f);
-      }
-      scratch->units.back() += scratch->smooth[i];
-    }
-    scratch->begins.push_back(candidates);
-    BestIndices(scratch->units, budget / s_.unit, &scratch->best);
-    scratch->chosen.clear();
-    for (const uint32_t unit : scratch->best) {
-      for (uint32_t i = scratch->begins[unit]; i < scratch->begins[unit + 1]; ++i) scratch->chosen.push_back(i);
-    }
   }
 
   PromptEviction s_;

@@ -9,7 +9,6 @@
 
 #include "base/limits.h"
 #include "masks/hash.h"
-#include "policies/best.h"
 #include "policies/head_states.h"
 #include "policies/head_table.h"
 #include "policies/kept_keys.h"
@@ -22,7 +21,7 @@ using kernels::kPageTokens;
 
 using State = HeadStates<KeptKeys>;
 
-constexpr float kAlways = std::numeric_limits<float>::max();
+constexpr float kAlways = std::numeric_limits<float>::infinity();
 constexpr double kWithoutTable = 0.39;  // the paper's 61 % less cache
 
 struct Settings {
@@ -40,9 +39,8 @@ struct Scratch {
   KeptAttentionScratch attention;
   std::vector<float> sums;
   std::vector<float> keys;  // of a page [64][head_dim]
-  std::vector<float> scores;
   std::vector<uint32_t> core;
-  std::vector<uint32_t> begins;
+  UnitScratch units;
   std::vector<uint32_t> chosen;
 };
 
@@ -92,10 +90,8 @@ class TcaPolicy : public Policy {
   }
 
   bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const override {
-    if ((block + 1) * kPageTokens <= kernels::LowestKey(position, shape_.window(layer))) return true;
-    if (state == nullptr) return false;
-    const KeptKeys& kept = static_cast<const State*>(state)->at(layer, kv_head);
-    return !kept.Keeps(block * kPageTokens, (block + 1) * kPageTokens);
+    const KeptKeys* const kept = state == nullptr ? nullptr : &static_cast<const State*>(state)->at(layer, kv_head);
+    return MayReleasePage(kept, shape_.window(layer), block, position);
   }
 
  private:
@@ -141,23 +137,9 @@ class TcaPolicy : public Policy {
 
   // All pages below `border` that are still there compete; a page has what its keys have.
   void ChoosePages(const KeptKeys& kept, uint64_t border, double share, Scratch* scratch) const {
-    scratch->scores.clear();
-    scratch->begins.clear();
-    const auto candidates = static_cast<uint32_t>(kept.Candidates(border));
-    for (uint32_t i = 0; i < candidates; ++i) {
-      const uint32_t position = kept.CandidatePosition(i);
-      if (i == 0 || position / kPageTokens != kept.CandidatePosition(i - 1) / kPageTokens) {
-        scratch->begins.push_back(i);
-        scratch->scores.push_back(position < s_.sinks ? kAlways : 0.0f);
-      }
-      if (scratch->scores.back() != kAlways) scratch->scores.back() += scratch->sums[i];
-    }
-    scratch->begins.push_back(candidates);
-    BestIndices(scratch->scores, PagesBelow(border, share), &scratch->core);
-    scratch->chosen.clear();
-    for (const uint32_t page : scratch->core) {
-      for (uint32_t i = scratch->begins[page]; i < scratch->begins[page + 1]; ++i) scratch->chosen.push_back(i);
-    }
+    const std::span<float> sums = {scratch->sums.data(), kept.Candidates(border)};
+    for (uint32_t i = 0; i < sums.size() && kept.CandidatePosition(i) < s_.sinks; ++i) sums[i] = kAlways;
+    ChooseUnits(kept, sums, kPageTokens, PagesBelow(border, share), &scratch->units, &scratch->chosen);
   }
 
   Settings s_;

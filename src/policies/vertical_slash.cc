@@ -9,6 +9,7 @@
 #include "policies/best.h"
 #include "policies/column_sums.h"
 #include "policies/quarter_plan.h"
+#include "policies/sample_rows.h"
 
 namespace damask::policies {
 namespace {
@@ -84,21 +85,12 @@ class VerticalSlashPolicy : public Policy {
             std::min(s_.local, slashes / 2),   slashes / kQuarterTokens,        s_.budget};
   }
 
-  // Evenly spread over the query block, by position; the last row is always one of them.
-  void ChooseRows(const PlanRequest& request, std::vector<uint32_t>* rows) const {
-    const uint64_t step = kQueryBlockRows / s_.rows;
-    rows->clear();
-    for (uint32_t row = 0; row < request.rows; ++row) {
-      if ((request.first_position + row + 1) % step == 0 || row + 1 == request.rows) rows->push_back(row);
-    }
-  }
-
   // Fills scratch->verticals (positions) and scratch->slashes (distances), best first.
   void Estimate(const PlanRequest& request, size_t head, uint32_t own, const Share& share, Scratch* scratch) const {
     const uint64_t keys = request.first_position + request.rows;
     ColumnSums& sums = scratch->sums;
     if (request.queries.q != nullptr) {
-      ChooseRows(request, &scratch->rows);
+      SampleRows(request.first_position, request.rows, kQueryBlockRows / s_.rows, &scratch->rows);
       sums.Add(shape_.target, request.queries, scratch->rows, head, request.keys, own, &scratch->attention);
     } else {  // the shape only: the first columns and the shortest distances stand for any
       sums.first = 0;
@@ -188,10 +180,7 @@ Result<std::unique_ptr<Policy>> MakeVerticalSlash(const Options& options, const 
   DAMASK_ASSIGN_OR_RETURN(settings.sinks, options.Count("sinks", 0, limits::kMaxContext));
   DAMASK_ASSIGN_OR_RETURN(settings.local, options.Count("local", 1, limits::kMaxContext));
   DAMASK_ASSIGN_OR_RETURN(settings.budget, options.Count("budget", 0, limits::kMaxContext));
-  DAMASK_ASSIGN_OR_RETURN(settings.rows, options.Count("rows", 1, kQueryBlockRows));
-  if (kQueryBlockRows % settings.rows != 0) {
-    return InvalidArgument(fmt::format("policy vertical-slash: rows='{}' does not divide {}", settings.rows, kQueryBlockRows));
-  }
+  DAMASK_ASSIGN_OR_RETURN(settings.rows, RowsOption(options, "vertical-slash"));
   DAMASK_ASSIGN_OR_RETURN(settings.sparse_decode, options.Either("decode", "dense", "sparse"));
   return std::unique_ptr<Policy>(std::make_unique<VerticalSlashPolicy>(settings, shape));
 }

@@ -14,7 +14,6 @@
 namespace damask::policies {
 namespace {
 
-using kernels::kPageTokens;
 using kernels::kQuarterTokens;
 
 struct Settings {
@@ -153,10 +152,9 @@ Result<std::unique_ptr<Policy>> MakeXattention(const Options& options, const Mod
     return InvalidArgument(fmt::format("policy xattention: stride='{}' is none of 4, 8 and 16", settings.stride));
   }
   DAMASK_ASSIGN_OR_RETURN(settings.budget, options.Count("budget", 0, limits::kMaxContext));
-  DAMASK_ASSIGN_OR_RETURN(const bool small, options.Either("block", "64", "16"));
+  DAMASK_ASSIGN_OR_RETURN(settings.block, BlockOption(options));
   DAMASK_ASSIGN_OR_RETURN(settings.joint, options.Either("heads", "each", "joint"));
   DAMASK_ASSIGN_OR_RETURN(settings.sparse_decode, options.Either("decode", "dense", "sparse"));
-  settings.block = small ? kQuarterTokens : kPageTokens;
   return std::unique_ptr<Policy>(std::make_unique<XattentionPolicy>(settings, shape));
 }
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/limits.h"
 #include "base/text.h"
 
 namespace damask::server {
@@ -80,6 +81,15 @@ ApiResult<int64_t> ReadInteger(const std::string& param, const Json& value, Inte
   const bool below = number->value < range.min || (!number->exact && number->value < 0);
   if (above || below) return OutOfRange("integer", param, above, fmt::format("{}", above ? range.max : range.min), value);
   return number->value;
+}
+
+ApiResult<formats::Json> ReadBody(const std::string& body) {
+  Result<formats::Json> document = formats::ParseJson(body, limits::kMaxRequestJson);
+  if (!document.ok()) return BadRequest(400, fmt::format("The body cannot be read: {}.", document.status().ToString()));
+  if (!document->is_object()) {
+    return BadRequest(400, fmt::format("The body is {}, expected a JSON object.", TypeName(*document)));
+  }
+  return *std::move(document);
 }
 
 const Json* FieldReader::Any(const std::string& name) const {

@@ -37,6 +37,9 @@ ApiError WrongType(std::string param, const formats::Json& found, std::string_vi
 // An integer within `range`. 1.0 and 1e3 are integers, as for OpenAI; 1.5 is none (invalid_type).
 ApiResult<int64_t> ReadInteger(const std::string& param, const formats::Json& value, IntegerRange range);
 
+// The JSON object that a request's body is. Error: 400.
+ApiResult<formats::Json> ReadBody(const std::string& body);
+
 class FieldReader {
  public:
   // `object` is one, and outlives the reader. `prefix` stands before names in errors ("stream_options.").

@@ -142,13 +142,10 @@ void CheckUser(FieldReader* fields) {
 }  // namespace
 
 ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body) {
-  const Result<Json> document = formats::ParseJson(body, limits::kMaxRequestJson);
-  if (!document.ok()) return BadRequest(400, fmt::format("The body cannot be read: {}.", document.status().ToString()));
-  if (!document->is_object()) {
-    return BadRequest(400, fmt::format("The body is {}, expected a JSON object.", TypeName(*document)));
-  }
+  const ApiResult<Json> document = ReadBody(body);
+  if (const ApiError* error = std::get_if<ApiError>(&document)) return *error;
   ApiRequest request{.api = api};
-  FieldReader fields(*document);
+  FieldReader fields(std::get<Json>(document));
   if (const std::string* model = fields.Text("model")) request.model = *model;
   api == Api::kChat ? ReadMessages(&fields, &request) : ReadPrompt(&fields, &request);
   RefuseUnsupported(&fields);

@@ -5,32 +5,16 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "base/limits.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "formats/json.h"
+#include "server/api_fields.h"
 
 namespace damask::server {
 namespace {
 
 using Json = nlohmann::ordered_json;
 using tokenizer::TokenId;
-
-// A body that is a JSON object.
-ApiResult<formats::Json> ParseObject(const std::string& body) {
-  Result<formats::Json> parsed = formats::ParseJson(body, limits::kMaxRequestJson);
-  if (!parsed.ok()) return BadRequest(400, "the body is not valid JSON: " + parsed.status().ToString());
-  if (!parsed->is_object()) return BadRequest(400, "the body is not a JSON object");
-  return *std::move(parsed);
-}
-
-// An optional switch. Not bool& as a result: errors have to get out too.
-std::optional<ApiError> ReadSwitch(const formats::Json& object, const std::string& name, bool* value) {
-  const Result<std::optional<bool>> given = formats::JsonBool(object, name);
-  if (!given.ok()) return InvalidType(name, given.status().ToString());
-  *value = given->value_or(*value);
-  return std::nullopt;
-}
 
 struct TokenizeRequest {
   std::string content;
@@ -40,13 +24,14 @@ struct TokenizeRequest {
 };
 
 std::optional<ApiError> ReadTokenizeRequest(const formats::Json& object, TokenizeRequest* request) {
-  const Result<std::optional<std::string>> content = formats::JsonString(object, "content");
-  if (!content.ok()) return InvalidType("content", content.status().ToString());
-  if (!content->has_value()) return MissingParameter("content", "content is missing: the text to tokenize");
-  request->content = **content;
-  if (auto error = ReadSwitch(object, "add_special", &request->add_special)) return error;
-  if (auto error = ReadSwitch(object, "parse_special", &request->parse_special)) return error;
-  return ReadSwitch(object, "with_pieces", &request->with_pieces);
+  FieldReader fields(object);
+  const std::string* content = fields.Text("content");
+  if (content == nullptr) fields.Fail(MissingParameter("content", "content is missing: the text to tokenize"));
+  request->add_special = fields.Bool("add_special").value_or(request->add_special);
+  request->parse_special = fields.Bool("parse_special").value_or(request->parse_special);
+  request->with_pieces = fields.Bool("with_pieces").value_or(request->with_pieces);
+  if (content != nullptr) request->content = *content;
+  return fields.error();
 }
 
 // A piece as llama-server shows it: text, or its bytes where they are no text.
@@ -76,7 +61,7 @@ Json SlotJson(const batching::SlotState& slot, size_t index, uint64_t context) {
 }  // namespace
 
 ApiResult<std::string> Tokenize(const ServedModel& model, const std::string& body) {
-  const ApiResult<formats::Json> parsed = ParseObject(body);
+  const ApiResult<formats::Json> parsed = ReadBody(body);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return *error;
   TokenizeRequest request;
   if (auto error = ReadTokenizeRequest(std::get<formats::Json>(parsed), &request)) return *std::move(error);
@@ -97,7 +82,7 @@ ApiResult<std::string> Tokenize(const ServedModel& model, const std::string& bod
 }
 
 ApiResult<std::string> Detokenize(const ServedModel& model, const std::string& body) {
-  const ApiResult<formats::Json> parsed = ParseObject(body);
+  const ApiResult<formats::Json> parsed = ReadBody(body);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return *error;
   const formats::Json& object = std::get<formats::Json>(parsed);
   const auto tokens = object.find("tokens");
