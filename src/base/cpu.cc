@@ -58,7 +58,7 @@ Target Detect() {
     return Target::kAvx2;
   }
   if (!(__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))) return Target::kAvx512;
-  if (!(CpuHasAmx() && KernelGrantsTiles())) return Target::kAvx512Bf16;
+  if (!(__builtin_cpu_supports("avx512vbmi") && CpuHasAmx() && KernelGrantsTiles())) return Target::kAvx512Bf16;
   return Target::kAmx;
 }
 

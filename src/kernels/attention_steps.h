@@ -18,7 +18,7 @@
 namespace damask::kernels {
 
 inline constexpr size_t kLanes = 64;         // lanes of a block; row stride of S^T, P^T, O^T and Q^T
-inline constexpr size_t kMaxStepKeys = 256;  // keys of a step at most
+inline constexpr size_t kMaxStepKeys = 512;  // keys of a step at most
 
 inline constexpr size_t kValueLine = 32;  // elements from one dimension's line of V^T to the next
 
@@ -95,6 +95,7 @@ const AttentionBody& AmxEmulatedBody();  // AMX's data flow with tiles in plain 
 void Avx2Exp2(const float* x, size_t n, float* out);
 void Avx512Exp2(const float* x, size_t n, float* out);
 void Avx512Bf16Exp2(const float* x, size_t n, float* out);
+void AmxExp2(const float* x, size_t n, float* out);  // where there is AVX-512 bf16 and VBMI
 
 // Cuts a plan into steps.
 class StepBuilder {

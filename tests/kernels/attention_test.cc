@@ -22,10 +22,17 @@ struct Body {
   std::string name;
   std::function<void(const AttentionShape&, const QueryBlock&, const Plan&, const std::byte* const*, AttentionScratch*)> run;
   float tolerance;
+  double lse_tolerance = 5e-5;  // relative error 4e-6 of the weights and float32 sums
 };
+
+bool HasVbmi() { return __builtin_cpu_supports("avx512vbmi") != 0; }
 
 constexpr float kBf16Tolerance = 8e-3f;  // largest |v| among some 1e4 is 4, times 2^-9
 constexpr float kF32Tolerance = 2e-5f;
+// Weights of the AMX body are off by up to 0.8 % (bf16_exp2-inl.h), and sums are those of the same weights: where two keys
+// share a row, an output is off by up to 0.4 % of the difference of their values. A lone key's weight is all of the sum.
+constexpr float kAmxTolerance = 2e-2f;
+constexpr double kAmxLseTolerance = 8e-3;
 
 std::vector<Body> Bodies() {
   std::vector<Body> bodies;
@@ -34,6 +41,7 @@ std::vector<Body> Bodies() {
     const AttentionFn run = FindAttention(target, AttentionShape{64, 1, 1.0f, KvType::kBf16});
     const float tolerance = target >= Target::kAvx512Bf16 ? kBf16Tolerance : kF32Tolerance;
     bodies.push_back({std::string(TargetName(target)), run, tolerance});
+    if (target == Target::kAmx) bodies.back() = {"amx", run, kAmxTolerance, kAmxLseTolerance};
   }
   if (!TargetSupported(Target::kAvx512Bf16)) return bodies;
   // Bodies behind avx512bf16 and amx, also for lane counts that the table gives to others.
@@ -42,7 +50,7 @@ std::vector<Body> Bodies() {
                    AttentionScratch* scratch) { RunPlan(body, shape, block, plan, pages, scratch); };
   };
   bodies.push_back({"avx512bf16 all lanes", by_plan(Avx512Bf16Body()), kBf16Tolerance});
-  bodies.push_back({"amx emulated", by_plan(AmxEmulatedBody()), kBf16Tolerance});
+  if (HasVbmi()) bodies.push_back({"amx emulated", by_plan(AmxEmulatedBody()), kAmxTolerance, kAmxLseTolerance});
   bodies.push_back({"avx512bf16 few lanes", by_plan(FewLanesBody()), kBf16Tolerance});
   return bodies;
 }
@@ -54,9 +62,9 @@ struct Case {
   size_t rows;
 };
 
-void ExpectClose(const Case& c, const RandomQueries& expected, const RandomQueries& actual, float tolerance) {
+void ExpectClose(const Case& c, const RandomQueries& expected, const RandomQueries& actual, const Body& body) {
   for (size_t i = 0; i < expected.out().size(); ++i) {
-    ASSERT_TRUE(std::abs(expected.out()[i] - actual.out()[i]) <= tolerance)
+    ASSERT_TRUE(std::abs(expected.out()[i] - actual.out()[i]) <= body.tolerance)
         << "head_dim " << c.head_dim << " group " << c.group << " first " << c.first << " rows " << c.rows << ": element " << i
         << " is " << actual.out()[i] << ", expected " << expected.out()[i];
   }
@@ -64,8 +72,7 @@ void ExpectClose(const Case& c, const RandomQueries& expected, const RandomQueri
     if (std::isinf(expected.lse()[i])) {
       ASSERT_EQ(actual.lse()[i], expected.lse()[i]) << "lse " << i;
     } else {
-      // Relative error 4e-6 of the weights and float32 sums.
-      ASSERT_NEAR(actual.lse()[i], expected.lse()[i], 5e-5) << "lse " << i;
+      ASSERT_NEAR(actual.lse()[i], expected.lse()[i], body.lse_tolerance) << "lse " << i;
     }
   }
 }
@@ -79,7 +86,7 @@ void CompareWithReference(const Case& c, const Plan& plan, const RandomCache& ca
     SCOPED_TRACE(body.name);
     RandomQueries actual(c.head_dim, c.group, c.first, c.rows, 99, query_size);
     body.run(shape, actual.block(), plan, cache.pages(), &scratch);
-    ExpectClose(c, expected, actual, body.tolerance);
+    ExpectClose(c, expected, actual, body);
   }
 }
 
@@ -241,7 +248,7 @@ TEST(Attention, NegativeAndZeroScalesAreScalesToo) {
       AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
       body.run(shape, actual.block(), plan, cache.pages(), &scratch);
       SCOPED_TRACE(body.name);
-      ExpectClose({64, 2, 70, 30}, expected, actual, body.tolerance);
+      ExpectClose({64, 2, 70, 30}, expected, actual, body);
     }
   }
 }
@@ -358,8 +365,9 @@ TEST(Attention, Exp2IsAsAccurateAsItSays) {
     double bound;
   };
   for (const Exp2& exp2 : {Exp2{Target::kAvx2, Avx2Exp2, 8e-7}, Exp2{Target::kAvx512, Avx512Exp2, 8e-7},
-                           Exp2{Target::kAvx512Bf16, Avx512Bf16Exp2, 4e-6}}) {
+                           Exp2{Target::kAvx512Bf16, Avx512Bf16Exp2, 4e-6}, Exp2{Target::kAvx512Bf16, AmxExp2, 8.5e-3}}) {
     if (!TargetSupported(exp2.target)) continue;
+    if (exp2.run == AmxExp2 && !HasVbmi()) continue;
     std::vector<float> x = {0.0f, -std::numeric_limits<float>::infinity(), -1e30f, -500.0f, -0.5f, -1.5f};
     for (int i = 0; i < 200000; ++i) x.push_back(-126.0f * static_cast<float>(i) / 200000);
     std::vector<float> y(x.size());
