@@ -57,6 +57,7 @@ struct AmxSteps {
     float* sink;        // [16][kRow]: takes stores that nobody wants
     uint32_t* weights;  // [kUnitKeys / 2][kRow] pairs
     float* pending;     // where the pair of accumulators that is not in use belongs
+    PageFetch* fetch;
     Bf16Exp2 exp2[2];   // of the lower and the upper 16 lanes
     __m512 max[2][2];   // of the next unit's scores, [lanes][even and odd keys]
   };
@@ -65,6 +66,16 @@ struct AmxSteps {
   [[gnu::always_inline]] static inline void StorePair(float* to) {
     Tiles::template Store<kPair>(to, kLaneRow);
     Tiles::template Store<kPair + 1>(to + 16, kLaneRow);
+  }
+
+  [[gnu::always_inline]] static inline void Fetch(PageFetch* fetch) {
+    if (fetch->page == fetch->num_pages) return;
+    const char* const from = fetch->pages[fetch->page] + fetch->offset;
+    for (size_t i = 0; i < fetch->portion; i += 64) _mm_prefetch(from + i, _MM_HINT_T1);
+    fetch->offset += fetch->portion;
+    if (fetch->offset < fetch->page_bytes) return;
+    fetch->offset = 0;
+    ++fetch->page;
   }
 
   // S^T of 16 keys into pair kPair. Dimensions beyond head_dim (a multiple of 16) meet zero queries.
@@ -83,6 +94,7 @@ struct AmxSteps {
       if (d == 0) StorePair<2 - kPair>(walk->pending);
     }
     walk->pending = scores;
+    Fetch(walk->fetch);
   }
 
   // O^T of 16 dimensions += V^T P^T of the unit's two runs, in pair kPair.
@@ -104,6 +116,7 @@ struct AmxSteps {
     Tiles::template Load<7>(w + 16 * kRow + 16, kLaneRow);
     Tiles::template DotBf16<kPair + 1, 5, 7>();
     walk->pending = out;
+    Fetch(walk->fetch);
   }
 
   // Weights of 16 keys. The unit's other set of scores is still being made.
@@ -254,6 +267,7 @@ struct AmxSteps {
     walk.sink = scratch.scores + 2 * kUnitFloats;
     walk.weights = static_cast<uint32_t*>(scratch.weights);
     walk.pending = walk.sink;
+    walk.fetch = scratch.fetch;
     for (size_t half = 0; half < 2; ++half) walk.exp2[half].Begin(block->max + half * 16, log2_scale);
     const size_t units = (count + 1) / 2;
     // Pair 0 holds what is pending when a phase begins with pair 2, and the other way round.

@@ -18,7 +18,7 @@
 namespace damask::kernels {
 
 inline constexpr size_t kLanes = 64;         // lanes of a block; row stride of S^T, P^T, O^T and Q^T
-inline constexpr size_t kMaxStepKeys = 512;  // keys of a step at most
+inline constexpr size_t kMaxStepKeys = 1024;  // keys of a step at most
 
 inline constexpr size_t kValueLine = 32;  // elements from one dimension's line of V^T to the next
 
@@ -48,6 +48,19 @@ struct LaneBlock {
   int32_t* head_bit;  // [kLanes]
 };
 
+// Whole pages to bring into the second cache, a few lines at a time while something else computes: many at once would wait for
+// each other.
+struct PageFetch {
+  const char* pages[kMaxStepKeys / kPageTokens];
+  size_t num_pages;
+  size_t page_bytes;
+  size_t page;      // where it goes on: in this page
+  size_t offset;    // from this byte
+  size_t portion;   // bytes to fetch on one occasion, of which a page holds a whole number
+  // Occasions: each lane block has kFetchesPerUnit for every kPageTokens keys of the step.
+};
+inline constexpr size_t kFetchesPerUnit = 8;
+
 // Memory that a body uses within one step, and what comes after it.
 struct StepScratch {
   float* scores;    // [kMaxStepKeys][kLanes]
@@ -57,6 +70,7 @@ struct StepScratch {
   // Pages of the next step, for a body that is bound by memory to fetch ahead.
   const void* next_pages[kMaxStepKeys / kPageTokens];
   size_t num_next_pages;
+  PageFetch* fetch;  // the same pages, for bodies that have other things to do meanwhile
 };
 
 struct AttentionBody {
