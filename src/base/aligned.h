@@ -16,6 +16,11 @@ struct FreeDeleter {
   void operator()(void* pointer) const { std::free(pointer); }
 };
 
+// At least `bytes`, to be given back with free(); null where there is no memory. Aligned to a cache line; from kHugePage on to a
+// huge page, and the system is asked for huge pages: attention and decode read caches and weights from end to end.
+inline constexpr size_t kHugePage = size_t{2} << 20;
+void* AllocateAligned(size_t bytes);
+
 // `count` objects of a trivial T, 64-byte aligned, uninitialised. Throws std::bad_alloc (caught at the engine's border).
 template <typename T>
 class AlignedArray {
@@ -32,8 +37,7 @@ class AlignedArray {
   explicit AlignedArray(size_t count) : size_(count) {
     if (count == 0) return;
     if (count > (SIZE_MAX - kCacheLine) / sizeof(T)) throw std::bad_alloc();
-    const size_t bytes = (count * sizeof(T) + kCacheLine - 1) / kCacheLine * kCacheLine;
-    data_.reset(static_cast<T*>(std::aligned_alloc(kCacheLine, bytes)));
+    data_.reset(static_cast<T*>(AllocateAligned(count * sizeof(T))));
     if (!data_) throw std::bad_alloc();
   }
 

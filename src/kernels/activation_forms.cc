@@ -103,6 +103,12 @@ void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, s
   pool->ParallelFor(m, grain, [&](size_t begin, size_t end, size_t /*worker*/) {
     for (size_t row = begin; row < end; ++row) MakeRow(x + row * x_stride, k, row, out);
   });
+#if defined(__x86_64__)
+  if ((bits & kFormTiles) == 0) return;
+  pool->ParallelFor(RoundUp(m, 32) / 16, 1, [&](size_t begin, size_t end, size_t /*worker*/) {
+    for (size_t i = begin; i < end; ++i) avx512bf16::PairTiles(out->k_tiles, out->tiles.data() + i * out->k_tiles * 512);
+  });
+#endif
 }
 
 }  // namespace damask::kernels

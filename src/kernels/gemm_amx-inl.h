@@ -1,11 +1,15 @@
 // Prefill with AMX tiles in bf16, a template over the tile backend (amx/tiles.h): the hardware, or plain C++ for tests.
 //
-// From measurements on a Xeon with AMX (2 MiB L2, 48 KiB L1d a core; docs/benchmarks.md):
+// Weights are the A operand, rows as they lie in the file, activations the B operand: what there is most of, and is used least
+// often, needs no transposing; y^T comes out and is turned while it is stored.
+//
+// From measurements on Xeons with AMX (2 MiB L2, 48 KiB L1d a core; docs/benchmarks.md):
 //   - the reused operand, 32 weight rows x 512 numbers (32 KB), stays in L1; activations stream past it by loads that do not
 //     push it out (TILELOADDT1): 2.7 instead of 2.1 TFLOP/s;
 //   - each tile load stands right before its first use; four loads and then four products is three times slower;
 //   - the sums of 512 rows x 256 columns stay in L2 between pieces of k, as whole tiles: rows of y at a power-of-two pitch cost
 //     20 %;
+//   - a part's weights are unpacked once for all rows of the call: once for each 512 of them it took a quarter of the time;
 //   - activations come in tile order from Load: packing them inside the product cost 15 %.
 //
 // The thread's tiles are configured at the start of every part and released at its end: a part runs for a good part of a
@@ -31,28 +35,80 @@ struct AmxBlocks {
   static constexpr size_t kBlockRows = 512;  // activation rows whose sums are kept
 };
 
-// Unpacks a piece of the panel: [pairs of 16 weight rows][k tiles][2][B tile: 16 pairs of numbers x 16 rows x 2].
-inline void UnpackTiles(const WeightView& w, size_t n_begin, size_t n_end, Piece piece, Scratch* scratch, uint16_t* panel) {
-  const size_t k_tiles = (piece.end - piece.begin + 31) / 32;
-  const size_t stride = k_tiles * 32 + 16;
-  scratch->rows.Reserve(16 * stride);
-  float* floats = scratch->rows.data();
-  const size_t vectors = (n_end - n_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows * 2;
-  for (size_t vector = 0; vector < vectors; ++vector) {
-    DecodeSixteenRows(w, n_begin + vector * 16, n_end, piece, k_tiles * 32, stride, floats);
+// Sixteen rows of weights as A tiles: [k tiles][16 rows][32], `tile_stride` numbers from one tile to the next.
+inline void UnpackBf16(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t k_tiles, size_t tile_stride,
+                       uint16_t* panel) {
+  for (size_t r = 0; r < 16; ++r) {
+    const auto* row = reinterpret_cast<const uint16_t*>(w.data) + (n + r) * w.k;
     for (size_t tile = 0; tile < k_tiles; ++tile) {
-      __m512i rows[16];
-      for (size_t r = 0; r < 16; ++r) rows[r] = ToBf16x32(floats + r * stride + tile * 32);
-      Transpose16(rows);
-      uint16_t* out = panel + ((vector / 2 * k_tiles + tile) * 2 + vector % 2) * AmxBlocks::kTileNumbers;
-      for (size_t pair = 0; pair < 16; ++pair) _mm512_store_si512(out + pair * 32, rows[pair]);
+      const size_t k = piece.begin + tile * 32;
+      const size_t count = n + r >= n_end ? 0 : piece.end - k < 32 ? piece.end - k : 32;
+      const auto mask = static_cast<__mmask32>(count == 32 ? 0xffffffffu : (1u << count) - 1);
+      _mm512_store_si512(panel + tile * tile_stride + r * 32, _mm512_maskz_loadu_epi16(mask, row + k));
     }
   }
 }
 
-// 32 activation rows x 32 weight rows: a holds two rows of A tiles `a_next` numbers apart, b pairs of B tiles, c four tiles.
+// Q8_0: a block is a tile's row. k is a multiple of 32, as the format has it.
+inline void UnpackQ8(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t k_tiles, size_t tile_stride,
+                     uint16_t* panel) {
+  constexpr size_t kBlockBytes = 34;
+  const size_t row_bytes = w.k / 32 * kBlockBytes;
+  for (size_t r = 0; r < 16; ++r) {
+    uint16_t* out = panel + r * 32;
+    if (n + r >= n_end) {
+      for (size_t tile = 0; tile < k_tiles; ++tile) _mm512_store_si512(out + tile * tile_stride, _mm512_setzero_si512());
+      continue;
+    }
+    const std::byte* block = w.data + (n + r) * row_bytes + piece.begin / 32 * kBlockBytes;
+    for (size_t tile = 0; tile < k_tiles; ++tile, block += kBlockBytes, out += tile_stride) {
+      uint16_t half;
+      __builtin_memcpy(&half, block, sizeof(half));
+      const __m512 scale = _mm512_set1_ps(_cvtsh_ss(half));
+      const auto* const numbers = reinterpret_cast<const __m128i*>(block + 2);
+      const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(numbers)));
+      const __m512 high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(numbers + 1)));
+      const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_mul_ps(high, scale), _mm512_mul_ps(low, scale));
+      _mm512_store_si512(out, reinterpret_cast<__m512i>(both));
+    }
+  }
+}
+
+inline void UnpackByFloats(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t k_tiles, size_t tile_stride,
+                           Scratch* scratch, uint16_t* panel) {
+  const size_t stride = k_tiles * 32 + 16;
+  scratch->rows.Reserve(16 * stride);
+  float* const floats = scratch->rows.data();
+  DecodeSixteenRows(w, n, n_end, piece, k_tiles * 32, stride, floats);
+  for (size_t r = 0; r < 16; ++r) {
+    for (size_t tile = 0; tile < k_tiles; ++tile) {
+      _mm512_store_si512(panel + tile * tile_stride + r * 32, ToBf16x32(floats + r * stride + tile * 32));
+    }
+  }
+}
+
+// Unpacks a piece of the panel: [pairs of 16 weight rows][k tiles][2][A tile].
+inline void UnpackTiles(const WeightView& w, size_t n_begin, size_t n_end, Piece piece, Scratch* scratch, uint16_t* panel) {
+  const size_t k_tiles = (piece.end - piece.begin + 31) / 32;
+  constexpr size_t kStride = 2 * AmxBlocks::kTileNumbers;
+  const size_t vectors = (n_end - n_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows * 2;
+  for (size_t vector = 0; vector < vectors; ++vector) {
+    const size_t n = n_begin + vector * 16;
+    uint16_t* const out = panel + (vector / 2 * k_tiles * 2 + vector % 2) * AmxBlocks::kTileNumbers;
+    if (w.type == formats::TensorType::kBF16) {
+      UnpackBf16(w, n, n_end, piece, k_tiles, kStride, out);
+    } else if (w.type == formats::TensorType::kQ8_0) {
+      UnpackQ8(w, n, n_end, piece, k_tiles, kStride, out);
+    } else {
+      UnpackByFloats(w, n, n_end, piece, k_tiles, kStride, scratch, out);
+    }
+  }
+}
+
+// 32 weight rows x 32 activation rows: `w` holds pairs of A tiles, `x` two rows of B tiles `x_next` numbers apart, c four tiles
+// [2 of activation rows][2 of weight rows], each [16 weight rows][16 activation rows].
 template <typename Tiles>
-void MultiplyPairs(const uint16_t* a, size_t a_next, const uint16_t* b, size_t k_tiles, bool first, float* c) {
+void MultiplyPairs(const uint16_t* w, const uint16_t* x, size_t x_next, size_t k_tiles, bool first, float* c) {
   constexpr size_t kPitch = 64;
   constexpr size_t kTile = AmxBlocks::kTileNumbers;
   if (first) {
@@ -66,15 +122,15 @@ void MultiplyPairs(const uint16_t* a, size_t a_next, const uint16_t* b, size_t k
     Tiles::template Load<2>(c + 2 * AmxBlocks::kTileFloats, kPitch);
     Tiles::template Load<3>(c + 3 * AmxBlocks::kTileFloats, kPitch);
   }
-  for (size_t tile = 0; tile < k_tiles; ++tile, a += kTile, b += 2 * kTile) {
-    Tiles::template StreamLoad<4>(a, kPitch);
-    Tiles::template Load<6>(b, kPitch);
-    Tiles::template DotBf16<0, 4, 6>();
-    Tiles::template Load<7>(b + kTile, kPitch);
-    Tiles::template DotBf16<1, 4, 7>();
-    Tiles::template StreamLoad<5>(a + a_next, kPitch);
-    Tiles::template DotBf16<2, 5, 6>();
-    Tiles::template DotBf16<3, 5, 7>();
+  for (size_t tile = 0; tile < k_tiles; ++tile, w += 2 * kTile, x += kTile) {
+    Tiles::template StreamLoad<4>(x, kPitch);
+    Tiles::template Load<6>(w, kPitch);
+    Tiles::template DotBf16<0, 6, 4>();
+    Tiles::template Load<7>(w + kTile, kPitch);
+    Tiles::template DotBf16<1, 7, 4>();
+    Tiles::template StreamLoad<5>(x + x_next, kPitch);
+    Tiles::template DotBf16<2, 6, 5>();
+    Tiles::template DotBf16<3, 7, 5>();
   }
   Tiles::template Store<0>(c, kPitch);
   Tiles::template Store<1>(c + AmxBlocks::kTileFloats, kPitch);
@@ -84,39 +140,52 @@ void MultiplyPairs(const uint16_t* a, size_t a_next, const uint16_t* b, size_t k
 
 // Four tiles of sums to y rows from m on (below m_end), columns from n on (below n_end).
 inline void StorePairs(const Product& product, const float* c, size_t m, size_t m_end, size_t n, size_t n_end) {
-  for (size_t row = 0; row < AmxBlocks::kPairRows && m + row < m_end; ++row) {
-    for (size_t half = 0; half < 2 && n + half * 16 < n_end; ++half) {
-      const float* at = c + (row / 16 * 2 + half) * AmxBlocks::kTileFloats + row % 16 * 16;
-      StoreVector(product, product.store, product.bias != nullptr, m + row, n + half * 16, Lanes(n_end - n - half * 16),
-                  _mm512_loadu_ps(at));
+  for (size_t tile = 0; tile < 4; ++tile, c += AmxBlocks::kTileFloats) {
+    const size_t row = m + tile / 2 * 16;
+    const size_t column = n + tile % 2 * 16;
+    if (row >= m_end || column >= n_end) continue;
+    __m512i rows[16];
+    for (size_t i = 0; i < 16; ++i) rows[i] = _mm512_load_si512(c + i * 16);
+    Transpose16(rows);
+    for (size_t i = 0; i < 16 && row + i < m_end; ++i) {
+      StoreVector(product, product.store, product.bias != nullptr, row + i, column, Lanes(n_end - column),
+                  _mm512_castsi512_ps(rows[i]));
     }
   }
 }
 
+// What a part works on: its unpacked weights, piece after piece of k, and the sums of one row block.
+struct AmxPanel {
+  uint16_t* weights;  // [pieces of k][pairs of weight rows][k tiles of the piece][2][A tile]
+  float* sums;        // [pairs of activation rows][pairs of weight rows][4 tiles]
+  size_t groups;      // pairs of weight rows
+
+  static constexpr size_t kPieceNumbers = AmxBlocks::kPieceTiles * 32;
+  static Piece PieceAt(size_t begin, size_t k) { return {begin, begin + kPieceNumbers < k ? begin + kPieceNumbers : k}; }
+  uint16_t* WeightsAt(size_t begin) const { return weights + begin * groups * AmxBlocks::kPairRows; }
+};
+
 // A part's rows [m_begin, m_end), at most kBlockRows, m_begin a multiple of 32.
 template <typename Tiles>
-void MultiplyRowBlock(const Product& product, const Part& part, Scratch* scratch, uint16_t* panel, float* sums) {
+void MultiplyRowBlock(const Product& product, const Part& part, const AmxPanel& panel) {
   const Activations::Forms& x = *product.x;
-  const size_t pieces_numbers = AmxBlocks::kPieceTiles * 32;
-  const size_t groups = (part.n_end - part.n_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows;
-  const size_t a_next = x.k_tiles * AmxBlocks::kTileNumbers;
+  const size_t x_next = x.k_tiles * AmxBlocks::kTileNumbers;
   const size_t k = product.w->k;
-  for (size_t begin = 0; begin < k; begin += pieces_numbers) {
-    const Piece piece{begin, begin + pieces_numbers < k ? begin + pieces_numbers : k};
+  for (size_t begin = 0; begin < k; begin += AmxPanel::kPieceNumbers) {
+    const Piece piece = AmxPanel::PieceAt(begin, k);
     const size_t k_tiles = (piece.end - piece.begin + 31) / 32;
-    UnpackTiles(*product.w, part.n_begin, part.n_end, piece, scratch, panel);
-    for (size_t group = 0; group < groups; ++group) {
-      const uint16_t* b = panel + group * k_tiles * 2 * AmxBlocks::kTileNumbers;
+    for (size_t group = 0; group < panel.groups; ++group) {
+      const uint16_t* w = panel.WeightsAt(begin) + group * k_tiles * 2 * AmxBlocks::kTileNumbers;
       for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kPairRows) {
-        const uint16_t* a = x.tiles.data() + (m / 16 * x.k_tiles + begin / 32) * AmxBlocks::kTileNumbers;
-        float* c = sums + ((m - part.m_begin) / AmxBlocks::kPairRows * groups + group) * 4 * AmxBlocks::kTileFloats;
-        MultiplyPairs<Tiles>(a, a_next, b, k_tiles, begin == 0, c);
+        const uint16_t* rows = x.tiles.data() + (m / 16 * x.k_tiles + begin / 32) * AmxBlocks::kTileNumbers;
+        float* c = panel.sums + ((m - part.m_begin) / AmxBlocks::kPairRows * panel.groups + group) * 4 * AmxBlocks::kTileFloats;
+        MultiplyPairs<Tiles>(w, rows, x_next, k_tiles, begin == 0, c);
       }
     }
   }
-  const float* c = sums;
+  const float* c = panel.sums;
   for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kPairRows) {
-    for (size_t group = 0; group < groups; ++group, c += 4 * AmxBlocks::kTileFloats) {
+    for (size_t group = 0; group < panel.groups; ++group, c += 4 * AmxBlocks::kTileFloats) {
       StorePairs(product, c, m, part.m_end, part.n_begin + group * AmxBlocks::kPairRows, part.n_end);
     }
   }
@@ -124,15 +193,20 @@ void MultiplyRowBlock(const Product& product, const Part& part, Scratch* scratch
 
 template <typename Tiles>
 void MultiplyAmx(const Product& product, const Part& part, Scratch* scratch) {
-  constexpr size_t kPanelBytes = kTilePanelRows * AmxBlocks::kPieceTiles * 32 * sizeof(uint16_t);
+  const size_t k = product.w->k;
+  const size_t groups = (part.n_end - part.n_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows;
+  const size_t weight_bytes = (k + 31) / 32 * 32 * groups * AmxBlocks::kPairRows * sizeof(uint16_t);
   constexpr size_t kSumBytes = AmxBlocks::kBlockRows * kTilePanelRows * sizeof(float);
-  scratch->panel.Reserve(kPanelBytes + kSumBytes);
-  auto* panel = reinterpret_cast<uint16_t*>(scratch->panel.data());
-  auto* sums = reinterpret_cast<float*>(scratch->panel.data() + kPanelBytes);
+  scratch->panel.Reserve(weight_bytes + kSumBytes);
+  const AmxPanel panel{reinterpret_cast<uint16_t*>(scratch->panel.data() + kSumBytes),
+                       reinterpret_cast<float*>(scratch->panel.data()), groups};
+  for (size_t begin = 0; begin < k; begin += AmxPanel::kPieceNumbers) {
+    UnpackTiles(*product.w, part.n_begin, part.n_end, AmxPanel::PieceAt(begin, k), scratch, panel.WeightsAt(begin));
+  }
   Tiles::Configure(amx::FullTiles());
   for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kBlockRows) {
     const size_t end = m + AmxBlocks::kBlockRows < part.m_end ? m + AmxBlocks::kBlockRows : part.m_end;
-    MultiplyRowBlock<Tiles>(product, Part{part.n_begin, part.n_end, m, end}, scratch, panel, sums);
+    MultiplyRowBlock<Tiles>(product, Part{part.n_begin, part.n_end, m, end}, panel);
   }
   Tiles::Release();
 }

@@ -72,7 +72,7 @@ struct Activations::Forms {
   size_t bf16_stride = 0;        // k rounded up to a multiple of 32
   WideRows wide;
   DecodeRows decode;
-  AlignedArray<uint16_t> tiles;  // A tiles [m / 16, an even number][k_tiles][16 rows][32], zeros outside
+  AlignedArray<uint16_t> tiles;  // B tiles [m / 16, an even number][k_tiles][16 pairs][16 rows][2], zeros outside
   size_t k_tiles = 0;            // k / 32, rounded up
 
   size_t bytes() const;
