@@ -16,8 +16,8 @@ struct FreeDeleter {
   void operator()(void* pointer) const { std::free(pointer); }
 };
 
-// At least `bytes`, to be given back with free(); null where there is no memory. Aligned to a cache line; from kHugePage on to a
-// huge page, and the system is asked for huge pages: attention and decode read caches and weights from end to end.
+// At least `bytes`, to be given back with free(); null where there is no memory. Aligned to a cache line; from kHugePage on to
+// a huge page, and the system is asked for huge pages: attention and decode read caches and weights from end to end.
 inline constexpr size_t kHugePage = size_t{2} << 20;
 void* AllocateAligned(size_t bytes);
 

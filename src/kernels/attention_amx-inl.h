@@ -58,8 +58,8 @@ struct AmxSteps {
     uint32_t* weights;  // [kUnitKeys / 2][kRow] pairs
     float* pending;     // where the pair of accumulators that is not in use belongs
     PageFetch* fetch;
-    Bf16Exp2 exp2[2];   // of the lower and the upper 16 lanes
-    __m512 max[2][2];   // of the next unit's scores, [lanes][even and odd keys]
+    Bf16Exp2 exp2[2];  // of the lower and the upper 16 lanes
+    __m512 max[2][2];  // of the next unit's scores, [lanes][even and odd keys]
   };
 
   template <int kPair>

@@ -302,8 +302,8 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
     runs.clear();
     for (const StepBuilder::Run& run : step) runs.push_back(run.key_run);
     step_scratch.num_next_pages = buffers.steps.Upcoming(step_scratch.next_pages, body.step_keys / kPageTokens);
-    BeginFetch(buffers.steps, body, page_bytes,
-               num_blocks * CeilDiv(step.size() * body.granule, kPageTokens) * kFetchesPerUnit, &fetch);
+    BeginFetch(buffers.steps, body, page_bytes, num_blocks * CeilDiv(step.size() * body.granule, kPageTokens) * kFetchesPerUnit,
+               &fetch);
     if (body.unpack != nullptr) body.unpack(runs.data(), runs.size(), shape.head_dim, step_scratch);
     for (LaneBlock& lanes : buffers.blocks) {
       SelectRuns(step, runs.data(), lanes, &buffers.block_runs);

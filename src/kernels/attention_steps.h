@@ -17,7 +17,7 @@
 
 namespace damask::kernels {
 
-inline constexpr size_t kLanes = 64;         // lanes of a block; row stride of S^T, P^T, O^T and Q^T
+inline constexpr size_t kLanes = 64;          // lanes of a block; row stride of S^T, P^T, O^T and Q^T
 inline constexpr size_t kMaxStepKeys = 1024;  // keys of a step at most
 
 inline constexpr size_t kValueLine = 32;  // elements from one dimension's line of V^T to the next
@@ -54,9 +54,9 @@ struct PageFetch {
   const char* pages[kMaxStepKeys / kPageTokens];
   size_t num_pages;
   size_t page_bytes;
-  size_t page;      // where it goes on: in this page
-  size_t offset;    // from this byte
-  size_t portion;   // bytes to fetch on one occasion, of which a page holds a whole number
+  size_t page;     // where it goes on: in this page
+  size_t offset;   // from this byte
+  size_t portion;  // bytes to fetch on one occasion, of which a page holds a whole number
   // Occasions: each lane block has kFetchesPerUnit for every kPageTokens keys of the step.
 };
 inline constexpr size_t kFetchesPerUnit = 8;

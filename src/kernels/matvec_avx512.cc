@@ -20,8 +20,8 @@ using Forms = Activations::Forms;
 
 // Weight bytes ahead of the one being read: the prefetchers stop at page borders. Measured on Zen 4 with whole models
 // (2026-11-24): formats that unpack much gain 2 % from 2048 over 256; Q8_0, which runs at the speed of memory, decodes 14 %
-// faster with 192 than with 2048 (1024: 4 %, 512: 8 %, none at all: 9 %). An Intel Xeon with AMX, farther from its memory, decodes
-// 14 % faster with 2048 than with 192 (768: 5 %, 4096: 11 %).
+// faster with 192 than with 2048 (1024: 4 %, 512: 8 %, none at all: 9 %). An Intel Xeon with AMX, farther from its memory,
+// decodes 14 % faster with 2048 than with 192 (768: 5 %, 4096: 11 %).
 constexpr size_t kAheadFar = 2048;
 constexpr size_t kAheadNear = 192;
 const size_t near_or_far = __builtin_cpu_is("intel") != 0 ? kAheadFar : kAheadNear;
