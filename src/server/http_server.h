@@ -15,6 +15,7 @@ namespace damask::server {
 
 struct HttpLimits {
   uint64_t max_body_bytes = uint64_t{64} << 20;      // 413 beyond
+  uint64_t max_total_body_bytes = uint64_t{256} << 20;  // of all bodies that are held at a time; 503 beyond
   uint64_t max_header_bytes = 32 << 10;              // request line and headers; 431 beyond
   size_t max_connections = 1024;                     // more wait in the kernel's backlog until one closes
   uint64_t max_requests_per_connection = 10000;      // then "Connection: close"
@@ -26,8 +27,8 @@ struct HttpLimits {
   std::chrono::milliseconds linger_timeout{2'000};   // after the last answer, for the client to read it and close
 };
 
-// Makes the answer to what never becomes a request: `status` 400 (malformed), 408, 413, 431; and 500 where a handler threw or
-// dropped its exchange. `message` is one sentence.
+// Makes the answer to what never becomes a request: `status` 400 (malformed), 408, 413, 431, 503 (no memory for its body
+// just now); and 500 where a handler threw or dropped its exchange. `message` is one sentence.
 using ErrorResponse = std::function<HttpResponse(int status, const std::string& message)>;
 // Called on the server's thread; must return at once (longer work goes elsewhere and answers through the exchange).
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
@@ -48,6 +49,8 @@ class HttpServer {
   // thread.
   virtual bool Drain(std::chrono::milliseconds grace) = 0;
   virtual size_t connections() const = 0;
+  // Of all bodies that are held now: still arriving, or with a handler that has not dropped them.
+  virtual uint64_t body_bytes() const = 0;
 };
 
 }  // namespace damask::server
