@@ -42,8 +42,8 @@ class Job {
   std::span<const TokenId> unread() const { return std::span<const TokenId>(request_.prompt).subspan(session_->length()); }
   // Whether `other`, which is read now, computes a page that this prompt begins with and has not yet.
   bool WaitsFor(const Job& other) const;
-  // The session has read a chunk, or could not: what is new goes to `store`, and behind the last chunk the first token is drawn.
-  // Errors end the job.
+  // The session has read a chunk, or could not: what is new goes to `store`, and behind the last chunk the first token is
+  // drawn. Errors end the job.
   void ChunkRead(engine::Engine* engine, PrefixStore* store, const Status& status);
 
   // Drawing: the token whose logits are wanted next, and what to do when they are there.

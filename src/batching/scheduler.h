@@ -48,8 +48,8 @@ struct SchedulerStats {
   uint64_t finished = 0;
   uint64_t cancelled = 0;
   uint64_t failed = 0;
-  uint64_t prompt_tokens = 0;  // computed
-  uint64_t cached_tokens = 0;  // restored
+  uint64_t prompt_tokens = 0;   // computed
+  uint64_t cached_tokens = 0;   // restored
   uint64_t prompt_batches = 0;  // the prompt tokens were computed in so many batches, each one reading of the weights
   uint64_t drawn_tokens = 0;
   double prefill_seconds = 0;  // the compute thread's

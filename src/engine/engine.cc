@@ -209,7 +209,8 @@ Status Engine::AppendChunks(std::span<Session* const> sessions, std::span<const 
     const std::span<const TokenId> text = texts[i];
     DAMASK_RETURN_IF_ERROR(sessions[i]->CheckRoom(text.size()));
     DAMASK_RETURN_IF_ERROR(CheckIds(text.first(std::min(text.size(), border))));
-    if (sessions.size() > 1 && !sessions[i]->ReadsInCompany(text)) return InvalidArgument("this text is read in a batch of its own");
+    if (sessions.size() > 1 && !sessions[i]->ReadsInCompany(text))
+      return InvalidArgument("this text is read in a batch of its own");
     DAMASK_ASSIGN_OR_RETURN(const model::Segment segment,
                             sessions[i]->NextSegment(text, border, model::LogitsWanted::kLast, cancel));
     batch.push_back(segment);

@@ -1,6 +1,6 @@
 // A connection's input: a read is always pending, also while an answer is computed, because that is how a client that goes away
-// is noticed; bytes of later requests wait in in_, up to a limit. Beyond it nothing is read, and the system is asked now and then
-// whether the client is still there.
+// is noticed; bytes of later requests wait in in_, up to a limit. Beyond it nothing is read, and the system is asked now and
+// then whether the client is still there.
 #include <poll.h>
 
 #include <algorithm>

@@ -84,9 +84,9 @@ class HttpParser::Impl : public http::basic_parser<true> {
   uint64_t head_bytes_ = 0;  // taken so far
   size_t num_hosts_ = 0;
   size_t num_lengths_ = 0;
-  std::string authority_;  // of a target with scheme and host
+  std::string authority_;   // of a target with scheme and host
   bool no_memory_ = false;  // for more of the body
-  std::string own_error_;  // why a callback refused; Beast would say "bad value"
+  std::string own_error_;   // why a callback refused; Beast would say "bad value"
 };
 
 void HttpParser::Impl::Fail(int status, const std::string& message) {

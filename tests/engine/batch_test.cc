@@ -128,7 +128,8 @@ TEST_P(Batch, PromptsReadTogetherGiveTheBitsOfEachAlone) {
 INSTANTIATE_TEST_SUITE_P(Types, Batch, testing::Values("F32", "BF16", "Q8_0", "Q4_K_M"),
                          [](const testing::TestParamInfo<const char*>& type) { return std::string(type.param); });
 
-// A whole text of a few tokens runs other products alone, and other policies see other chunks: they are refused, and nothing moves.
+// A whole text of a few tokens runs other products alone, and other policies see other chunks: they are refused, and nothing
+// moves.
 TEST(Batch, WhatMustBeReadAloneIsRefusedInCompany) {
   const TinyModelFile file(make_model::ModelSpec{});
   for (const std::string policy : {"full", "h2o:budget=64"}) {

@@ -58,7 +58,9 @@ TEST_F(HttpLimitsTest, H20ABodyThatDripsIsAnswered408AndNoHandlerWaitsForIt) {
   EXPECT_EQ(Fetch(port(), "GET", "/")->status, 200);
 }
 
-std::string PostHead(size_t length) { return "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n"; }
+std::string PostHead(size_t length) {
+  return "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n";
+}
 
 TEST_F(HttpLimitsTest, H11AllBodiesTogetherHaveALimit) {
   HttpLimits limits;

@@ -42,7 +42,8 @@ inline ParsedConnection ParseConnection(std::string_view bytes, size_t piece, co
       parsed.requests.push_back(parser.TakeRequest());
       parser.Reset();
     }
-    if (parser.state() == HttpParser::State::kFailed) parsed.error = parser.error_message().empty() ? -1 : parser.error_status();
+    if (parser.state() == HttpParser::State::kFailed)
+      parsed.error = parser.error_message().empty() ? -1 : parser.error_status();
   }
   return parsed;
 }
@@ -81,8 +82,8 @@ inline std::string FaultOf(const HttpRequest& request) {
   return "";
 }
 
-// What is wrong with how these bytes are read; "" where nothing is. They must be the same requests in whatever pieces they come:
-// else somebody who forwards them could be made to see others (request smuggling).
+// What is wrong with how these bytes are read; "" where nothing is. They must be the same requests in whatever pieces they
+// come: else somebody who forwards them could be made to see others (request smuggling).
 inline std::string FaultOfParsing(std::string_view bytes, size_t piece) {
   const auto budget = std::make_shared<BodyBudget>(90);
   const ParsedConnection whole = ParseConnection(bytes, std::max<size_t>(bytes.size(), 1), nullptr);

@@ -93,8 +93,7 @@ TEST(ServeProgram, L11ATakenPortIsOneLineBeforeAnythingIsLoaded) {
 void RefuseToBind() {
   sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
                            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bind, 0, 1),
-                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
-                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const sock_fprog filter = {static_cast<unsigned short>(std::size(program)), program};
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) _exit(99);
 }
@@ -114,9 +113,9 @@ TEST(ServeProgram, L11APortThatIsNotForThisUserIsOneLine) {
   int first_free = 1024;
   std::ifstream("/proc/sys/net/ipv4/ip_unprivileged_port_start") >> first_free;
   if (first_free <= 1) GTEST_SKIP() << "every port is for everybody here";
-  const test::ProgramResult result = test::RunProgram(test::ProgramRun{
-      .args = {DAMASK_PROGRAM, "serve", "--port", "1", "-m", "/nowhere/model.gguf"},
-      .in_child = [] { prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, 0, 0, 0); }});
+  const test::ProgramResult result =
+      test::RunProgram(test::ProgramRun{.args = {DAMASK_PROGRAM, "serve", "--port", "1", "-m", "/nowhere/model.gguf"},
+                                        .in_child = [] { prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, 0, 0, 0); }});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(CountLines(result.err), 1u) << result.err;
   EXPECT_NE(result.err.find("ermission denied"), std::string::npos) << result.err;

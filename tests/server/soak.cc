@@ -1,7 +1,7 @@
-// server_soak PROGRAM SECONDS: clients of every kind, well-behaved and not, ask `PROGRAM serve` over the embedded model for that
-// long; before and after it, when nothing is running, its memory, descriptors, threads and pages must be the same (BAD_INPUT
-// L12). Answers that are waited for must be those that the same request got alone. Prints what it saw; exit code 1 where
-// something was wrong.
+// server_soak PROGRAM SECONDS: clients of every kind, well-behaved and not, ask `PROGRAM serve` over the embedded model for
+// that long; before and after it, when nothing is running, its memory, descriptors, threads and pages must be the same
+// (BAD_INPUT L12). Answers that are waited for must be those that the same request got alone. Prints what it saw; exit code 1
+// where something was wrong.
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -44,8 +44,8 @@ struct Level {
   double busy = 0;      // requests
 
   std::string Text() const {
-    return fmt::format("{:.1f} MB resident, {} descriptors, {} threads, {:.1f} MB of pages", static_cast<double>(resident) / 1e6,
-                       files, threads, pages / 1e6);
+    return fmt::format("{:.1f} MB resident, {} descriptors, {} threads, {:.1f} MB of pages",
+                       static_cast<double>(resident) / 1e6, files, threads, pages / 1e6);
   }
 };
 
