@@ -226,13 +226,18 @@ void Scheduler::Read() {
   const Timer timer;
   const bool whole_chunks = !AnyoneDraws() || engine_->policy().WantsChunks();
   const size_t border = whole_chunks ? model::kChunkTokens : kChunkBesideAnswers;
-  ReadTogether(Gather(border), border);
+  const std::vector<Job*> jobs = Gather(border);
+  ReadTogether(jobs, border);
   const double seconds = timer.Seconds();
-  draw_debt_ = seconds * kDrawShare;
+  // Prompts that are whole now draw with the others: the sooner all that wait do so, the fewer times the weights are read. Only
+  // a long one must give the answers their time; how many short ones can follow each other is bounded by the places.
+  const bool goes_on = std::any_of(jobs.begin(), jobs.end(), [](const Job* job) { return job->state() == JobState::kReading; });
+  draw_debt_ = goes_on ? seconds * kDrawShare : 0;
   totals_.prefill_seconds += seconds;
 }
 
 void Scheduler::ReadTogether(std::span<Job* const> jobs, size_t border) {
+  if (jobs.empty()) return;
   std::vector<engine::Session*> sessions;
   std::vector<std::span<const TokenId>> texts;
   for (Job* job : jobs) {
@@ -247,7 +252,7 @@ void Scheduler::ReadTogether(std::span<Job* const> jobs, size_t border) {
     for (size_t i = 0; i < jobs.size(); ++i) ReadTogether(jobs.subspan(i, 1), border);
     return;
   }
-  if (status.ok() && !jobs.empty()) ++totals_.prompt_batches;
+  if (status.ok()) ++totals_.prompt_batches;
   for (size_t i = 0; i < jobs.size(); ++i) {
     totals_.prompt_tokens += texts[i].size() - jobs[i]->unread().size();
     Guarded(jobs[i], [&] { jobs[i]->ChunkRead(engine_, store_, status); });

@@ -204,6 +204,7 @@ Status Engine::AppendChunks(std::span<Session* const> sessions, std::span<const 
   if (sessions.size() != texts.size() || sessions.size() > model::kDecodeRows) {
     return InvalidArgument(fmt::format("{} sessions cannot read {} texts in one batch", sessions.size(), texts.size()));
   }
+  if (sessions.empty()) return {};
   std::vector<model::Segment> batch;
   for (size_t i = 0; i < sessions.size(); ++i) {
     const std::span<const TokenId> text = texts[i];

@@ -136,6 +136,38 @@ TEST(Scheduler, ShortPromptsThatWaitTogetherAreReadInOneBatch) {
   EXPECT_EQ(run.scheduler->stats().prompt_tokens, tokens);
 }
 
+// Notes how many tokens have been drawn in all when its own prompt is whole.
+class Observer : public Collector {
+ public:
+  explicit Observer(Scheduler* scheduler) : scheduler_(scheduler) {}
+  void OnProgress(const Progress&) override { drawn = scheduler_->stats().drawn_tokens; }
+  uint64_t drawn = 0;
+
+ private:
+  Scheduler* const scheduler_;
+};
+
+TEST(Scheduler, BetweenShortPromptsThatWaitOnlyOneTokenIsDrawn) {
+  Fixture run;
+  const auto stream = run.Submit(EndlessRequest());
+  stream->WaitForText();
+  const auto gate = std::make_shared<Gate>();
+  ASSERT_TRUE(run.scheduler->Submit(MakeRequest(12, 0), gate).ok());
+  gate->WaitUntilReached();
+  std::vector<std::shared_ptr<Observer>> observers;  // two of them do not fit into one chunk beside an answer
+  for (size_t i = 0; i < 4; ++i) {
+    observers.push_back(std::make_shared<Observer>(run.scheduler.get()));
+    ASSERT_TRUE(run.scheduler->Submit(MakeRequest(100, 0, 39 + 2 * i), observers.back()).ok());
+  }
+  gate->Open();
+  for (const auto& observer : observers) observer->Wait();
+  std::vector<uint64_t> drawn;
+  for (const auto& observer : observers) drawn.push_back(observer->drawn);
+  std::sort(drawn.begin(), drawn.end());
+  for (size_t i = 1; i < drawn.size(); ++i) EXPECT_EQ(drawn[i], drawn[i - 1] + 1);
+  run.scheduler->Stop();
+}
+
 TEST(Scheduler, NoMoreAreReadTogetherThanAChunkHolds) {
   Fixture run({.parallel = 16});
   const std::vector<Request> requests(5, MakeRequest(200, 0));
