@@ -38,8 +38,8 @@ asan: setup
 
 tsan: setup
 	cmake --preset tsan
-	cmake --build build/tsan -j $(JOBS) --target $(TSAN_TESTS)
-	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan_suppressions.txt" $(CTEST) --test-dir build/tsan -R '^($(subst $(space),|,$(TSAN_TESTS)))$$'
+	cmake --build build/tsan -j $(JOBS) --target $(TSAN_TESTS) server_test
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan_suppressions.txt" $(CTEST) --test-dir build/tsan -R '^($(subst $(space),|,$(TSAN_TESTS))|server_threads_test)$$'
 
 clients: setup-clients
 	cmake --preset release

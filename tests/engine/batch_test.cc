@@ -128,6 +128,32 @@ TEST_P(Batch, PromptsReadTogetherGiveTheBitsOfEachAlone) {
 INSTANTIATE_TEST_SUITE_P(Types, Batch, testing::Values("F32", "BF16", "Q8_0", "Q4_K_M"),
                          [](const testing::TestParamInfo<const char*>& type) { return std::string(type.param); });
 
+// What a policy chooses for one prompt does not depend on those beside it: by queries, by summaries of keys, by position.
+TEST(Batch, PoliciesSeeEachPromptAlone) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  for (const std::string policy :
+       {"a-shape:sinks=20,window=100", "vertical-slash:verticals=20,slashes=40", "quest:budget=64,skip=0,prefill=sparse",
+        "infllm2:budget=64,dense=0", "hip:budget=64,skip=0", "xattention:threshold=0.6", "flexprefill:gamma=0.3,least=64"}) {
+    const auto engine = LoadTiny(file, {.policy = policy});
+    std::deque<Session> sessions;
+    std::vector<Session*> pointers;
+    std::vector<std::vector<TokenId>> prompts;
+    std::vector<std::span<const TokenId>> texts;
+    for (const size_t length : {150, 90, 260}) {
+      prompts.push_back(SomeIds(length, 512, 37 + length % 8 * 2));
+      pointers.push_back(&sessions.emplace_back(engine.get()));
+      ASSERT_TRUE(pointers.back()->ReadsInCompany(prompts.back())) << policy;
+    }
+    for (const std::vector<TokenId>& prompt : prompts) texts.emplace_back(prompt);
+    ASSERT_TRUE(engine->AppendChunks(pointers, texts, 512, nullptr).ok()) << policy;
+    for (size_t s = 0; s < sessions.size(); ++s) {
+      EXPECT_EQ(Copy(sessions[s].logits()), Alone(engine.get(), prompts[s], 0)[0]) << policy << ", session " << s;
+      EXPECT_EQ(sessions[s].tokens(), prompts[s]);
+    }
+    EXPECT_LT(sessions[2].TakeReport().density(), 1.0) << policy;
+  }
+}
+
 // A whole text of a few tokens runs other products alone, and other policies see other chunks: they are refused, and nothing
 // moves.
 TEST(Batch, WhatMustBeReadAloneIsRefusedInCompany) {
