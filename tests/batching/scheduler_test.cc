@@ -162,6 +162,7 @@ TEST(Scheduler, BetweenShortPromptsThatWaitOnlyOneTokenIsDrawn) {
   gate->Open();
   for (const auto& observer : observers) observer->Wait();
   std::vector<uint64_t> drawn;
+  drawn.reserve(observers.size());
   for (const auto& observer : observers) drawn.push_back(observer->drawn);
   std::sort(drawn.begin(), drawn.end());
   for (size_t i = 1; i < drawn.size(); ++i) EXPECT_EQ(drawn[i], drawn[i - 1] + 1);

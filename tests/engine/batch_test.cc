@@ -45,6 +45,7 @@ TEST_P(Batch, SessionsTogetherGiveTheBitsOfEachAlone) {
   }
   for (size_t step = 1; step <= kSteps; ++step) {
     std::vector<TokenId> ids;
+    ids.reserve(sessions.size());
     for (const Session& session : sessions) ids.push_back(Argmax(session.logits()));
     // Also another number of them in every step.
     const size_t first = std::min<size_t>(step, kSessions);
@@ -119,6 +120,7 @@ TEST_P(Batch, PromptsReadTogetherGiveTheBitsOfEachAlone) {
   // The pages as well: what is drawn from them is the same.
   for (size_t step = 1; step <= 2; ++step) {
     std::vector<TokenId> ids;
+    ids.reserve(sessions.size());
     for (const Session& session : sessions) ids.push_back(Argmax(session.logits()));
     ASSERT_TRUE(engine->Decode(pointers, ids, nullptr).ok());
     for (size_t s = 0; s < sessions.size(); ++s) EXPECT_EQ(Copy(sessions[s].logits()), expected[s][step]) << "session " << s;
@@ -144,7 +146,7 @@ TEST(Batch, PoliciesSeeEachPromptAlone) {
       pointers.push_back(&sessions.emplace_back(engine.get()));
       ASSERT_TRUE(pointers.back()->ReadsInCompany(prompts.back())) << policy;
     }
-    for (const std::vector<TokenId>& prompt : prompts) texts.emplace_back(prompt);
+    texts.assign(prompts.begin(), prompts.end());
     ASSERT_TRUE(engine->AppendChunks(pointers, texts, 512, nullptr).ok()) << policy;
     for (size_t s = 0; s < sessions.size(); ++s) {
       EXPECT_EQ(Copy(sessions[s].logits()), Alone(engine.get(), prompts[s], 0)[0]) << policy << ", session " << s;

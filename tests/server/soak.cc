@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -256,5 +257,10 @@ int main(int argc, char** argv) {
     std::fputs("usage: server_soak PROGRAM SECONDS\n", stderr);
     return 2;
   }
-  return damask::server::Main(argv[1], std::strtod(argv[2], nullptr));
+  try {
+    return damask::server::Main(argv[1], std::strtod(argv[2], nullptr));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "server_soak: %s\n", error.what());
+    return 1;
+  }
 }
