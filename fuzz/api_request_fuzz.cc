@@ -1,5 +1,5 @@
-// Bodies of requests, as each of the three APIs reads them: what is accepted must be fit for the engine, what is refused must
-// make a sound error.
+// Bodies of requests, as each of the three APIs, /tokenize and /detokenize read them: what is accepted must be fit for the
+// engine, what is refused must make a sound error.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "formats/json.h"
 #include "server/api_request.h"
+#include "server/llama_requests.h"
 
 namespace {
 
@@ -51,6 +52,24 @@ void CheckRequest(const ApiRequest& request) {
   Require(IsValidUtf8(request.prompt));
 }
 
+void CheckLlamaRequests(const std::string& body) {
+  constexpr uint64_t kVocab = 1000;
+  const server::ApiResult<server::TokenizeRequest> text = server::ParseTokenizeRequest(body);
+  if (const ApiError* error = std::get_if<ApiError>(&text)) {
+    CheckError(*error);
+  } else {
+    Require(IsValidUtf8(std::get<server::TokenizeRequest>(text).content));
+  }
+  const auto ids = server::ParseDetokenizeRequest(body, kVocab);
+  if (const ApiError* error = std::get_if<ApiError>(&ids)) {
+    CheckError(*error);
+  } else {
+    const auto& found = std::get<0>(ids);
+    Require(std::all_of(found.begin(), found.end(),
+                        [](tokenizer::TokenId id) { return id >= 0 && static_cast<uint64_t>(id) < kVocab; }));
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -63,5 +82,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       CheckRequest(std::get<ApiRequest>(result));
     }
   }
+  CheckLlamaRequests(body);
   return 0;
 }

@@ -86,6 +86,28 @@ void WriteApiRequests(const Folder& folder) {
   folder.Write("numbers.json", R"({"prompt":[0,2147483648],"max_tokens":18446744073709551616,"seed":-9223372036854775809})");
   folder.Write("surrogate.json", R"({"prompt":"\ud800"})");
   folder.Write("twice.json", R"({"prompt":"a","prompt":"b"})");
+  folder.Write("tokenize.json", R"({"content":"Hi","add_special":true,"parse_special":false,"with_pieces":true})");
+  folder.Write("detokenize.json", R"({"tokens":[0,999,1000,-1,1.0,"a"]})");
+}
+
+// The first byte is not of the connection: the size of the pieces is made of it.
+void WriteHttpRequests(const Folder& folder) {
+  const std::string post = "\6POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n";
+  folder.Write("get", "\1GET /v1/models?x=1 HTTP/1.1\r\nHost: [::1]:8080\r\nOrigin: http://localhost:3000\r\n\r\n");
+  folder.Write("body", post + "Authorization: Bearer key\r\nContent-Length: 13\r\n\r\n{\"prompt\":\"\"}");
+  folder.Write("chunks",
+               post + "Transfer-Encoding: chunked\r\n\r\n3;a=\"b\"\r\n{\"p\r\nA\r\nrompt\":\"\"}\r\n0\r\nX: y\r\n\r\n");
+  folder.Write("pipeline", "\x1f\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n" + post.substr(1) + "Content-Length: 2\r\n\r\n{}" +
+                               "HEAD /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /x HTTP/1.1\r\n");
+  folder.Write("absolute", "\2GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  folder.Write("continue", post + "Expect: 100-continue\r\nContent-Length: 101\r\n\r\n");
+  folder.Write("two_lengths", post + "Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}");
+  folder.Write("length_and_chunks",
+               post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+  folder.Write("folded", "\3GET / HTTP/1.1\r\nHost: a\r\nX: one\r\n two\r\nY:\t\r\n\r\n");
+  folder.Write("long_head", "\xffGET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(700, 'x') + "\r\n\r\n");
+  folder.Write("bad_chunk", post + "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n");
+  folder.Write("not_http", std::string("\0\x16\x03\x01\x02", 5) + std::string(60, '\0'));
 }
 
 void WriteMasks(const Folder& folder) {
@@ -138,6 +160,7 @@ int main(int argc, char** argv) {
   WriteSafetensors(Folder(folder / "safetensors"));
   WriteJson(Folder(folder / "json"));
   WriteApiRequests(Folder(folder / "api_request"));
+  WriteHttpRequests(Folder(folder / "http_request"));
   WriteMasks(Folder(folder / "mask"));
   WritePrefixFiles(Folder(folder / "prefix_file"));
   return 0;

@@ -67,6 +67,7 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   dup2(in, STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
+  if (run.in_child != nullptr) run.in_child();
   if (run.working_directory.empty() || chdir(run.working_directory.c_str()) == 0) execvpe(args[0], args, env);
   _exit(127);
 }

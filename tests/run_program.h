@@ -13,6 +13,7 @@ struct ProgramRun {
   std::string stdin_text;                                          // given to it, then the end of the file
   std::vector<std::pair<std::string, std::string>> env;            // added to, or in place of, what this process has
   std::string working_directory;                                   // "": this process's
+  void (*in_child)() = nullptr;                                    // called there first; only what is safe after a fork
   std::chrono::milliseconds limit = std::chrono::minutes(2);       // then it is killed, with its children
   std::vector<std::pair<std::chrono::milliseconds, int>> signals;  // sent to it so long after its start, in this order
 };

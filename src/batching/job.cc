@@ -29,16 +29,34 @@ void Job::Start(engine::Engine* engine) {
 }
 
 // Other requests may have read more of this prompt since the last chunk.
-void Job::Restore(PrefixStore* store) {
+uint64_t Job::Restore(PrefixStore* store) {
   const uint64_t before = session_->length();
-  if (before % kernels::kPageTokens != 0) return;
+  if (before % kernels::kPageTokens != 0) return 0;
   // The first time even in vain: the store counts hits and misses.
-  if (before > 0 && store->Longest(request_.prompt) <= before) return;
+  if (std::exchange(looked_, true) && store->Longest(request_.prompt) <= before) return 0;
   const Status status =
       session_->Restore(request_.prompt, [&](model::KvCache* cache) { return store->Restore(request_.prompt, cache); });
   if (!status.ok()) LogWarning("prefix store: " + status.ToString());
-  usage_.cached_tokens += session_->length() - before;
+  const uint64_t restored = session_->length() - before;
+  usage_.read_tokens = session_->length();
+  usage_.cached_tokens += restored;
   kept_tokens_ = std::max(kept_tokens_, session_->length());
+  return restored;
+}
+
+uint64_t Job::NextRows(const PrefixStore* store, size_t border) const {
+  uint64_t length = session_->length();
+  if (store != nullptr && length % kernels::kPageTokens == 0) length = std::max(length, store->Longest(request_.prompt));
+  return std::min(request_.prompt.size() - length, border - length % border);
+}
+
+bool Job::WaitsFor(const Job& other) const {
+  const size_t end = session_->length() + kernels::kPageTokens;
+  const std::vector<TokenId>& mine = request_.prompt;
+  const std::vector<TokenId>& read = other.request_.prompt;
+  // Of a prompt one token at least is computed, so a page that holds its last one helps nobody.
+  if (end >= mine.size() || end > read.size() || other.session_->length() >= end) return false;
+  return std::equal(mine.begin(), mine.begin() + static_cast<std::ptrdiff_t>(end), read.begin());
 }
 
 void Job::Keep(PrefixStore* store) {
@@ -47,18 +65,15 @@ void Job::Keep(PrefixStore* store) {
   kept_tokens_ = usage_.read_tokens;
 }
 
-void Job::ReadChunk(engine::Engine* engine, PrefixStore* store, size_t border) {
-  if (store != nullptr) Restore(store);
-  const std::span<const TokenId> rest = std::span<const TokenId>(request_.prompt).subspan(session_->length());
-  const Result<size_t> count = session_->AppendChunk(rest, border, &cancel_);
+void Job::ChunkRead(engine::Engine* engine, PrefixStore* store, const Status& status) {
   usage_.read_tokens = session_->length();
   usage_.prefill.Add(session_->TakeReport());
   usage_.prefill_seconds = stage_.Seconds();
-  const bool whole = count.ok() && unread_tokens() == 0;
-  if (store != nullptr && (whole || !count.ok() || usage_.read_tokens >= kept_tokens_ + kKeepEvery)) Keep(store);
-  if (!count.ok()) {
-    const bool cancelled = count.status().code() == StatusCode::kCancelled;
-    Finish(cancelled ? Status() : count.status(), engine::FinishReason::kCancelled);
+  const bool whole = status.ok() && unread_tokens() == 0;
+  if (store != nullptr && (whole || !status.ok() || usage_.read_tokens >= kept_tokens_ + kKeepEvery)) Keep(store);
+  if (!status.ok()) {
+    const bool cancelled = status.code() == StatusCode::kCancelled;
+    Finish(cancelled ? Status() : status, engine::FinishReason::kCancelled);
     return;
   }
   TellProgress();

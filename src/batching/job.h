@@ -32,11 +32,21 @@ class Job {
 
   // A place has become free: the session is made.
   void Start(engine::Engine* engine);
-  // Computes the next chunk of the prompt, to the next multiple of `border` at most; what `store` (null: none) has is taken
-  // from there first. After the last one the first token is drawn. Errors end the job.
-  void ReadChunk(engine::Engine* engine, PrefixStore* store, size_t border);
-  // Drawing: the token whose logits are wanted next, and what to do when they are there.
   engine::Session* session() { return session_.get(); }
+
+  // Reading: what `store` has of the unread part is taken from there; gives how many tokens.
+  uint64_t Restore(PrefixStore* store);
+  // How many tokens the next chunk computes that ends at the next multiple of `border`, when what `store` (null: none) has is
+  // taken from there first.
+  uint64_t NextRows(const PrefixStore* store, size_t border) const;
+  std::span<const TokenId> unread() const { return std::span<const TokenId>(request_.prompt).subspan(session_->length()); }
+  // Whether `other`, which is read now, computes a page that this prompt begins with and has not yet.
+  bool WaitsFor(const Job& other) const;
+  // The session has read a chunk, or could not: what is new goes to `store`, and behind the last chunk the first token is
+  // drawn. Errors end the job.
+  void ChunkRead(engine::Engine* engine, PrefixStore* store, const Status& status);
+
+  // Drawing: the token whose logits are wanted next, and what to do when they are there.
   TokenId next_token() const { return next_token_; }
   void LogitsReady(engine::Engine* engine);
 
@@ -46,7 +56,6 @@ class Job {
   void Tell();
 
  private:
-  void Restore(PrefixStore* store);
   void Keep(PrefixStore* store);
   void TellProgress();
   void SendPiece();
@@ -61,6 +70,7 @@ class Job {
   std::unique_ptr<engine::Session> session_;
   std::optional<engine::Answer> answer_;
   TokenId next_token_ = 0;
+  bool looked_ = false;       // the store has been asked once
   uint64_t kept_tokens_ = 0;  // of the prompt: given to the store
   Piece piece_;               // drawn, not yet sent
   Usage usage_;

@@ -147,8 +147,7 @@ void Scheduler::EndCancelled() {
 }
 
 void Scheduler::Step() {
-  Job* const reader = NextToRead();
-  if (reader != nullptr && (!AnyoneDraws() || draw_debt_ <= 0)) Read(reader);
+  if (NextToRead() != nullptr && (!AnyoneDraws() || draw_debt_ <= 0)) Read();
   if (AnyoneDraws()) DrawAll();
 }
 
@@ -169,31 +168,96 @@ Job* Scheduler::NextToRead() {
   return turn_ % 2 == 0 ? shortest : oldest;
 }
 
-// What goes wrong inside one request ends that request.
+// What is thrown, as a status.
 template <typename Work>
-void Guarded(Job* job, const Work& work) {
+Status Caught(const Work& work) {
   try {
-    work();
+    return work();
   } catch (const std::bad_alloc&) {
-    job->Finish(OutOfMemory("no memory for this request"), engine::FinishReason::kCancelled);
+    return OutOfMemory("no memory for this request");
   } catch (const std::exception& error) {
-    job->Finish(Internal(error.what()), engine::FinishReason::kCancelled);
+    return Internal(error.what());
   }
 }
 
-void Scheduler::Read(Job* job) {
+// What goes wrong inside one request ends that request.
+template <typename Work>
+void Guarded(Job* job, const Work& work) {
+  const Status status = Caught([&] {
+    work();
+    return Status();
+  });
+  if (!status.ok()) job->Finish(status, engine::FinishReason::kCancelled);
+}
+
+// False where the request has ended over it.
+bool Scheduler::TakeKept(Job* job) {
+  if (store_ == nullptr) return true;
+  Guarded(job, [&] { totals_.cached_tokens += job->Restore(store_); });
+  return job->state() == JobState::kReading;
+}
+
+// Whose next chunks make the next batch: that of the one whose turn it is, and with what room it leaves those of others, oldest
+// first, so that short prompts that wait together read the weights once. `border` is where chunks end, and the rows in all.
+std::vector<Job*> Scheduler::Gather(size_t border) {
+  Job* const first = NextToRead();
+  if (!TakeKept(first)) return {};
+  std::vector<Job*> jobs = {first};
+  size_t rows = first->NextRows(nullptr, border);
+  if (!first->session()->ReadsInCompany(first->unread())) return jobs;
+  for (const JobPtr& job : running_) {
+    if (jobs.size() == model::kDecodeRows) break;
+    if (job.get() == first || job->state() != JobState::kReading) continue;
+    // Read after those, it finds in the store what it shares with them.
+    const auto waits_for = [&job](const Job* other) { return job->WaitsFor(*other); };
+    if (store_ != nullptr && std::any_of(jobs.begin(), jobs.end(), waits_for)) continue;
+    if (rows + job->NextRows(store_, border) > border) continue;
+    if (!TakeKept(job.get())) continue;
+    const size_t added = job->NextRows(nullptr, border);  // more where the store could not keep its promise
+    if (rows + added > border || !job->session()->ReadsInCompany(job->unread())) continue;
+    jobs.push_back(job.get());
+    rows += added;
+  }
+  return jobs;
+}
+
+void Scheduler::Read() {
   ++turn_;
-  const bool whole_chunks = !AnyoneDraws() || engine_->policy().WantsChunks();
-  const Usage before = job->usage();
   const Timer timer;
-  Guarded(job, [&] { job->ReadChunk(engine_, store_, whole_chunks ? model::kChunkTokens : kChunkBesideAnswers); });
+  const bool whole_chunks = !AnyoneDraws() || engine_->policy().WantsChunks();
+  const size_t border = whole_chunks ? model::kChunkTokens : kChunkBesideAnswers;
+  const std::vector<Job*> jobs = Gather(border);
+  ReadTogether(jobs, border);
   const double seconds = timer.Seconds();
-  draw_debt_ = seconds * kDrawShare;
-  const uint64_t cached = job->usage().cached_tokens - before.cached_tokens;
-  totals_.cached_tokens += cached;
-  totals_.prompt_tokens += job->usage().read_tokens - before.read_tokens - cached;
-  totals_.drawn_tokens += job->usage().completion_tokens;  // the first one comes out of the last chunk
+  // Prompts that are whole now draw with the others: the sooner all that wait do so, the fewer times the weights are read. Only
+  // a long one must give the answers their time; how many short ones can follow each other is bounded by the places.
+  const bool goes_on = std::any_of(jobs.begin(), jobs.end(), [](const Job* job) { return job->state() == JobState::kReading; });
+  draw_debt_ = goes_on ? seconds * kDrawShare : 0;
   totals_.prefill_seconds += seconds;
+}
+
+void Scheduler::ReadTogether(std::span<Job* const> jobs, size_t border) {
+  if (jobs.empty()) return;
+  std::vector<engine::Session*> sessions;
+  std::vector<std::span<const TokenId>> texts;
+  for (Job* job : jobs) {
+    sessions.push_back(job->session());
+    texts.push_back(job->unread());
+  }
+  // Of several nobody's client breaks off the others' work: a batch is a chunk's worth.
+  const std::atomic<bool>* const cancel = jobs.size() == 1 ? &jobs.front()->cancel() : nullptr;
+  const Status status = Caught([&] { return engine_->AppendChunks(sessions, texts, border, cancel); });
+  if (!status.ok() && jobs.size() > 1) {
+    // Only the request that the error comes from shall end.
+    for (size_t i = 0; i < jobs.size(); ++i) ReadTogether(jobs.subspan(i, 1), border);
+    return;
+  }
+  if (status.ok()) ++totals_.prompt_batches;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    totals_.prompt_tokens += texts[i].size() - jobs[i]->unread().size();
+    Guarded(jobs[i], [&] { jobs[i]->ChunkRead(engine_, store_, status); });
+    totals_.drawn_tokens += jobs[i]->usage().completion_tokens;  // the first one comes out of the last chunk
+  }
 }
 
 void Scheduler::DrawAll() {
@@ -217,7 +281,7 @@ void Scheduler::Draw(std::span<Job* const> jobs) {
     sessions.push_back(job->session());
     ids.push_back(job->next_token());
   }
-  const Status status = engine_->Decode(sessions, ids, nullptr);
+  const Status status = Caught([&] { return engine_->Decode(sessions, ids, nullptr); });
   if (!status.ok() && jobs.size() > 1) {
     DrawEachAlone(jobs);
     return;

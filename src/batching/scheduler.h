@@ -1,7 +1,7 @@
-// Many requests on one engine. A thread of its own computes: one chunk of one prompt at a time, and between chunks the next
-// token of every running answer, eight to a batch (continuous batching as in Orca, OSDI '22, and vLLM; chunked prefill as in
-// Sarathi, arXiv 2403.02310). A request's text does not depend on what runs beside it: prompts and drawn tokens never share a
-// batch, and every row's arithmetic is its own.
+// Many requests on one engine. A thread of its own computes: one chunk at a time, of one long prompt or of several short ones,
+// and between chunks the next token of every running answer, eight to a batch (continuous batching as in Orca, OSDI '22, and
+// vLLM; chunked prefill as in Sarathi, arXiv 2403.02310). A request's text does not depend on what runs beside it: prompts and
+// drawn tokens never share a batch, and every row's arithmetic is its own.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -47,8 +48,9 @@ struct SchedulerStats {
   uint64_t finished = 0;
   uint64_t cancelled = 0;
   uint64_t failed = 0;
-  uint64_t prompt_tokens = 0;  // computed
-  uint64_t cached_tokens = 0;  // restored
+  uint64_t prompt_tokens = 0;   // computed
+  uint64_t cached_tokens = 0;   // restored
+  uint64_t prompt_batches = 0;  // the prompt tokens were computed in so many batches, each one reading of the weights
   uint64_t drawn_tokens = 0;
   double prefill_seconds = 0;  // the compute thread's
   double decode_seconds = 0;
@@ -94,7 +96,10 @@ class Scheduler {
   void Step();
   Job* NextToRead();
   bool AnyoneDraws() const;
-  void Read(Job* job);
+  std::vector<Job*> Gather(size_t border);
+  bool TakeKept(Job* job);
+  void Read();
+  void ReadTogether(std::span<Job* const> jobs, size_t border);
   void DrawAll();
   void Draw(std::span<Job* const> jobs);
   void DrawEachAlone(std::span<Job* const> jobs);

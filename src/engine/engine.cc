@@ -132,31 +132,41 @@ Status Session::CheckRoom(size_t tokens) const {
 }
 
 // Chunks end at fixed positions, so that query blocks and policies see the same rows however a text was cut.
-Result<size_t> Session::AppendNext(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted,
-                                   const LogitsRows& sink, const std::atomic<bool>* cancel) {
-  const uint64_t position = length();
+Result<model::Segment> Session::NextSegment(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted,
+                                            const std::atomic<bool>* cancel) {
   if (const size_t own = engine_->policy_->ChunkRows(); own != 0) border = std::min(border, own);
-  size_t count = std::min<size_t>(tokens.size(), border - position % border);
+  size_t count = std::min<size_t>(tokens.size(), border - length() % border);
   const bool all = wanted == model::LogitsWanted::kAll;  // a text whose every token is judged: nothing is asked of it
   const policies::Instruction instruction = all ? policies::Instruction() : engine_->policy_->AskedInstruction();
   const size_t closing = std::min(instruction.text.empty() ? instruction.last : 0, tokens.size());
   if (tokens.size() > closing) count = std::min(count, tokens.size() - closing);
   if (instruction.given()) DAMASK_RETURN_IF_ERROR(LookAhead(instruction, tokens, cancel));
   const bool last = count == tokens.size();
+  return model::Segment{.cache = &cache_,
+                        .tokens = tokens.first(count),
+                        .logits = all || last ? wanted : model::LogitsWanted::kNone,
+                        .prompt_end = last,
+                        .closing = tokens.size() <= closing};
+}
+
+void Session::Note(const model::Segment& segment, const model::SegmentReport& report) {
+  report_.Add(report);
+  tokens_.insert(tokens_.end(), segment.tokens.begin(), segment.tokens.end());
+}
+
+Result<size_t> Session::AppendNext(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted,
+                                   const LogitsRows& sink, const std::atomic<bool>* cancel) {
+  const uint64_t position = length();
+  DAMASK_ASSIGN_OR_RETURN(const model::Segment segment, NextSegment(tokens, border, wanted, cancel));
+  const size_t count = segment.tokens.size();
   const size_t vocab = engine_->model_->config().vocab;
-  const model::Segment segment = {.cache = &cache_,
-                                  .tokens = tokens.first(count),
-                                  .logits = wanted == model::LogitsWanted::kAll || last ? wanted : model::LogitsWanted::kNone,
-                                  .prompt_end = last,
-                                  .closing = tokens.size() <= closing};
   const auto take = [&](size_t, size_t first_row, size_t num_rows, const float* logits) {
     if (sink) sink(position + first_row, num_rows, logits);
     const float* final_row = logits + (num_rows - 1) * vocab;
     if (first_row + num_rows == count) logits_.assign(final_row, final_row + vocab);
   };
   DAMASK_RETURN_IF_ERROR(engine_->forward_->Run({&segment, 1}, take, cancel));
-  report_.Add(engine_->forward_->segment_reports()[0]);
-  tokens_.insert(tokens_.end(), segment.tokens.begin(), segment.tokens.end());
+  Note(segment, engine_->forward_->segment_reports()[0]);
   return count;
 }
 
@@ -177,9 +187,40 @@ Status Session::LookAhead(const policies::Instruction& instruction, std::span<co
 }
 
 Result<size_t> Session::AppendChunk(std::span<const TokenId> tokens, size_t border, const std::atomic<bool>* cancel) {
-  DAMASK_RETURN_IF_ERROR(CheckRoom(tokens.size()));
-  DAMASK_RETURN_IF_ERROR(engine_->CheckIds(tokens.first(std::min(tokens.size(), border))));
-  return AppendNext(tokens, border, model::LogitsWanted::kLast, nullptr, cancel);
+  const uint64_t before = length();
+  Session* const self = this;
+  DAMASK_RETURN_IF_ERROR(engine_->AppendChunks({&self, 1}, {&tokens, 1}, border, cancel));
+  return length() - before;
+}
+
+bool Session::ReadsInCompany(std::span<const TokenId> tokens) const {
+  const policies::Policy& policy = *engine_->policy_;
+  const bool tiny = length() == 0 && tokens.size() <= model::kDecodeRows;
+  return !tiny && !policy.WantsChunks() && !policy.AskedInstruction().given();
+}
+
+Status Engine::AppendChunks(std::span<Session* const> sessions, std::span<const std::span<const TokenId>> texts, size_t border,
+                            const std::atomic<bool>* cancel) {
+  if (sessions.size() != texts.size() || sessions.size() > model::kDecodeRows) {
+    return InvalidArgument(fmt::format("{} sessions cannot read {} texts in one batch", sessions.size(), texts.size()));
+  }
+  if (sessions.empty()) return {};
+  std::vector<model::Segment> batch;
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    const std::span<const TokenId> text = texts[i];
+    DAMASK_RETURN_IF_ERROR(sessions[i]->CheckRoom(text.size()));
+    DAMASK_RETURN_IF_ERROR(CheckIds(text.first(std::min(text.size(), border))));
+    if (sessions.size() > 1 && !sessions[i]->ReadsInCompany(text))
+      return InvalidArgument("this text is read in a batch of its own");
+    DAMASK_ASSIGN_OR_RETURN(const model::Segment segment,
+                            sessions[i]->NextSegment(text, border, model::LogitsWanted::kLast, cancel));
+    batch.push_back(segment);
+  }
+  const size_t vocab = model_->config().vocab;
+  const auto take = [&](size_t i, size_t, size_t, const float* logits) { sessions[i]->logits_.assign(logits, logits + vocab); };
+  DAMASK_RETURN_IF_ERROR(forward_->Run(batch, take, cancel));
+  for (size_t i = 0; i < sessions.size(); ++i) sessions[i]->Note(batch[i], forward_->segment_reports()[i]);
+  return {};
 }
 
 Status Session::AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,

@@ -75,6 +75,11 @@ class Engine {
   // One token each for several sessions of this engine, at most model::kDecodeRows, whose weights are then read once; the
   // logits are the same to the last bit as for each alone. Errors as Session::Append; no session has then moved.
   Status Decode(std::span<Session* const> sessions, std::span<const TokenId> ids, const std::atomic<bool>* cancel);
+  // Session::AppendChunk for several sessions of this engine, at most model::kDecodeRows, whose weights are then read once:
+  // texts[i] goes to sessions[i], and each of them ReadsInCompany where there is more than one. The results are the same to the
+  // last bit as for each alone. Errors as AppendChunk, InvalidArgument; no session has then moved.
+  Status AppendChunks(std::span<Session* const> sessions, std::span<const std::span<const TokenId>> texts, size_t border,
+                      const std::atomic<bool>* cancel);
   // For calibration, which goes through the model layer by layer.
   model::Forward& forward() { return *forward_; }
   model::PagePool* page_pool() { return pages_.get(); }
@@ -117,6 +122,9 @@ class Session {
   // kernels::kQueryBlockRows, and of a chunk at most. Gives how many. Results do not depend on `border` where the policy does
   // not (Policy::WantsChunks).
   Result<size_t> AppendChunk(std::span<const TokenId> tokens, size_t border, const std::atomic<bool>* cancel);
+  // Whether the next chunk of a text with these tokens left may share a batch with other sessions' (Engine::AppendChunks): not
+  // where the policy looks at whole chunks or is asked something, nor a whole text so short that it runs decode's products.
+  bool ReadsInCompany(std::span<const TokenId> tokens) const;
   // Appends a drawn token and computes its logits.
   Status Decode(TokenId id, const std::atomic<bool>* cancel);
 
@@ -144,6 +152,10 @@ class Session {
   Status CheckRoom(size_t tokens) const;
   Result<size_t> AppendNext(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted, const LogitsRows& sink,
                             const std::atomic<bool>* cancel);
+  // The chunk that comes next, and what is noted when it has been read.
+  Result<model::Segment> NextSegment(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted,
+                                     const std::atomic<bool>* cancel);
+  void Note(const model::Segment& segment, const model::SegmentReport& report);
   // Reads the policy's instruction behind the text so far, and forgets it.
   Status LookAhead(const policies::Instruction& instruction, std::span<const TokenId> rest, const std::atomic<bool>* cancel);
   Status AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,

@@ -121,6 +121,8 @@ ApiError ServerBusy() {
 
 ApiError ServerLoading() { return Unavailable("The model is being loaded."); }
 
+ApiError ServerFull(std::string message) { return Unavailable(std::move(message)); }
+
 ApiError ServerStopping() { return Unavailable("The server is shutting down."); }
 
 ApiError ServerError(std::string message) { return {.status = 500, .message = std::move(message), .type = kServerError}; }

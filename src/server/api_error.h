@@ -50,6 +50,7 @@ ApiError EndpointNotSupported(std::string_view what);
 ApiError ServerBusy();                      // 429, type "requests", code "rate_limit_exceeded", Retry-After
 ApiError ServerLoading();                   // 503
 ApiError ServerStopping();                  // 503
+ApiError ServerFull(std::string message);   // 503: no memory for what this request brings, until others have ended
 ApiError ServerError(std::string message);  // 500
 // Of a request that could not be begun: 400 for InvalidArgument, BadFormat, TooLarge, Unsupported; 500 else. A status of work
 // that was under way is ServerError, whatever its code: the request was sound.

@@ -177,6 +177,7 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, con
 
 void AnswerGeneration(const ServedModel& model, Api api, const std::shared_ptr<Exchange>& exchange) {
   ApiResult<ApiRequest> request = ParseApiRequest(api, exchange->request().body);
+  exchange->DropBody();
   std::optional<ApiError> error;
   if (const ApiError* wrong = std::get_if<ApiError>(&request)) {
     error = *wrong;

@@ -17,6 +17,10 @@ class AnswerExchange : public Exchange {
   AnswerExchange& operator=(const AnswerExchange&) = delete;
 
   const HttpRequest& request() const override { return request_; }
+  void DropBody() override {
+    request_.body = std::string();
+    request_.body_share.GiveBack();
+  }
   void Respond(HttpResponse response) override { answer_->Respond(std::move(response)); }
   void BeginStream(HttpResponse head, KeepAlive keep_alive) override { answer_->Begin(std::move(head), std::move(keep_alive)); }
   void Write(std::string bytes) override { answer_->Write(std::move(bytes)); }
@@ -26,7 +30,7 @@ class AnswerExchange : public Exchange {
 
  private:
   const std::shared_ptr<Answer> answer_;
-  const HttpRequest request_;
+  HttpRequest request_;
 };
 
 void CallGone(const std::function<void()>& gone) {

@@ -12,7 +12,7 @@ Connection::Connection(boost::asio::ip::tcp::socket socket, ConnectionOwner* own
       timer_(socket_.get_executor()),
       owner_(owner),
       limits_(owner->limits()),
-      parser_(limits_),
+      parser_(limits_, owner->body_budget()),
       buffer_() {}
 
 void Connection::Start() {
@@ -55,7 +55,7 @@ void Connection::WakeUp() {
 
 void Connection::ArmTimer() {
   if (closed_) return;
-  const TimePoint earliest = std::min({read_deadline_, write_deadline_, keep_alive_at_});
+  const TimePoint earliest = std::min({read_deadline_, write_deadline_, keep_alive_at_, look_at_});
   if (earliest >= armed_for_) return;
   armed_for_ = earliest;
   timer_.expires_at(earliest);
@@ -70,6 +70,8 @@ void Connection::OnTimer(const ErrorCode& error) {
     CloseWithReset();
   } else if (now >= read_deadline_) {
     OnReadTimeout();
+  } else if (now >= look_at_) {
+    LookForEnd();
   } else if (now >= keep_alive_at_) {
     SendKeepAlive();
   }

@@ -26,6 +26,7 @@ class Connection;
 class ConnectionOwner {
  public:
   virtual const HttpLimits& limits() const = 0;
+  virtual const std::shared_ptr<BodyBudget>& body_budget() const = 0;
   virtual bool stopping() const = 0;
   virtual void Handle(std::shared_ptr<Exchange> exchange) = 0;  // may throw what the handler throws
   virtual HttpResponse Error(int status, const std::string& message) = 0;
@@ -64,6 +65,7 @@ class Connection : public Outlet, public std::enable_shared_from_this<Connection
   void Dispatch();
   void Refuse(int status, const std::string& message);
   void OnReadTimeout();
+  void LookForEnd();
 
   // Output (http_connection_output.cc).
   void TakeNews();
@@ -124,6 +126,7 @@ class Connection : public Outlet, public std::enable_shared_from_this<Connection
   TimePoint read_deadline_ = kNever;
   TimePoint write_deadline_ = kNever;
   TimePoint keep_alive_at_ = kNever;
+  TimePoint look_at_ = kNever;
   TimePoint armed_for_ = kNever;
 };
 

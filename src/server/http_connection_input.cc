@@ -1,5 +1,8 @@
 // A connection's input: a read is always pending, also while an answer is computed, because that is how a client that goes away
-// is noticed; bytes of later requests wait in in_, up to a limit.
+// is noticed; bytes of later requests wait in in_, up to a limit. Beyond it nothing is read, and the system is asked now and
+// then whether the client is still there.
+#include <poll.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -8,10 +11,24 @@
 #include "server/http_connection.h"
 
 namespace damask::server {
+namespace {
+
+// How often a connection is looked at that is not read from: sooner than the computing of a chunk ends.
+constexpr std::chrono::milliseconds kLookEvery{100};
+
+// Whether the other side has closed, or all is over: seen behind bytes that nobody has read. What cannot be seen is a client
+// that closes before the system has taken all its bytes (some hundred KiB); the next write to it finds it out.
+bool OtherSideHasClosed(int socket) {
+  pollfd state = {socket, POLLRDHUP, 0};
+  return poll(&state, 1, 0) > 0 && (state.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+}  // namespace
 
 void Connection::Read() {
   // Beyond the limit the client has to wait: its bytes stay in the system's buffer.
   const bool full = !discarding_ && in_.size() > std::max<uint64_t>(limits_.max_header_bytes, buffer_.size());
+  look_at_ = full && !input_ended_ ? Clock::now() + kLookEvery : kNever;
   if (closed_ || reading_ || input_ended_ || full) return;
   reading_ = true;
   socket_.async_read_some(boost::asio::buffer(buffer_), [self = shared_from_this()](const ErrorCode& error, size_t bytes) {
@@ -28,6 +45,14 @@ void Connection::OnRead(const ErrorCode& error, size_t bytes) {
     Advance();
   }
   Read();
+}
+
+void Connection::LookForEnd() {
+  look_at_ = Clock::now() + kLookEvery;
+  // Without an answer under way there is no work to stop, and bytes on their way out have a limit of their own.
+  if (answer_ == nullptr || !OtherSideHasClosed(socket_.native_handle())) return;
+  look_at_ = kNever;
+  OnInputEnd();
 }
 
 void Connection::OnInputEnd() {

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/body_budget.h"
+
 namespace damask::server {
 
 struct HttpRequest {
@@ -16,6 +18,7 @@ struct HttpRequest {
   std::string query;                                         // behind '?'
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case, in the order they came
   std::string body;
+  BodyShare body_share;  // of the memory that all bodies may take
 
   // The first header of that name (lower case); "" where there is none.
   std::string_view header(std::string_view name) const;
@@ -42,6 +45,8 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual const HttpRequest& request() const = 0;
+  // What the body said is known: its memory goes back, though the answer is still to come. On the handler's thread.
+  virtual void DropBody() = 0;
   virtual void Respond(HttpResponse response) = 0;
   // Sends the head of an answer whose length is not known (chunked; until the connection closes for HTTP/1.0). `body` is
   // ignored.

@@ -43,7 +43,8 @@ std::pair<std::string, std::string> SplitTarget(const std::string& target) {
 
 class HttpParser::Impl : public http::basic_parser<true> {
  public:
-  explicit Impl(const HttpLimits& limits) : limits_(limits) {
+  Impl(const HttpLimits& limits, const std::shared_ptr<BodyBudget>& budget) : limits_(limits), budget_(budget) {
+    request.body_share = BodyShare(budget);
     header_limit(HeaderLimit(limits.max_header_bytes));
     body_limit(limits.max_body_bytes);
   }
@@ -70,32 +71,50 @@ class HttpParser::Impl : public http::basic_parser<true> {
   void on_field_impl(http::field name, Text name_text, Text value, ErrorCode&) override;
   void on_header_impl(ErrorCode&) override {}
   void on_body_init_impl(const boost::optional<uint64_t>&, ErrorCode&) override {}
-  size_t on_body_impl(Text bytes, ErrorCode&) override { return AppendBody(bytes); }
+  size_t on_body_impl(Text bytes, ErrorCode& error) override { return AppendBody(bytes, &error); }
   void on_chunk_header_impl(uint64_t, Text, ErrorCode&) override {}
-  size_t on_chunk_body_impl(uint64_t, Text bytes, ErrorCode&) override { return AppendBody(bytes); }
+  size_t on_chunk_body_impl(uint64_t, Text bytes, ErrorCode& error) override { return AppendBody(bytes, &error); }
   void on_finish_impl(ErrorCode&) override {}
 
-  size_t AppendBody(Text bytes) {
-    request.body.append(bytes.data(), bytes.size());
-    return bytes.size();
-  }
+  size_t AppendBody(Text bytes, ErrorCode* error);
+  void FailFull();
 
   const HttpLimits& limits_;
+  const std::shared_ptr<BodyBudget>& budget_;
   uint64_t head_bytes_ = 0;  // taken so far
   size_t num_hosts_ = 0;
   size_t num_lengths_ = 0;
-  std::string authority_;  // of a target with scheme and host
-  std::string own_error_;  // why a callback refused; Beast would say "bad value"
+  std::string authority_;   // of a target with scheme and host
+  bool no_memory_ = false;  // for more of the body
+  std::string own_error_;   // why a callback refused; Beast would say "bad value"
 };
 
 void HttpParser::Impl::Fail(int status, const std::string& message) {
   state = State::kFailed;
   error_status = status;
   error_message = message;
+  request.body = std::string();
+  request.body_share.GiveBack();
+}
+
+void HttpParser::Impl::FailFull() {
+  Fail(503, "the requests under way fill the " + std::to_string(budget_->limit()) + " bytes that there are for bodies");
+}
+
+size_t HttpParser::Impl::AppendBody(Text bytes, ErrorCode* error) {
+  if (!request.body_share.Grow(bytes.size())) {
+    no_memory_ = true;
+    *error = http::error::bad_value;
+    return 0;
+  }
+  request.body.append(bytes.data(), bytes.size());
+  return bytes.size();
 }
 
 void HttpParser::Impl::FailBy(const ErrorCode& error) {
-  if (!own_error_.empty()) {
+  if (no_memory_) {
+    FailFull();
+  } else if (!own_error_.empty()) {
     Fail(400, own_error_);
   } else if (error == http::error::header_limit) {
     Fail(431, "request line and headers are longer than " + std::to_string(limits_.max_header_bytes) + " bytes");
@@ -140,6 +159,10 @@ void HttpParser::Impl::FinishHead() {
     request.headers.emplace_back("host", authority_);
   }
   expects_continue = !http_1_0 && !is_done() && beast::iequals(Text(request.header("expect")), "100-continue");
+  // Told before the client has sent it all. Nothing is set aside yet: else whoever announces much and sends little would keep
+  // others out.
+  const auto length = content_length();
+  if (budget_ != nullptr && length && *length > budget_->left()) return FailFull();
   state = State::kBody;
   eager(true);
 }
@@ -185,11 +208,12 @@ void HttpParser::Impl::Feed(std::string* input) {
   }
 }
 
-HttpParser::HttpParser(const HttpLimits& limits) : limits_(limits), impl_(std::make_unique<Impl>(limits_)) {}
+HttpParser::HttpParser(const HttpLimits& limits, std::shared_ptr<BodyBudget> budget)
+    : limits_(limits), budget_(std::move(budget)), impl_(std::make_unique<Impl>(limits_, budget_)) {}
 HttpParser::~HttpParser() = default;
 
 void HttpParser::Feed(std::string* input) { impl_->Feed(input); }
-void HttpParser::Reset() { impl_ = std::make_unique<Impl>(limits_); }
+void HttpParser::Reset() { impl_ = std::make_unique<Impl>(limits_, budget_); }
 HttpParser::State HttpParser::state() const { return impl_->state; }
 bool HttpParser::http_1_0() const { return impl_->http_1_0; }
 bool HttpParser::keep_alive() const { return impl_->keep_alive(); }

@@ -20,7 +20,8 @@ class HttpParser {
     kFailed,
   };
 
-  explicit HttpParser(const HttpLimits& limits);
+  // Bodies take their memory out of `budget` (null: there is no limit but each one's own).
+  explicit HttpParser(const HttpLimits& limits, std::shared_ptr<BodyBudget> budget = nullptr);
   ~HttpParser();
   HttpParser(const HttpParser&) = delete;
   HttpParser& operator=(const HttpParser&) = delete;
@@ -37,13 +38,14 @@ class HttpParser {
   bool expects_continue() const;  // "Expect: 100-continue", and there is a body to come
   // In kDone, once.
   HttpRequest TakeRequest();
-  // In kFailed: 400, 413 or 431, and one sentence.
+  // In kFailed: 400, 413, 431 or 503, and one sentence.
   int error_status() const;
   const std::string& error_message() const;
 
  private:
   class Impl;
   const HttpLimits limits_;
+  const std::shared_ptr<BodyBudget> budget_;
   std::unique_ptr<Impl> impl_;
 };
 

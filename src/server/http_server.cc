@@ -32,7 +32,13 @@ constexpr std::chrono::milliseconds kAcceptRetry{100};
 
 class Server final : public HttpServer, public ConnectionOwner {
  public:
-  explicit Server(const HttpLimits& limits) : limits_(limits), acceptor_(io_), accept_retry_(io_), work_(io_.get_executor()) {}
+  explicit Server(const HttpLimits& limits)
+      : limits_(limits),
+        // One body that is no longer than allowed always fits by itself.
+        body_budget_(std::make_shared<BodyBudget>(std::max(limits.max_total_body_bytes, limits.max_body_bytes))),
+        acceptor_(io_),
+        accept_retry_(io_),
+        work_(io_.get_executor()) {}
   ~Server() override;  // NOLINT(bugprone-exception-escape): see there
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -45,8 +51,10 @@ class Server final : public HttpServer, public ConnectionOwner {
   void StopAccepting() override;
   bool Drain(std::chrono::milliseconds grace) override;
   size_t connections() const override { return num_connections_; }
+  uint64_t body_bytes() const override { return body_budget_->held(); }
 
   const HttpLimits& limits() const override { return limits_; }
+  const std::shared_ptr<BodyBudget>& body_budget() const override { return body_budget_; }
   bool stopping() const override { return stopping_; }
   void Handle(std::shared_ptr<Exchange> exchange) override { handler_(std::move(exchange)); }
   HttpResponse Error(int status, const std::string& message) override;
@@ -63,6 +71,7 @@ class Server final : public HttpServer, public ConnectionOwner {
   std::vector<std::shared_ptr<Connection>> OpenConnections() const;
 
   const HttpLimits limits_;
+  const std::shared_ptr<BodyBudget> body_budget_;  // requests that handlers keep may outlive the server
   Handler handler_;
   ErrorResponse error_;
 

@@ -7,32 +7,13 @@
 
 #include "base/text.h"
 #include "base/version.h"
-#include "formats/json.h"
-#include "server/api_fields.h"
+#include "server/llama_requests.h"
 
 namespace damask::server {
 namespace {
 
 using Json = nlohmann::ordered_json;
 using tokenizer::TokenId;
-
-struct TokenizeRequest {
-  std::string content;
-  bool add_special = false;
-  bool parse_special = true;
-  bool with_pieces = false;
-};
-
-std::optional<ApiError> ReadTokenizeRequest(const formats::Json& object, TokenizeRequest* request) {
-  FieldReader fields(object);
-  const std::string* content = fields.Text("content");
-  if (content == nullptr) fields.Fail(MissingParameter("content", "content is missing: the text to tokenize"));
-  request->add_special = fields.Bool("add_special").value_or(request->add_special);
-  request->parse_special = fields.Bool("parse_special").value_or(request->parse_special);
-  request->with_pieces = fields.Bool("with_pieces").value_or(request->with_pieces);
-  if (content != nullptr) request->content = *content;
-  return fields.error();
-}
 
 // A piece as llama-server shows it: text, or its bytes where they are no text.
 Json PieceJson(const std::string& piece) {
@@ -61,10 +42,9 @@ Json SlotJson(const batching::SlotState& slot, size_t index, uint64_t context) {
 }  // namespace
 
 ApiResult<std::string> Tokenize(const ServedModel& model, const std::string& body) {
-  const ApiResult<formats::Json> parsed = ReadBody(body);
+  const ApiResult<TokenizeRequest> parsed = ParseTokenizeRequest(body);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return *error;
-  TokenizeRequest request;
-  if (auto error = ReadTokenizeRequest(std::get<formats::Json>(parsed), &request)) return *std::move(error);
+  const TokenizeRequest& request = std::get<TokenizeRequest>(parsed);
   const tokenizer::Tokenizer& tokenizer = model.engine().tokenizer();
   const tokenizer::Special special = request.parse_special ? tokenizer::Special::kParse : tokenizer::Special::kPlain;
   const Result<std::vector<TokenId>> ids = request.add_special ? tokenizer::EncodePrompt(tokenizer, request.content, special)
@@ -82,24 +62,10 @@ ApiResult<std::string> Tokenize(const ServedModel& model, const std::string& bod
 }
 
 ApiResult<std::string> Detokenize(const ServedModel& model, const std::string& body) {
-  const ApiResult<formats::Json> parsed = ReadBody(body);
-  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return *error;
-  const formats::Json& object = std::get<formats::Json>(parsed);
-  const auto tokens = object.find("tokens");
-  if (tokens == object.end()) return MissingParameter("tokens", "tokens is missing: an array of token ids");
-  if (!tokens->is_array()) return InvalidType("tokens", "tokens is not an array of token ids");
   const tokenizer::Tokenizer& tokenizer = model.engine().tokenizer();
-  std::vector<TokenId> ids;
-  for (size_t i = 0; i < tokens->size(); ++i) {
-    const formats::Json& id = (*tokens)[i];
-    const std::string field = fmt::format("tokens[{}]", i);
-    if (!id.is_number_integer()) return InvalidType(field, field + " is not a token id");
-    if (!id.is_number_unsigned() || id.get<uint64_t>() >= tokenizer.vocab_size()) {
-      return InvalidValue(field, fmt::format("{} is outside the vocabulary of {} tokens", field, tokenizer.vocab_size()));
-    }
-    ids.push_back(id.get<TokenId>());
-  }
-  return Json{{"content", SanitizeUtf8(tokenizer.Decode(ids, true))}}.dump();
+  const ApiResult<std::vector<TokenId>> ids = ParseDetokenizeRequest(body, tokenizer.vocab_size());
+  if (const ApiError* error = std::get_if<ApiError>(&ids)) return *error;
+  return Json{{"content", SanitizeUtf8(tokenizer.Decode(std::get<0>(ids), true))}}.dump();
 }
 
 std::string PropsJson(const ServedModel& model) {

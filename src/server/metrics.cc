@@ -39,6 +39,7 @@ void AddRequests(const batching::SchedulerStats& s, Metrics* m) {
 
 void AddTokens(const batching::SchedulerStats& s, Metrics* m) {
   m->Counter("prompt_tokens_total", Number(s.prompt_tokens), "Prompt tokens computed.");
+  m->Counter("prompt_batches_total", Number(s.prompt_batches), "Batches in which they were computed.");
   m->Counter("cached_tokens_total", Number(s.cached_tokens), "Prompt tokens that came out of the prefix cache.");
   m->Counter("completion_tokens_total", Number(s.drawn_tokens), "Tokens written.");
   m->Counter("prefill_seconds_total", s.prefill_seconds, "Seconds spent reading prompts.");

@@ -116,6 +116,7 @@ class CorsExchange : public Exchange {
   explicit CorsExchange(std::shared_ptr<Exchange> inner) : inner_(std::move(inner)), headers_(CorsHeaders(inner_->request())) {}
 
   const HttpRequest& request() const override { return inner_->request(); }
+  void DropBody() override { inner_->DropBody(); }
   void Respond(HttpResponse response) override { inner_->Respond(WithHeaders(std::move(response))); }
   void BeginStream(HttpResponse head, KeepAlive keep_alive) override {
     inner_->BeginStream(WithHeaders(std::move(head)), std::move(keep_alive));

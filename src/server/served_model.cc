@@ -3,32 +3,16 @@
 #include <chrono>
 #include <filesystem>
 
-#include <fmt/format.h>
-
 #include "base/log.h"
-#include "base/version.h"
 #include "engine/conversation.h"
-#include "engine/fingerprint.h"
 #include "masks/mask_file.h"
-#include "model/forward.h"
 #include "report/mask_page.h"
+#include "server/prefix_binding.h"
 
 namespace damask::server {
 namespace {
 
 constexpr std::string_view kEmbeddedName = "damask-reference";  // clients put it into requests: one word
-
-// What the bytes of a key or value page depend on, tokens aside.
-std::string PrefixBinding(const engine::Engine& engine) {
-  const masks::Fingerprint model = engine::FingerprintOf(engine.model());
-  const model::RopeConfig& rope = engine.model().config().rope;
-  return fmt::format(
-      "damask {}\nmodel {} {} {:016x} {:016x}\npolicy {} {:016x}\narithmetic {}\nrope {} {} {} {} {} {} {} {} {} {} {}\n",
-      VersionString(), model.architecture, model.model, model.tokenizer_hash, model.weights_hash, engine.policy().Spec(),
-      engine.policy().ContentHash(), TargetName(engine.target()), static_cast<int>(rope.kind), rope.dims, rope.base,
-      static_cast<int>(rope.scaling), rope.factor, rope.original_context, rope.low_freq_factor, rope.high_freq_factor,
-      rope.beta_fast, rope.beta_slow, rope.attention_factor);
-}
 
 // "models/llama.Q8_0.gguf" -> "llama.Q8_0": what people call a model.
 std::string FileName(const std::string& path) {

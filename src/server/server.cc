@@ -15,7 +15,10 @@ constexpr size_t kRequestReaders = 2;
 // For the last bytes of answers that have ended.
 constexpr std::chrono::milliseconds kLastBytes{2000};
 
-HttpResponse ErrorOfHttp(int status, const std::string& message) { return ApiErrorResponse(BadRequest(status, message)); }
+HttpResponse ErrorOfHttp(int status, const std::string& message) {
+  if (status == 503) return ApiErrorResponse(ServerFull(message));
+  return ApiErrorResponse(status >= 500 ? ServerError(message) : BadRequest(status, message));
+}
 
 }  // namespace
 

@@ -78,6 +78,128 @@ TEST(Scheduler, ManyTogetherGiveWhatEachGivesAlone) {
   EXPECT_EQ(run.scheduler->stats().kv_bytes, 0u);
 }
 
+// Holds the compute thread up at the end of its first chunk until Open.
+class Gate : public Collector {
+ public:
+  void OnProgress(const Progress& step) override {
+    Collector::OnProgress(step);
+    std::unique_lock lock(mutex_);
+    reached_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+  }
+  void WaitUntilReached() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return reached_; });
+  }
+  void Open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool reached_ = false;
+  bool open_ = false;
+};
+
+// Every request of these while one before them is computed; ends when all have ended.
+std::vector<std::shared_ptr<Collector>> SubmitWaiting(Scheduler* scheduler, const std::vector<Request>& requests) {
+  const auto gate = std::make_shared<Gate>();
+  EXPECT_TRUE(scheduler->Submit(MakeRequest(12, 0, 91), gate).ok());
+  gate->WaitUntilReached();
+  std::vector<std::shared_ptr<Collector>> collectors;
+  for (const Request& request : requests) {
+    collectors.push_back(std::make_shared<Collector>());
+    EXPECT_TRUE(scheduler->Submit(request, collectors.back()).ok());
+  }
+  gate->Open();
+  for (const auto& collector : collectors) collector->Wait();
+  EXPECT_TRUE(scheduler->WaitIdle(60));
+  return collectors;
+}
+
+TEST(Scheduler, ShortPromptsThatWaitTogetherAreReadInOneBatch) {
+  Fixture run({.parallel = 16});
+  std::vector<Request> requests;
+  for (size_t i = 0; i < 8; ++i) requests.push_back(MakeRequest(20 + 5 * i, 6, 37 + 2 * i));
+  const auto collectors = SubmitWaiting(run.scheduler.get(), requests);
+  EXPECT_EQ(run.scheduler->stats().prompt_batches, 2u);  // the one before them, and theirs
+  uint64_t tokens = 12;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    tokens += requests[i].prompt.size();
+    EXPECT_EQ(collectors[i]->ids, Alone(requests[i])) << i;
+    EXPECT_EQ(collectors[i]->outcome.usage.read_tokens, requests[i].prompt.size());
+  }
+  EXPECT_EQ(run.scheduler->stats().prompt_tokens, tokens);
+}
+
+// Notes how many tokens have been drawn in all when its own prompt is whole.
+class Observer : public Collector {
+ public:
+  explicit Observer(Scheduler* scheduler) : scheduler_(scheduler) {}
+  void OnProgress(const Progress&) override { drawn = scheduler_->stats().drawn_tokens; }
+  uint64_t drawn = 0;
+
+ private:
+  Scheduler* const scheduler_;
+};
+
+TEST(Scheduler, BetweenShortPromptsThatWaitOnlyOneTokenIsDrawn) {
+  Fixture run;
+  const auto stream = run.Submit(EndlessRequest());
+  stream->WaitForText();
+  const auto gate = std::make_shared<Gate>();
+  ASSERT_TRUE(run.scheduler->Submit(MakeRequest(12, 0), gate).ok());
+  gate->WaitUntilReached();
+  std::vector<std::shared_ptr<Observer>> observers;  // two of them do not fit into one chunk beside an answer
+  for (size_t i = 0; i < 4; ++i) {
+    observers.push_back(std::make_shared<Observer>(run.scheduler.get()));
+    ASSERT_TRUE(run.scheduler->Submit(MakeRequest(100, 0, 39 + 2 * i), observers.back()).ok());
+  }
+  gate->Open();
+  for (const auto& observer : observers) observer->Wait();
+  std::vector<uint64_t> drawn;
+  drawn.reserve(observers.size());
+  for (const auto& observer : observers) drawn.push_back(observer->drawn);
+  std::sort(drawn.begin(), drawn.end());
+  for (size_t i = 1; i < drawn.size(); ++i) EXPECT_EQ(drawn[i], drawn[i - 1] + 1);
+  run.scheduler->Stop();
+}
+
+TEST(Scheduler, NoMoreAreReadTogetherThanAChunkHolds) {
+  Fixture run({.parallel = 16});
+  const std::vector<Request> requests(5, MakeRequest(200, 0));
+  SubmitWaiting(run.scheduler.get(), requests);
+  EXPECT_EQ(run.scheduler->stats().prompt_batches, 1u + 3u);  // 2 + 2 + 1 of them
+}
+
+// It would have been computed twice.
+TEST(Scheduler, APromptThatBeginsLikeAnotherWaitsForItsPages) {
+  Fixture run;
+  PrefixShape shape = {.binding = "test",
+                       .layers = run.engine->model().config().layers,
+                       .kv_heads = run.engine->model().config().kv_heads,
+                       .vocab = run.engine->model().config().vocab};
+  auto store = PrefixStore::Open({}, shape, run.engine->page_pool());
+  ASSERT_TRUE(store.ok());
+  run.scheduler = nullptr;
+  run.scheduler = std::make_unique<Scheduler>(run.engine.get(), store->get(), SchedulerOptions());
+  Request longer = MakeRequest(150, 3);
+  Request shorter = MakeRequest(140, 3);
+  ASSERT_TRUE(std::equal(shorter.prompt.begin(), shorter.prompt.end(), longer.prompt.begin()));
+  const auto collectors = SubmitWaiting(run.scheduler.get(), {longer, shorter, MakeRequest(50, 3, 41)});
+  EXPECT_EQ(collectors[0]->outcome.usage.cached_tokens + collectors[1]->outcome.usage.cached_tokens, 128u);
+  EXPECT_EQ(collectors[0]->ids, Alone(longer));
+  EXPECT_EQ(collectors[1]->ids, Alone(shorter));
+  EXPECT_EQ(run.scheduler->stats().cached_tokens, 128u);
+  EXPECT_EQ(run.scheduler->stats().prefix.misses, 3u);
+  EXPECT_EQ(run.scheduler->stats().prefix.hits, 1u);
+  run.scheduler = nullptr;  // before its store
+}
+
 TEST(Scheduler, AShortQuestionIsAnsweredBeforeALongDocumentIsRead) {
   Fixture run;
   const auto document = run.Submit(MakeRequest(2000, 1));

@@ -45,6 +45,7 @@ TEST_P(Batch, SessionsTogetherGiveTheBitsOfEachAlone) {
   }
   for (size_t step = 1; step <= kSteps; ++step) {
     std::vector<TokenId> ids;
+    ids.reserve(sessions.size());
     for (const Session& session : sessions) ids.push_back(Argmax(session.logits()));
     // Also another number of them in every step.
     const size_t first = std::min<size_t>(step, kSessions);
@@ -85,8 +86,112 @@ TEST_P(Batch, ALateStartDoesNotChangeABit) {
   EXPECT_EQ(Copy(session.logits()), whole);
 }
 
+// Prompts of which some end in the batch and some go on, begin at their start or behind pages of theirs.
+TEST_P(Batch, PromptsReadTogetherGiveTheBitsOfEachAlone) {
+  const TinyModelFile file(make_model::ModelSpec{.type = GetParam()});
+  const auto engine = LoadTiny(file);
+  std::deque<Session> sessions;
+  std::vector<Session*> pointers;
+  std::vector<std::vector<TokenId>> prompts;
+  std::vector<std::vector<std::vector<float>>> expected;
+  for (size_t s = 0; s < model::kDecodeRows; ++s) {
+    prompts.push_back(SomeIds(9 + 61 * s, 512, 37 + 2 * s));
+    expected.push_back(Alone(engine.get(), prompts[s], 2));
+    pointers.push_back(&sessions.emplace_back(engine.get()));
+    if (s % 3 != 2) continue;
+    ASSERT_TRUE(sessions[s].AppendChunk(prompts[s], 64, nullptr).ok());
+  }
+  for (size_t first = 0; first < sessions.size();) {
+    // Those that are not whole yet, at most five of them, the chunks all of other lengths.
+    std::vector<Session*> readers;
+    std::vector<std::span<const TokenId>> texts;
+    for (size_t s = first; s < sessions.size() && readers.size() < 5; ++s) {
+      if (sessions[s].length() == prompts[s].size()) continue;
+      readers.push_back(&sessions[s]);
+      texts.push_back(std::span(prompts[s]).subspan(sessions[s].length()));
+    }
+    ASSERT_TRUE(engine->AppendChunks(readers, texts, 256, nullptr).ok());
+    while (first < sessions.size() && sessions[first].length() == prompts[first].size()) ++first;
+  }
+  for (size_t s = 0; s < sessions.size(); ++s) {
+    EXPECT_EQ(sessions[s].tokens(), prompts[s]);
+    EXPECT_EQ(Copy(sessions[s].logits()), expected[s][0]) << "session " << s;
+  }
+  // The pages as well: what is drawn from them is the same.
+  for (size_t step = 1; step <= 2; ++step) {
+    std::vector<TokenId> ids;
+    ids.reserve(sessions.size());
+    for (const Session& session : sessions) ids.push_back(Argmax(session.logits()));
+    ASSERT_TRUE(engine->Decode(pointers, ids, nullptr).ok());
+    for (size_t s = 0; s < sessions.size(); ++s) EXPECT_EQ(Copy(sessions[s].logits()), expected[s][step]) << "session " << s;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, Batch, testing::Values("F32", "BF16", "Q8_0", "Q4_K_M"),
                          [](const testing::TestParamInfo<const char*>& type) { return std::string(type.param); });
+
+// What a policy chooses for one prompt does not depend on those beside it: by queries, by summaries of keys, by position.
+TEST(Batch, PoliciesSeeEachPromptAlone) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  for (const std::string policy :
+       {"a-shape:sinks=20,window=100", "vertical-slash:verticals=20,slashes=40", "quest:budget=64,skip=0,prefill=sparse",
+        "infllm2:budget=64,dense=0", "hip:budget=64,skip=0", "xattention:threshold=0.6", "flexprefill:gamma=0.3,least=64"}) {
+    const auto engine = LoadTiny(file, {.policy = policy});
+    std::deque<Session> sessions;
+    std::vector<Session*> pointers;
+    std::vector<std::vector<TokenId>> prompts;
+    std::vector<std::span<const TokenId>> texts;
+    for (const size_t length : {150, 90, 260}) {
+      prompts.push_back(SomeIds(length, 512, 37 + length % 8 * 2));
+      pointers.push_back(&sessions.emplace_back(engine.get()));
+      ASSERT_TRUE(pointers.back()->ReadsInCompany(prompts.back())) << policy;
+    }
+    texts.assign(prompts.begin(), prompts.end());
+    ASSERT_TRUE(engine->AppendChunks(pointers, texts, 512, nullptr).ok()) << policy;
+    for (size_t s = 0; s < sessions.size(); ++s) {
+      EXPECT_EQ(Copy(sessions[s].logits()), Alone(engine.get(), prompts[s], 0)[0]) << policy << ", session " << s;
+      EXPECT_EQ(sessions[s].tokens(), prompts[s]);
+    }
+    EXPECT_LT(sessions[2].TakeReport().density(), 1.0) << policy;
+  }
+}
+
+// A whole text of a few tokens runs other products alone, and other policies see other chunks: they are refused, and nothing
+// moves.
+TEST(Batch, WhatMustBeReadAloneIsRefusedInCompany) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  for (const std::string policy : {"full", "h2o:budget=64"}) {
+    const auto engine = LoadTiny(file, {.policy = policy});
+    Session tiny(engine.get());
+    Session other(engine.get());
+    const std::vector<TokenId> few = SomeIds(policy == "full" ? model::kDecodeRows : 100, 512);
+    const std::vector<TokenId> many = SomeIds(100, 512);
+    EXPECT_FALSE(tiny.ReadsInCompany(few));
+    EXPECT_EQ(other.ReadsInCompany(many), policy == "full");
+    std::vector<Session*> both = {&other, &tiny};
+    const std::vector<std::span<const TokenId>> texts = {many, few};
+    EXPECT_EQ(engine->AppendChunks(both, texts, 512, nullptr).code(), StatusCode::kInvalidArgument);
+    EXPECT_EQ(tiny.length() + other.length(), 0u);
+    EXPECT_TRUE(tiny.AppendChunk(few, 512, nullptr).ok());
+  }
+}
+
+// An error of one prompt (an id that is none) leaves all of them where they were.
+TEST(Batch, AnErrorMovesNoSession) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  Session good(engine.get());
+  Session bad(engine.get());
+  std::vector<TokenId> wrong = SomeIds(30, 512);
+  wrong.back() = 512;
+  const std::vector<TokenId> right = SomeIds(30, 512);
+  std::vector<Session*> both = {&good, &bad};
+  const std::vector<std::span<const TokenId>> texts = {right, wrong};
+  EXPECT_EQ(engine->AppendChunks(both, texts, 512, nullptr).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(good.length() + bad.length(), 0u);
+  EXPECT_TRUE(good.tokens().empty());
+  EXPECT_TRUE(good.AppendChunk(right, 512, nullptr).ok());
+}
 
 TEST(Batch, ReportsAreOfEachSession) {
   const TinyModelFile file(make_model::ModelSpec{});

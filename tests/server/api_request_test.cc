@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
+#include "server/llama_requests.h"
 #include "tests/temp_dir.h"
 
 namespace damask::server {
@@ -463,6 +464,8 @@ TEST(ApiRequestTest, R6EveryRequestOfTheCorpusIsReadOrRefused) {
   for (const auto& entry : std::filesystem::directory_iterator(std::string(DAMASK_SOURCE_DIR) + "/tests/corpus/api_request")) {
     const std::string body = damask::test::ReadBytes(entry.path());
     for (const Api api : kApis) ++(ParseApiRequest(api, body).index() == 0 ? read : refused);
+    ++(ParseTokenizeRequest(body).index() == 0 ? read : refused);
+    ++(ParseDetokenizeRequest(body, 1000).index() == 0 ? read : refused);
   }
   EXPECT_GT(read, 0u);
   EXPECT_GT(refused, 0u);

@@ -58,6 +58,77 @@ TEST_F(HttpLimitsTest, H20ABodyThatDripsIsAnswered408AndNoHandlerWaitsForIt) {
   EXPECT_EQ(Fetch(port(), "GET", "/")->status, 200);
 }
 
+std::string PostHead(size_t length) {
+  return "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n";
+}
+
+TEST_F(HttpLimitsTest, H11AllBodiesTogetherHaveALimit) {
+  HttpLimits limits;
+  limits.max_body_bytes = 1000;
+  limits.max_total_body_bytes = 1500;
+  StartServer(parking_.handler(), limits);
+  const auto status = [](RawClient* client) {
+    const auto response = client->ReadResponse();
+    return response ? response->status : 0;
+  };
+  RawClient first(port());
+  ASSERT_TRUE(first.Send(RawClient::Request("POST", "/", std::string(1000, 'a'))));
+  const auto held = parking_.Take();
+  ASSERT_TRUE(held);
+  EXPECT_EQ(server_->body_bytes(), 1000u);
+
+  RawClient announces(port());  // refused before its body comes
+  ASSERT_TRUE(announces.Send(PostHead(501)));
+  EXPECT_EQ(status(&announces), 503);
+  RawClient chunks(port());  // nobody knows how much comes: refused at the first byte that has no room
+  ASSERT_TRUE(chunks.Send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"));
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(chunks.Send("64\r\n" + std::string(100, 'b') + "\r\n"));
+  EXPECT_EQ(status(&chunks), 503);
+  EXPECT_TRUE(WaitUntil([&] { return server_->body_bytes() == 1000; }));
+  RawClient fits(port());
+  ASSERT_TRUE(fits.Send(RawClient::Request("POST", "/", std::string(500, 'c'))));
+  const auto other = parking_.Take();
+  ASSERT_TRUE(other);
+  EXPECT_EQ(server_->body_bytes(), 1500u);
+
+  held->DropBody();
+  EXPECT_EQ(server_->body_bytes(), 500u);
+  EXPECT_EQ(held->request().body, "");
+  RawClient again(port());
+  ASSERT_TRUE(again.Send(RawClient::Request("POST", "/", std::string(1000, 'd'))));
+  const auto third = parking_.Take();
+  ASSERT_TRUE(third);
+  EXPECT_EQ(third->request().body, std::string(1000, 'd'));
+  for (const auto& exchange : {held, other, third}) exchange->Respond(Text("done"));
+  EXPECT_EQ(status(&first), 200);
+  EXPECT_EQ(status(&fits), 200);
+  EXPECT_EQ(status(&again), 200);
+}
+
+// Announced but not sent takes no room from others; sent and broken off gives it back.
+TEST_F(HttpLimitsTest, H11WhatIsOnlyAnnouncedHoldsNothingAndWhatIsBrokenOffGoesBack) {
+  HttpLimits limits;
+  limits.max_body_bytes = limits.max_total_body_bytes = 1000;
+  StartServer(Echo, limits);
+  RawClient announces(port());
+  ASSERT_TRUE(announces.Send(PostHead(1000)));
+  {
+    RawClient half(port());
+    ASSERT_TRUE(half.Send(PostHead(1000) + std::string(600, 'a')));
+    EXPECT_TRUE(WaitUntil([&] { return server_->body_bytes() == 600; }));
+    EXPECT_EQ(Fetch(port(), "POST", "/", std::string(400, 'b'))->status, 200);
+    EXPECT_EQ(Fetch(port(), "POST", "/", std::string(401, 'b'))->status, 503);
+    // One of the two that fill the rest together comes too late.
+    ASSERT_TRUE(announces.Send(std::string(1000, 'c')));
+    const auto response = announces.ReadResponse();
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 503);
+  }
+  EXPECT_TRUE(WaitUntil([&] { return server_->body_bytes() == 0; }));
+  EXPECT_EQ(Fetch(port(), "POST", "/", std::string(1000, 'b'))->status, 200);
+  EXPECT_TRUE(WaitUntil([&] { return server_->body_bytes() == 0; }));
+}
+
 TEST_F(HttpLimitsTest, AnIdleConnectionIsClosedWithoutAWord) {
   HttpLimits limits;
   limits.idle_timeout = milliseconds(100);

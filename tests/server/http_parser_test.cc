@@ -1,10 +1,13 @@
 #include "server/http_parser.h"
 
+#include <filesystem>
 #include <random>
 
 #include <gtest/gtest.h>
 
 #include "server/http_server.h"
+#include "tests/server/http_parser_check.h"
+#include "tests/temp_dir.h"
 
 namespace damask::server {
 namespace {
@@ -39,6 +42,25 @@ int ErrorOf(const std::string& bytes, size_t piece) {
 }
 
 std::string Post(const std::string& headers_and_body) { return "POST / HTTP/1.1\r\nHost: a\r\n" + headers_and_body; }
+
+// The seeds of the fuzz target and every input it once broke on (BAD_INPUT R6), in pieces of several sizes.
+TEST(HttpParser, TheFuzzCorpusIsReadOrRefused) {
+  size_t requests = 0;
+  size_t refused = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(DAMASK_SOURCE_DIR "/tests/corpus/http_request")) {
+    const std::string input = test::ReadBytes(entry.path());
+    ASSERT_FALSE(input.empty()) << entry.path();
+    const std::string bytes = input.substr(1);
+    for (const size_t piece : {size_t{1}, size_t{2}, size_t{7}, size_t{64}, size_t{1} + static_cast<uint8_t>(input[0]) % 64}) {
+      EXPECT_EQ(FaultOfParsing(bytes, piece), "") << entry.path() << " in pieces of " << piece;
+    }
+    const ParsedConnection parsed = ParseConnection(bytes, 3, nullptr);
+    requests += parsed.requests.size();
+    refused += parsed.error != 0 ? 1 : 0;
+  }
+  EXPECT_GE(requests, 5u);
+  EXPECT_GE(refused, 3u);
+}
 
 TEST(HttpParser, ARequestIsTheSameInWhateverPiecesItComes) {
   const std::string bytes =

@@ -189,6 +189,23 @@ TEST_F(HttpStreamTest, L01AClientThatLeavesWhileItsAnswerIsComputedIsNoticedOnce
   }
 }
 
+// More than the server reads ahead: behind it the end of the connection is not read, and nothing is written that would fail.
+TEST_F(HttpStreamTest, L01AClientThatLeavesBehindManyPipelinedRequestsIsNoticed) {
+  StartServer(parking_.handler());
+  std::string requests;
+  while (requests.size() < (100 << 10)) requests += RawClient::Request("GET", "/" + std::string(500, 'a'));
+  for (const bool reset : {false, true}) {
+    num_gone_ = 0;
+    RawClient client(port());
+    ASSERT_TRUE(client.Send(requests));
+    const auto exchange = TakeCounted();
+    reset ? client.Reset() : client.Close();
+    EXPECT_TRUE(WaitUntil([&] { return num_gone_ == 1; }));
+    EXPECT_TRUE(WaitUntil([&] { return server_->connections() == 0; }));
+    EXPECT_EQ(parking_.size(), 0u);
+  }
+}
+
 TEST_F(HttpStreamTest, L01AHundredClientsThatLeaveMidStreamLeaveNothingBehind) {
   std::signal(SIGPIPE, SIG_DFL);  // writing to them must not end the process
   StartServer(parking_.handler());

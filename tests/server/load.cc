@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/server/load_questions.h"
 #include "tests/server/server_process.h"
 #include "tests/server/sse_client.h"
 
@@ -22,26 +23,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::json;
-
-struct Question {
-  Json body;
-  std::string text;  // alone
-};
-
-// Prompts of 5 to 2000 tokens, answers of 3 to 60; some share their beginning.
-std::vector<Json> MakeBodies() {
-  std::vector<Json> bodies;
-  for (size_t i = 0; i < 24; ++i) {
-    const size_t length = i % 8 == 7 ? 2000 : 5 + i * 37 % 600;
-    Json ids = Json::array();
-    for (size_t j = 0; j < length; ++j) ids.push_back((j * (37 + 2 * (i % 6)) + 11) % 2048);
-    bodies.push_back({{"prompt", std::move(ids)},
-                      {"max_tokens", 3 + i * 13 % 58},
-                      {"temperature", 0},
-                      {"stream_options", {{"include_usage", true}}}});
-  }
-  return bodies;
-}
 
 class Load {
  public:

@@ -1,7 +1,17 @@
 // The program `damask serve` itself: what it says, how it ends, and what it does not do.
-#include <csignal>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <fstream>
+#include <iterator>
 
 #include "tests/run_program.h"
 #include "tests/server/server_fixture.h"
@@ -76,6 +86,39 @@ TEST(ServeProgram, L11ATakenPortIsOneLineBeforeAnythingIsLoaded) {
   EXPECT_EQ(CountLines(result.err), 1u) << result.err;
   EXPECT_NE(result.err.find(port), std::string::npos) << result.err;
   EXPECT_EQ(result.out, "");
+}
+
+// From now on the system refuses every bind of this process, as it does to a port that is not for its user. Real permissions
+// would not do: the tests may run as root, and where ports may be taken by everybody.
+void RefuseToBind() {
+  sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bind, 0, 1),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const sock_fprog filter = {static_cast<unsigned short>(std::size(program)), program};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) _exit(99);
+}
+
+TEST(ServeProgram, L11WithoutPermissionForThePortItIsOneLineBeforeAnythingIsLoaded) {
+  const test::ProgramResult result = test::RunProgram(test::ProgramRun{
+      .args = {DAMASK_PROGRAM, "serve", "--port", "0", "-m", "/nowhere/model.gguf"}, .in_child = RefuseToBind});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(CountLines(result.err), 1u) << result.err;
+  EXPECT_NE(result.err.find("cannot listen"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("ermission denied"), std::string::npos) << result.err;
+  EXPECT_EQ(result.out, "");
+}
+
+// Root drops the right first, so that this is the system's own answer.
+TEST(ServeProgram, L11APortThatIsNotForThisUserIsOneLine) {
+  int first_free = 1024;
+  std::ifstream("/proc/sys/net/ipv4/ip_unprivileged_port_start") >> first_free;
+  if (first_free <= 1) GTEST_SKIP() << "every port is for everybody here";
+  const test::ProgramResult result =
+      test::RunProgram(test::ProgramRun{.args = {DAMASK_PROGRAM, "serve", "--port", "1", "-m", "/nowhere/model.gguf"},
+                                        .in_child = [] { prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, 0, 0, 0); }});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(CountLines(result.err), 1u) << result.err;
+  EXPECT_NE(result.err.find("ermission denied"), std::string::npos) << result.err;
 }
 
 TEST(ServeProgram, L11AddressesAndFlagsThatCannotBe) {

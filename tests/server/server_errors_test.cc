@@ -187,6 +187,29 @@ TEST_F(ServerErrorsTest, H11WhatIsTooLongOrNotHttpIsToldInTheSameShape) {
   ExpectWell();
 }
 
+TEST_F(ServerErrorsTest, H11WhereAllBodiesTogetherAreTooLongItIs503WithRetryAfter) {
+  ServerOptions options = TinyServer();
+  options.http.max_body_bytes = options.http.max_total_body_bytes = 5000;
+  Start(options);
+  const Json padded = Greedy(PromptIds(5), 2, {{"user", std::string(2000, 'x')}});
+  RawClient slow(port());
+  ASSERT_TRUE(slow.Send("POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n" + std::string(4000, ' ')));
+  Reply refused;
+  ASSERT_TRUE(WaitUntil([&] { return (refused = Post("/v1/completions", padded)).status != 200; }));
+  ExpectError(refused, 503, "server_error", nullptr, nullptr);
+  EXPECT_NE(refused.raw.header("retry-after"), "");
+  slow.Close();
+  ASSERT_TRUE(WaitUntil([&] { return Post("/v1/completions", padded).status == 200; }));
+  // What has been read is not held while it is answered.
+  Json endless = Endless();
+  endless["user"] = std::string(4000, 'x');
+  SseClient stream(port(), "/v1/completions", endless);
+  ASSERT_TRUE(stream.NextData());
+  EXPECT_EQ(Post("/v1/completions", padded).status, 200);
+  stream.client().Close();
+  ExpectWell();
+}
+
 // docs/server.md: what a request says of its body's type does not matter.
 TEST_F(ServerErrorsTest, H12AnyContentTypeIsTaken) {
   Start();

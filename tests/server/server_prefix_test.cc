@@ -3,6 +3,11 @@
 #include <fstream>
 #include <thread>
 
+#include "engine/fingerprint.h"
+#include "masks/mask_file.h"
+#include "server/prefix_binding.h"
+#include "tests/masks/mask_cases.h"
+#include "tests/model/tiny_model.h"
 #include "tests/server/server_fixture.h"
 #include "tests/server/sse_client.h"
 
@@ -127,6 +132,95 @@ TEST_F(ServerPrefixTest, P06AnotherModelOrPolicyDoesNotUseTheFiles) {
   EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), 0u);
   Start(Options(0, true));
   EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), kWholePages);
+}
+
+// Tensors of the same sizes and names, other weights: sizes alone would not tell.
+TEST_F(ServerPrefixTest, P06AnotherQuantisationDoesNotUseTheFiles) {
+  const auto options = [&](const TinyModelFile& file) {
+    ServerOptions with = Options(0, true);
+    with.model.engine.model_path = file.path();
+    return with;
+  };
+  const TinyModelFile q8(make_model::ModelSpec{.type = "Q8_0"});
+  const TinyModelFile q4(make_model::ModelSpec{.type = "Q4_0"});
+  Start(options(q8));
+  ASSERT_EQ(Post("/v1/completions", kAsk).status, 200);
+  Start(options(q4));
+  EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), 0u);
+  Start(options(q8));
+  EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), kWholePages);
+}
+
+// Scalar arithmetic keeps keys and values as float32, all others as bf16.
+TEST_F(ServerPrefixTest, P06AnotherTypeOfPagesDoesNotUseTheFiles) {
+  ServerOptions scalar = Options(0, true);
+  scalar.model.engine.target = "scalar";
+  Start(Options(0, true));
+  if (model::Forward::PageType(server_->model().engine().target()) == kernels::KvType::kF32) GTEST_SKIP() << "only scalar here";
+  ASSERT_EQ(Post("/v1/completions", kAsk).status, 200);
+  Start(scalar);
+  EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), 0u);
+  EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), kWholePages);
+  Start(Options(0, true));
+  EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), kWholePages);
+}
+
+// The policy's SPEC only names the mask's file: that its contents have changed must show all the same.
+TEST_F(ServerPrefixTest, P06P11APrefixReadUnderAMaskNeverServesAnother) {
+  Start();
+  const masks::Fingerprint model = engine::FingerprintOf(server_->model().engine().model());
+  const std::string path = dir_.File("heads.mask");
+  const auto write = [&](uint32_t seed) {
+    masks::Mask mask = masks::RandomMask(model.layers, model.heads, 100, seed);
+    mask.fingerprint = model;
+    ASSERT_TRUE(masks::WriteMaskFile(mask, path).ok());
+  };
+  const auto start = [&](const std::string& folder) {
+    ServerOptions options = Options(16 * kMiB, true, "dam:mask=" + path + ",mode=exact");
+    options.model.prefixes.directory = dir_.File(folder);
+    Start(options);
+  };
+  write(1);
+  start("prefixes");
+  const std::string under_first = TextOf(Post("/v1/completions", kAsk));
+  write(2);
+  start("elsewhere");
+  const std::string under_second = TextOf(Post("/v1/completions", kAsk));
+  EXPECT_NE(under_second, under_first);  // else the rest would prove little
+  start("prefixes");
+  const Reply reply = Post("/v1/completions", kAsk);
+  EXPECT_EQ(CachedTokens(reply), 0u);
+  EXPECT_EQ(TextOf(reply), under_second);
+  write(1);
+  start("prefixes");
+  const Reply again = Post("/v1/completions", kAsk);
+  EXPECT_EQ(CachedTokens(again), kWholePages);
+  EXPECT_EQ(TextOf(again), under_first);
+}
+
+// The version of the program is no option: what a server hands to the store is made here with two of them.
+TEST_F(ServerPrefixTest, P06AnotherVersionOfTheProgramDoesNotUseTheFiles) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const model::ModelConfig& config = engine->model().config();
+  const std::vector<tokenizer::TokenId> prompt = engine::SomeIds(300);
+  const auto open = [&](const std::string& binding) {
+    auto store = batching::PrefixStore::Open({.memory_bytes = 0, .directory = dir_.File("prefixes")},
+                                             {binding, config.layers, config.kv_heads, config.vocab}, engine->page_pool());
+    EXPECT_TRUE(store.ok()) << store.status().ToString();
+    return *std::move(store);
+  };
+  {
+    const auto store = open(PrefixBinding(*engine, "1.2.3+abc"));
+    engine::Session session(engine.get());
+    ASSERT_TRUE(session.Append(prompt, nullptr, nullptr).ok());
+    store->Keep(prompt, session.cache(), session.length());
+    store->Flush();
+  }
+  EXPECT_EQ(open(PrefixBinding(*engine, "1.2.3+abd"))->Longest(prompt), 0u);
+  EXPECT_EQ(open(PrefixBinding(*engine))->Longest(prompt), 0u);
+  EXPECT_EQ(open(PrefixBinding(*engine, "1.2.3+abc"))->Longest(prompt), 256u);
+  EXPECT_NE(PrefixBinding(*engine).find(VersionString()), std::string::npos);
 }
 
 TEST_F(ServerPrefixTest, P10ManyRestoresOfOnePrefixAtOnce) {

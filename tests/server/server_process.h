@@ -26,6 +26,7 @@ class ServerProcess {
   // Whether its standard error holds that text within a minute.
   bool WaitForNote(const std::string& text) const;
   void Signal(int signal) const;
+  pid_t pid() const { return pid_; }
   // Its exit code, 128 + N after signal N; nothing where it still runs after a minute.
   std::optional<int> WaitForExit();
   std::string out() const { return test::ReadBytes(dir_.File("out")); }
