@@ -41,6 +41,7 @@ const std::vector<CommandEntry>& Commands();
 std::unique_ptr<Command> MakeGenerate();
 std::unique_ptr<Command> MakeChat();
 std::unique_ptr<Command> MakeCalibrate();
+std::unique_ptr<Command> MakeCalibrateHeads();
 std::unique_ptr<Command> MakeTokenize();
 std::unique_ptr<Command> MakeDetokenize();
 std::unique_ptr<Command> MakeInfo();

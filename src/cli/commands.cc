@@ -139,6 +139,8 @@ const std::vector<CommandEntry>& Commands() {
       {"serve", "an OpenAI-compatible server and its page", "damask serve -m model.gguf --port 8080", MakeServe},
       {"calibrate", "learns a model's attention patterns and writes a mask file",
        "damask calibrate -m model.gguf -o model.mask", MakeCalibrate},
+      {"calibrate heads", "a number for each KV head, for the policies tca and duo",
+       "damask calibrate heads -m model.gguf --for duo -o gates.txt", MakeCalibrateHeads},
       {"inspect", "pictures and figures of a mask file", "damask inspect model.mask -o report.html", MakeInspect},
       {"eval logits", "the model's scores for the next token",
        "damask eval logits -m model.gguf --tokens 1,2,3 --out logits.f32", MakeEvalLogits},

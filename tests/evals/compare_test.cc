@@ -100,7 +100,7 @@ TEST(Compare, ASettingThatTwoDensitiesShareRunsOnce) {
   ASSERT_TRUE(cells.ok()) << cells.status().ToString();
   ASSERT_EQ(cells->size(), 1U);
   ASSERT_EQ(notes.size(), 1U);
-  EXPECT_NE(notes[0].find("comes to the same as at density 0.48"), std::string::npos) << notes[0];
+  EXPECT_NE(notes[0].find("comes to the same as at density 0.75"), std::string::npos) << notes[0];
 }
 
 TEST(Compare, DensitiesOutsideZeroToOneAreRefused) {
