@@ -138,7 +138,7 @@ Result<size_t> Session::AppendNext(std::span<const TokenId> tokens, size_t borde
   if (const size_t own = engine_->policy_->ChunkRows(); own != 0) border = std::min(border, own);
   size_t count = std::min<size_t>(tokens.size(), border - position % border);
   const bool all = wanted == model::LogitsWanted::kAll;  // a text whose every token is judged: nothing is asked of it
-  const policies::Instruction instruction = all ? policies::Instruction() : engine_->policy_->AskedInstruction();
+  const policies::Instruction instruction = all ? policies::Instruction() : AskedNow();
   const size_t closing = std::min(instruction.text.empty() ? instruction.last : 0, tokens.size());
   if (tokens.size() > closing) count = std::min(count, tokens.size() - closing);
   if (instruction.given()) DAMASK_RETURN_IF_ERROR(LookAhead(instruction, tokens, cancel));
@@ -158,6 +158,12 @@ Result<size_t> Session::AppendNext(std::span<const TokenId> tokens, size_t borde
   report_.Add(engine_->forward_->segment_reports()[0]);
   tokens_.insert(tokens_.end(), segment.tokens.begin(), segment.tokens.end());
   return count;
+}
+
+policies::Instruction Session::AskedNow() const {
+  policies::Instruction instruction = engine_->policy_->AskedInstruction();
+  if (instruction.turn && turn_tokens_ > 0) instruction.last = std::min(turn_tokens_, policies::kMaxInstructionTokens);
+  return instruction;
 }
 
 // Errors: those of reading, and of an instruction that cannot be read.

@@ -120,6 +120,10 @@ class Session {
   // Appends a drawn token and computes its logits.
   Status Decode(TokenId id, const std::atomic<bool>* cancel);
 
+  // Of the prompt that is read next so many last tokens are the last user turn of a chat, with what its template puts behind
+  // (conversation.h); 0: not known. For policies that ask (policies::Instruction::turn).
+  void SetTurnTokens(size_t tokens) { turn_tokens_ = tokens; }
+
   // Lets `restore` put the pages of tokens of `prompt` that have been read before behind those the cache holds; it gives the
   // new length. What is in the cache already must be the beginning of `prompt`.
   Status Restore(std::span<const TokenId> prompt, const std::function<Result<uint64_t>(model::KvCache*)>& restore);
@@ -144,6 +148,7 @@ class Session {
   Status CheckRoom(size_t tokens) const;
   Result<size_t> AppendNext(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted, const LogitsRows& sink,
                             const std::atomic<bool>* cancel);
+  policies::Instruction AskedNow() const;
   // Reads the policy's instruction behind the text so far, and forgets it.
   Status LookAhead(const policies::Instruction& instruction, std::span<const TokenId> rest, const std::atomic<bool>* cancel);
   Status AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
@@ -152,6 +157,7 @@ class Session {
   Engine* engine_;
   model::KvCache cache_;
   std::vector<TokenId> tokens_;
+  size_t turn_tokens_ = 0;
   std::vector<float> logits_;
   model::SegmentReport report_;
 };
