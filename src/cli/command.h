@@ -53,6 +53,7 @@ std::unique_ptr<Command> MakeEvalCompare();
 std::unique_ptr<Command> MakeBench();
 std::unique_ptr<Command> MakeBenchAttention();
 std::unique_ptr<Command> MakeBenchMatmul();
+std::unique_ptr<Command> MakeBenchPolicies();
 std::unique_ptr<Command> MakePolicies();
 std::unique_ptr<Command> MakeCheck();
 std::unique_ptr<Command> MakeInspect();

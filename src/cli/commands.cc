@@ -171,6 +171,8 @@ const std::vector<CommandEntry>& Commands() {
       {"bench attention", "the attention kernel alone",
        "damask bench attention --head-dim 128 --heads 32 --kv-heads 8 --context 16384 --density 1,0.1", MakeBenchAttention},
       {"bench matmul", "the matrix product alone", "damask bench matmul --m 512 --n 8192 --k 2048", MakeBenchMatmul},
+      {"bench policies", "what the choice of keys costs as a text grows", "damask bench policies --context 8192,32768,131072",
+       MakeBenchPolicies},
       {"policies", "the attention policies and their options", "damask policies", MakePolicies},
   };
   return kCommands;
