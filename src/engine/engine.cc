@@ -71,9 +71,12 @@ Status Engine::SetPolicy(const std::string& spec) {
   return {};
 }
 
-void Engine::SetPolicy(std::unique_ptr<policies::Policy> policy) {
-  policy_ = std::move(policy);
+void Engine::SetPolicy(std::unique_ptr<policies::Policy> policy) { ExchangePolicy(std::move(policy)); }
+
+std::unique_ptr<policies::Policy> Engine::ExchangePolicy(std::unique_ptr<policies::Policy> policy) {
+  std::swap(policy, policy_);
   forward_->SetPolicy(policy_.get());
+  return policy;
 }
 
 uint64_t Engine::kv_bytes_per_token() const {

@@ -55,6 +55,8 @@ class Engine {
   // which the old one released pages cannot go on: Append refuses.
   Status SetPolicy(const std::string& spec);
   void SetPolicy(std::unique_ptr<policies::Policy> policy);
+  // The same; gives back the old one, for who uses several in turn.
+  std::unique_ptr<policies::Policy> ExchangePolicy(std::unique_ptr<policies::Policy> policy);
   bool embedded() const { return embedded_; }
   Target target() const { return target_; }
   size_t threads() const { return pool_->num_threads(); }

@@ -134,9 +134,10 @@ std::string ChecksumLine(std::string_view bytes) {
 
 // InvalidArgument naming what is not as in the file's first line.
 Status CheckHeader(std::string_view line, const Asked& asked) {
-  const Status foreign = BadFormat("is no file of 'damask eval compare --resume'");
   const Result<Json> header = formats::ParseJson(line);
-  if (!header.ok() || !header->is_object() || header->value("format", Json()) != kFormat) return foreign;
+  if (!header.ok() || !header->is_object() || header->value("format", Json()) != kFormat) {
+    return BadFormat("is no file of 'damask eval compare --resume'");
+  }
   if (const Json version = header->value("version", Json()); version != kVersion) {
     return BadFormat(fmt::format("has version {} of the format, expected {}", version.dump(), kVersion));
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
@@ -39,18 +41,23 @@ class Comparison {
       : engine_(engine), run_(run), store_(store), progress_(progress), cancel_(cancel) {}
 
   Result<CompareResult> Run() {
-    DAMASK_ASSIGN_OR_RETURN(std::vector<Cell> cells, PlanCells(*engine_, run_, &result_.notes));
-    for (Cell& cell : cells) {
+    DAMASK_ASSIGN_OR_RETURN(cells_, PlanCells(*engine_, run_, &result_.notes));
+    for (Cell& cell : cells_) {
       TakeStored(&cell);
       total_ += (run_.samples - cell.answers.size()) * cell.context;
     }
-    Status status;
-    for (size_t i = 0; i < cells.size() && status.ok(); ++i) status = RunCell(std::move(cells[i]));
+    const Status status = AskAll();
     // Whatever stopped the run, what it has found out is kept.
     const Status kept = store_ == nullptr ? Status() : store_->Flush();
     result_.cancelled = status.code() == StatusCode::kCancelled;
     if (!result_.cancelled) DAMASK_RETURN_IF_ERROR(status);
     DAMASK_RETURN_IF_ERROR(kept);
+    for (Cell& cell : cells_) {
+      if (cell.answers.empty()) continue;  // never in a run that was not cancelled
+      FinishCell(&cell);
+      NoteDensity(cell);
+      AddRow(std::move(cell));
+    }
     return Sorted();
   }
 
@@ -59,34 +66,51 @@ class Comparison {
     if (store_ == nullptr) return;
     cell->answers = store_->Find(*cell);
     if (cell->answers.size() > run_.samples) cell->answers.resize(run_.samples);
-    // Heads that one sample widened stay so for the next: such a cell is asked in one go.
-    if (run_.audit.floor >= 0 && cell->answers.size() < run_.samples) cell->answers.clear();
   }
 
-  Status RunCell(Cell cell) {
-    if (cell.answers.size() < run_.samples) DAMASK_RETURN_IF_ERROR(AskTheRest(&cell));
-    FinishCell(&cell);
-    NoteDensity(cell);
-    AddRow(std::move(cell));
-    return {};
-  }
-
-  Status AskTheRest(Cell* cell) {
-    DAMASK_ASSIGN_OR_RETURN(const CellQuestions questions, CellQuestions::Make(engine_, run_, *cell));
-    total_ -= (run_.samples - questions.size()) * cell->context;
-    DAMASK_RETURN_IF_ERROR(UsePolicy(cell->spec));
-    for (size_t i = cell->answers.size(); i < questions.size(); ++i) {
-      DAMASK_ASSIGN_OR_RETURN(Answered answered, questions.Ask(i, cancel_));
-      cell->answers.push_back(std::move(answered));
-      if (store_ != nullptr) DAMASK_RETURN_IF_ERROR(store_->Put(*cell));
-      done_ += cell->context;
-      if (progress_) progress_(done_, total_, timer_.Seconds());
+  Status AskAll() {
+    for (const uint64_t context : run_.contexts) {
+      for (const std::string& task : run_.tasks) {
+        std::vector<Cell*> side_by_side;
+        for (Cell& cell : cells_) {
+          const bool asks = cell.task == task && cell.context == context && cell.answers.size() < run_.samples;
+          if (asks) side_by_side.push_back(&cell);
+        }
+        if (!side_by_side.empty()) DAMASK_RETURN_IF_ERROR(AskInTurn(side_by_side));
+      }
     }
     return {};
   }
 
+  // A question is put to all policies before the next one is, so that whatever else the machine does slows all of them.
+  Status AskInTurn(const std::vector<Cell*>& cells) {
+    DAMASK_ASSIGN_OR_RETURN(const CellQuestions questions, CellQuestions::Make(engine_, run_, *cells.front()));
+    total_ -= (run_.samples - questions.size()) * cells.front()->context * cells.size();
+    for (size_t i = 0; i < questions.size(); ++i) {
+      for (Cell* cell : cells) {
+        if (cell->answers.size() > i) continue;
+        DAMASK_RETURN_IF_ERROR(UsePolicy(cell->spec));
+        DAMASK_ASSIGN_OR_RETURN(Answered answered, questions.Ask(i, cancel_));
+        cell->answers.push_back(std::move(answered));
+        if (store_ != nullptr) DAMASK_RETURN_IF_ERROR(store_->Put(*cell));
+        done_ += cell->context;
+        if (progress_) progress_(done_, total_, timer_.Seconds());
+      }
+    }
+    return {};
+  }
+
+  // Each is made once. Heads that the audit widened are not so in the next sample: every sample stands for itself.
   Status UsePolicy(const std::string& spec) {
-    if (engine_->policy().Spec() != spec) DAMASK_RETURN_IF_ERROR(engine_->SetPolicy(spec));
+    if (in_use_ != spec) {
+      std::unique_ptr<policies::Policy>& policy = policies_[spec];
+      if (policy == nullptr) {
+        DAMASK_ASSIGN_OR_RETURN(policy, policies::Create(spec, engine_->shape()));
+      }
+      std::unique_ptr<policies::Policy> before = engine_->ExchangePolicy(std::move(policy));
+      policies_[in_use_] = std::move(before);
+      in_use_ = spec;
+    }
     engine_->SetAudit(IsFull(spec) ? model::AuditOptions{} : run_.audit);  // there is nothing to find out of full attention
     return {};
   }
@@ -118,11 +142,12 @@ class Comparison {
     });
     CompareRow row;
     if (first != result_.rows.end()) {
-      const std::vector<double> reference = first->cell.scores();
-      const std::vector<double> scores = cell.scores();
-      if (reference.size() == scores.size()) {
-        row.difference = cell.nll ? PairedValues(reference, scores) : PairedScores(reference, scores);
-      }
+      std::vector<double> reference = first->cell.scores();
+      std::vector<double> scores = cell.scores();
+      const size_t both = std::min(reference.size(), scores.size());  // fewer where a run was cancelled
+      reference.resize(both);
+      scores.resize(both);
+      row.difference = cell.nll ? PairedValues(reference, scores) : PairedScores(reference, scores);
     }
     row.cell = std::move(cell);
     result_.rows.push_back(std::move(row));
@@ -133,6 +158,9 @@ class Comparison {
   CellStore* store_;
   const EvalProgress& progress_;
   const std::atomic<bool>* cancel_;
+  std::vector<Cell> cells_;
+  std::map<std::string, std::unique_ptr<policies::Policy>> policies_;  // by SPEC, but the one in use
+  std::string in_use_;                                                 // empty: the engine's own, not used here
   Timer timer_;
   uint64_t done_ = 0;   // tokens read by this run
   uint64_t total_ = 0;  // tokens that this run has to read

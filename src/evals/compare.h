@@ -56,7 +56,7 @@ struct CompareRow {
 struct CompareResult {
   std::vector<CompareRow> rows;    // by task and context, in the order of the run; then by policy
   std::vector<std::string> notes;  // what did not run as it was asked for
-  bool cancelled = false;
+  bool cancelled = false;          // what had been answered is there
 };
 
 // Answers of cells that were given before, and a place to keep new ones.

@@ -63,16 +63,19 @@ TEST(Compare, EverySpecIsCheckedBeforeAnythingRuns) {
   EXPECT_EQ(calls, 0U);
 }
 
-TEST(Compare, CancelKeepsFinishedCells) {
+TEST(Compare, AQuestionGoesToAllPoliciesBeforeTheNextAndCancelKeepsWhatWasAnswered) {
   const auto engine = LoadEmbedded();
   std::atomic<bool> cancel = false;
   size_t samples = 0;
-  const auto progress = [&](uint64_t, uint64_t, double) { cancel = ++samples == 6; };  // in the second cell of four
+  const auto progress = [&](uint64_t, uint64_t, double) { cancel = ++samples == 5; };
   const auto result = RunCompare(engine.get(), SmallRun(), nullptr, progress, &cancel);
   ASSERT_TRUE(result.ok()) << result.status().ToString();
   EXPECT_TRUE(result->cancelled);
-  ASSERT_EQ(result->rows.size(), 1U);
+  ASSERT_EQ(result->rows.size(), 2U);
   EXPECT_EQ(result->rows[0].cell.spec, "full");
+  EXPECT_EQ(result->rows[0].cell.summary.samples, 3U);
+  EXPECT_EQ(result->rows[1].cell.summary.samples, 2U);
+  EXPECT_TRUE(result->rows[1].difference.has_value());
 }
 
 TEST(Compare, PerplexityOfATextIsTakenWindowByWindow) {
