@@ -23,6 +23,7 @@ Job::Job(uint64_t id, Request request, std::shared_ptr<Listener> listener)
 
 void Job::Start(engine::Engine* engine) {
   session_ = std::make_unique<engine::Session>(engine);
+  session_->SetTurnTokens(request_.turn_tokens);
   state_ = JobState::kReading;
   usage_.queue_seconds = age_.Seconds();
   stage_.Restart();

@@ -16,6 +16,7 @@ using tokenizer::TokenId;
 
 struct Request {
   std::vector<TokenId> prompt;  // at least one
+  size_t turn_tokens = 0;       // engine::Session::SetTurnTokens
   // max_tokens 0: the prompt is read into the prefix store and that is all.
   engine::GenerateOptions options;
   // For every drawn token its own log-probability and those of this many likeliest ones (at most limits::kMaxTopLogprobs).

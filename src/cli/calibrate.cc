@@ -1,6 +1,5 @@
 // damask calibrate: from a model, or from maps captured elsewhere, to a mask file.
 #include <algorithm>
-#include <filesystem>
 
 #include <fmt/format.h>
 
@@ -13,6 +12,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
+#include "cli/output_file.h"
 #include "cli/text_input.h"
 #include "engine/calibrate.h"
 #include "masks/density.h"
@@ -63,7 +63,7 @@ class Calibrate : public Command {
 
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_RETURN_IF_ERROR(CheckFlags());
-    DAMASK_RETURN_IF_ERROR(CheckOutput());
+    DAMASK_RETURN_IF_ERROR(CheckOutputFile(*output_));
     return maps_ ? FromMaps(common) : FromModel(common);
   }
 
@@ -104,20 +104,6 @@ class Calibrate : public Command {
       parameters_.amplify.transform = *transform;
     }
     return masks::CheckParameters(parameters_);
-  }
-
-  // Before minutes of work, not after them.
-  Status CheckOutput() const {
-    const std::filesystem::path path(*output_);
-    std::error_code error;
-    if (path.filename().empty() || std::filesystem::is_directory(path, error)) {
-      return InvalidArgument(fmt::format("-o {} is a folder, expected the name of a file", Quote(*output_, 300)));
-    }
-    const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-    if (!std::filesystem::is_directory(folder, error)) {
-      return NotFound(fmt::format("-o: there is no folder {}", Quote(folder.string(), 300)));
-    }
-    return {};
   }
 
   Result<int> FromMaps(const CommonFlags& common) {

@@ -118,6 +118,10 @@ class Chat : public Command {
 
   Result<engine::GenerateResult> Answer(const Dialogue& dialogue, engine::Session* session) {
     DAMASK_ASSIGN_OR_RETURN(const std::vector<engine::TokenId> prompt, dialogue.Encode(engine_->tokenizer()));
+    if (engine_->policy().AskedInstruction().turn) {
+      DAMASK_ASSIGN_OR_RETURN(const size_t turn, dialogue.TurnTokens(engine_->tokenizer()));
+      session->SetTurnTokens(turn);
+    }
     const size_t held = engine::ReusePrefix(session, prompt);
     CancelScope cancel;
     report::ProgressLine progress(!common_.quiet && StderrIsTerminal());
@@ -137,6 +141,7 @@ class Chat : public Command {
                       {"cached_tokens", held},
                       {"generated_tokens", result->ids.size()},
                       {"finish_reason", engine::FinishReasonName(result->finish)},
+                      {"density_prefill", result->prefill_stats.density()},
                       {"prefill_s", result->prefill_seconds},
                       {"decode_s", result->decode_seconds}});
     return result;

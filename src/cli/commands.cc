@@ -139,6 +139,8 @@ const std::vector<CommandEntry>& Commands() {
       {"serve", "an OpenAI-compatible server and its page", "damask serve -m model.gguf --port 8080", MakeServe},
       {"calibrate", "learns a model's attention patterns and writes a mask file",
        "damask calibrate -m model.gguf -o model.mask", MakeCalibrate},
+      {"calibrate heads", "a number for each KV head, for the policies tca and duo",
+       "damask calibrate heads -m model.gguf --for duo -o gates.txt", MakeCalibrateHeads},
       {"inspect", "pictures and figures of a mask file", "damask inspect model.mask -o report.html", MakeInspect},
       {"eval logits", "the model's scores for the next token",
        "damask eval logits -m model.gguf --tokens 1,2,3 --out logits.f32", MakeEvalLogits},
@@ -169,6 +171,8 @@ const std::vector<CommandEntry>& Commands() {
       {"bench attention", "the attention kernel alone",
        "damask bench attention --head-dim 128 --heads 32 --kv-heads 8 --context 16384 --density 1,0.1", MakeBenchAttention},
       {"bench matmul", "the matrix product alone", "damask bench matmul --m 512 --n 8192 --k 2048", MakeBenchMatmul},
+      {"bench policies", "what the choice of keys costs as a text grows", "damask bench policies --context 8192,32768,131072",
+       MakeBenchPolicies},
       {"policies", "the attention policies and their options", "damask policies", MakePolicies},
   };
   return kCommands;

@@ -1,5 +1,7 @@
 #include "cli/dialogue.h"
 
+#include "engine/conversation.h"
+
 namespace damask::cli {
 
 std::string Dialogue::PlainText() const {
@@ -20,6 +22,10 @@ Result<std::vector<engine::TokenId>> Dialogue::Encode(const tokenizer::Tokenizer
   if (!document_.empty() && !messages.empty()) messages[0].content = document_ + "\n" + messages[0].content;
   if (!system_.empty()) messages.insert(messages.begin(), {"system", system_});
   return tokenizer::EncodeChat(tokenizer, *family_, messages);
+}
+
+Result<size_t> Dialogue::TurnTokens(const tokenizer::Tokenizer& tokenizer) const {
+  return engine::TurnTokens(tokenizer, family_, messages_.back().content);
 }
 
 std::vector<std::string> Dialogue::StopStrings() const {

@@ -24,6 +24,8 @@ class Dialogue {
 
   // Ends with a question.
   Result<std::vector<engine::TokenId>> Encode(const tokenizer::Tokenizer& tokenizer) const;
+  // Of that prompt: the tokens of the last question and what stands behind it (engine::TurnTokens).
+  Result<size_t> TurnTokens(const tokenizer::Tokenizer& tokenizer) const;
   // What ends an answer besides the model's own tokens; empty where there is a template.
   std::vector<std::string> StopStrings() const;
   // As said, without system message and document.

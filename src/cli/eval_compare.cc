@@ -14,8 +14,11 @@
 #include "cli/model_flags.h"
 #include "cli/output.h"
 #include "cli/text_input.h"
+#include "engine/fingerprint.h"
 #include "evals/cell_file.h"
 #include "evals/compare.h"
+#include "evals/compare_plan.h"
+#include "masks/hash.h"
 #include "report/compare_report.h"
 #include "report/progress.h"
 
@@ -43,7 +46,8 @@ class EvalCompare : public Command {
  public:
   void Declare(Flags* flags) override {
     flags->Group("Comparison");
-    flags->Text("--policies", "SPEC;SPEC", &policies_, "the policies; the others are compared with the first");
+    flags->Text("--policies", "SPEC;SPEC", &policies_,
+                "the policies; the others are compared with the first. all: every one that is not in the list itself");
     flags->Text("--tasks", "NAME,NAME", &tasks_,
                 "lines, passkey, needle, kv, vt, cwe, fwe, perplexity (default: lines,passkey,perplexity)");
     flags->Uints("--context", 1, limits::kMaxContext, &run_.contexts,
@@ -53,8 +57,9 @@ class EvalCompare : public Command {
     flags->Numbers("--density", 1e-6, 1, &run_.densities,
                    "run each policy that has an option for it once for each of these densities");
     flags->Text("-f,--file", "FILE", &file_, "a text for perplexity (default: prose of the program)");
-    flags->Text("--html", "FILE", &html_, "write a page with the table and pictures");
-    flags->Text("--resume", "FILE", &resume_, "keep finished cells in this file and go on from it");
+    flags->Text("-o,--output", "FILE", &html_, "write a page with the table and pictures");
+    flags->Alias("--html", "--output");
+    flags->Text("--resume", "FILE", &resume_, "keep answers in this file and go on where it ends");
     flags->Switch("--raw", &raw_, "plain text for models with a chat template, too");
     model_.DeclareRun(flags);
     run_.contexts.clear();
@@ -63,16 +68,19 @@ class EvalCompare : public Command {
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_RETURN_IF_ERROR(ReadFlags());
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEvalEngine(model_, common, &run_.contexts));
+    std::vector<std::string> left_out;
+    run_.policies = evals::ExpandAll(*engine, run_.policies, &left_out);
     std::unique_ptr<evals::CellFile> cells;
     if (resume_) {
-      DAMASK_ASSIGN_OR_RETURN(cells, evals::CellFile::Open(*resume_, RunKey(*engine)));
+      DAMASK_ASSIGN_OR_RETURN(cells, evals::CellFile::Open(*resume_, AskedOf(*engine)));
     }
     const CancelScope cancel;
     report::ProgressLine line(!common.quiet && StderrIsTerminal());
     const auto progress = [&](uint64_t done, uint64_t total, double seconds) { line.Update(done, total, seconds); };
-    DAMASK_ASSIGN_OR_RETURN(const evals::CompareResult result,
+    DAMASK_ASSIGN_OR_RETURN(evals::CompareResult result,
                             evals::RunCompare(engine.get(), run_, cells.get(), progress, cancel.flag()));
     line.Clear();
+    result.notes.insert(result.notes.begin(), left_out.begin(), left_out.end());
     for (const std::string& note : result.notes) LogWarning(note);
     if (html_) DAMASK_RETURN_IF_ERROR(WriteFileAtomically(*html_, report::ComparePage(*engine, run_, result)));
     if (common.json) {
@@ -93,21 +101,31 @@ class EvalCompare : public Command {
       DAMASK_ASSIGN_OR_RETURN(run_.text, ReadDocument(*file_));
     }
     for (const std::optional<std::string>& path : {html_, resume_}) {
-      if (path && path->empty()) return InvalidArgument("--html and --resume want a path");
+      if (path && path->empty()) return InvalidArgument("--output and --resume want a path");
     }
     run_.audit = model_.audit;
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     return {};
   }
 
-  // Everything that a cell's figures depend on and that is not in the cell itself.
-  std::string RunKey(const engine::Engine& engine) const {
-    return fmt::format(
-        "model {}, context {}, rope {} {} {} {}, target {}, samples {}, seed {}, raw {}, text {} {}, audit {} {} {}, release "
-        "{}",
-        report::ModelName(engine), engine.context(), model_.rope_scaling.value_or(""), model_.rope_scale, model_.rope_base,
-        model_.yarn_context, TargetName(engine.target()), run_.samples, run_.seed, raw_, file_.value_or(""), run_.text.size(),
-        model_.audit.prefill_every, model_.audit.decode_every, model_.audit.floor, model_.kv_release);
+  // Everything that an answer depends on and that no cell says; not the number of samples, as a sample stands for itself.
+  evals::Asked AskedOf(const engine::Engine& engine) const {
+    const masks::Fingerprint model = engine::FingerprintOf(engine.model());
+    masks::Hasher text;
+    text.AddText(run_.text);
+    return {{"model", masks::Describe(model)},
+            {"weights", fmt::format("{:016x}", model.weights_hash)},
+            {"tokenizer", fmt::format("{:016x}", model.tokenizer_hash)},
+            {"-c", fmt::format("{}", engine.context())},
+            {"rope", fmt::format("{} {} {} {}", model_.rope_scaling.value_or("as the model"), model_.rope_scale,
+                                 model_.rope_base, model_.yarn_context)},
+            {"--target", std::string(TargetName(engine.target()))},
+            {"--seed", fmt::format("{}", run_.seed)},
+            {"--raw", raw_ ? "on" : "off"},
+            {"the text of --file", run_.text.empty() ? "none" : fmt::format("{:016x}", text.value())},
+            {"--audit", fmt::format("{}, --audit-decode {}, --audit-floor {}", model_.audit.prefill_every,
+                                    model_.audit.decode_every, model_.audit.floor)},
+            {"--kv-release", model_.kv_release ? "on" : "off"}};
   }
 
   std::optional<std::string> policies_;

@@ -130,6 +130,22 @@ void CaptureMaps(Engine* engine, const model::LayerView& view, masks::LayerCaptu
   });
 }
 
+void ForRows(Engine* engine, const model::LayerView& view, std::span<const uint32_t> positions, RowProbabilities row) {
+  const model::ModelConfig& c = engine->model().config();
+  const auto first = std::lower_bound(positions.begin(), positions.end(), view.first_position);
+  const auto last = std::lower_bound(first, positions.end(), view.first_position + view.rows);
+  engine->pool().ParallelFor(c.kv_heads, 1, [&](size_t begin, size_t end, size_t) {
+    for (size_t kv_head = begin; kv_head < end; ++kv_head) {
+      DenseRows dense(engine, view, kv_head);
+      for (auto wanted = first; wanted != last; ++wanted) {
+        dense.ForEach(*wanted - view.first_position, 1, 1, [&](uint64_t position, size_t g, std::span<float> probabilities) {
+          row(kv_head, g, position, probabilities);
+        });
+      }
+    }
+  });
+}
+
 void MeasureLosses(Engine* engine, const model::LayerView& view, std::span<const masks::HeadMask> masks,
                    const masks::Parameters& parameters, std::span<const WindowForm> forms, uint64_t first_row, size_t stride,
                    std::vector<HeadLosses>* losses) {

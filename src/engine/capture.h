@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "engine/engine.h"
 #include "kernels/scores.h"
 #include "masks/calibrate.h"
@@ -15,6 +16,12 @@ namespace damask::engine {
 
 // Adds the attention probabilities of the rows of `view` below the capture length to `capture`.
 void CaptureMaps(Engine* engine, const model::LayerView& view, masks::LayerCapture* capture);
+
+// Dense attention of single rows: calls row(kv_head, g, position, probabilities [position + 1]) for head g of each KV head's
+// group and each of `positions` (ascending, of the text) that lies in `view`. KV heads run on all workers at once; the rows of
+// one in order.
+using RowProbabilities = FunctionRef<void(size_t kv_head, size_t g, uint64_t position, std::span<const float> probabilities)>;
+void ForRows(Engine* engine, const model::LayerView& view, std::span<const uint32_t> positions, RowProbabilities row);
 
 // A window of the last keys beside the sinks: a form whose loss is measured.
 struct WindowForm {

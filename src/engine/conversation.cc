@@ -20,6 +20,38 @@ Result<std::vector<TokenId>> EncodeAsChat(const Engine& engine, tokenizer::ChatF
   return tokenizer::EncodeChat(engine.tokenizer(), family, messages);
 }
 
+// A turn of more bytes is longer than an instruction may be: nothing of it is encoded to see that.
+constexpr size_t kMostTurnBytes = 8192;
+
+// The prompt's tokens from the turn's first on: those that are others, or are not there, when the turn is empty.
+Result<size_t> CountTurn(const tokenizer::Tokenizer& tokenizer, std::optional<tokenizer::ChatFamily> family,
+                         std::string_view turn) {
+  if (!family) {
+    DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
+                            tokenizer.Encode(std::string(turn) + "\nAssistant:", tokenizer::Special::kPlain));
+    return ids.size();
+  }
+  const std::vector<tokenizer::ChatMessage> with = {{"user", std::string(turn)}};
+  const std::vector<tokenizer::ChatMessage> without = {{"user", ""}};
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(tokenizer, *family, with));
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> empty, tokenizer::EncodeChat(tokenizer, *family, without));
+  return static_cast<size_t>(ids.end() - std::mismatch(ids.begin(), ids.end(), empty.begin(), empty.end()).first);
+}
+
+std::string_view LastParagraph(std::string_view text) {
+  text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+  for (const std::string_view border : {"\n\n", "\n"}) {
+    if (const size_t at = text.rfind(border); at != std::string_view::npos) return text.substr(at + border.size());
+  }
+  return text;
+}
+
+// Of UTF-8: the first character that begins at `at` or behind.
+size_t NextCharacter(std::string_view text, size_t at) {
+  while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
+  return at;
+}
+
 }  // namespace
 
 std::optional<tokenizer::ChatFamily> ModelChatFamily(const Engine& engine) {
@@ -40,6 +72,18 @@ Result<std::vector<TokenId>> EncodePromptInput(const Engine& engine, const Promp
   }
   const std::string text = input.system.empty() ? input.text : input.system + "\n\n" + input.text;
   return tokenizer::EncodePrompt(engine.tokenizer(), text, tokenizer::Special::kParse);
+}
+
+Result<size_t> TurnTokens(const tokenizer::Tokenizer& tokenizer, std::optional<tokenizer::ChatFamily> family,
+                          std::string_view turn) {
+  if (turn.size() <= kMostTurnBytes) {
+    DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, family, turn));
+    if (tokens <= policies::kMaxInstructionTokens) return tokens;
+  }
+  std::string_view end = LastParagraph(turn);
+  if (end.size() > kMostTurnBytes) end = end.substr(NextCharacter(end, end.size() - kMostTurnBytes));
+  DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, family, end));
+  return std::min(tokens, policies::kMaxInstructionTokens);
 }
 
 size_t ReusePrefix(Session* session, std::span<const TokenId> prompt) {

@@ -30,6 +30,12 @@ std::optional<tokenizer::ChatFamily> ModelChatFamily(const Engine& engine);
 // Errors: kChat for a model without a known template; an empty prompt (no tokens at all) is InvalidArgument.
 Result<std::vector<TokenId>> EncodePromptInput(const Engine& engine, const PromptInput& input);
 
+// How many last tokens of a chat's prompt are its last user turn, with what the template (absent: "\nAssistant:") puts behind
+// it; at most policies::kMaxInstructionTokens. Of a longer turn what stands behind its last empty line, else its last line: a
+// question behind a text.
+Result<size_t> TurnTokens(const tokenizer::Tokenizer& tokenizer, std::optional<tokenizer::ChatFamily> family,
+                          std::string_view turn);
+
 // The first tokens of `prompt` that `session` already holds, so that only the rest is appended; truncates the session to them.
 // At least one token is left to append.
 size_t ReusePrefix(Session* session, std::span<const TokenId> prompt);

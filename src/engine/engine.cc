@@ -71,9 +71,12 @@ Status Engine::SetPolicy(const std::string& spec) {
   return {};
 }
 
-void Engine::SetPolicy(std::unique_ptr<policies::Policy> policy) {
-  policy_ = std::move(policy);
+void Engine::SetPolicy(std::unique_ptr<policies::Policy> policy) { ExchangePolicy(std::move(policy)); }
+
+std::unique_ptr<policies::Policy> Engine::ExchangePolicy(std::unique_ptr<policies::Policy> policy) {
+  std::swap(policy, policy_);
   forward_->SetPolicy(policy_.get());
+  return policy;
 }
 
 uint64_t Engine::kv_bytes_per_token() const {
@@ -137,7 +140,7 @@ Result<model::Segment> Session::NextSegment(std::span<const TokenId> tokens, siz
   if (const size_t own = engine_->policy_->ChunkRows(); own != 0) border = std::min(border, own);
   size_t count = std::min<size_t>(tokens.size(), border - length() % border);
   const bool all = wanted == model::LogitsWanted::kAll;  // a text whose every token is judged: nothing is asked of it
-  const policies::Instruction instruction = all ? policies::Instruction() : engine_->policy_->AskedInstruction();
+  const policies::Instruction instruction = all ? policies::Instruction() : AskedNow();
   const size_t closing = std::min(instruction.text.empty() ? instruction.last : 0, tokens.size());
   if (tokens.size() > closing) count = std::min(count, tokens.size() - closing);
   if (instruction.given()) DAMASK_RETURN_IF_ERROR(LookAhead(instruction, tokens, cancel));
@@ -170,6 +173,12 @@ Result<size_t> Session::AppendNext(std::span<const TokenId> tokens, size_t borde
   return count;
 }
 
+policies::Instruction Session::AskedNow() const {
+  policies::Instruction instruction = engine_->policy_->AskedInstruction();
+  if (instruction.turn && turn_tokens_ > 0) instruction.last = std::min(turn_tokens_, policies::kMaxInstructionTokens);
+  return instruction;
+}
+
 // Errors: those of reading, and of an instruction that cannot be read.
 Status Session::LookAhead(const policies::Instruction& instruction, std::span<const TokenId> rest,
                           const std::atomic<bool>* cancel) {
@@ -196,7 +205,7 @@ Result<size_t> Session::AppendChunk(std::span<const TokenId> tokens, size_t bord
 bool Session::ReadsInCompany(std::span<const TokenId> tokens) const {
   const policies::Policy& policy = *engine_->policy_;
   const bool tiny = length() == 0 && tokens.size() <= model::kDecodeRows;
-  return !tiny && !policy.WantsChunks() && !policy.AskedInstruction().given();
+  return !tiny && !policy.WantsChunks() && !AskedNow().given();
 }
 
 Status Engine::AppendChunks(std::span<Session* const> sessions, std::span<const std::span<const TokenId>> texts, size_t border,

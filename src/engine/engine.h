@@ -55,6 +55,8 @@ class Engine {
   // which the old one released pages cannot go on: Append refuses.
   Status SetPolicy(const std::string& spec);
   void SetPolicy(std::unique_ptr<policies::Policy> policy);
+  // The same; gives back the old one, for who uses several in turn.
+  std::unique_ptr<policies::Policy> ExchangePolicy(std::unique_ptr<policies::Policy> policy);
   bool embedded() const { return embedded_; }
   Target target() const { return target_; }
   size_t threads() const { return pool_->num_threads(); }
@@ -128,6 +130,10 @@ class Session {
   // Appends a drawn token and computes its logits.
   Status Decode(TokenId id, const std::atomic<bool>* cancel);
 
+  // Of the prompt that is read next so many last tokens are the last user turn of a chat, with what its template puts behind
+  // (conversation.h); 0: not known. For policies that ask (policies::Instruction::turn).
+  void SetTurnTokens(size_t tokens) { turn_tokens_ = tokens; }
+
   // Lets `restore` put the pages of tokens of `prompt` that have been read before behind those the cache holds; it gives the
   // new length. What is in the cache already must be the beginning of `prompt`.
   Status Restore(std::span<const TokenId> prompt, const std::function<Result<uint64_t>(model::KvCache*)>& restore);
@@ -156,6 +162,7 @@ class Session {
   Result<model::Segment> NextSegment(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted,
                                      const std::atomic<bool>* cancel);
   void Note(const model::Segment& segment, const model::SegmentReport& report);
+  policies::Instruction AskedNow() const;
   // Reads the policy's instruction behind the text so far, and forgets it.
   Status LookAhead(const policies::Instruction& instruction, std::span<const TokenId> rest, const std::atomic<bool>* cancel);
   Status AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
@@ -164,6 +171,7 @@ class Session {
   Engine* engine_;
   model::KvCache cache_;
   std::vector<TokenId> tokens_;
+  size_t turn_tokens_ = 0;
   std::vector<float> logits_;
   model::SegmentReport report_;
 };

@@ -1,6 +1,9 @@
 #include "evals/cell_file.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -8,33 +11,82 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "formats/json.h"
+#include "masks/hash.h"
 
 namespace damask::evals {
 namespace {
 
 using formats::Json;
 
-Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+constexpr std::string_view kFormat = "damask compare cells";
+constexpr uint64_t kVersion = 1;
+constexpr double kLargestWhole = 9007199254740992.0;  // 2^53: whole numbers up to here are exact in a JSON number
 
-Json ToJson(const std::string& run_key, const Cell& cell) {
-  const Summary& summary = cell.summary;
-  return {{"run", run_key},
-          {"policy", cell.policy},
-          {"spec", cell.spec},
-          {"density_target", OrNull(cell.density_target)},
-          {"task", cell.task},
-          {"context", cell.context},
-          {"scores", cell.scores},
-          {"nll", OrNull(cell.nll)},
-          {"samples", summary.samples},
-          {"density", summary.density},
-          {"density_decode", summary.density_decode},
-          {"prompt_tokens", summary.prompt_tokens},
-          {"prefill_s", summary.prefill_seconds},
-          {"decode_tokens_per_s", summary.decode_tokens_per_second},
-          {"kv_bytes", summary.kv_bytes},
-          {"recall_mean", OrNull(summary.recall_mean)},
-          {"strong_key_hit", OrNull(summary.strong_key_hit)}};
+// An answer as a list of numbers, in this order. What it said is not kept.
+constexpr size_t kNumbers = 16;
+std::array<double, kNumbers> NumbersOf(const Answered& a) {
+  const auto number = [](uint64_t value) { return static_cast<double>(value); };
+  return {a.score,
+          number(a.prompt_tokens),
+          number(a.generated_tokens),
+          a.prefill_seconds,
+          a.decode_seconds,
+          number(a.prefill.planned_pairs),
+          number(a.prefill.causal_pairs),
+          number(a.decode.planned_pairs),
+          number(a.decode.causal_pairs),
+          number(a.kv_bytes),
+          number(a.audit.rows),
+          a.audit.recall_sum,
+          a.audit.recall_min,
+          number(a.audit.strong_rows),
+          number(a.audit.strong_hits),
+          a.audit.error_sum};
+}
+
+Result<Answered> AnsweredOf(const Json& list) {
+  if (!list.is_array() || list.size() != kNumbers)
+    return BadFormat(fmt::format("an answer is no list of {} numbers", kNumbers));
+  std::array<double, kNumbers> n = {};
+  for (size_t i = 0; i < kNumbers; ++i) {
+    if (!list[i].is_number()) return BadFormat(fmt::format("an answer is no list of {} numbers", kNumbers));
+    n[i] = list[i].get<double>();
+    if (!(n[i] >= 0 && n[i] <= kLargestWhole)) return BadFormat(fmt::format("{} in an answer is out of range", n[i]));
+  }
+  size_t next = 0;
+  const auto real = [&] { return n[next++]; };
+  const auto whole = [&] { return static_cast<uint64_t>(n[next++]); };
+  Answered a;
+  a.score = real();
+  a.prompt_tokens = whole();
+  a.generated_tokens = whole();
+  a.prefill_seconds = real();
+  a.decode_seconds = real();
+  a.prefill.planned_pairs = whole();
+  a.prefill.causal_pairs = whole();
+  a.decode.planned_pairs = whole();
+  a.decode.causal_pairs = whole();
+  a.kv_bytes = whole();
+  a.audit.rows = whole();
+  a.audit.recall_sum = real();
+  a.audit.recall_min = real();
+  a.audit.strong_rows = whole();
+  a.audit.strong_hits = whole();
+  a.audit.error_sum = real();
+  return a;
+}
+
+std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+// The cell's identity and its answers; what it was called (policy, density_target) is of the run that asks.
+std::string LineOf(const Cell& cell) {
+  Json answers = Json::array();
+  for (const Answered& answer : cell.answers) answers.push_back(NumbersOf(answer));
+  return Dump({{"spec", cell.spec},
+               {"content", fmt::format("{:016x}", cell.content)},
+               {"task", cell.task},
+               {"context", cell.context},
+               {"answers", std::move(answers)}});
 }
 
 Result<std::string> TextOf(const Json& object, const std::string& key) {
@@ -43,104 +95,135 @@ Result<std::string> TextOf(const Json& object, const std::string& key) {
   return *std::move(text);
 }
 
-Result<uint64_t> CountOf(const Json& object, const std::string& key) {
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> value, formats::JsonUint(object, key));
-  if (!value) return BadFormat(fmt::format("\"{}\" is missing", key));
-  return *value;
-}
-
-Result<double> NumberOf(const Json& object, const std::string& key) {
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, formats::JsonNumber(object, key));
-  if (!value) return BadFormat(fmt::format("\"{}\" is missing", key));
-  return *value;
-}
-
-Result<std::vector<double>> ScoresOf(const Json& object) {
-  const auto found = object.find("scores");
-  if (found == object.end() || !found->is_array() ||
-      !std::all_of(found->begin(), found->end(), [](const Json& score) { return score.is_number(); })) {
-    return BadFormat("\"scores\" is no list of numbers");
-  }
-  return found->get<std::vector<double>>();
-}
-
-Result<Summary> SummaryOf(const Json& object, const std::vector<double>& scores, bool has_accuracy) {
-  Summary summary;
-  DAMASK_ASSIGN_OR_RETURN(summary.samples, CountOf(object, "samples"));
-  if (summary.samples != scores.size()) {
-    return BadFormat(fmt::format("\"samples\" is {}, \"scores\" has {}", summary.samples, scores.size()));
-  }
-  DAMASK_ASSIGN_OR_RETURN(summary.density, NumberOf(object, "density"));
-  DAMASK_ASSIGN_OR_RETURN(summary.density_decode, NumberOf(object, "density_decode"));
-  DAMASK_ASSIGN_OR_RETURN(summary.prompt_tokens, NumberOf(object, "prompt_tokens"));
-  DAMASK_ASSIGN_OR_RETURN(summary.prefill_seconds, NumberOf(object, "prefill_s"));
-  DAMASK_ASSIGN_OR_RETURN(summary.decode_tokens_per_second, NumberOf(object, "decode_tokens_per_s"));
-  DAMASK_ASSIGN_OR_RETURN(summary.kv_bytes, CountOf(object, "kv_bytes"));
-  DAMASK_ASSIGN_OR_RETURN(summary.recall_mean, formats::JsonNumber(object, "recall_mean"));
-  DAMASK_ASSIGN_OR_RETURN(summary.strong_key_hit, formats::JsonNumber(object, "strong_key_hit"));
-  if (!has_accuracy || scores.empty()) return summary;
-  double sum = 0;
-  for (const double score : scores) sum += score;
-  summary.accuracy = sum / static_cast<double>(scores.size());
-  summary.interval = WilsonInterval(sum, scores.size());
-  return summary;
+Result<uint64_t> HashOf(const std::string& hex) {
+  uint64_t hash = 0;
+  const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), hash, 16);
+  if (error == std::errc() && end == hex.data() + hex.size()) return hash;
+  return BadFormat(fmt::format("{} is no hash", Quote(hex)));
 }
 
 Result<Cell> ParseCell(const Json& object) {
   Cell cell;
-  DAMASK_ASSIGN_OR_RETURN(cell.policy, TextOf(object, "policy"));
   DAMASK_ASSIGN_OR_RETURN(cell.spec, TextOf(object, "spec"));
-  DAMASK_ASSIGN_OR_RETURN(cell.density_target, formats::JsonNumber(object, "density_target"));
+  DAMASK_ASSIGN_OR_RETURN(const std::string content, TextOf(object, "content"));
+  DAMASK_ASSIGN_OR_RETURN(cell.content, HashOf(content));
   DAMASK_ASSIGN_OR_RETURN(cell.task, TextOf(object, "task"));
-  DAMASK_ASSIGN_OR_RETURN(cell.context, CountOf(object, "context"));
-  DAMASK_ASSIGN_OR_RETURN(cell.scores, ScoresOf(object));
-  DAMASK_ASSIGN_OR_RETURN(cell.nll, formats::JsonNumber(object, "nll"));
-  DAMASK_ASSIGN_OR_RETURN(cell.summary, SummaryOf(object, cell.scores, !cell.nll.has_value()));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> context, formats::JsonUint(object, "context"));
+  if (!context) return BadFormat("\"context\" is missing");
+  cell.context = *context;
+  const auto answers = object.find("answers");
+  if (answers == object.end() || !answers->is_array()) return BadFormat("\"answers\" is no list");
+  for (const Json& list : *answers) {
+    DAMASK_ASSIGN_OR_RETURN(Answered answer, AnsweredOf(list));
+    cell.answers.push_back(std::move(answer));
+  }
   return cell;
+}
+
+std::string HeaderOf(const Asked& asked) {
+  Json values = Json::object();
+  for (const auto& [name, value] : asked) values[name] = value;
+  return Dump({{"format", kFormat}, {"version", kVersion}, {"asked", std::move(values)}});
+}
+
+std::string ChecksumLine(std::string_view bytes) {
+  masks::Hasher hasher;
+  hasher.Add(std::as_bytes(std::span(bytes)));
+  return Dump({{"checksum", fmt::format("{:016x}", hasher.value())}});
+}
+
+// InvalidArgument naming what is not as in the file's first line.
+Status CheckHeader(std::string_view line, const Asked& asked) {
+  const Result<Json> header = formats::ParseJson(line);
+  if (!header.ok() || !header->is_object() || header->value("format", Json()) != kFormat) {
+    return BadFormat("is no file of 'damask eval compare --resume'");
+  }
+  if (const Json version = header->value("version", Json()); version != kVersion) {
+    return BadFormat(fmt::format("has version {} of the format, expected {}", version.dump(), kVersion));
+  }
+  const Json values = header->value("asked", Json::object());
+  for (const auto& [name, value] : asked) {
+    const auto found = values.find(name);
+    const std::string then = found != values.end() && found->is_string() ? found->get<std::string>() : "not said";
+    if (then != value) {
+      return InvalidArgument(fmt::format("is of another run, {} was {} and is {} now", name, Quote(then), Quote(value)));
+    }
+  }
+  return {};
 }
 
 }  // namespace
 
-Result<std::unique_ptr<CellFile>> CellFile::Open(const std::string& path, const std::string& run_key) {
-  std::unique_ptr<CellFile> file(new CellFile(path, run_key));
-  if (!FileExists(path)) {
-    DAMASK_RETURN_IF_ERROR(WriteFileAtomically(path, ""));
+Result<std::unique_ptr<CellFile>> CellFile::Open(const std::string& path, const Asked& asked) {
+  std::unique_ptr<CellFile> file(new CellFile(path, asked));
+  std::string text;
+  if (FileExists(path)) {
+    DAMASK_ASSIGN_OR_RETURN(text, ReadTextFile(path, limits::kMaxTextFileBytes));
+  }
+  if (text.empty()) {
+    file->dirty_ = true;
+    DAMASK_RETURN_IF_ERROR(file->Flush());  // before hours of work, not after them
     return file;
   }
-  DAMASK_ASSIGN_OR_RETURN(file->lines_, ReadTextFile(path, limits::kMaxTextFileBytes));
-  if (!file->lines_.empty() && file->lines_.back() != '\n') file->lines_ += '\n';
-  size_t number = 0;
-  for (const std::string_view line : Split(file->lines_, '\n')) {
-    ++number;
-    if (line.empty()) continue;
-    const std::string where = fmt::format("{}: line {}", Quote(path), number);
-    const Result<Json> object = formats::ParseJson(line);
-    if (!object.ok()) return object.status().At(where);
-    if (!object->is_object()) return BadFormat("found no JSON object").At(where);
-    const Result<std::string> run = TextOf(*object, "run");
-    if (!run.ok()) return run.status().At(where);
-    if (*run != run_key) continue;
-    Result<Cell> cell = ParseCell(*object);
-    if (!cell.ok()) return cell.status().At(where);
-    file->cells_.push_back(std::move(*cell));
-  }
+  if (const Status status = file->Read(text); !status.ok()) return status.At(Quote(path, 300));
   return file;
 }
 
-std::optional<Cell> CellFile::Find(const Cell& wanted) const {
-  for (const Cell& cell : cells_) {
-    if (cell.policy == wanted.policy && cell.spec == wanted.spec && cell.density_target == wanted.density_target &&
-        cell.task == wanted.task && cell.context == wanted.context) {
-      return cell;
-    }
+Status CellFile::Read(const std::string& text) {
+  std::vector<std::string_view> lines = Split(text, '\n');
+  DAMASK_RETURN_IF_ERROR(CheckHeader(lines.front(), {}));
+  const size_t last = text.size() < 2 ? std::string::npos : text.rfind('\n', text.size() - 2);
+  if (text.back() != '\n' || last == std::string::npos || ChecksumLine({text.data(), last + 1}) != text.substr(last + 1)) {
+    return BadFormat("is damaged: its checksum is not that of its contents");
   }
-  return std::nullopt;
+  DAMASK_RETURN_IF_ERROR(CheckHeader(lines.front(), asked_));
+  // The last line is the checksum, and behind it there is nothing.
+  for (size_t i = 1; i + 2 < lines.size(); ++i) {
+    const std::string where = fmt::format("line {}", i + 1);
+    const Result<Json> object = formats::ParseJson(lines[i]);
+    if (!object.ok()) return object.status().At(where);
+    if (!object->is_object()) return BadFormat("found no JSON object").At(where);
+    Result<Cell> cell = ParseCell(*object);
+    if (!cell.ok()) return cell.status().At(where);
+    lines_.push_back({*std::move(cell), std::string(lines[i]) + "\n"});
+  }
+  return {};
 }
 
-Status CellFile::Add(const Cell& cell) {
-  lines_ += ToJson(run_key_, cell).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  cells_.push_back(cell);
-  return WriteFileAtomically(path_, lines_);
+size_t CellFile::IndexOf(const Cell& wanted) const {
+  const auto found = std::find_if(lines_.begin(), lines_.end(), [&](const Line& line) {
+    const Cell& cell = line.cell;
+    return cell.spec == wanted.spec && cell.content == wanted.content && cell.task == wanted.task &&
+           cell.context == wanted.context;
+  });
+  return static_cast<size_t>(found - lines_.begin());
+}
+
+std::vector<Answered> CellFile::Find(const Cell& wanted) const {
+  const size_t index = IndexOf(wanted);
+  return index < lines_.size() ? lines_[index].cell.answers : std::vector<Answered>();
+}
+
+Status CellFile::Put(const Cell& cell) {
+  const size_t index = IndexOf(cell);
+  if (index == lines_.size()) lines_.emplace_back();
+  lines_[index] = {cell, ""};
+  dirty_ = true;
+  return since_written_.Seconds() < kWriteEverySeconds ? Status() : Flush();
+}
+
+Status CellFile::Flush() {
+  if (!dirty_) return {};
+  std::string text = HeaderOf(asked_);
+  for (Line& line : lines_) {
+    if (line.text.empty()) line.text = LineOf(line.cell);
+    text += line.text;
+  }
+  text += ChecksumLine(text);
+  DAMASK_RETURN_IF_ERROR(WriteFileAtomically(path_, text));
+  dirty_ = false;
+  since_written_.Restart();
+  return {};
 }
 
 }  // namespace damask::evals

@@ -1,77 +1,37 @@
 #include "evals/compare.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "base/text.h"
 #include "base/timer.h"
-#include "evals/windows.h"
-#include "policies/density.h"
+#include "evals/cell_questions.h"
+#include "evals/compare_plan.h"
 #include "policies/registry.h"
 
 namespace damask::evals {
 namespace {
 
-constexpr std::string_view kPerplexity = "perplexity";
+// A measured density that differs from the wanted one by more than this part of it is said.
+constexpr double kFarOff = 0.2;
 
-// A policy as one column of the comparison: as given, or set to a density.
-struct Variant {
-  std::string policy;
-  std::optional<double> density;
-};
+bool IsFull(const std::string& spec) { return policies::FindPolicy(spec.substr(0, spec.find(':')))->name == "full"; }
 
-Result<TaskRun> TaskRunOf(const CompareRun& run, const std::string& name) {
-  const texts::TaskInfo* info = texts::FindTask(name);
-  if (info == nullptr) {
-    std::string known;
-    for (const texts::TaskInfo& task : texts::AllTasks()) known += std::string(task.name) + ", ";
-    return InvalidArgument(fmt::format("--tasks: found {}, expected {}perplexity", Quote(name), known));
+// The figures of all answers.
+void FinishCell(Cell* cell) {
+  if (cell->task != kPerplexity) {
+    cell->summary = Summarise(cell->answers);
+    return;
   }
-  TaskRun task;
-  task.task = info->task;
-  task.samples = run.samples;
-  task.seed = run.seed;
-  task.form = run.form;
-  return task;
-}
-
-Status Validate(const engine::Engine& engine, const CompareRun& run) {
-  if (run.policies.empty() || run.tasks.empty() || run.contexts.empty()) {
-    return InvalidArgument("a comparison wants a policy, a task and a context at least");
-  }
-  for (const std::string& policy : run.policies) {
-    const auto made = policies::Create(policy, engine.shape());
-    if (!made.ok()) return made.status().At("--policies");
-  }
-  for (const std::string& task : run.tasks) {
-    if (task != kPerplexity) DAMASK_RETURN_IF_ERROR(TaskRunOf(run, task).status());
-  }
-  for (const uint64_t context : run.contexts) {
-    if (context > engine.context()) {
-      return InvalidArgument(fmt::format("--context is {}, the model's context is {}", context, engine.context()));
-    }
-  }
-  return {};
-}
-
-std::string NameOf(const std::string& spec) { return spec.substr(0, spec.find(':')); }
-
-std::vector<Variant> VariantsOf(const CompareRun& run, std::vector<std::string>* notes) {
-  std::vector<Variant> variants;
-  for (const std::string& policy : run.policies) {
-    const policies::PolicyInfo* info = policies::FindPolicy(NameOf(policy));
-    const bool adjustable = info != nullptr && !info->density_option.empty();
-    if (run.densities.empty() || !adjustable) variants.push_back({policy, std::nullopt});
-    if (!run.densities.empty() && !adjustable) {
-      notes->push_back(fmt::format("{} has no option that sets its density: it runs as it is", policy));
-    }
-    for (const double density : run.densities) {
-      if (adjustable) variants.push_back({policy, density});
-    }
-  }
-  return variants;
+  double sum = 0;
+  std::vector<Answered> without_accuracy = cell->answers;
+  for (Answered& answer : without_accuracy) sum += std::exchange(answer.score, 0);
+  cell->summary = Summarise(without_accuracy);
+  cell->nll = sum / static_cast<double>(cell->answers.size());
 }
 
 class Comparison {
@@ -81,89 +41,86 @@ class Comparison {
       : engine_(engine), run_(run), store_(store), progress_(progress), cancel_(cancel) {}
 
   Result<CompareResult> Run() {
-    const std::vector<Variant> variants = VariantsOf(run_, &result_.notes);
-    for (const uint64_t context : run_.contexts) total_ += context * run_.samples * run_.tasks.size() * variants.size();
-    for (const Variant& variant : variants) {
-      for (const uint64_t context : run_.contexts) {
-        const Status status = RunContext(variant, context);
-        result_.cancelled = status.code() == StatusCode::kCancelled;
-        if (result_.cancelled) return Sorted();
-        DAMASK_RETURN_IF_ERROR(status);
-      }
+    DAMASK_ASSIGN_OR_RETURN(cells_, PlanCells(*engine_, run_, &result_.notes));
+    for (Cell& cell : cells_) {
+      TakeStored(&cell);
+      total_ += (run_.samples - cell.answers.size()) * cell.context;
+    }
+    const Status status = AskAll();
+    // Whatever stopped the run, what it has found out is kept.
+    const Status kept = store_ == nullptr ? Status() : store_->Flush();
+    result_.cancelled = status.code() == StatusCode::kCancelled;
+    if (!result_.cancelled) DAMASK_RETURN_IF_ERROR(status);
+    DAMASK_RETURN_IF_ERROR(kept);
+    for (Cell& cell : cells_) {
+      if (cell.answers.empty()) continue;  // never in a run that was not cancelled
+      FinishCell(&cell);
+      NoteDensity(cell);
+      AddRow(std::move(cell));
     }
     return Sorted();
   }
 
  private:
-  Status RunContext(const Variant& variant, uint64_t context) {
-    Cell cell;
-    cell.policy = variant.policy;
-    cell.density_target = variant.density;
-    cell.context = context;
-    const std::optional<std::string> spec = SpecOf(variant, context);
-    if (!spec) {
-      done_ += context * run_.samples * run_.tasks.size();
-      return {};
-    }
-    DAMASK_RETURN_IF_ERROR(engine_->SetPolicy(*spec));
-    const bool full = policies::FindPolicy(NameOf(*spec))->name == "full";
-    engine_->SetAudit(full ? model::AuditOptions{} : run_.audit);  // there is nothing to find out of full attention
-    cell.spec = engine_->policy().Spec();
-    for (const std::string& task : run_.tasks) {
-      cell.task = task;
-      const uint64_t before = done_;
-      DAMASK_ASSIGN_OR_RETURN(Cell finished, FindOrRun(cell));
-      done_ = before + context * run_.samples;
-      Report(0);
-      AddRow(std::move(finished));
+  void TakeStored(Cell* cell) const {
+    if (store_ == nullptr) return;
+    cell->answers = store_->Find(*cell);
+    if (cell->answers.size() > run_.samples) cell->answers.resize(run_.samples);
+  }
+
+  Status AskAll() {
+    for (const uint64_t context : run_.contexts) {
+      for (const std::string& task : run_.tasks) {
+        std::vector<Cell*> side_by_side;
+        for (Cell& cell : cells_) {
+          const bool asks = cell.task == task && cell.context == context && cell.answers.size() < run_.samples;
+          if (asks) side_by_side.push_back(&cell);
+        }
+        if (!side_by_side.empty()) DAMASK_RETURN_IF_ERROR(AskInTurn(side_by_side));
+      }
     }
     return {};
   }
 
-  // Absent where the policy cannot keep within the density.
-  std::optional<std::string> SpecOf(const Variant& variant, uint64_t context) {
-    if (!variant.density) return variant.policy;
-    Result<std::string> spec = policies::SpecForDensity(variant.policy, *variant.density, context, engine_->shape());
-    if (spec.ok()) return *std::move(spec);
-    result_.notes.push_back(
-        fmt::format("density {} at {} tokens: {}; left out", *variant.density, context, spec.status().ToString()));
-    return std::nullopt;
-  }
-
-  Result<Cell> FindOrRun(const Cell& wanted) {
-    if (store_ != nullptr) {
-      if (std::optional<Cell> stored = store_->Find(wanted)) return *std::move(stored);
+  // A question is put to all policies before the next one is, so that whatever else the machine does slows all of them.
+  Status AskInTurn(const std::vector<Cell*>& cells) {
+    DAMASK_ASSIGN_OR_RETURN(const CellQuestions questions, CellQuestions::Make(engine_, run_, *cells.front()));
+    total_ -= (run_.samples - questions.size()) * cells.front()->context * cells.size();
+    for (size_t i = 0; i < questions.size(); ++i) {
+      for (Cell* cell : cells) {
+        if (cell->answers.size() > i) continue;
+        DAMASK_RETURN_IF_ERROR(UsePolicy(cell->spec));
+        DAMASK_ASSIGN_OR_RETURN(Answered answered, questions.Ask(i, cancel_));
+        cell->answers.push_back(std::move(answered));
+        if (store_ != nullptr) DAMASK_RETURN_IF_ERROR(store_->Put(*cell));
+        done_ += cell->context;
+        if (progress_) progress_(done_, total_, timer_.Seconds());
+      }
     }
-    DAMASK_ASSIGN_OR_RETURN(Cell cell, wanted.task == kPerplexity ? RunPerplexity(wanted) : RunOneTask(wanted));
-    if (store_ != nullptr) DAMASK_RETURN_IF_ERROR(store_->Add(cell));
-    return cell;
+    return {};
   }
 
-  Result<Cell> RunPerplexity(Cell cell) {
-    const uint64_t before = done_;
-    uint64_t windows = 0;
-    const auto window_done = [&] { Report(++windows * cell.context); };
-    DAMASK_ASSIGN_OR_RETURN(WindowsResult windows_result, PerplexityOfWindows(engine_, run_.text, cell.context, run_.samples,
-                                                                              run_.seed, window_done, cancel_));
-    done_ = before;
-    cell.scores = std::move(windows_result.nll);
-    cell.summary = windows_result.summary;
-    double sum = 0;
-    for (const double nll : cell.scores) sum += nll;
-    cell.nll = sum / static_cast<double>(cell.scores.size());
-    return cell;
+  // Each is made once. Heads that the audit widened are not so in the next sample: every sample stands for itself.
+  Status UsePolicy(const std::string& spec) {
+    if (in_use_ != spec) {
+      std::unique_ptr<policies::Policy>& policy = policies_[spec];
+      if (policy == nullptr) {
+        DAMASK_ASSIGN_OR_RETURN(policy, policies::Create(spec, engine_->shape()));
+      }
+      std::unique_ptr<policies::Policy> before = engine_->ExchangePolicy(std::move(policy));
+      policies_[in_use_] = std::move(before);
+      in_use_ = spec;
+    }
+    engine_->SetAudit(IsFull(spec) ? model::AuditOptions{} : run_.audit);  // there is nothing to find out of full attention
+    return {};
   }
 
-  Result<Cell> RunOneTask(Cell cell) {
-    DAMASK_ASSIGN_OR_RETURN(TaskRun task, TaskRunOf(run_, cell.task));
-    task.contexts = {cell.context};
-    const auto progress = [&](uint64_t done, uint64_t, double) { Report(done); };
-    DAMASK_ASSIGN_OR_RETURN(const TaskResult result, RunTask(engine_, task, progress, cancel_));
-    if (result.cancelled) return Cancelled();
-    const ContextResult& context = result.contexts.front();
-    cell.summary = context.summary;
-    for (const AskedSample& sample : context.samples) cell.scores.push_back(sample.answered.score);
-    return cell;
+  // Once for all tasks.
+  void NoteDensity(const Cell& cell) {
+    if (!cell.density_target || cell.task != run_.tasks.front()) return;
+    if (std::abs(cell.summary.density / *cell.density_target - 1) <= kFarOff) return;
+    result_.notes.push_back(fmt::format("{} at density {}, {} tokens: {:.4f} was measured", cell.policy, *cell.density_target,
+                                        cell.context, cell.summary.density));
   }
 
   // Policies stand together where they answered the same samples.
@@ -178,20 +135,19 @@ class Comparison {
     return std::move(result_);
   }
 
-  // `more`: tokens of the cell that runs now.
-  void Report(uint64_t more) const {
-    if (progress_) progress_(done_ + more, total_, timer_.Seconds());
-  }
-
   void AddRow(Cell cell) {
     // The first policy's first variant is the first with its task and context.
     const auto first = std::find_if(result_.rows.begin(), result_.rows.end(), [&](const CompareRow& row) {
       return row.cell.task == cell.task && row.cell.context == cell.context;
     });
     CompareRow row;
-    if (first != result_.rows.end() && first->cell.scores.size() == cell.scores.size()) {
-      const std::vector<double>& reference = first->cell.scores;
-      row.difference = cell.nll ? PairedValues(reference, cell.scores) : PairedScores(reference, cell.scores);
+    if (first != result_.rows.end()) {
+      std::vector<double> reference = first->cell.scores();
+      std::vector<double> scores = cell.scores();
+      const size_t both = std::min(reference.size(), scores.size());  // fewer where a run was cancelled
+      reference.resize(both);
+      scores.resize(both);
+      row.difference = cell.nll ? PairedValues(reference, scores) : PairedScores(reference, scores);
     }
     row.cell = std::move(cell);
     result_.rows.push_back(std::move(row));
@@ -202,17 +158,26 @@ class Comparison {
   CellStore* store_;
   const EvalProgress& progress_;
   const std::atomic<bool>* cancel_;
+  std::vector<Cell> cells_;
+  std::map<std::string, std::unique_ptr<policies::Policy>> policies_;  // by SPEC, but the one in use
+  std::string in_use_;                                                 // empty: the engine's own, not used here
   Timer timer_;
-  uint64_t done_ = 0;
-  uint64_t total_ = 0;
+  uint64_t done_ = 0;   // tokens read by this run
+  uint64_t total_ = 0;  // tokens that this run has to read
   CompareResult result_;
 };
 
 }  // namespace
 
+std::vector<double> Cell::scores() const {
+  std::vector<double> scores;
+  scores.reserve(answers.size());
+  for (const Answered& answer : answers) scores.push_back(answer.score);
+  return scores;
+}
+
 Result<CompareResult> RunCompare(engine::Engine* engine, const CompareRun& run, CellStore* store, const EvalProgress& progress,
                                  const std::atomic<bool>* cancel) {
-  DAMASK_RETURN_IF_ERROR(Validate(*engine, run));
   return Comparison(engine, run, store, progress, cancel).Run();
 }
 

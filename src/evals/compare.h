@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "evals/ask.h"
 #include "evals/run.h"
 #include "evals/statistics.h"
 #include "evals/summary.h"
@@ -33,14 +34,17 @@ struct CompareRun {
 
 // One policy on one task at one context.
 struct Cell {
-  std::string policy;  // the SPEC as given
-  std::string spec;    // as it ran
+  std::string policy;    // the SPEC as given
+  std::string spec;      // as it runs
+  uint64_t content = 0;  // policies::Policy::ContentHash: what the SPEC only names
   std::optional<double> density_target;
   std::string task;
   uint64_t context = 0;
-  Summary summary;
-  std::vector<double> scores;  // of each sample; perplexity: nats a token of each window
-  std::optional<double> nll;   // perplexity alone: mean of the scores
+  std::vector<Answered> answers;  // in the order of the samples; perplexity: a score is nats a token of a window
+  Summary summary;                // of the answers
+  std::optional<double> nll;      // perplexity alone: mean of the scores
+
+  std::vector<double> scores() const;
 };
 
 struct CompareRow {
@@ -52,18 +56,23 @@ struct CompareRow {
 struct CompareResult {
   std::vector<CompareRow> rows;    // by task and context, in the order of the run; then by policy
   std::vector<std::string> notes;  // what did not run as it was asked for
-  bool cancelled = false;
+  bool cancelled = false;          // what had been answered is there
 };
 
-// Cells that were computed before, and a place to keep new ones.
+// Answers of cells that were given before, and a place to keep new ones.
 class CellStore {
  public:
   virtual ~CellStore() = default;
-  // The stored cell with this policy, density target, task and context, if there is one.
-  virtual std::optional<Cell> Find(const Cell& wanted) const = 0;
-  virtual Status Add(const Cell& cell) = 0;
+  // The stored answers of the cell with this spec, content, task and context: the first samples, maybe not all.
+  virtual std::vector<Answered> Find(const Cell& wanted) const = 0;
+  // Has the answers of `cell` in place of those it had. What Put got is safe on disk after Flush, and now and then before.
+  virtual Status Put(const Cell& cell) = 0;
+  virtual Status Flush() = 0;
 };
 
+// Goes on where `store` ends: with a sample, not only with a cell. A sample depends on the seed and its own number, so a store
+// of fewer or of more samples serves as well.
+//
 // Errors: InvalidArgument for a wrong SPEC (before anything runs), an unknown task, a context longer than the engine's or too
 // short for a task; those of Ask and of the store. The engine keeps the policy and the audit that ran last. `store` may be
 // null.

@@ -75,19 +75,6 @@ void Finish(const TaskRun& run, ContextResult* result) {
   result->depths = SummariseDepths(run, result->samples);
 }
 
-Result<AskedSample> AskPlacement(engine::Engine* engine, const Prompts& prompts, const TaskRun& run, uint64_t context,
-                                 const Placement& placement, const std::atomic<bool>* cancel) {
-  DAMASK_ASSIGN_OR_RETURN(texts::Sample sample, MakeTaskSample(prompts, run, context, placement));
-  const uint64_t max_tokens = prompts.AnswerBudget(texts::AnswerTokens(run.task, run.options));
-  AskedSample asked;
-  DAMASK_ASSIGN_OR_RETURN(asked.answered, Ask(engine, prompts, sample, max_tokens, cancel));
-  asked.placement = placement;
-  asked.question = std::move(sample.question);
-  asked.prefix = prompts.chat() ? "" : std::move(sample.prefix);
-  asked.expected = std::move(sample.expected);
-  return asked;
-}
-
 }  // namespace
 
 std::vector<Placement> Placements(const TaskRun& run) {
@@ -116,6 +103,19 @@ Result<texts::Sample> MakeTaskSample(const Prompts& prompts, const TaskRun& run,
   if (!sample.ok())
     return sample.status().At(fmt::format("--context {}, of which {} are kept for template and answer", context, taken));
   return sample;
+}
+
+Result<AskedSample> AskPlacement(engine::Engine* engine, const Prompts& prompts, const TaskRun& run, uint64_t context,
+                                 const Placement& placement, const std::atomic<bool>* cancel) {
+  DAMASK_ASSIGN_OR_RETURN(texts::Sample sample, MakeTaskSample(prompts, run, context, placement));
+  const uint64_t max_tokens = prompts.AnswerBudget(texts::AnswerTokens(run.task, run.options));
+  AskedSample asked;
+  DAMASK_ASSIGN_OR_RETURN(asked.answered, Ask(engine, prompts, sample, max_tokens, cancel));
+  asked.placement = placement;
+  asked.question = std::move(sample.question);
+  asked.prefix = prompts.chat() ? "" : std::move(sample.prefix);
+  asked.expected = std::move(sample.expected);
+  return asked;
 }
 
 Result<TaskResult> RunTask(engine::Engine* engine, const TaskRun& run, const EvalProgress& progress,

@@ -73,4 +73,8 @@ Result<TaskResult> RunTask(engine::Engine* engine, const TaskRun& run, const Eva
 // The sample of a placement, to be asked with AnswerBudget(AnswerTokens()) tokens.
 Result<texts::Sample> MakeTaskSample(const Prompts& prompts, const TaskRun& run, uint64_t context, const Placement& placement);
 
+// Makes the sample of a placement and asks it. Errors: those of MakeTaskSample and of Ask.
+Result<AskedSample> AskPlacement(engine::Engine* engine, const Prompts& prompts, const TaskRun& run, uint64_t context,
+                                 const Placement& placement, const std::atomic<bool>* cancel);
+
 }  // namespace damask::evals

@@ -23,12 +23,16 @@ class AShapePolicy : public Policy {
   }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
-    kernels::FullPlan(request.first_position, request.rows, shape_.window(request.layer), plan);
-    if (request.decode && !sparse_decode_) return;
-    const uint64_t sink_blocks = SinkBlocks();
-    const uint64_t window_block = WindowBlock(request.first_position);
-    std::erase_if(plan->entries,
-                  [&](const kernels::PlanEntry& entry) { return entry.block >= sink_blocks && entry.block < window_block; });
+    const uint32_t own_window = shape_.window(request.layer);
+    if (request.decode && !sparse_decode_) {
+      kernels::FullPlan(request.first_position, request.rows, own_window, plan);
+      return;
+    }
+    plan->Clear();
+    const uint64_t blocks = (request.first_position + request.rows - 1) / kPageTokens + 1;
+    const uint64_t sinks_end = std::min(SinkBlocks(), blocks);
+    AppendBlocks(request, 0, sinks_end, own_window, plan);
+    AppendBlocks(request, std::max(sinks_end, WindowBlock(request.first_position)), blocks, own_window, plan);
   }
 
   bool MayRelease(size_t layer, size_t /*kv_head*/, size_t block, uint64_t position,
@@ -38,6 +42,20 @@ class AShapePolicy : public Policy {
   }
 
  private:
+  // The entries of a full plan for these blocks.
+  static void AppendBlocks(const PlanRequest& request, uint64_t block, uint64_t end, uint32_t own_window, kernels::Plan* plan) {
+    const uint64_t last = request.first_position + request.rows - 1;
+    const uint64_t lowest = kernels::LowestKey(request.first_position, own_window);
+    for (block = std::max(block, lowest / kPageTokens); block < end; ++block) {
+      kernels::PlanEntry entry;
+      entry.block = static_cast<uint32_t>(block);
+      entry.quarters = kernels::QuartersBetween(block, lowest, last);
+      entry.causal = block * kPageTokens + kPageTokens - 1 > request.first_position;
+      if (own_window != 0 && block * kPageTokens + own_window <= last) entry.window = own_window;
+      plan->entries.push_back(entry);
+    }
+  }
+
   uint64_t SinkBlocks() const { return (sinks_ + kPageTokens - 1) / kPageTokens; }
   // The first key block of the window of the query block that holds `position`.
   uint64_t WindowBlock(uint64_t position) const {

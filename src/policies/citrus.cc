@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::string_view kLast = "last";
 constexpr std::string_view kNone = "none";
+constexpr std::string_view kTurn = "turn";
+constexpr size_t kUsualTokens = 32;
 
 struct Settings {
   uint64_t budget = 0;
@@ -120,7 +122,11 @@ Status ReadInstruction(const Options& options, Instruction* instruction) {
   if (text != kLast && file != kNone) {
     return InvalidArgument("policy citrus: instruction and file cannot be given together");
   }
-  DAMASK_ASSIGN_OR_RETURN(instruction->last, options.Count("last", 1, kMaxInstructionTokens));
+  instruction->turn = options.Text("last") == kTurn;
+  instruction->last = kUsualTokens;
+  if (!instruction->turn) {
+    DAMASK_ASSIGN_OR_RETURN(instruction->last, options.Count("last", 1, kMaxInstructionTokens));
+  }
   if (text != kLast) instruction->text = text;
   if (file != kNone) {
     DAMASK_ASSIGN_OR_RETURN(instruction->text, ReadTextFile(file, limits::kMaxTextFileBytes));
@@ -141,7 +147,8 @@ PolicyInfo CitrusInfo() {
            {"cache", "double", "standard: chunks decide; single: the instruction does; double: each has a set of its own"},
            {"instruction", "last", "what is asked of the text, without commas; last: the prompt's last tokens"},
            {"file", "none", "a file with the instruction"},
-           {"last", "32", "how many last tokens of the prompt are the instruction, at most 256"},
+           {"last", "turn",
+            "how many last tokens of the prompt are the instruction, at most 256; turn: a chat's last turn, else 32"},
            {"heads", "shared", "shared: one set for all heads of a layer; own: one for each KV head"}},
           "keep",
           "chunk=64"};
@@ -155,7 +162,7 @@ Result<std::unique_ptr<Policy>> MakeCitrus(const Options& options, const ModelSh
   DAMASK_ASSIGN_OR_RETURN(s.own_sets, options.Either("heads", "shared", "own"));
   DAMASK_RETURN_IF_ERROR(ReadInstruction(options, &s.instruction));
   s.spec = fmt::format("citrus:keep={},chunk={},cache={},instruction={},file={},last={},heads={}", s.budget, s.chunk,
-                       options.Text("cache"), options.Text("instruction"), options.Text("file"), s.instruction.last,
+                       options.Text("cache"), options.Text("instruction"), options.Text("file"), options.Text("last"),
                        s.own_sets ? "own" : "shared");
   if (s.cache == CitrusCache::kStandard) s.instruction = {};
   return std::unique_ptr<Policy>(std::make_unique<CitrusPolicy>(std::move(s), shape));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include <fmt/format.h>
 
@@ -153,8 +152,8 @@ class FlexprefillPolicy : public Policy {
 
   // How many blocks of columns or diagonals the single ones that cover gamma come to.
   size_t Lines(std::vector<float>* shares) const {
-    const double wanted = s_.gamma < 1 ? s_.gamma : std::numeric_limits<double>::infinity();
-    const size_t blocks = (1 + CountWithin(*shares, wanted)) / kPageTokens + 1;
+    const size_t count = s_.gamma < 1 ? CountWithin(*shares, s_.gamma) : shares->size();
+    const size_t blocks = (1 + count) / kPageTokens + 1;
     return std::max<size_t>(blocks, s_.least / kPageTokens);
   }
 

@@ -108,8 +108,9 @@ struct ChunkRequest {
 // What is asked of a text, for policies that look at the text with it while they read: before each chunk but the first its rows
 // go through the model behind what has been read, and are forgotten again (ChunkRequest::aside).
 struct Instruction {
-  std::string text;  // read as it is; where it is empty, the prompt's last tokens,
-  size_t last = 0;   // at most so many, are the instruction: at the prompt's end they are a chunk of their own
+  std::string text;   // read as it is; where it is empty, the prompt's last tokens,
+  size_t last = 0;    // at most so many, are the instruction: at the prompt's end they are a chunk of their own
+  bool turn = false;  // of a chat its last user turn is, where it is known (engine::Session::SetTurnTokens), instead of `last`
 
   bool given() const { return !text.empty() || last > 0; }
 };

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -27,7 +29,7 @@ svg { width: 100%; height: auto; background: var(--soft); border-radius: 6px; }
 svg text { font-size: 11px; fill: CanvasText; } svg .title { font-size: 13px; font-weight: 600; }
 svg .grid { stroke: var(--line); }
 .legend span { margin-right: 1.4em; white-space: nowrap; }
-.dot { display: inline-block; width: 0.75em; height: 0.75em; border-radius: 50%; margin-right: 0.4em; }
+svg.mark { width: 0.9em; height: 0.9em; background: none; margin-right: 0.4em; vertical-align: -0.1em; }
 .note { color: GrayText; }
 )";
 
@@ -35,43 +37,75 @@ size_t SeriesOf(const evals::CompareRun& run, const std::string& policy) {
   return static_cast<size_t>(std::find(run.policies.begin(), run.policies.end(), policy) - run.policies.begin());
 }
 
-PicturePoint PointOf(const evals::CompareRun& run, const evals::Cell& cell) {
+// What a picture shows of a cell; absent where there is nothing.
+enum class Figure { kQuality, kRecall, kSeconds };
+
+std::optional<PicturePoint> PointOf(const evals::CompareRun& run, const evals::Cell& cell, Figure figure) {
+  const evals::Summary& summary = cell.summary;
   PicturePoint point;
   point.series = SeriesOf(run, cell.policy);
-  point.density = cell.summary.density;
-  if (cell.nll) {
-    point.value = point.low = point.high = std::exp(*cell.nll);
-    point.label = fmt::format("{}: perplexity {:.3f}, density {:.4f}", cell.spec, point.value, point.density);
+  point.density = summary.density;
+  std::string what;
+  if (figure == Figure::kRecall) {
+    if (!summary.recall_mean) return std::nullopt;
+    point.value = *summary.recall_mean;
+    what = fmt::format("recall {:.3f}", point.value);
+  } else if (figure == Figure::kSeconds) {
+    point.value = summary.prefill_seconds;
+    what = fmt::format("{:.3f} s", point.value);
+  } else if (cell.nll) {
+    point.value = std::exp(*cell.nll);
+    what = fmt::format("perplexity {:.3f}", point.value);
   } else {
-    point.value = cell.summary.accuracy;
-    point.low = cell.summary.interval.low;
-    point.high = cell.summary.interval.high;
-    point.label = fmt::format("{}: accuracy {:.3f} ({:.3f} to {:.3f}), density {:.4f}", cell.spec, point.value, point.low,
-                              point.high, point.density);
+    point.value = summary.accuracy;
+    what = fmt::format("accuracy {:.3f} ({:.3f} to {:.3f})", point.value, summary.interval.low, summary.interval.high);
   }
+  const bool whisker = figure == Figure::kQuality && !cell.nll;
+  point.low = whisker ? summary.interval.low : point.value;
+  point.high = whisker ? summary.interval.high : point.value;
+  point.label = fmt::format("{}: {}, density {:.4f}", cell.spec, what, point.density);
   return point;
 }
 
-std::string Pictures(const evals::CompareRun& run, const evals::CompareResult& result) {
-  std::vector<Picture> pictures;
-  for (const evals::CompareRow& row : result.rows) {
-    const std::string title = fmt::format("{}, {} tokens", row.cell.task, row.cell.context);
-    auto picture = std::find_if(pictures.begin(), pictures.end(), [&](const Picture& p) { return p.title == title; });
-    if (picture == pictures.end()) {
-      pictures.push_back({title, row.cell.nll ? "perplexity" : "accuracy", !row.cell.nll.has_value(), {}});
-      picture = pictures.end() - 1;
-    }
-    picture->points.push_back(PointOf(run, row.cell));
+Picture PictureOf(const evals::CompareRun& run, const std::vector<const evals::Cell*>& cells, Figure figure) {
+  const evals::Cell& first = *cells.front();
+  const std::string quality = first.nll ? "perplexity" : "accuracy";
+  Picture picture;
+  picture.axis = figure == Figure::kQuality ? quality : figure == Figure::kRecall ? "recall" : "seconds of a prefill";
+  picture.title = fmt::format("{}, {} tokens: {}", first.task, first.context, picture.axis);
+  picture.share = figure == Figure::kRecall || (figure == Figure::kQuality && !first.nll);
+  picture.from_zero = figure == Figure::kSeconds;
+  for (const evals::Cell* cell : cells) {
+    if (std::optional<PicturePoint> point = PointOf(run, *cell, figure)) picture.points.push_back(*std::move(point));
   }
-  std::string html = "<div class=\"pictures\">\n";
-  for (const Picture& picture : pictures) html += DrawPicture(picture);
-  return html + "</div>\n";
+  return picture;
+}
+
+// Three for each task and context. Rows of one task and context stand together.
+std::string Pictures(const evals::CompareRun& run, const evals::CompareResult& result) {
+  std::string html;
+  for (size_t begin = 0, end = 0; begin < result.rows.size(); begin = end) {
+    std::vector<const evals::Cell*> cells;
+    const evals::Cell& first = result.rows[begin].cell;
+    for (;
+         end < result.rows.size() && result.rows[end].cell.task == first.task && result.rows[end].cell.context == first.context;
+         ++end) {
+      cells.push_back(&result.rows[end].cell);
+    }
+    html += fmt::format("<h2>{}, {} tokens</h2>\n<div class=\"pictures\">\n", EscapeHtml(first.task), first.context);
+    for (const Figure figure : {Figure::kQuality, Figure::kRecall, Figure::kSeconds}) {
+      const Picture picture = PictureOf(run, cells, figure);
+      if (!picture.points.empty()) html += DrawPicture(picture);
+    }
+    html += "</div>\n";
+  }
+  return html;
 }
 
 std::string Legend(const evals::CompareRun& run) {
   std::string html = "<p class=\"legend\">";
   for (size_t i = 0; i < run.policies.size(); ++i) {
-    html += fmt::format("<span><i class=\"dot\" style=\"background:{}\"></i>{}</span> ", SeriesColour(i),
+    html += fmt::format("<span><svg class=\"mark\" viewBox=\"-6 -6 12 12\">{}</svg>{}</span> ", SeriesMark(i, 0, 0, ""),
                         EscapeHtml(run.policies[i]));
   }
   return html + "</p>\n";
@@ -87,6 +121,7 @@ std::string TableRow(const evals::CompareRow& row) {
   const evals::Summary& summary = row.cell.summary;
   return Row(
       {row.cell.task, fmt::format("{}", row.cell.context), row.cell.spec,
+       row.cell.density_target ? fmt::format("{}", *row.cell.density_target) : "",
        row.cell.nll ? fmt::format("perplexity {:.3f}", std::exp(*row.cell.nll)) : fmt::format("{:.3f}", summary.accuracy),
        row.cell.nll ? "" : fmt::format("{:.3f} to {:.3f}", summary.interval.low, summary.interval.high),
        row.difference ? DifferenceText(*row.difference) : "", fmt::format("{:.4f}", summary.density),
@@ -108,14 +143,15 @@ std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& r
                       EscapeHtml(ModelName(engine)), run.samples, run.seed, EscapeHtml(VersionString()),
                       TargetName(engine.target()), engine.threads());
   html +=
-      "<p>Density is the share of key positions that a policy computes, 1 being full attention: further left is cheaper. "
+      "<p>Density is the share of key positions that a policy computes, as measured, 1 being full attention: further left is "
+      "cheaper. Recall is the part of full attention's mass that was kept, on a sample of rows. "
       "Higher is better for accuracy, lower for perplexity. Bars are 95 % intervals (Wilson). \"To the first\" is the "
       "difference to the first policy on the same samples (nats a token for perplexity) with its 95 % interval: where it "
       "holds 0, the samples do not tell the two apart.</p>\n";
   html += Legend(run) + Pictures(run, result);
   html += "<h2>All figures</h2>\n<div class=\"wide\"><table><thead>";
-  html += Row({"task", "context", "policy", "accuracy", "95 %", "to the first", "density", "decode density", "recall",
-               "prefill s", "decode tokens/s", "KV cache"},
+  html += Row({"task", "context", "policy", "asked density", "accuracy", "95 %", "to the first", "density", "decode density",
+               "recall", "prefill s", "decode tokens/s", "KV cache"},
               "th");
   html += "</thead><tbody>\n";
   for (const evals::CompareRow& row : result.rows) html += TableRow(row);

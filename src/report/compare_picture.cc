@@ -34,6 +34,7 @@ class Frame {
       high_ = std::max(high_, point.high);
     }
     if (!picture.share) Widen();
+    if (picture.from_zero) low_ = 0;
     decades_ = std::max(0.5, -std::log10(std::max(least, 1e-6)) * 1.05);
   }
 
@@ -91,8 +92,9 @@ std::string DrawPoint(const PicturePoint& point, const Frame& frame) {
     svg += Line(frame.x(point.density), frame.y(point.low), frame.x(point.density), frame.y(point.high),
                 fmt::format("stroke=\"{}\" stroke-opacity=\"0.6\"", colour));
   }
-  svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\"><title>{}</title></circle></g>\n",
-                     frame.x(point.density), frame.y(point.value), colour, EscapeHtml(point.label));
+  svg += SeriesMark(point.series, frame.x(point.density), frame.y(point.value),
+                    fmt::format("<title>{}</title>", EscapeHtml(point.label)));
+  svg += "</g>\n";
   return svg;
 }
 
@@ -119,6 +121,22 @@ std::string SeriesColour(size_t series) {
   static constexpr std::array<const char*, 8> kColours = {"#7f7f7f", "#0072b2", "#d55e00", "#009e73",
                                                           "#cc79a7", "#b8860b", "#3a9bdc", "#8b5cf6"};
   return kColours[series % kColours.size()];
+}
+
+std::string SeriesMark(size_t series, double x, double y, const std::string& more) {
+  // Circle, square, triangle, diamond: corners as seen from the middle.
+  static constexpr std::array<std::array<std::array<double, 2>, 4>, 3> kCorners = {
+      {{{{-4, -4}, {4, -4}, {4, 4}, {-4, 4}}},
+       {{{0, -5}, {5, 4}, {-5, 4}, {-5, 4}}},
+       {{{0, -5.5}, {5.5, 0}, {0, 5.5}, {-5.5, 0}}}}};
+  const std::string colour = SeriesColour(series);
+  const size_t form = series / 8 % 4;
+  if (form == 0) {
+    return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\">{}</circle>", x, y, colour, more);
+  }
+  std::string points;
+  for (const auto& [dx, dy] : kCorners[form - 1]) points += fmt::format("{:.1f},{:.1f} ", x + dx, y + dy);
+  return fmt::format("<polygon points=\"{}\" fill=\"{}\">{}</polygon>", points, colour, more);
 }
 
 std::string DrawPicture(const Picture& picture) {

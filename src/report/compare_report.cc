@@ -56,15 +56,16 @@ Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, con
 }
 
 std::string CompareText(const evals::CompareResult& result) {
-  Table table({"task", "context", "policy", "accuracy (95 %)", "to the first (95 %)", "density", "decode", "recall",
+  Table table({"task", "context", "policy", "accuracy (95 %)", "to the first (95 %)", "asked", "density", "decode", "recall",
                "prefill s", "tokens/s", "KV"});
   for (const evals::CompareRow& row : result.rows) {
     const evals::Summary& summary = row.cell.summary;
     table.Add({row.cell.task, fmt::format("{}", row.cell.context), SanitizeUtf8(row.cell.spec),
                row.cell.nll ? fmt::format("perplexity {:.3f}", std::exp(*row.cell.nll))
                             : AccuracyText(summary.accuracy, summary.interval),
-               row.difference ? DifferenceText(*row.difference) : "-", fmt::format("{:.4f}", summary.density),
-               row.cell.nll ? "-" : fmt::format("{:.4f}", summary.density_decode),
+               row.difference ? DifferenceText(*row.difference) : "-",
+               row.cell.density_target ? fmt::format("{}", *row.cell.density_target) : "-",
+               fmt::format("{:.4f}", summary.density), row.cell.nll ? "-" : fmt::format("{:.4f}", summary.density_decode),
                summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "-",
                fmt::format("{:.3f}", summary.prefill_seconds),
                row.cell.nll ? "-" : fmt::format("{:.1f}", summary.decode_tokens_per_second), FormatBytes(summary.kv_bytes)});

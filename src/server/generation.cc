@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "engine/conversation.h"
 #include "server/api_response.h"
 
 namespace damask::server {
@@ -33,6 +34,15 @@ ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiReques
   if (!ids.ok()) return InvalidValue(field, ids.status().ToString());
   if (ids->empty()) return InvalidValue(field, "the prompt is empty");
   return *std::move(ids);
+}
+
+// Of a chat that ends with a user's turn, where the policy asks for it.
+ApiResult<size_t> TurnTokens(const ServedModel& model, const ApiRequest& request) {
+  const bool wanted = request.api == Api::kChat && model.engine().policy().AskedInstruction().turn;
+  if (!wanted || request.messages.back().role != "user") return size_t{0};
+  Result<size_t> tokens = engine::TurnTokens(model.engine().tokenizer(), model.chat_family(), request.messages.back().content);
+  if (!tokens.ok()) return InvalidValue("messages", tokens.status().ToString());
+  return *tokens;
 }
 
 // Nothing is cut to fit: a prompt that does not fit is an error, and an answer without a limit gets what is left.
@@ -162,8 +172,13 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, con
   if (const ApiError* error = std::get_if<ApiError>(&encoded)) return *error;
   std::vector<TokenId>& prompt = std::get<0>(encoded);
   if (std::optional<ApiError> error = FitContext(model.engine().context(), prompt.size(), request)) return error;
+  ApiResult<size_t> turn_tokens = TurnTokens(model, *request);
+  if (const ApiError* error = std::get_if<ApiError>(&turn_tokens)) return *error;
   ResponseHead head = MakeHead(model, *request, prompt.size());
-  batching::Request work = {.prompt = std::move(prompt), .options = request->options, .top_logprobs = request->top_logprobs};
+  batching::Request work = {.prompt = std::move(prompt),
+                            .turn_tokens = std::get<0>(turn_tokens),
+                            .options = request->options,
+                            .top_logprobs = request->top_logprobs};
   if (request->stream) {
     Submit(model, std::move(work), std::make_shared<StreamedAnswer>(exchange, std::move(head), request->include_progress),
            exchange);

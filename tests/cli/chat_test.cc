@@ -54,6 +54,22 @@ TEST(Chat, ExitEndsBeforeTheInputDoes) { EXPECT_EQ(Chat({}, "one\n/exit\ntwo\n")
 
 TEST(Chat, ABackslashGoesOnInTheNextLine) { EXPECT_EQ(Chat({}, "one\\\ntwo\n")["messages"][0]["content"], "one\ntwo"); }
 
+// The instruction's rows are counted where they are computed, so the density tells how many there were.
+TEST(Chat, CitrusAsksWithTheLastQuestionHoweverLong) {
+  const TempDir dir;
+  std::string document;
+  for (int i = 0; i < 60; ++i) document += "a line of the document number " + std::to_string(i) + "\n";
+  const std::string path = dir.Write("document.txt", document);
+  const auto density = [&](const std::string& last, const std::string& question) {
+    const Json object = Chat({"-f", path, "--policy", "citrus:keep=64,chunk=64" + last}, question + "\n");
+    return object["turns"][0]["density_prefill"].get<double>();
+  };
+  std::string question = "what";
+  for (int i = 0; i < 12; ++i) question += " is in line number four and five";
+  EXPECT_GT(density("", question), density(",last=32", question));
+  EXPECT_LT(density("", "what?"), density(",last=32", "what?"));
+}
+
 TEST(Chat, NoQuestionIsNoAnswer) { EXPECT_EQ(Chat({}, "")["turns"].size(), 0u); }
 
 TEST(Chat, AnswersAreOnStandardOutputAlone) {

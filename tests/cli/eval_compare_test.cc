@@ -1,4 +1,6 @@
 // damask eval compare.
+#include <csignal>
+
 #include <gtest/gtest.h>
 
 #include "tests/cli/cli_test.h"
@@ -79,32 +81,102 @@ TEST(EvalCompare, ThePageStandsAlone) {
   }
 }
 
-TEST(EvalCompare, ResumeTakesFinishedCellsFromTheFile) {
+TEST(EvalCompare, ThePageHasThreePicturesForEachTaskAndContext) {
   const TempDir dir;
-  const std::string cells = dir.File("cells.jsonl");
+  DamaskJson(Compare({"-o", dir.File("page.html")}));
+  const std::string page = ReadBytes(dir.File("page.html"));
+  for (const char* what : {"accuracy", "recall", "seconds of a prefill"}) {
+    EXPECT_NE(page.find(std::string("aria-label=\"lines, 400 tokens: ") + what), std::string::npos) << what;
+  }
+  EXPECT_NE(page.find("aria-label=\"perplexity, 600 tokens: perplexity"), std::string::npos);
+  EXPECT_EQ(page.find("<script"), std::string::npos);
+}
+
+TEST(EvalCompare, AllIsEveryPolicyThatNeedsNoFile) {
+  const ProgramResult result = Damask(
+      {"eval", "compare", "--policies", "all", "--tasks", "kv", "--context", "300", "--samples", "1", "--json", "--quiet"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const Json object = JsonOf(result);
+  EXPECT_GE(object["rows"].size(), 16U);
+  EXPECT_EQ(object["rows"][0]["policy"], "full");
+  EXPECT_NE(result.err.find("policy duo needs a table"), std::string::npos) << result.err;
+}
+
+TEST(EvalCompare, DensitiesOutsideZeroToOneAreRefused) {
+  for (const char* density : {"0", "-0.1", "1.1", "nan", "0.1,2"}) {
+    ExpectRefused(Damask(Compare({"--density", density, "--quiet"})), "--density");
+  }
+}
+
+TEST(EvalCompare, ResumeTakesAnswersFromTheFile) {
+  const TempDir dir;
+  const std::string cells = dir.File("cells");
   const Json first = DamaskJson(Compare({"--resume", cells}));
   const std::string stored = ReadBytes(cells);
-  EXPECT_EQ(std::count(stored.begin(), stored.end(), '\n'), 8);
+  EXPECT_EQ(std::count(stored.begin(), stored.end(), '\n'), 1 + 8 + 1);
   const Json again = DamaskJson(Compare({"--resume", cells}));
   // Times as well: nothing ran.
   EXPECT_EQ(again["rows"], first["rows"]);
   EXPECT_EQ(ReadBytes(cells), stored);
 }
 
-TEST(EvalCompare, AResumeFileOfOtherSamplesIsNotTaken) {
-  const TempDir dir;
-  const std::string cells = dir.File("cells.jsonl");
-  DamaskJson(Compare({"--resume", cells}));
-  DamaskJson(Compare({"--resume", cells, "--seed", "2"}));
-  const std::string stored = ReadBytes(cells);
-  EXPECT_EQ(std::count(stored.begin(), stored.end(), '\n'), 16);
+Json WithoutTimes(Json rows) {
+  for (Json& row : rows) {
+    row.erase("prefill_s");
+    row.erase("decode_tokens_per_s");
+  }
+  return rows;
 }
 
-TEST(EvalCompare, ABrokenResumeFileIsNamedWithItsLine) {
+TEST(EvalCompare, AKilledRunGoesOnToTheTableOfOneGo) {
   const TempDir dir;
-  const std::string cells = dir.Write("cells.jsonl", "{\"run\": \"other\"}\n{\"run\"\n");
-  std::vector<std::string> args = Compare({"--resume", cells, "--quiet"});
-  ExpectRefused(Damask(args), "line 2");
+  const std::vector<std::string> more = {"--resume", dir.File("cells"), "--samples", "40", "--json", "--quiet"};
+  std::vector<std::string> args = Compare(more);
+  args.insert(args.begin(), DAMASK_PROGRAM);
+  // Killed, not asked to stop; some signals later it may have written, or be about to.
+  for (const int milliseconds : {400, 2300}) {
+    ProgramRun run;
+    run.args = args;
+    run.signals = {{std::chrono::milliseconds(milliseconds), SIGKILL}};
+    const ProgramResult killed = RunProgram(run);
+    EXPECT_TRUE(killed.exit_code == 128 + SIGKILL || killed.exit_code == 0) << killed.err;
+  }
+  const Json resumed = DamaskJson(Compare({"--resume", dir.File("cells"), "--samples", "40"}));
+  const Json at_once = DamaskJson(Compare({"--samples", "40"}));
+  EXPECT_EQ(WithoutTimes(resumed["rows"]), WithoutTimes(at_once["rows"]));
+}
+
+TEST(EvalCompare, AnInterruptKeepsEveryAnswer) {
+  const TempDir dir;
+  ProgramRun run;
+  run.args = Compare({"--resume", dir.File("cells"), "--samples", "4000", "--json", "--quiet"});
+  run.args.insert(run.args.begin(), DAMASK_PROGRAM);
+  run.signals = {{std::chrono::milliseconds(1000), SIGINT}};
+  const ProgramResult result = RunProgram(run);
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  EXPECT_TRUE(JsonOf(result)["rows"].is_array());
+  // What was answered by then, in the middle of a cell.
+  const std::string stored = ReadBytes(dir.File("cells"));
+  EXPECT_NE(stored.find("\"answers\":[["), std::string::npos);
+}
+
+TEST(EvalCompare, AResumeFileOfOtherSamplesIsRefused) {
+  const TempDir dir;
+  const std::string cells = dir.File("cells");
+  DamaskJson(Compare({"--resume", cells}));
+  const std::string stored = ReadBytes(cells);
+  ExpectRefused(Damask(Compare({"--resume", cells, "--seed", "2", "--quiet"})), "--seed was '1' and is '2' now");
+  EXPECT_EQ(ReadBytes(cells), stored);
+}
+
+TEST(EvalCompare, ADamagedResumeFileIsRefused) {
+  const TempDir dir;
+  const std::string cells = dir.File("cells");
+  DamaskJson(Compare({"--resume", cells}));
+  std::string stored = ReadBytes(cells);
+  stored[stored.size() / 2] ^= 1;
+  ExpectRefused(Damask(Compare({"--resume", dir.Write("cells", stored), "--quiet"})), "is damaged");
+  ExpectRefused(Damask(Compare({"--resume", dir.Write("notes", "my notes\n"), "--quiet"})), "is no file of");
 }
 
 TEST(EvalCompare, ATextTooShortForAWindowIsRefused) {

@@ -127,6 +127,18 @@ TEST(Bench, AttentionRefusesShapesThatDoNotRun) {
                 "head");
 }
 
+TEST(Bench, PoliciesGiveALineForEachAndContext) {
+  const Json object = DamaskJson({"bench", "policies", "--policies", "full;streaming:window=64", "--context", "1024,2048",
+                                  "--head-dim", "32", "--group", "2"});
+  ASSERT_EQ(object["results"].size(), 4u);
+  for (const Json& result : object["results"]) {
+    for (const char* key : {"prefill_s", "decode_s", "planned_keys"}) EXPECT_GT(result[key], 0.0) << key;
+  }
+  EXPECT_EQ(object["results"][1]["planned_keys"], 2048 + 64);
+  ExpectRefused(Damask({"bench", "policies", "--context", "2048,1024"}), "ascending");
+  ExpectRefused(Damask({"bench", "policies", "--policies", "full;nothing"}), "unknown policy");
+}
+
 TEST(Bench, MatmulComparesBackends) {
   const Json object = DamaskJson({"bench", "matmul", "--m", "32", "--n", "256", "--k", "256"});
   ASSERT_FALSE(object["results"].empty());

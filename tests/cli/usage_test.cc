@@ -64,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(Usage, EveryCommand,
                          ::testing::Values("generate", "chat", "tokenize", "detokenize", "info", "check", "inspect",
                                            "eval logits", "eval perplexity", "eval lines", "eval needle", "eval vt", "eval cwe",
                                            "eval jsonl", "eval compare", "bench", "bench attention", "bench matmul",
-                                           "policies"));
+                                           "bench policies", "calibrate heads", "policies"));
 
 struct WrongValue {
   std::vector<std::string> args;

@@ -35,6 +35,28 @@ std::vector<double> RowByHand(Engine* engine, const model::LayerView& view, size
   return p;
 }
 
+TEST(Capture, RowsAreThoseOfDenseAttentionAndInTheirOrder) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const std::vector<std::vector<TokenId>> texts = {SomeIds(700)};
+  const std::vector<uint32_t> positions = {0, 63, 511, 512, 698};
+  const model::ModelConfig& c = engine->model().config();
+  LayerPass pass(engine.get(), &texts);
+  ASSERT_TRUE(pass.Begin().ok());
+  std::vector<std::vector<uint64_t>> seen(c.heads);
+  const auto observe = [&](const model::LayerView& view) {
+    ForRows(engine.get(), view, positions, [&](size_t kv_head, size_t g, uint64_t position, std::span<const float> row) {
+      const size_t head = kv_head * c.group() + g;
+      seen[head].push_back(position);
+      const std::vector<double> expected = RowByHand(engine.get(), view, position - view.first_position, head);
+      ASSERT_EQ(row.size(), expected.size());
+      for (size_t key = 0; key < row.size(); ++key) ASSERT_NEAR(row[key], expected[key], 1e-4);
+    });
+  };
+  ASSERT_TRUE(pass.Run(0, 0, observe, nullptr).ok());
+  for (const std::vector<uint64_t>& rows : seen) EXPECT_EQ(rows, (std::vector<uint64_t>{0, 63, 511, 512, 698}));
+}
+
 TEST(Capture, HoldsTheSumsOfTheProbabilitiesOfEverySample) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file);

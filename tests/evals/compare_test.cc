@@ -1,11 +1,17 @@
 #include "evals/compare.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <limits>
 
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "engine/engine.h"
 #include "evals/cell_file.h"
+#include "evals/compare_plan.h"
+#include "policies/registry.h"
 #include "tests/temp_dir.h"
 
 namespace damask::evals {
@@ -26,8 +32,8 @@ TEST(Compare, DifferencesAreThoseOfTheSamePairs) {
   const auto result = RunCompare(engine.get(), SmallRun(), nullptr, nullptr, nullptr);
   ASSERT_TRUE(result.ok()) << result.status().ToString();
   ASSERT_EQ(result->rows.size(), 2U);
-  const std::vector<double>& first = result->rows[0].cell.scores;
-  const std::vector<double>& second = result->rows[1].cell.scores;
+  const std::vector<double> first = result->rows[0].cell.scores();
+  const std::vector<double> second = result->rows[1].cell.scores();
   ASSERT_EQ(first.size(), 4U);
   double difference = 0;
   for (size_t i = 0; i < first.size(); ++i) difference += (second[i] - first[i]) / 4;
@@ -57,17 +63,19 @@ TEST(Compare, EverySpecIsCheckedBeforeAnythingRuns) {
   EXPECT_EQ(calls, 0U);
 }
 
-TEST(Compare, CancelKeepsFinishedCells) {
+TEST(Compare, AQuestionGoesToAllPoliciesBeforeTheNextAndCancelKeepsWhatWasAnswered) {
   const auto engine = LoadEmbedded();
   std::atomic<bool> cancel = false;
   size_t samples = 0;
-  // One call for each sample and one for each finished cell: stops in the second cell.
-  const auto progress = [&](uint64_t, uint64_t, double) { cancel = ++samples == 7; };
+  const auto progress = [&](uint64_t, uint64_t, double) { cancel = ++samples == 5; };
   const auto result = RunCompare(engine.get(), SmallRun(), nullptr, progress, &cancel);
   ASSERT_TRUE(result.ok()) << result.status().ToString();
   EXPECT_TRUE(result->cancelled);
-  ASSERT_EQ(result->rows.size(), 1U);
+  ASSERT_EQ(result->rows.size(), 2U);
   EXPECT_EQ(result->rows[0].cell.spec, "full");
+  EXPECT_EQ(result->rows[0].cell.summary.samples, 3U);
+  EXPECT_EQ(result->rows[1].cell.summary.samples, 2U);
+  EXPECT_TRUE(result->rows[1].difference.has_value());
 }
 
 TEST(Compare, PerplexityOfATextIsTakenWindowByWindow) {
@@ -79,77 +87,267 @@ TEST(Compare, PerplexityOfATextIsTakenWindowByWindow) {
   for (int i = 0; i < 100; ++i) run.text += "In the beginning was the word. ";
   const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
   ASSERT_TRUE(result.ok()) << result.status().ToString();
-  EXPECT_EQ(result->rows[0].cell.scores.size(), 3U);
+  EXPECT_EQ(result->rows[0].cell.scores().size(), 3U);
   ASSERT_TRUE(result->rows[0].cell.nll.has_value());
   EXPECT_GT(*result->rows[0].cell.nll, 0);
   EXPECT_EQ(result->rows[0].cell.summary.density, 1.0);
 }
 
+TEST(Compare, ASettingThatTwoDensitiesShareRunsOnce) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"duo:heads=1/0.5/0.2/0.1,sinks=1,recent=16"};
+  run.densities = {0.75, 0.751};
+  std::vector<std::string> notes;
+  const auto cells = PlanCells(*engine, run, &notes);
+  ASSERT_TRUE(cells.ok()) << cells.status().ToString();
+  ASSERT_EQ(cells->size(), 1U);
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].find("comes to the same as at density 0.75"), std::string::npos) << notes[0];
+}
+
+TEST(Compare, DensitiesOutsideZeroToOneAreRefused) {
+  const auto engine = LoadEmbedded();
+  for (const double density : {0.0, -0.1, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
+    CompareRun run = SmallRun();
+    run.densities = {density};
+    const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+    EXPECT_EQ(result.status().code(), StatusCode::kInvalidArgument) << density;
+  }
+}
+
+TEST(Compare, SaysWhereTheMeasuredDensityIsFarFromTheWantedOne) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"duo:heads=1/0.5/0.2/0.1,recent=16", "streaming"};
+  run.densities = {0.4};
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_EQ(result->rows.size(), 2U);
+  size_t far = 0;
+  for (const CompareRow& row : result->rows) {
+    if (std::abs(row.cell.summary.density / 0.4 - 1) <= 0.2) continue;
+    ++far;
+    const auto says = [&](const std::string& note) { return note.rfind(row.cell.policy + " at density 0.4", 0) == 0; };
+    EXPECT_TRUE(std::any_of(result->notes.begin(), result->notes.end(), says)) << row.cell.policy;
+  }
+  EXPECT_EQ(result->notes.size(), far);
+}
+
+TEST(ExpandAll, TakesWhatNeedsNoFileAndWhatIsGiven) {
+  const auto engine = LoadEmbedded();
+  std::vector<std::string> notes;
+  const std::vector<std::string> all = ExpandAll(*engine, {"streaming:window=64", "all"}, &notes);
+  EXPECT_EQ(all.front(), "streaming:window=64");
+  EXPECT_EQ(std::count(all.begin(), all.end(), "streaming"), 0);
+  EXPECT_EQ(std::count(all.begin(), all.end(), "full"), 1);
+  // dam wants a mask, duo a table.
+  EXPECT_EQ(notes.size(), 2U);
+  EXPECT_EQ(all.size() + notes.size(), policies::AllPolicies().size());
+  EXPECT_EQ(ExpandAll(*engine, {"full", "quest"}, &notes), (std::vector<std::string>{"full", "quest"}));
+}
+
+const Asked kAsked = {{"weights", "0123"}, {"--seed", "1"}};
+
 Cell SomeCell() {
   Cell cell;
   cell.policy = "streaming";
   cell.spec = "streaming:sinks=4,window=99";
+  cell.content = 0xfedcba9876543210;
   cell.density_target = 0.1;
   cell.task = "lines";
   cell.context = 512;
-  cell.scores = {1, 0, 0.5, 1};
-  cell.summary.samples = 4;
-  cell.summary.density = 0.0987654321;
-  cell.summary.kv_bytes = 12345;
-  cell.summary.recall_mean = 0.875;
+  for (const double score : {1.0, 0.0, 1.0 / 3}) {
+    Answered answer;
+    answer.score = score;
+    answer.prompt_tokens = 500;
+    answer.generated_tokens = 7;
+    answer.prefill_seconds = 0.1 + score;
+    answer.decode_seconds = 0.25;
+    answer.prefill.planned_pairs = 123456789012;
+    answer.prefill.causal_pairs = 1234567890123;
+    answer.decode.planned_pairs = 11;
+    answer.decode.causal_pairs = 13;
+    answer.kv_bytes = 12345;
+    answer.audit.rows = 3;
+    answer.audit.recall_sum = 2.1;
+    answer.audit.recall_min = 0.5;
+    answer.audit.strong_rows = 2;
+    answer.audit.strong_hits = 1;
+    answer.audit.error_sum = 0.01;
+    cell.answers.push_back(answer);
+  }
   return cell;
 }
 
-TEST(CellFile, GivesBackWhatWasAdded) {
+void ExpectSameFigures(const std::vector<Answered>& a, const std::vector<Answered>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  const Summary x = Summarise(a);
+  const Summary y = Summarise(b);
+  EXPECT_EQ(x.accuracy, y.accuracy);
+  EXPECT_EQ(x.density, y.density);
+  EXPECT_EQ(x.density_decode, y.density_decode);
+  EXPECT_EQ(x.prompt_tokens, y.prompt_tokens);
+  EXPECT_EQ(x.prefill_seconds, y.prefill_seconds);
+  EXPECT_EQ(x.decode_tokens_per_second, y.decode_tokens_per_second);
+  EXPECT_EQ(x.kv_bytes, y.kv_bytes);
+  EXPECT_EQ(x.recall_mean, y.recall_mean);
+  EXPECT_EQ(x.strong_key_hit, y.strong_key_hit);
+}
+
+std::unique_ptr<CellFile> OpenCells(const std::string& path) {
+  auto file = CellFile::Open(path, kAsked);
+  EXPECT_TRUE(file.ok()) << file.status().ToString();
+  return file.ok() ? *std::move(file) : nullptr;
+}
+
+TEST(CellFile, GivesBackWhatWasPut) {
   const test::TempDir dir;
-  const std::string path = dir.File("cells.jsonl");
+  const std::string path = dir.File("cells");
   {
-    auto file = CellFile::Open(path, "run 1");
-    ASSERT_TRUE(file.ok()) << file.status().ToString();
-    EXPECT_FALSE((*file)->Find(SomeCell()).has_value());
-    ASSERT_TRUE((*file)->Add(SomeCell()).ok());
+    const auto file = OpenCells(path);
+    EXPECT_TRUE(file->Find(SomeCell()).empty());
+    ASSERT_TRUE(file->Put(SomeCell()).ok());
+    ASSERT_TRUE(file->Flush().ok());
   }
-  auto file = CellFile::Open(path, "run 1");
-  ASSERT_TRUE(file.ok()) << file.status().ToString();
-  const std::optional<Cell> found = (*file)->Find(SomeCell());
-  ASSERT_TRUE(found.has_value());
-  EXPECT_EQ(found->scores, SomeCell().scores);
-  EXPECT_EQ(found->summary.density, 0.0987654321);
-  EXPECT_EQ(found->summary.recall_mean, 0.875);
-  EXPECT_FALSE(found->summary.strong_key_hit.has_value());
-  EXPECT_DOUBLE_EQ(found->summary.accuracy, 0.625);
-  EXPECT_EQ(found->summary.interval.low, WilsonInterval(2.5, 4).low);
-  auto other = CellFile::Open(path, "run 2");
-  ASSERT_TRUE(other.ok());
-  EXPECT_FALSE((*other)->Find(SomeCell()).has_value());
+  ExpectSameFigures(OpenCells(path)->Find(SomeCell()), SomeCell().answers);
+}
+
+TEST(CellFile, PutReplacesTheAnswersOfItsCell) {
+  const test::TempDir dir;
+  const auto file = OpenCells(dir.File("cells"));
+  Cell cell = SomeCell();
+  ASSERT_TRUE(file->Put(cell).ok());
+  cell.answers.push_back(cell.answers.front());
+  ASSERT_TRUE(file->Put(cell).ok());
+  ASSERT_TRUE(file->Flush().ok());
+  EXPECT_EQ(OpenCells(dir.File("cells"))->Find(cell).size(), 4U);
 }
 
 TEST(CellFile, AnotherSettingIsAnotherCell) {
   const test::TempDir dir;
-  auto file = CellFile::Open(dir.File("cells.jsonl"), "run");
-  ASSERT_TRUE(file.ok());
-  ASSERT_TRUE((*file)->Add(SomeCell()).ok());
+  const auto file = OpenCells(dir.File("cells"));
+  ASSERT_TRUE(file->Put(SomeCell()).ok());
+  for (const auto change : {+[](Cell* cell) { cell->spec = "streaming:sinks=4,window=98"; },  //
+                            +[](Cell* cell) { cell->content = 1; }, +[](Cell* cell) { cell->task = "kv"; },
+                            +[](Cell* cell) { cell->context = 1024; }}) {
+    Cell wanted = SomeCell();
+    change(&wanted);
+    EXPECT_TRUE(file->Find(wanted).empty());
+  }
+  // What the run calls it does not matter.
   Cell wanted = SomeCell();
-  wanted.spec = "streaming:sinks=4,window=98";
-  EXPECT_FALSE((*file)->Find(wanted).has_value());
-  wanted = SomeCell();
+  wanted.policy = "streaming:window=99";
   wanted.density_target.reset();
-  EXPECT_FALSE((*file)->Find(wanted).has_value());
-  wanted = SomeCell();
-  wanted.context = 1024;
-  EXPECT_FALSE((*file)->Find(wanted).has_value());
+  EXPECT_FALSE(file->Find(wanted).empty());
 }
 
-TEST(CellFile, NamesTheBrokenLine) {
+std::string StoredCells(const test::TempDir& dir) {
+  const auto file = OpenCells(dir.File("cells"));
+  EXPECT_TRUE(file->Put(SomeCell()).ok());
+  EXPECT_TRUE(file->Flush().ok());
+  return *ReadTextFile(dir.File("cells"), 1 << 20);
+}
+
+TEST(CellFile, EveryDamagedByteAndEveryCutIsFound) {
   const test::TempDir dir;
-  for (const char* line :
-       {"7", "{}", "{\"run\": \"run\"}",
-        R"({"run": "run", "policy": "p", "spec": "p", "task": "t", "context": 1, "scores": [1], "samples": 2})",
-        R"({"run": "run", "policy": "p", "spec": "p", "task": "t", "context": -1})"}) {
-    const auto file = CellFile::Open(dir.Write("cells.jsonl", std::string("{\"run\": \"x\"}\n") + line), "run");
-    ASSERT_FALSE(file.ok()) << line;
-    EXPECT_NE(file.status().ToString().find("line 2"), std::string::npos) << file.status().ToString();
+  const std::string stored = StoredCells(dir);
+  for (size_t i = 0; i < stored.size(); ++i) {
+    std::string damaged = stored;
+    damaged[i] = static_cast<char>(damaged[i] ^ 1);
+    const std::string path = dir.Write("damaged", damaged);
+    const auto file = CellFile::Open(path, kAsked);
+    ASSERT_FALSE(file.ok()) << "byte " << i;
+    ASSERT_EQ(*ReadTextFile(path, 1 << 20), damaged) << "a refused file stays as it is";
   }
+  for (size_t length = 1; length < stored.size(); ++length) {
+    ASSERT_FALSE(CellFile::Open(dir.Write("cut", stored.substr(0, length)), kAsked).ok()) << length;
+  }
+}
+
+TEST(CellFile, AnotherRunIsRefusedAndSaysWhatDiffers) {
+  const test::TempDir dir;
+  const std::string stored = StoredCells(dir);
+  Asked asked = kAsked;
+  asked[1].second = "2";
+  const auto file = CellFile::Open(dir.File("cells"), asked);
+  ASSERT_EQ(file.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(file.status().ToString().find("--seed was '1' and is '2' now"), std::string::npos) << file.status().ToString();
+  EXPECT_EQ(*ReadTextFile(dir.File("cells"), 1 << 20), stored);
+}
+
+TEST(CellFile, AFileOfAnythingElseIsRefused) {
+  const test::TempDir dir;
+  for (const char* text : {"x", "\n", "{}\n", "[]\n", "{\"format\": \"something\"}\n", "# notes\nof mine\n"}) {
+    const auto file = CellFile::Open(dir.Write("cells", text), kAsked);
+    ASSERT_EQ(file.status().code(), StatusCode::kBadFormat) << text;
+    EXPECT_NE(file.status().ToString().find("is no file of"), std::string::npos) << file.status().ToString();
+  }
+  EXPECT_TRUE(CellFile::Open(dir.Write("empty", ""), kAsked).ok());
+}
+
+// A store that lets a run be stopped anywhere: what was put is what the next run finds.
+class Interrupted : public ::testing::TestWithParam<size_t> {};
+
+TEST_P(Interrupted, GoesOnToTheSameTable) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.tasks = {"kv", "perplexity"};
+  run.audit.prefill_every = 16;
+  const auto at_once = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(at_once.ok()) << at_once.status().ToString();
+  const test::TempDir dir;
+  {
+    const auto store = OpenCells(dir.File("cells"));
+    std::atomic<bool> cancel = false;
+    size_t samples = 0;
+    const auto progress = [&](uint64_t, uint64_t, double) { cancel = ++samples == GetParam(); };
+    const auto part = RunCompare(engine.get(), run, store.get(), progress, &cancel);
+    ASSERT_TRUE(part.ok() && part->cancelled);
+  }
+  size_t samples = 0;
+  uint64_t total = 0;
+  const auto progress = [&](uint64_t done, uint64_t all, double) {
+    ++samples;
+    total = all;
+    EXPECT_EQ(done, samples * 300);
+  };
+  const auto store = OpenCells(dir.File("cells"));
+  const auto rest = RunCompare(engine.get(), run, store.get(), progress, nullptr);
+  ASSERT_TRUE(rest.ok()) << rest.status().ToString();
+  EXPECT_EQ(samples, 16 - GetParam());
+  EXPECT_EQ(total, samples * 300);
+  ASSERT_EQ(rest->rows.size(), at_once->rows.size());
+  for (size_t i = 0; i < rest->rows.size(); ++i) {
+    const Cell& a = at_once->rows[i].cell;
+    const Cell& b = rest->rows[i].cell;
+    EXPECT_EQ(a.spec, b.spec);
+    EXPECT_EQ(a.scores(), b.scores());
+    EXPECT_EQ(a.nll, b.nll);
+    EXPECT_EQ(a.summary.density, b.summary.density);
+    EXPECT_EQ(a.summary.density_decode, b.summary.density_decode);
+    EXPECT_EQ(a.summary.recall_mean, b.summary.recall_mean);
+    EXPECT_EQ(at_once->rows[i].difference.has_value(), rest->rows[i].difference.has_value());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Compare, Interrupted, ::testing::Values(1, 4, 6, 11, 15));
+
+TEST(Compare, MoreSamplesGoOnFromFewer) {
+  const auto engine = LoadEmbedded();
+  const test::TempDir dir;
+  const auto store = OpenCells(dir.File("cells"));
+  CompareRun run = SmallRun();
+  ASSERT_TRUE(RunCompare(engine.get(), run, store.get(), nullptr, nullptr).ok());
+  run.samples = 6;
+  size_t samples = 0;
+  const auto progress = [&](uint64_t, uint64_t, double) { ++samples; };
+  const auto more = RunCompare(engine.get(), run, store.get(), progress, nullptr);
+  ASSERT_TRUE(more.ok());
+  EXPECT_EQ(samples, 4U);
+  const auto at_once = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(at_once.ok());
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(more->rows[i].cell.scores(), at_once->rows[i].cell.scores());
 }
 
 }  // namespace

@@ -170,7 +170,9 @@ TEST(CitrusPolicy, SaysWhatItAsksAndRefusesInOneSentence) {
   const auto asked = [&](const std::string& spec) { return (*Create("citrus" + spec, shape))->AskedInstruction(); };
   EXPECT_FALSE(asked(":cache=standard").given());
   EXPECT_EQ(asked("").last, 32u);
+  EXPECT_TRUE(asked("").turn);
   EXPECT_EQ(asked(":last=9").last, 9u);
+  EXPECT_FALSE(asked(":last=9").turn);
   EXPECT_EQ(asked(":instruction=what is it?").text, "what is it?");
   EXPECT_EQ(asked(":file=" + dir.Write("i", "who, what, where?")).text, "who, what, where?");
   const auto message = [&](const std::string& spec) { return Create("citrus:" + spec, shape).status().message(); };

@@ -193,6 +193,24 @@ TEST_F(ServerEndpointsTest, ThePageIsServedAndTheMaskWhereThereIsOne) {
   EXPECT_LT(Metric("attention_density_prefill"), 1);
 }
 
+// The instruction's rows are counted where they are computed, so the density tells how many there were.
+TEST_F(ServerEndpointsTest, CitrusAsksWithTheLastTurnOfAChat) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "a line of the document\n";
+  std::string question = "what";
+  for (int i = 0; i < 12; ++i) question += " is in line number four";
+  const auto density = [&](const std::string& last, const std::string& asked) {
+    ServerOptions options = TinyServer();
+    options.model.engine.policy = "citrus:keep=64,chunk=64" + last;
+    Start(options);
+    const Reply reply = Post("/v1/chat/completions", GreedyChat(text + "\n" + asked, 1));
+    EXPECT_EQ(reply.status, 200) << reply.raw.body;
+    return reply.json["usage"]["attention_density"].get<double>();
+  };
+  EXPECT_GT(density("", question), density(",last=32", question));
+  EXPECT_LT(density("", "?"), density(",last=200", "?"));
+}
+
 TEST_F(ServerEndpointsTest, AModelWithoutATemplateHasCompletionsButNoChat) {
   ServerOptions options = TinyServer();
   options.model.engine.model_path = "";  // the embedded one

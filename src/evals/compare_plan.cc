@@ -1,0 +1,168 @@
+#include "evals/compare_plan.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "policies/density.h"
+#include "policies/registry.h"
+
+namespace damask::evals {
+namespace {
+
+constexpr std::string_view kAll = "all";
+
+std::string NameOf(const std::string& spec) { return spec.substr(0, spec.find(':')); }
+
+Status Validate(const engine::Engine& engine, const CompareRun& run) {
+  if (run.policies.empty() || run.tasks.empty() || run.contexts.empty()) {
+    return InvalidArgument("a comparison wants a policy, a task and a context at least");
+  }
+  for (const std::string& policy : run.policies) {
+    const auto made = policies::Create(policy, engine.shape());
+    if (!made.ok()) return made.status().At("--policies");
+  }
+  for (const std::string& task : run.tasks) {
+    if (task != kPerplexity) DAMASK_RETURN_IF_ERROR(TaskRunOf(run, task).status());
+  }
+  for (const uint64_t context : run.contexts) {
+    if (context > engine.context()) {
+      return InvalidArgument(fmt::format("--context is {}, the model's context is {}", context, engine.context()));
+    }
+  }
+  for (const double density : run.densities) {
+    if (!(density > 0 && density <= 1)) {
+      return InvalidArgument(fmt::format("--density: {} is not above 0 and at most 1", density));
+    }
+  }
+  return {};
+}
+
+// A policy as one column of the comparison: as given, or set to a density.
+struct Variant {
+  std::string policy;
+  std::optional<double> density;
+};
+
+std::vector<Variant> VariantsOf(const CompareRun& run, std::vector<std::string>* notes) {
+  std::vector<Variant> variants;
+  for (const std::string& policy : run.policies) {
+    const policies::PolicyInfo* info = policies::FindPolicy(NameOf(policy));
+    const bool adjustable = info != nullptr && !info->density_option.empty();
+    if (run.densities.empty() || !adjustable) variants.push_back({policy, std::nullopt});
+    if (!run.densities.empty() && !adjustable) {
+      notes->push_back(fmt::format("{} has no option that sets its density: it runs as it is", policy));
+    }
+    for (const double density : run.densities) {
+      if (adjustable) variants.push_back({policy, density});
+    }
+  }
+  return variants;
+}
+
+class Planner {
+ public:
+  Planner(const engine::Engine& engine, const CompareRun& run, std::vector<std::string>* notes)
+      : shape_(engine.shape()), run_(run), notes_(*notes) {}
+
+  Result<std::vector<Cell>> Plan() {
+    for (const Variant& variant : VariantsOf(run_, &notes_)) {
+      for (const uint64_t context : run_.contexts) DAMASK_RETURN_IF_ERROR(AddCells(variant, context));
+    }
+    return std::move(cells_);
+  }
+
+ private:
+  Status AddCells(const Variant& variant, uint64_t context) {
+    std::string spec = variant.policy;
+    if (variant.density) {
+      Result<std::string> fitting = policies::SpecForDensity(variant.policy, *variant.density, context, shape_);
+      if (!fitting.ok()) {
+        LeaveOut(variant, context, fitting.status().ToString());
+        return {};
+      }
+      spec = *std::move(fitting);
+    }
+    DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<policies::Policy> policy, policies::Create(spec, shape_));
+    Cell cell;
+    cell.policy = variant.policy;
+    cell.spec = policy->Spec();
+    cell.content = policy->ContentHash();
+    cell.density_target = variant.density;
+    cell.context = context;
+    const auto same = std::find_if(cells_.begin(), cells_.end(), [&](const Cell& other) {
+      return variant.density && other.density_target && other.policy == cell.policy && other.spec == cell.spec &&
+             other.context == context;
+    });
+    if (same != cells_.end()) {
+      LeaveOut(variant, context, fmt::format("{} comes to the same as at density {}", Quote(spec), *same->density_target));
+      return {};
+    }
+    for (const std::string& task : run_.tasks) {
+      cell.task = task;
+      cells_.push_back(cell);
+    }
+    return {};
+  }
+
+  void LeaveOut(const Variant& variant, uint64_t context, const std::string& why) {
+    notes_.push_back(fmt::format("density {} at {} tokens: {}; left out", *variant.density, context, why));
+  }
+
+  policies::ModelShape shape_;
+  const CompareRun& run_;
+  std::vector<std::string>& notes_;
+  std::vector<Cell> cells_;
+};
+
+}  // namespace
+
+std::vector<std::string> ExpandAll(const engine::Engine& engine, const std::vector<std::string>& policies,
+                                   std::vector<std::string>* notes) {
+  std::vector<std::string> expanded;
+  const auto is_given = [&](const std::string& name) {
+    return std::any_of(policies.begin(), policies.end(), [&](const std::string& given) {
+      const policies::PolicyInfo* info = policies::FindPolicy(NameOf(given));
+      return info != nullptr && info->name == name;
+    });
+  };
+  for (const std::string& given : policies) {
+    if (given != kAll) {
+      expanded.push_back(given);
+      continue;
+    }
+    for (const policies::PolicyInfo& info : policies::AllPolicies()) {
+      if (is_given(info.name)) continue;
+      const auto made = policies::Create(info.name, engine.shape());
+      if (made.ok()) {
+        expanded.push_back(info.name);
+      } else {
+        notes->push_back(fmt::format("{}; left out of 'all'", made.status().ToString()));
+      }
+    }
+  }
+  return expanded;
+}
+
+Result<TaskRun> TaskRunOf(const CompareRun& run, const std::string& task) {
+  const texts::TaskInfo* info = texts::FindTask(task);
+  if (info == nullptr) {
+    std::string known;
+    for (const texts::TaskInfo& other : texts::AllTasks()) known += std::string(other.name) + ", ";
+    return InvalidArgument(fmt::format("--tasks: found {}, expected {}perplexity", Quote(task), known));
+  }
+  TaskRun task_run;
+  task_run.task = info->task;
+  task_run.samples = run.samples;
+  task_run.seed = run.seed;
+  task_run.form = run.form;
+  return task_run;
+}
+
+Result<std::vector<Cell>> PlanCells(const engine::Engine& engine, const CompareRun& run, std::vector<std::string>* notes) {
+  DAMASK_RETURN_IF_ERROR(Validate(engine, run));
+  return Planner(engine, run, notes).Plan();
+}
+
+}  // namespace damask::evals

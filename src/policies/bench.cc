@@ -1,0 +1,160 @@
+#include "policies/bench.h"
+
+#include <algorithm>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "base/aligned.h"
+#include "base/limits.h"
+#include "base/timer.h"
+#include "kernels/attention.h"
+#include "policies/registry.h"
+
+namespace damask::policies {
+namespace {
+
+using kernels::kPageTokens;
+using kernels::kQueryBlockRows;
+
+constexpr size_t kChunkRows = 512;  // as the engine reads prompts
+constexpr size_t kDrawnTokens = 64;
+constexpr uint64_t kShortest = 2 * kChunkRows;
+constexpr uint64_t kMaxBytes = uint64_t{16} << 30;  // of keys and values
+
+Status Check(const PolicyBenchOptions& options) {
+  if (options.head_dim == 0 || options.head_dim % 16 != 0 || options.head_dim > 256) {
+    return InvalidArgument(fmt::format("head dimension is {}, expected a multiple of 16 up to 256", options.head_dim));
+  }
+  if (options.group == 0 || options.group > kernels::kMaxGroup) {
+    return InvalidArgument(fmt::format("{} heads share a KV head, expected 1 to {}", options.group, kernels::kMaxGroup));
+  }
+  if (options.contexts.empty()) return InvalidArgument("a benchmark of policies wants a context at least");
+  uint64_t before = 0;
+  for (const uint64_t context : options.contexts) {
+    if (context < kShortest || context > limits::kMaxContext || context <= before) {
+      return InvalidArgument(fmt::format("contexts are in ascending order and between {} and {}, found {}", kShortest,
+                                         limits::kMaxContext, context));
+    }
+    before = context;
+  }
+  return {};
+}
+
+// One KV head of one layer: random keys and queries, and a policy that sees them as the forward pass shows them.
+class Reading {
+ public:
+  Reading(const PolicyBenchOptions& options, std::unique_ptr<Policy> policy)
+      : options_(options),
+        policy_(std::move(policy)),
+        state_(policy_->NewState()),
+        layout_{options.head_dim, kernels::KvType::kBf16},
+        pages_((options.contexts.back() + options.contexts.size() * kDrawnTokens) / kPageTokens + 1),
+        storage_(pages_.size() * layout_.bytes()),
+        queries_(kChunkRows * options.group * options.head_dim) {
+    std::mt19937 random(options.seed);
+    std::normal_distribution<float> normal;
+    for (float& q : queries_) q = normal(random);
+    std::vector<float> key(options.head_dim);
+    for (size_t page = 0; page < pages_.size(); ++page) {
+      std::byte* const bytes = storage_.data() + page * layout_.bytes();
+      pages_[page] = bytes;
+      for (size_t slot = 0; slot < kPageTokens; ++slot) {
+        for (float& x : key) x = normal(random);
+        kernels::StoreSlot(layout_, bytes, slot, key.data(), key.data());
+      }
+    }
+  }
+
+  // A prompt goes on to `end`.
+  Status ReadTo(uint64_t end, const std::atomic<bool>* cancel) {
+    const size_t border = policy_->ChunkRows() != 0 ? policy_->ChunkRows() : kChunkRows;
+    while (length_ < end) {
+      if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled();
+      Step(std::min<uint64_t>(end - length_, border - length_ % border), false);
+    }
+    return {};
+  }
+  void Draw() { Step(1, true); }
+
+  // Of the last block, mean over the heads.
+  double PlannedKeys() const {
+    return static_cast<double>(kernels::PlannedPairs(plan_, length_ - 1, 1, options_.group)) /
+           static_cast<double>(options_.group);
+  }
+
+ private:
+  // The next rows, which are within one chunk.
+  void Step(size_t rows, bool drawn) {
+    const KeyPages keys = {pages_.data(), &layout_};
+    const uint64_t end = length_ + rows;
+    if (policy_->WantsKeys()) policy_->KeysAppended({0, 0, length_, end, keys, state_.get()});
+    for (uint64_t first = length_; first < end;) {
+      const size_t count = std::min<uint64_t>(end - first, kQueryBlockRows - first % kQueryBlockRows);
+      policy_->MakePlan({.first_position = first,
+                         .rows = count,
+                         .context = first + count,
+                         .decode = drawn,
+                         .keys = keys,
+                         .queries = Queries(first, count),
+                         .state = state_.get()},
+                        &plan_);
+      first += count;
+    }
+    if (policy_->WantsChunks()) {
+      policy_->ChunkDone({.queries = Queries(length_, rows), .prompt_end = drawn, .keys = keys, .state = state_.get()});
+    }
+    length_ = end;
+  }
+
+  // The queries of a chunk come again in the next.
+  QueryRows Queries(uint64_t first, size_t rows) const {
+    const size_t width = options_.group * options_.head_dim;
+    return {queries_.data() + first % kChunkRows * width, width, rows, first};
+  }
+
+  const PolicyBenchOptions& options_;
+  std::unique_ptr<Policy> policy_;
+  std::unique_ptr<PolicyState> state_;
+  kernels::PageLayout layout_;
+  std::vector<const std::byte*> pages_;
+  AlignedArray<std::byte> storage_;
+  std::vector<float> queries_;  // [kChunkRows][group][head_dim]
+  uint64_t length_ = 0;
+  kernels::Plan plan_;
+};
+
+}  // namespace
+
+Result<std::vector<PolicyBenchResult>> BenchPolicy(const std::string& spec, const PolicyBenchOptions& options,
+                                                   const std::atomic<bool>* cancel) {
+  DAMASK_RETURN_IF_ERROR(Check(options));
+  const ModelShape shape = {.layers = 1,
+                            .heads = options.group,
+                            .kv_heads = 1,
+                            .head_dim = options.head_dim,
+                            .windows = {},
+                            .target = options.target,
+                            .fingerprint = {}};
+  DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy, Create(spec, shape));
+  const uint64_t bytes = options.contexts.back() * options.head_dim * 4;
+  if (bytes > kMaxBytes)
+    return TooLarge(fmt::format("keys and values would take {} bytes, at most {} are allowed", bytes, kMaxBytes));
+  Reading reading(options, std::move(policy));
+  std::vector<PolicyBenchResult> results;
+  for (const uint64_t context : options.contexts) {
+    PolicyBenchResult& result = results.emplace_back();
+    result.context = context;
+    DAMASK_RETURN_IF_ERROR(reading.ReadTo(context - kChunkRows, cancel));
+    const Timer prefill;
+    DAMASK_RETURN_IF_ERROR(reading.ReadTo(context, cancel));
+    result.prefill_seconds = prefill.Seconds() / kChunkRows;
+    const Timer decode;
+    for (size_t i = 0; i < kDrawnTokens; ++i) reading.Draw();
+    result.decode_seconds = decode.Seconds() / kDrawnTokens;
+    result.planned_keys = reading.PlannedKeys();
+  }
+  return results;
+}
+
+}  // namespace damask::policies

@@ -1,0 +1,81 @@
+// How much of a chat's prompt is its last turn, and what policies make of it.
+#include <gtest/gtest.h>
+
+#include "engine/conversation.h"
+#include "tests/model/tiny_model.h"
+
+namespace damask::engine {
+namespace {
+
+using tokenizer::ChatFamily;
+
+class TurnTokensOf : public testing::TestWithParam<ChatFamily> {
+ protected:
+  TinyModelFile file_{make_model::ModelSpec{}};
+};
+
+TEST_P(TurnTokensOf, AreTheEndOfThePromptFromTheTurnOn) {
+  const auto engine = LoadTiny(file_);
+  const tokenizer::Tokenizer& tokenizer = engine->tokenizer();
+  const std::string turn = "what is in line four?";
+  const std::vector<tokenizer::ChatMessage> messages = {{"user", "hello"}, {"assistant", "hi there"}, {"user", turn}};
+  const auto prompt = tokenizer::EncodeChat(tokenizer, GetParam(), messages);
+  const auto tokens = TurnTokens(tokenizer, GetParam(), turn);
+  ASSERT_TRUE(prompt.ok() && tokens.ok()) << tokens.status().ToString();
+  ASSERT_GT(*tokens, 0U);
+  ASSERT_LT(*tokens, prompt->size());
+  std::string text;
+  for (size_t i = prompt->size() - *tokens; i < prompt->size(); ++i) text += tokenizer.Piece((*prompt)[i], true);
+  // The first token may have joined with the space or the mark in front.
+  EXPECT_NE(text.find("hat is in line four?"), std::string::npos) << text;
+  EXPECT_EQ(text.find("hi there"), std::string::npos) << text;
+}
+
+INSTANTIATE_TEST_SUITE_P(, TurnTokensOf,
+                         testing::Values(ChatFamily::kLlama2, ChatFamily::kLlama3, ChatFamily::kChatMl, ChatFamily::kQwen,
+                                         ChatFamily::kMistralV7, ChatFamily::kDeepSeekV3));
+
+TEST(TurnTokens, OfALongTurnAreItsQuestion) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const auto tokens = [&](const std::string& turn, std::optional<ChatFamily> family = ChatFamily::kChatMl) {
+    const auto counted = TurnTokens(engine->tokenizer(), family, turn);
+    EXPECT_TRUE(counted.ok()) << counted.status().ToString();
+    return counted.ok() ? *counted : 0;
+  };
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += "a line of the text\n";
+  const std::string question = "what is it?\nwhy?";
+  EXPECT_EQ(tokens(text + "\n" + question), tokens(question));
+  EXPECT_EQ(tokens(text + "why?\n"), tokens("why?"));
+  EXPECT_EQ(tokens(text + "\n" + question, std::nullopt), tokens(question, std::nullopt));
+  EXPECT_EQ(tokens(std::string(100000, 'x')), policies::kMaxInstructionTokens);
+  std::string letters;
+  for (int i = 0; i < 9000; ++i) letters += "\xc3\xa4";
+  EXPECT_EQ(tokens(letters), policies::kMaxInstructionTokens);
+}
+
+std::vector<float> LogitsOf(Engine* engine, const std::string& spec, size_t turn_tokens) {
+  EXPECT_TRUE(engine->SetPolicy(spec).ok()) << spec;
+  Session session(engine);
+  session.SetTurnTokens(turn_tokens);
+  EXPECT_TRUE(session.Append(SomeIds(600), nullptr, nullptr).ok());
+  return {session.logits().begin(), session.logits().end()};
+}
+
+TEST(SetTurnTokens, TakesThePlaceOfTheUsualLastTokensButNotOfGivenOnes) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const std::string citrus = "citrus:keep=60,chunk=64";
+  const std::vector<float> usual = LogitsOf(engine.get(), citrus, 0);
+  EXPECT_EQ(usual, LogitsOf(engine.get(), citrus + ",last=32", 0));
+  EXPECT_EQ(LogitsOf(engine.get(), citrus, 50), LogitsOf(engine.get(), citrus + ",last=50", 0));
+  EXPECT_NE(LogitsOf(engine.get(), citrus, 50), usual);
+  EXPECT_EQ(LogitsOf(engine.get(), citrus, 5000), LogitsOf(engine.get(), citrus + ",last=256", 0));
+  EXPECT_EQ(LogitsOf(engine.get(), citrus + ",last=32", 50), usual);
+  const std::string given = citrus + ",instruction=what is it?";
+  EXPECT_EQ(LogitsOf(engine.get(), given, 50), LogitsOf(engine.get(), given, 0));
+}
+
+}  // namespace
+}  // namespace damask::engine
