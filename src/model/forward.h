@@ -24,7 +24,7 @@
 namespace damask::model {
 
 // Chunks of a prompt end at multiples of this position, so a row's result does not depend on where a prompt was cut.
-inline constexpr size_t kChunkTokens = 1024;
+inline constexpr size_t kChunkTokens = 512;
 // Rows that go through the decode products together: those read the weights once for all of them. A decode batch holds at most
 // this many.
 inline constexpr size_t kDecodeRows = 8;
