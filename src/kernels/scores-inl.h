@@ -33,6 +33,27 @@ void Transpose(const PageLayout& layout, const std::byte* page, size_t slot, flo
 // Sixteen keys side by side. A vector type: of plain loops GCC 12 made gathers across the rows, ten times slower.
 using Lanes [[gnu::vector_size(kQuarterTokens * sizeof(float))]] = float;
 
+inline Lanes WidenLanes(const uint16_t* numbers) {
+  using Halves [[gnu::vector_size(kQuarterTokens * sizeof(uint16_t))]] = uint16_t;
+  using Words [[gnu::vector_size(kQuarterTokens * sizeof(uint32_t))]] = uint32_t;
+  Halves halves;
+  std::memcpy(&halves, numbers, sizeof(halves));
+  const Words words = __builtin_convertvector(halves, Words) << 16;
+  Lanes lanes;
+  std::memcpy(&lanes, &words, sizeof(lanes));
+  return lanes;
+}
+
+// In pairs: one after the other, each addition would wait for the one before.
+inline float SumOfLanes(const Lanes& lanes) {
+  float s[kQuarterTokens];
+  std::memcpy(s, &lanes, sizeof(s));
+  for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
+    for (size_t j = 0; j < width; ++j) s[j] += s[j + width];
+  }
+  return s[0];
+}
+
 // Rows at a time, so that each load of keys serves several and their sums do not wait for each other.
 #ifdef __AVX512F__
 constexpr size_t kRowsAtOnce = 8;
@@ -100,13 +121,7 @@ void LongProducts(const float* keys, size_t n, const float* q, size_t q_stride, 
       std::memcpy(&query, q + row * q_stride + i, sizeof(query));
       sums[i / kQuarterTokens % 4] += key * query;
     }
-    const Lanes all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    float s[kQuarterTokens];
-    std::memcpy(s, &all, sizeof(s));
-    for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
-      for (size_t j = 0; j < width; ++j) s[j] += s[j + width];
-    }
-    out[row * out_stride] = scale * s[0];
+    out[row * out_stride] = scale * SumOfLanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
   }
 }
 
@@ -178,19 +193,18 @@ void AddValues(const PageLayout& layout, const std::byte* page, const float* pro
     return;
   }
   const auto* values = reinterpret_cast<const uint16_t*>(page + layout.value_offset());
-  float padded[kPageTokens] = {};
+  Lanes padded[kPageTokens / kQuarterTokens] = {};
   std::memcpy(padded, probabilities, count * sizeof(float));
   constexpr size_t kHalf = 32;  // slots of a V^T tile
-  for (size_t half = 0; half * kHalf < count; ++half) {
-    for (size_t d = 0; d < dim; ++d) {
+  const size_t halves = (count + kHalf - 1) / kHalf;
+  for (size_t d = 0; d < dim; ++d) {
+    Lanes sums[2] = {};
+    for (size_t half = 0; half < halves; ++half) {
       const uint16_t* row = values + ValueIndex(dim, half * kHalf, d);
-      float lanes[16] = {};
-      for (size_t j = 0; j < 16; ++j) lanes[j] = padded[half * kHalf + j] * WidenBf16(row[j]);
-      for (size_t j = 0; j < 16; ++j) lanes[j] += padded[half * kHalf + 16 + j] * WidenBf16(row[16 + j]);
-      float sum = 0;
-      for (const float lane : lanes) sum += lane;
-      out[d] += sum;
+      sums[0] += padded[2 * half] * WidenLanes(row);
+      sums[1] += padded[2 * half + 1] * WidenLanes(row + kQuarterTokens);
     }
+    out[d] += SumOfLanes(sums[0] + sums[1]);
   }
 }
 
