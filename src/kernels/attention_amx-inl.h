@@ -6,9 +6,8 @@
 // values between the next unit's maxima. What shaped it, measured on a Xeon with AMX (docs/benchmarks.md):
 //   - a tile is stored half a set of products after its last one: stored at once it stalls the next products (1.4 against 1.05
 //     times their own time). So two pairs of accumulators take turns;
-//   - while tiles multiply, 512-bit float multiplies, conversions and maxima of port 5 wait, additions and integer operations
-//   do
-//     not: the exponential is one multiply-add and then integers;
+//   - while tiles multiply, 512-bit float products, conversions and maxima run at half their rate, additions and integer
+//     operations at full: the exponential is one multiply-add and then integers;
 //   - every store of a tile costs 15 cycles in which nothing else is issued.
 #pragma once
 
