@@ -59,7 +59,9 @@ def time_to_first_token(options, folder, ids):
     with Server(options.program, options.model, folder, context) as server:
         complete(server.port, ids[:64], 1)  # warm: weights touched
         rows.append(("first time",) + complete(server.port, ids, 1))
-        rows.append(("again, from memory",) + complete(server.port, ids, 1))
+        # The first repetition still meets the prefix being written to disk.
+        again = sorted(complete(server.port, ids, 1) for _ in range(5))
+        rows.append(("again, from memory",) + again[len(again) // 2])
     with Server(options.program, options.model, folder, context) as server:
         complete(server.port, ids[1:65], 1)
         rows.append(("after a restart, from disk",) + complete(server.port, ids, 1))
