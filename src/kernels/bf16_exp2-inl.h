@@ -27,7 +27,7 @@ struct Exp2Corrections {
       const double above = f + 1 - 128.0 * (octave - 1.0);
       octave *= 1.0054299011128028;
       // 2^0 stays exactly 1.
-      bytes[f / 2] = f == 0 ? 0 : static_cast<uint8_t>((below + above) / 2 + 0.5);
+      bytes[f / 2] = f == 0 ? 0 : static_cast<uint8_t>(static_cast<int>(below + above + 1.0) / 2);  // the mean, rounded
     }
   }
 };
