@@ -10,8 +10,6 @@
 namespace damask::kernels::avx512bf16 {
 namespace {
 
-__mmask16 Lanes(size_t count) { return count >= 16 ? 0xffff : static_cast<__mmask16>((1u << count) - 1); }
-
 __m512 LoadTail(const float* x, size_t at, size_t k) {
   return at >= k ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(Lanes(k - at), x + at);
 }

@@ -14,6 +14,7 @@
 #include "kernels/amx/tiles.h"
 #include "kernels/attention_bf16-inl.h"
 #include "kernels/bf16_exp2-inl.h"
+#include "kernels/page_fetch-inl.h"
 
 namespace damask::kernels {
 namespace {
@@ -67,16 +68,6 @@ struct AmxSteps {
     Tiles::template Store<kPair + 1>(to + 16, kLaneRow);
   }
 
-  [[gnu::always_inline]] static inline void Fetch(PageFetch* fetch) {
-    if (fetch->page == fetch->num_pages) return;
-    const char* const from = fetch->pages[fetch->page] + fetch->offset;
-    for (size_t i = 0; i < fetch->portion; i += 64) _mm_prefetch(from + i, _MM_HINT_T1);
-    fetch->offset += fetch->portion;
-    if (fetch->offset < fetch->page_bytes) return;
-    fetch->offset = 0;
-    ++fetch->page;
-  }
-
   // S^T of 16 keys into pair kPair. Dimensions beyond head_dim (a multiple of 16) meet zero queries.
   template <int kPair>
   [[gnu::always_inline]] static inline void ScoreSet(const bf16* keys, float* scores, Walk* walk) {
@@ -93,7 +84,7 @@ struct AmxSteps {
       if (d == 0) StorePair<2 - kPair>(walk->pending);
     }
     walk->pending = scores;
-    Fetch(walk->fetch);
+    FetchPortion(walk->fetch);
   }
 
   // O^T of 16 dimensions += V^T P^T of the unit's two runs, in pair kPair.
@@ -115,7 +106,7 @@ struct AmxSteps {
     Tiles::template Load<7>(w + 16 * kRow + 16, kLaneRow);
     Tiles::template DotBf16<kPair + 1, 5, 7>();
     walk->pending = out;
-    Fetch(walk->fetch);
+    FetchPortion(walk->fetch);
   }
 
   // Weights of 16 keys. The unit's other set of scores is still being made.
@@ -314,8 +305,9 @@ struct AmxSteps {
 template <class Tiles>
 constexpr AttentionBody MakeAmxBody(const char* name) {
   using Steps = AmxSteps<Tiles>;
-  return {name,        Steps::kRow,   Steps::kRunKeys, kMaxStepKeys, Steps::kRow * sizeof(bf16), Steps::Pack, nullptr,
-          Steps::Step, Steps::Finish, Steps::Enter,    Steps::Leave};
+  return {name,         Steps::kRow, Steps::kRunKeys, kMaxStepKeys,  Steps::kRow * sizeof(bf16),
+          Steps::Pack,  nullptr,     Steps::Step,     Steps::Finish, Steps::Enter,
+          Steps::Leave, true};
 }
 
 }  // namespace

@@ -117,8 +117,8 @@ struct FewLanes {
     const auto* const weights = static_cast<const uint32_t*>(scratch.weights);
     const size_t slice = kPageTokens * sizeof(bf16) * 4;  // of the next keys, per 4 of head_dim dimensions
     for (size_t dim = 0; dim < head_dim; dim += 4) {
-      for (size_t page = 0; page < scratch.num_next_pages; ++page) {
-        Prefetch(static_cast<const char*>(scratch.next_pages[page]) + dim / 4 * slice, slice);
+      for (size_t page = 0; page < scratch.fetch->num_pages; ++page) {
+        Prefetch(static_cast<const char*>(scratch.fetch->pages[page]) + dim / 4 * slice, slice);
       }
       __m512 sums[kVecs][4];
       for (int j = 0; j < kVecs; ++j) {

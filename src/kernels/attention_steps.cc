@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "kernels/page_fetch-inl.h"
 
 namespace damask::kernels {
 namespace {
@@ -193,28 +194,14 @@ void StepBuilder::AddRun(const std::byte* page, size_t slot, const KeyMask* mask
 
 namespace {
 
-constexpr size_t kCacheLine = 64;
-
-// The pages that a plan names next, to be fetched on that many occasions.
+// The pages that the plan names next, to be fetched on that many occasions.
 void BeginFetch(const StepBuilder& steps, const AttentionBody& body, size_t page_bytes, size_t occasions, PageFetch* fetch) {
-  const void* pages[kMaxStepKeys / kPageTokens];
-  fetch->num_pages = steps.Upcoming(pages, body.step_keys / kPageTokens);
-  for (size_t i = 0; i < fetch->num_pages; ++i) fetch->pages[i] = static_cast<const char*>(pages[i]);
+  fetch->num_pages = steps.Upcoming(fetch->pages, body.step_keys / kPageTokens);
   fetch->page_bytes = page_bytes;
   fetch->page = 0;
   fetch->offset = 0;
   const size_t wanted = fetch->num_pages * page_bytes / std::max<size_t>(1, occasions);
   fetch->portion = std::clamp(std::bit_ceil(wanted), kCacheLine, page_bytes & -page_bytes);
-}
-
-void FetchPortion(PageFetch* fetch) {
-  if (fetch->page == fetch->num_pages) return;
-  const char* const from = fetch->pages[fetch->page] + fetch->offset;
-  for (size_t i = 0; i < fetch->portion; i += kCacheLine) __builtin_prefetch(from + i, 0, 2);
-  fetch->offset += fetch->portion;
-  if (fetch->offset < fetch->page_bytes) return;
-  fetch->offset = 0;
-  ++fetch->page;
 }
 
 // Lays out the lane blocks of a query block in the scratch and packs their queries, while the first pages come in.
@@ -255,7 +242,7 @@ void PrepareBlocks(const AttentionBody& body, const AttentionShape& shape, const
       buffers->queries[i * kLanes + lane] = query.q + row * query.q_stride + head * head_dim;
       buffers->outs[i * kLanes + lane] = query.out + row * query.out_stride + head * head_dim;
     }
-    FetchPortion(fetch);
+    if (body.fetches) FetchPortion(fetch);
     body.pack(buffers->queries.data() + i * kLanes, head_dim, sign, &block);
   }
 }
@@ -288,8 +275,8 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
   buffers.weights.Reserve(kMaxStepKeys * kLanes);
   buffers.rescale.Reserve(kLanes);
   if (body.unpack != nullptr) buffers.unpacked.Reserve(body.step_keys * 2 * shape.head_dim);
-  StepScratch step_scratch{
-      buffers.scores.data(), buffers.weights.data(), buffers.rescale.data(), buffers.unpacked.data(), {}, 0, &fetch};
+  StepScratch step_scratch{buffers.scores.data(), buffers.weights.data(), buffers.rescale.data(), buffers.unpacked.data(),
+                           &fetch};
   // The sign of the scale went into the queries, so that a larger score always means a larger weight.
   const float scale = shape.scale < 0.0f ? -shape.scale : shape.scale > 0.0f ? shape.scale : 1.0f;
   const float log2_scale = scale * kLog2E;
@@ -301,7 +288,6 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
     if (step.empty()) break;
     runs.clear();
     for (const StepBuilder::Run& run : step) runs.push_back(run.key_run);
-    step_scratch.num_next_pages = buffers.steps.Upcoming(step_scratch.next_pages, body.step_keys / kPageTokens);
     BeginFetch(buffers.steps, body, page_bytes, num_blocks * CeilDiv(step.size() * body.granule, kPageTokens) * kFetchesPerUnit,
                &fetch);
     if (body.unpack != nullptr) body.unpack(runs.data(), runs.size(), shape.head_dim, step_scratch);

@@ -48,29 +48,26 @@ struct LaneBlock {
   int32_t* head_bit;  // [kLanes]
 };
 
-// Whole pages to bring into the second cache, a few lines at a time while something else computes: many at once would wait for
-// each other.
+// The whole pages that a plan names next. A body that is bound by memory fetches them ahead; one with `fetches` does so by
+// FetchPortion (page_fetch-inl.h), a few lines at a time while something else computes: many at once would wait for each other.
 struct PageFetch {
-  const char* pages[kMaxStepKeys / kPageTokens];
+  const void* pages[kMaxStepKeys / kPageTokens];
   size_t num_pages;
   size_t page_bytes;
   size_t page;     // where it goes on: in this page
   size_t offset;   // from this byte
   size_t portion;  // bytes to fetch on one occasion, of which a page holds a whole number
-  // Occasions: each lane block has kFetchesPerUnit for every kPageTokens keys of the step.
 };
+// Occasions that a lane block has for every kPageTokens keys of a step.
 inline constexpr size_t kFetchesPerUnit = 8;
 
 // Memory that a body uses within one step, and what comes after it.
 struct StepScratch {
-  float* scores;    // [kMaxStepKeys][kLanes]
-  void* weights;    // [kMaxStepKeys][kLanes] floats or half as many bf16 pairs
-  float* rescale;   // [kLanes]
-  float* unpacked;  // [unpacked_keys][2 * head_dim]; only for bodies with `unpack`
-  // Pages of the next step, for a body that is bound by memory to fetch ahead.
-  const void* next_pages[kMaxStepKeys / kPageTokens];
-  size_t num_next_pages;
-  PageFetch* fetch;  // the same pages, for bodies that have other things to do meanwhile
+  float* scores;     // [kMaxStepKeys][kLanes]
+  void* weights;     // [kMaxStepKeys][kLanes] floats or half as many bf16 pairs
+  float* rescale;    // [kLanes]
+  float* unpacked;   // [unpacked_keys][2 * head_dim]; only for bodies with `unpack`
+  PageFetch* fetch;  // of the next step
 };
 
 struct AttentionBody {
@@ -91,6 +88,7 @@ struct AttentionBody {
   // Around all steps of a query block: what the thread needs for them (tile configuration). Null: nothing.
   void (*enter)();
   void (*leave)();
+  bool fetches = false;  // fetches the next pages in portions: the first ones come in while queries are packed
 };
 
 // Runs `plan` with `body`: the driver shared by all bodies.

@@ -9,9 +9,10 @@
 
 #include <immintrin.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/attention_bf16-inl.h"
 
 namespace damask::kernels {
 namespace {

@@ -53,14 +53,14 @@ inline void UnpackBf16(const WeightView& w, size_t n, size_t n_end, Piece piece,
 inline void UnpackQ8(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t k_tiles, size_t tile_stride,
                      uint16_t* panel) {
   constexpr size_t kBlockBytes = 34;
-  const size_t row_bytes = w.k / 32 * kBlockBytes;
+  const size_t row_bytes = formats::RowBytes(w.type, w.k);
   for (size_t r = 0; r < 16; ++r) {
     uint16_t* out = panel + r * 32;
     if (n + r >= n_end) {
       for (size_t tile = 0; tile < k_tiles; ++tile) _mm512_store_si512(out + tile * tile_stride, _mm512_setzero_si512());
       continue;
     }
-    const std::byte* block = w.data + (n + r) * row_bytes + piece.begin / 32 * kBlockBytes;
+    const std::byte* block = w.data + (n + r) * row_bytes + formats::RowBytes(w.type, piece.begin);
     for (size_t tile = 0; tile < k_tiles; ++tile, block += kBlockBytes, out += tile_stride) {
       // The same piece of two rows on: the pieces are too short for the hardware to see where they lead.
       // NOLINTNEXTLINE(performance-no-int-to-ptr): perhaps behind the weights
