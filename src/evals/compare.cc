@@ -19,7 +19,7 @@ namespace {
 // A measured density that differs from the wanted one by more than this part of it is said.
 constexpr double kFarOff = 0.2;
 
-bool IsFull(const std::string& spec) { return policies::FindPolicy(spec.substr(0, spec.find(':')))->name == "full"; }
+bool IsFull(const std::string& spec) { return policies::PolicyOfSpec(spec)->name == "full"; }
 
 // The figures of all answers.
 void FinishCell(Cell* cell) {

@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::string_view kAll = "all";
 
-std::string NameOf(const std::string& spec) { return spec.substr(0, spec.find(':')); }
-
 Status Validate(const engine::Engine& engine, const CompareRun& run) {
   if (run.policies.empty() || run.tasks.empty() || run.contexts.empty()) {
     return InvalidArgument("a comparison wants a policy, a task and a context at least");
@@ -48,7 +46,7 @@ struct Variant {
 std::vector<Variant> VariantsOf(const CompareRun& run, std::vector<std::string>* notes) {
   std::vector<Variant> variants;
   for (const std::string& policy : run.policies) {
-    const policies::PolicyInfo* info = policies::FindPolicy(NameOf(policy));
+    const policies::PolicyInfo* info = policies::PolicyOfSpec(policy);
     const bool adjustable = info != nullptr && !info->density_option.empty();
     if (run.densities.empty() || !adjustable) variants.push_back({policy, std::nullopt});
     if (!run.densities.empty() && !adjustable) {
@@ -123,7 +121,7 @@ std::vector<std::string> ExpandAll(const engine::Engine& engine, const std::vect
   std::vector<std::string> expanded;
   const auto is_given = [&](const std::string& name) {
     return std::any_of(policies.begin(), policies.end(), [&](const std::string& given) {
-      const policies::PolicyInfo* info = policies::FindPolicy(NameOf(given));
+      const policies::PolicyInfo* info = policies::PolicyOfSpec(given);
       return info != nullptr && info->name == name;
     });
   };

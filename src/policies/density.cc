@@ -65,7 +65,7 @@ double ShapeDensity(const Policy& policy, const ModelShape& shape, uint64_t cont
 
 Result<std::string> SpecForDensity(std::string_view spec, double density, uint64_t context, const ModelShape& shape) {
   DAMASK_RETURN_IF_ERROR(Create(spec, shape).status());
-  const PolicyInfo& info = *FindPolicy(spec.substr(0, spec.find(':')));
+  const PolicyInfo& info = *PolicyOfSpec(spec);
   if (info.density_option.empty()) {
     return InvalidArgument(fmt::format("policy {} has no option that sets its density", info.name));
   }

@@ -79,6 +79,8 @@ const PolicyInfo* FindPolicy(std::string_view name) {
   return nullptr;
 }
 
+const PolicyInfo* PolicyOfSpec(std::string_view spec) { return FindPolicy(spec.substr(0, spec.find(':'))); }
+
 Result<std::unique_ptr<Policy>> Create(std::string_view spec, const ModelShape& shape) {
   const size_t colon = spec.find(':');
   const std::string_view name = spec.substr(0, colon);

@@ -29,6 +29,8 @@ const std::vector<PolicyInfo>& AllPolicies();
 
 // By name or alias; null where there is none.
 const PolicyInfo* FindPolicy(std::string_view name);
+// The one that a SPEC names.
+const PolicyInfo* PolicyOfSpec(std::string_view spec);
 
 // Makes the policy of a SPEC: "name" or "name:key=value,key=value". InvalidArgument for an unknown name (the message lists the
 // names) and for wrong options.
