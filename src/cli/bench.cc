@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "report/bench_report.h"
 #include "report/process.h"
+#include "report/progress.h"
 
 namespace damask::cli {
 namespace {
@@ -32,7 +33,11 @@ class Bench : public Command {
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEngine(model_, common));
     const CancelScope cancel;
-    DAMASK_ASSIGN_OR_RETURN(const engine::BenchResult result, engine::RunBench(engine.get(), options_, cancel.flag()));
+    report::ProgressLine line(!common.quiet && StderrIsTerminal());
+    const auto progress = [&](uint64_t done, uint64_t total, double seconds) { line.Update(done, total, seconds); };
+    DAMASK_ASSIGN_OR_RETURN(const engine::BenchResult result,
+                            engine::RunBench(engine.get(), options_, progress, cancel.flag()));
+    line.Clear();
     const uint64_t peak_rss_bytes = report::PeakResidentBytes();
     const report::Machine machine = report::MeasureMachine(engine->target(), &engine->pool());
     if (common.json) {

@@ -35,8 +35,10 @@ struct BenchResult {
   std::vector<DecodeTiming> decode;
 };
 
-// Random token ids (fixed seed); a warm-up run comes first.
-Result<BenchResult> RunBench(Engine* engine, const BenchOptions& options, const std::atomic<bool>* cancel);
+// Random token ids (fixed seed); a warm-up run comes first. `progress` is told of each measurement by itself: the tokens of all
+// its repetitions.
+Result<BenchResult> RunBench(Engine* engine, const BenchOptions& options, const PrefillProgress& progress,
+                             const std::atomic<bool>* cancel);
 
 // 2 * m n k of every linear layer for one token (the output layer apart), and what one token reads.
 double LinearFlopsPerToken(const model::ModelConfig& config);

@@ -32,7 +32,9 @@ std::string ProgressText(uint64_t done, uint64_t total, double seconds, std::str
 }
 
 void ProgressLine::Update(uint64_t done, uint64_t total, double seconds) {
-  if (!shown_ || seconds < (written_ ? last_seconds_ + kEverySeconds : kFirstAfterSeconds)) return;
+  if (!shown_) return;
+  if (seconds < last_seconds_) Clear();  // another piece of work
+  if (seconds < (written_ ? last_seconds_ + kEverySeconds : kFirstAfterSeconds)) return;
   last_seconds_ = seconds;
   written_ = true;
   const std::string line = "\r\x1b[K" + ProgressText(done, total, seconds, unit_);
