@@ -24,6 +24,8 @@ constexpr const char* kPolicies[] = {
     "spans:span=1024",
     "masformer:span=1024,full=0",
     "duo:heads=0,full=0,recent=1024",
+    "content-heads:rank=16",
+    "content-heads:rank=32",
     "hip:budget=1024,skip=0",
     "quest:budget=1024,skip=0,prefill=sparse",
     "infllm2:budget=1024,dense=0",
@@ -55,7 +57,9 @@ class BenchPolicies : public Command {
  public:
   void Declare(Flags* flags) override {
     flags->Group("Measurement");
-    flags->Text("--policies", "SPEC;SPEC", &policies_, "the policies (default: one SPEC of each with about a thousand keys)");
+    flags->Text("--policies", "SPEC;SPEC", &policies_,
+                "the policies (default: one SPEC of each with about a thousand keys); content-heads:rank=R are dam's heads "
+                "that choose");
     flags->Uints("-c,--context", 1024, limits::kMaxContext, &options_.contexts, "keys, ascending (default: 8192,32768,131072)");
     flags->Uint("--head-dim", 1, limits::kMaxWidth, &head_dim_, "length of a head (default: 64)");
     flags->Uint("--group", 1, limits::kMaxHeads, &group_, "query heads that share the KV head (default: 4)");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 namespace damask::engine {
 namespace {
@@ -53,8 +54,9 @@ void EffectMeter::LimitScoredPositions() {
   }
 }
 
-Status EffectMeter::Run(const Rows& rows, const std::atomic<bool>* cancel) {
+Status EffectMeter::Run(const Rows& rows, const GoesOn& goes_on, const std::atomic<bool>* cancel) {
   const size_t vocab = engine_->model().config().vocab;
+  ++passes_;
   for (const EffectText& text : texts_) {
     Session session(engine_);
     size_t next = 0;
@@ -63,9 +65,16 @@ Status EffectMeter::Run(const Rows& rows, const std::atomic<bool>* cancel) {
         rows(text, next, logits + (text.scored[next] - first) * vocab);
       }
     };
-    DAMASK_RETURN_IF_ERROR(session.AppendAll(text.ids, take, nullptr, cancel));
+    std::span<const TokenId> left = text.ids;
+    while (!left.empty()) {
+      const std::span<const TokenId> chunk = left.first(std::min(left.size(), model::kChunkTokens));
+      // Of a large vocabulary the output layer is a good part of the work.
+      const bool scores = next < text.scored.size() && text.scored[next] < session.length() + chunk.size();
+      DAMASK_RETURN_IF_ERROR(scores ? session.AppendAll(chunk, take, nullptr, cancel) : session.Append(chunk, nullptr, cancel));
+      if (goes_on && !goes_on()) return {};
+      left = left.subspan(chunk.size());
+    }
   }
-  ++passes_;
   return {};
 }
 
@@ -79,25 +88,26 @@ Status EffectMeter::MeasureReference(const std::atomic<bool>* cancel) {
         reference_.resize(reference_.size() + vocab);
         LogSoftmax(logits, vocab, reference_.data() + reference_.size() - vocab);
       },
-      cancel);
+      nullptr, cancel);
 }
 
-Result<Effect> EffectMeter::Measure(std::unique_ptr<policies::Policy> policy, const std::atomic<bool>* cancel) {
+Result<Effect> EffectMeter::Measure(std::unique_ptr<policies::Policy> policy, double enough, const std::atomic<bool>* cancel) {
   const size_t vocab = engine_->model().config().vocab;
   engine_->SetPolicy(std::move(policy));
-  double sums[2] = {};
   uint64_t counts[2] = {};
+  const auto index = [](const EffectText& text) { return text.kind == TextKind::kProse ? 0 : 1; };
+  for (const EffectText& text : texts_) counts[index(text)] += text.scored.size();
+  double sums[2] = {};
+  const auto mean = [&](size_t kind) { return counts[kind] == 0 ? 0.0 : sums[kind] / static_cast<double>(counts[kind]); };
   const float* reference = reference_.data();
   std::vector<float> scratch;
+  // Divergences are not negative: a mean over all positions that some of them alone push past the limit stays past it.
   DAMASK_RETURN_IF_ERROR(Run(
       [&](const EffectText& text, size_t, const float* logits) {
-        const size_t kind = text.kind == TextKind::kProse ? 0 : 1;
-        sums[kind] += Divergence(reference, logits, vocab, &scratch);
-        ++counts[kind];
+        sums[index(text)] += Divergence(reference, logits, vocab, &scratch);
         reference += vocab;
       },
-      cancel));
-  const auto mean = [&](size_t kind) { return counts[kind] == 0 ? 0.0 : sums[kind] / static_cast<double>(counts[kind]); };
+      [&] { return mean(0) <= enough && mean(1) <= enough; }, cancel));
   return Effect{.prose = mean(0), .retrieval = mean(1)};
 }
 

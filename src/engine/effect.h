@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -36,15 +38,18 @@ class EffectMeter {
   // positions of prose count. Errors: Cancelled and those of a session.
   Status MeasureReference(const std::atomic<bool>* cancel);
 
-  // Runs the texts with `policy`, which stays the engine's.
-  Result<Effect> Measure(std::unique_ptr<policies::Policy> policy, const std::atomic<bool>* cancel);
+  // Runs the texts with `policy`, which stays the engine's. As soon as the worst effect is certain to pass `enough`, it stops:
+  // what comes back is then too small, but larger than `enough`.
+  Result<Effect> Measure(std::unique_ptr<policies::Policy> policy, double enough, const std::atomic<bool>* cancel);
 
   uint64_t tokens() const;
   uint64_t passes() const { return passes_; }
 
  private:
+  // Whether to go on, asked after some rows; without an answer every text is read to its end.
   using Rows = std::function<void(const EffectText& text, size_t scored, const float* logits)>;
-  Status Run(const Rows& rows, const std::atomic<bool>* cancel);
+  using GoesOn = std::function<bool()>;
+  Status Run(const Rows& rows, const GoesOn& goes_on, const std::atomic<bool>* cancel);
   void LimitScoredPositions();
 
   Engine* engine_;
@@ -53,6 +58,8 @@ class EffectMeter {
   uint64_t passes_ = 0;
 };
 
+// Larger than any effect: Measure goes to the end.
+inline constexpr double kNeverEnough = std::numeric_limits<double>::infinity();
 inline constexpr uint64_t kReferenceBytes = uint64_t{256} << 20;
 
 }  // namespace damask::engine

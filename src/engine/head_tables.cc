@@ -133,7 +133,7 @@ Status GatesByEffect(Engine* engine, const GatesOptions& options, std::vector<Ef
   for (size_t head = 0; head < gates->size(); ++head) {
     DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy,
                             policies::Create(OneStreams(head, gates->size(), options), engine->shape()));
-    DAMASK_ASSIGN_OR_RETURN(const Effect effect, meter.Measure(std::move(policy), cancel));
+    DAMASK_ASSIGN_OR_RETURN(const Effect effect, meter.Measure(std::move(policy), kNeverEnough, cancel));
     (*gates)[head] = static_cast<float>(effect.retrieval);
     if (progress) progress(head + 1, gates->size(), timer.Seconds());
   }

@@ -48,9 +48,10 @@ class Chooser {
   }
 
  private:
-  Result<Effect> Measure() {
+  // Past `enough` any figure does.
+  Result<Effect> Measure(double enough) {
     DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy, policies::MakeDam(*mask_, "calibration", {}, shape_));
-    DAMASK_ASSIGN_OR_RETURN(const Effect effect, meter_->Measure(std::move(policy), cancel_));
+    DAMASK_ASSIGN_OR_RETURN(const Effect effect, meter_->Measure(std::move(policy), enough, cancel_));
     ++result_.passes;
     if (progress_) progress_(result_.passes);
     return effect;
@@ -105,7 +106,7 @@ class Chooser {
       size_t next = fits == thresholds.size() ? fits / 2 : 0;
       while (fails < fits && result_.passes < kMaxPasses) {
         Assign(thresholds[next]);
-        DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure());
+        DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure(limit));
         if (effect.worst() <= limit) {
           fits = next;
           result_.joint = effect;
@@ -125,7 +126,7 @@ class Chooser {
     }
     Assign(fits < thresholds.size() ? thresholds[fits] : kNoForm);
     if (result_.passes >= kMaxPasses || fits == thresholds.size()) {
-      DAMASK_ASSIGN_OR_RETURN(result_.joint, Measure());
+      DAMASK_ASSIGN_OR_RETURN(result_.joint, Measure(kNeverEnough));
     }
     return {};
   }
@@ -163,7 +164,7 @@ class Chooser {
     size_t next = heads.size();  // all of them, in most models
     while (fails - fits > 1) {
       MakeContent(heads, next);
-      DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure());
+      DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure(wanted_.max_kl));
       if (effect.worst() <= wanted_.max_kl) {
         fits = next;
         result_.joint = effect;
@@ -188,7 +189,7 @@ class Chooser {
         head.form = options_[h].front().form;
         head.window = options_[h].front().window;
       }
-      const Result<Effect> effect = Measure();
+      const Result<Effect> effect = Measure(kNeverEnough);
       mask_->heads = chosen;
       if (!effect.ok()) return effect.status();
       effects.push_back(static_cast<float>(effect->worst()));

@@ -88,15 +88,21 @@ void Products(const float* keys, size_t dim, const float* q, size_t q_stride, si
   });
 }
 
+inline float LargestOfLanes(const float* lanes) {
+  float s[kQuarterTokens];
+  std::memcpy(s, lanes, sizeof(s));
+  for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
+    for (size_t j = 0; j < width; ++j) s[j] = s[j] > s[j + width] ? s[j] : s[j + width];
+  }
+  return s[0];
+}
+
 void Maxima(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* largest,
             size_t stride) {
   ForEachRow(keys, dim, q, q_stride, rows, [&](size_t row, const Lanes& sums) {
     float s[kQuarterTokens];
     std::memcpy(s, &sums, sizeof(s));
-    for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
-      for (size_t j = 0; j < width; ++j) s[j] = s[j] > s[j + width] ? s[j] : s[j + width];
-    }
-    largest[row * stride] = scale * s[0];
+    largest[row * stride] = scale * LargestOfLanes(s);
   });
 }
 
@@ -183,6 +189,50 @@ double SoftmaxRow(float* scores, size_t n) {
   return static_cast<double>(top) + std::log(sum);
 }
 
+// kBlock lanes from `scores` on, of columns `stride` apart, of which the first `rows` are rows.
+template <size_t kBlock>
+void SharesOfBlock(float* scores, size_t columns, size_t stride, size_t rows, float* best) {
+  float top[kBlock];
+  float sum[kBlock] = {};
+  std::memcpy(top, scores, sizeof(top));
+  for (size_t c = 1; c < columns; ++c) {
+    const float* column = scores + c * stride;
+    for (size_t j = 0; j < kBlock; ++j) top[j] = top[j] > column[j] ? top[j] : column[j];
+  }
+  for (size_t c = 0; c < columns; ++c) {
+    float* column = scores + c * stride;
+    for (size_t j = 0; j < kBlock; ++j) {
+      column[j] = ExpOfNegative(column[j] - top[j]);
+      sum[j] += column[j];
+    }
+  }
+  for (size_t j = 0; j < kBlock; ++j) sum[j] = j < rows ? 1.0f / sum[j] : 0.0f;
+  for (size_t c = 0; c < columns; ++c) {
+    float* column = scores + c * stride;
+    float largest[kQuarterTokens] = {};
+    for (size_t j = 0; j < kBlock; ++j) column[j] *= sum[j];
+    for (size_t block = 0; block < kBlock; block += kQuarterTokens) {
+      for (size_t j = 0; j < kQuarterTokens; ++j) {
+        largest[j] = largest[j] > column[block + j] ? largest[j] : column[block + j];
+      }
+    }
+    const float share = LargestOfLanes(largest);
+    best[c] = best[c] > share ? best[c] : share;
+  }
+}
+
+void ColumnSharesOfLanes(float* scores, size_t columns, size_t lanes, size_t rows, float* best) {
+  constexpr size_t kMany = 4 * kQuarterTokens;
+  std::fill_n(best, columns, 0.0f);
+  size_t lane = 0;
+  for (; lane + kMany <= lanes; lane += kMany) {
+    SharesOfBlock<kMany>(scores + lane, columns, lanes, rows > lane ? rows - lane : 0, best);
+  }
+  for (; lane < lanes; lane += kQuarterTokens) {
+    SharesOfBlock<kQuarterTokens>(scores + lane, columns, lanes, rows > lane ? rows - lane : 0, best);
+  }
+}
+
 void AddValues(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t count, float* out) {
   const size_t dim = layout.head_dim;
   if (layout.type == KvType::kF32) {
@@ -208,7 +258,7 @@ void AddValues(const PageLayout& layout, const std::byte* page, const float* pro
   }
 }
 
-constexpr ScoresBody kBody = {Transpose, Products, Maxima, Widen, LongProducts, SoftmaxRow, AddValues};
+constexpr ScoresBody kBody = {Transpose, Products, Maxima, Widen, LongProducts, SoftmaxRow, ColumnSharesOfLanes, AddValues};
 
 }  // namespace
 }  // namespace damask::kernels

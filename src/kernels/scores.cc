@@ -69,6 +69,10 @@ void RunScores(Target target, const PageLayout& layout, const std::byte* const* 
 
 double Softmax(Target target, float* scores, size_t n) { return Choose(target).softmax(scores, n); }
 
+void ColumnShares(Target target, float* scores, size_t columns, size_t lanes, size_t rows, float* best) {
+  Choose(target).column_shares(scores, columns, lanes, rows, best);
+}
+
 void WeightedValues(Target target, const PageLayout& layout, const std::byte* const* pages, const float* probabilities,
                     size_t n, float* out) {
   const ScoresBody& body = Choose(target);

@@ -28,6 +28,11 @@ void Scores(Target target, const PageLayout& layout, const std::byte* const* pag
 // A row of -infinity only becomes zeros, and gives -infinity.
 double Softmax(Target target, float* scores, size_t n);
 
+// The same for many rows side by side: scores [columns][lanes], of which the first `rows` lanes are rows, the others come out
+// as zeros. `lanes` is a multiple of kQuarterTokens, and every row has a score above -infinity. best[c] = the largest share
+// that column c has in any row. Sums are in float32: error below 1e-7 times the number of columns.
+void ColumnShares(Target target, float* scores, size_t columns, size_t lanes, size_t rows, float* best);
+
 // out [head_dim] = sum of probabilities[key] * v[key] over keys [0, n).
 void WeightedValues(Target target, const PageLayout& layout, const std::byte* const* pages, const float* probabilities,
                     size_t n, float* out);

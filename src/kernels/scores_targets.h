@@ -19,6 +19,7 @@ struct ScoresBody {
   void (*long_products)(const float* keys, size_t n, const float* q, size_t q_stride, size_t rows, float scale, float* out,
                         size_t out_stride);
   double (*softmax)(float* scores, size_t n);
+  void (*column_shares)(float* scores, size_t columns, size_t lanes, size_t rows, float* best);
   // out [head_dim] += the values of `count` slots of one page from slot 0 on.
   void (*add_values)(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t count, float* out);
 };

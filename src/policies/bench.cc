@@ -1,14 +1,19 @@
 #include "policies/bench.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <random>
+#include <string_view>
 
 #include <fmt/format.h>
 
 #include "base/aligned.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "base/timer.h"
 #include "kernels/attention.h"
+#include "policies/dam.h"
 #include "policies/registry.h"
 
 namespace damask::policies {
@@ -20,6 +25,7 @@ using kernels::kQueryBlockRows;
 constexpr size_t kChunkRows = 512;  // as the engine reads prompts
 constexpr size_t kDrawnTokens = 64;
 constexpr uint64_t kShortest = 2 * kChunkRows;
+constexpr std::string_view kContentSpec = "content-heads:rank=";
 constexpr uint64_t kMaxBytes = uint64_t{16} << 30;  // of keys and values
 
 Status Check(const PolicyBenchOptions& options) {
@@ -39,6 +45,44 @@ Status Check(const PolicyBenchOptions& options) {
     before = context;
   }
   return {};
+}
+
+// A mask whose heads all choose keys, by `rank` random directions: what they would be calibrated to does not matter to the
+// cost.
+Result<std::unique_ptr<Policy>> ContentHeads(uint32_t rank, const PolicyBenchOptions& options, const ModelShape& shape) {
+  constexpr uint32_t kCaptureLength = 16;
+  masks::HeadMask head;
+  head.treatment = masks::Treatment::kContent;
+  for (uint32_t row = 0; row < kCaptureLength; ++row) head.true_mask.AppendRow({});
+  head.patterns.diagonals.push_back({0, 1, 1.0f});
+  masks::Mask mask;
+  mask.fingerprint.layers = 1;
+  mask.fingerprint.heads = static_cast<uint32_t>(options.group);
+  mask.fingerprint.kv_heads = 1;
+  mask.fingerprint.head_dim = static_cast<uint32_t>(options.head_dim);
+  mask.parameters.capture_length = kCaptureLength;
+  mask.parameters.sink_keys = kCaptureLength;
+  mask.heads.assign(options.group, head);
+  masks::KeyDirections directions = {.rank = rank, .head_dim = mask.fingerprint.head_dim, .error = 0.0f};
+  std::mt19937 random(options.seed);
+  std::normal_distribution<float> normal(0.0f, 1.0f / std::sqrt(static_cast<float>(options.head_dim)));
+  directions.values.resize(rank * options.head_dim);
+  for (float& x : directions.values) x = normal(random);
+  mask.key_directions.push_back(std::move(directions));
+  return MakeDam(std::move(mask), "random", {}, shape);
+}
+
+Result<std::unique_ptr<Policy>> MakePolicy(const std::string& spec, const PolicyBenchOptions& options,
+                                           const ModelShape& shape) {
+  if (!spec.starts_with(kContentSpec)) return Create(spec, shape);
+  uint32_t rank = 0;
+  const char* const end = spec.data() + spec.size();
+  const std::from_chars_result parsed = std::from_chars(spec.data() + kContentSpec.size(), end, rank);
+  if (parsed.ec != std::errc() || parsed.ptr != end || rank < 1 || rank > options.head_dim) {
+    return InvalidArgument(
+        fmt::format("policy {}: expected a rank from 1 to the head dimension, {}", Quote(spec), options.head_dim));
+  }
+  return ContentHeads(rank, options, shape);
 }
 
 // One KV head of one layer: random keys and queries, and a policy that sees them as the forward pass shows them.
@@ -136,7 +180,7 @@ Result<std::vector<PolicyBenchResult>> BenchPolicy(const std::string& spec, cons
                             .windows = {},
                             .target = options.target,
                             .fingerprint = {}};
-  DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy, Create(spec, shape));
+  DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy, MakePolicy(spec, options, shape));
   const uint64_t bytes = options.contexts.back() * options.head_dim * 4;
   if (bytes > kMaxBytes)
     return TooLarge(fmt::format("keys and values would take {} bytes, at most {} are allowed", bytes, kMaxBytes));

@@ -29,6 +29,9 @@ struct PolicyBenchResult {
   double planned_keys = 0;     // of the last drawn token, mean over the heads
 };
 
+// `spec` is a policy's, or "content-heads:rank=R": dam with heads that all choose their keys by R directions, without a mask
+// file.
+//
 // One pass over the longest context, in chunks as a prompt is read; it halts at the others on its way. InvalidArgument: a wrong
 // SPEC, contexts out of order, a shape that the kernels do not take; TooLarge; Cancelled.
 Result<std::vector<PolicyBenchResult>> BenchPolicy(const std::string& spec, const PolicyBenchOptions& options,

@@ -30,16 +30,6 @@ Regions RegionsOf(const ContentOptions& options, uint64_t first, size_t rows) {
   return {std::min<size_t>((options.sinks + kQuarter - 1) / kQuarter, local), local, end};
 }
 
-// best[c] = the largest of scores[row][c], `count` columns.
-void LargestShares(const float* scores, size_t rows, size_t count, std::vector<float>* best) {
-  best->assign(count, 0.0f);
-  float* out = best->data();
-  for (size_t r = 0; r < rows; ++r) {
-    const float* row = scores + r * count;
-    for (size_t c = 0; c < count; ++c) out[c] = out[c] > row[c] ? out[c] : row[c];
-  }
-}
-
 class Choice {
  public:
   Choice(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
@@ -50,6 +40,7 @@ class Choice {
         keys_(keys),
         queries_(queries),
         rows_(queries.rows),
+        lanes_(kernels::ByteQueries::LanesOf(queries.rows)),
         scale_(1.0f / std::sqrt(static_cast<float>(projection.head_dim()))),
         regions_(RegionsOf(options, queries.first_position, queries.rows)),
         s_(scratch) {}
@@ -62,79 +53,102 @@ class Choice {
     const size_t kept = std::min<size_t>(options_.max_survivors,
                                          static_cast<size_t>(std::ceil(options_.coarse_keep * static_cast<double>(middle))));
     if (middle <= kCoarseFrom || kept >= middle) return;
-    const size_t groups = (regions_.end + kQuarter - 1) / kQuarter;
-    const size_t columns = groups * kQuarter;
-    s_->scores.resize(rows_ * columns);
-    for (size_t group = 0; group < groups; ++group) {
-      kernels::QuarterProducts(target_, keys_.means(group), rank_, s_->queries.data(), rank_, rows_, scale_,
-                               s_->scores.data() + group * kQuarter, columns);
-    }
-    // Quarters behind the diagonal are no candidates, and must not take shares.
-    for (size_t r = 0; r < rows_; ++r) {
-      float* row = s_->scores.data() + r * columns;
-      std::fill(row + regions_.end, row + columns, -std::numeric_limits<float>::infinity());
-      kernels::Softmax(target_, row, columns);
-    }
-    LargestShares(s_->scores.data(), rows_, columns, &s_->best);
-    BestIndices(std::span(s_->best).subspan(regions_.sinks, middle), kept, &s_->candidates);
+    ScoreMeans();
+    ShareColumns(regions_.end);
+    BestIndicesAscending(std::span(s_->best).subspan(regions_.sinks, middle), kept, &s_->candidates);
     for (uint32_t& candidate : s_->candidates) candidate += static_cast<uint32_t>(regions_.sinks);
-    std::sort(s_->candidates.begin(), s_->candidates.end());
   }
 
-  // Shares of the survivors, sinks and local quarters: scores [rows][survivors, sinks, local].
+  // Shares of the survivors, sinks and local quarters, by the largest score of any key of theirs.
   void FinePass() {
+    s_->byte_queries.Pack(target_, s_->queries.data(), rank_, rows_, rank_, scale_);
     const size_t survivors = s_->candidates.size();
-    const size_t always = regions_.sinks + regions_.end - regions_.local;
-    const size_t columns = survivors + always;
-    s_->scores.resize(rows_ * columns);
+    const size_t columns = survivors + regions_.sinks + regions_.end - regions_.local;
+    s_->shares.resize(columns * lanes_);
     const auto maxima = [&](size_t quarter, size_t column) {
-      kernels::QuarterMaxima(target_, keys_.quarter(quarter), rank_, s_->queries.data(), rank_, rows_, scale_,
-                             s_->scores.data() + column, columns);
+      kernels::ByteMaxima(target_, keys_.quarter(quarter), s_->byte_queries, Column(column));
     };
     for (size_t i = 0; i < survivors; ++i) maxima(s_->candidates[i], i);
     for (size_t quarter = 0; quarter < regions_.sinks; ++quarter) maxima(quarter, survivors + quarter);
     for (size_t quarter = regions_.local; quarter < regions_.end; ++quarter) {
-      LocalMaxima(quarter, s_->scores.data() + survivors + regions_.sinks + quarter - regions_.local, columns);
+      LocalMaxima(quarter, Column(survivors + regions_.sinks + quarter - regions_.local));
     }
-    for (size_t r = 0; r < rows_; ++r) kernels::Softmax(target_, s_->scores.data() + r * columns, columns);
+    ShareColumns(columns);
     s_->covered.assign(rows_, 0.0);
-    for (size_t r = 0; r < rows_; ++r) {
-      const float* row = s_->scores.data() + r * columns;
-      for (size_t c = survivors; c < columns; ++c) s_->covered[r] += static_cast<double>(row[c]);
-    }
-    LargestShares(s_->scores.data(), rows_, columns, &s_->best);
+    for (size_t column = survivors; column < columns; ++column) Cover(column);
   }
 
   // Adds the best survivors until every row is covered, or the number is reached.
   void Take(std::vector<masks::QuarterRange>* chosen) {
-    const size_t survivors = s_->candidates.size();
-    const size_t columns = survivors + regions_.sinks + regions_.end - regions_.local;
-    BestIndices(std::span(s_->best).first(survivors), options_.max_quarters, &s_->order);
+    BestIndices(std::span(s_->best).first(s_->candidates.size()), options_.max_quarters, &s_->order);
     chosen->clear();
     if (regions_.sinks != 0) chosen->push_back({0, static_cast<uint32_t>(regions_.sinks)});
     for (const uint32_t column : s_->order) {
       if (*std::min_element(s_->covered.begin(), s_->covered.end()) >= options_.target) break;
       const uint32_t quarter = s_->candidates[column];
       chosen->push_back({quarter, quarter + 1});
-      for (size_t r = 0; r < rows_; ++r) s_->covered[r] += static_cast<double>(s_->scores[r * columns + column]);
+      Cover(column);
     }
     chosen->push_back({static_cast<uint32_t>(regions_.local), static_cast<uint32_t>(regions_.end)});
     masks::SortAndJoin(chosen);
   }
 
  private:
+  // Scores of the means of all quarters up to the diagonal: [quarters][lanes].
+  void ScoreMeans() {
+    s_->shares.resize(regions_.end * lanes_);
+    if (lanes_ == 1) {
+      for (size_t quarter = 0; quarter < regions_.end; ++quarter) {
+        const float* const mean = keys_.means() + quarter * rank_;
+        s_->shares[quarter] = scale_ * std::inner_product(mean, mean + rank_, s_->queries.data(), 0.0f);
+      }
+      return;
+    }
+    // Rows side by side are what keys are elsewhere.
+    s_->lane_queries.assign(lanes_ * rank_, 0.0f);
+    for (size_t r = 0; r < rows_; ++r) {
+      float* const lane = s_->lane_queries.data() + r / kQuarter * kQuarter * rank_ + r % kQuarter;
+      for (size_t d = 0; d < rank_; ++d) lane[d * kQuarter] = s_->queries[r * rank_ + d];
+    }
+    for (size_t lane = 0; lane < lanes_; lane += kQuarter) {
+      kernels::QuarterProducts(target_, s_->lane_queries.data() + lane * rank_, rank_, keys_.means(), rank_, regions_.end,
+                               scale_, Column(0) + lane, lanes_);
+    }
+  }
+
+  // Turns scores into shares of each row; best: the largest of any row.
+  void ShareColumns(size_t columns) {
+    s_->best.resize(columns);
+    if (lanes_ == 1) {
+      kernels::Softmax(target_, s_->shares.data(), columns);
+      std::copy_n(s_->shares.begin(), columns, s_->best.begin());
+    } else {
+      kernels::ColumnShares(target_, s_->shares.data(), columns, lanes_, rows_, s_->best.data());
+    }
+  }
+
+  float* Column(size_t column) { return s_->shares.data() + column * lanes_; }
+
+  void Cover(size_t column) {
+    const float* const shares = Column(column);
+    for (size_t r = 0; r < rows_; ++r) s_->covered[r] += static_cast<double>(shares[r]);
+  }
+
   // Keys behind a row's own position do not count.
-  void LocalMaxima(size_t quarter, float* largest, size_t stride) {
+  void LocalMaxima(size_t quarter, float* largest) {
     s_->block.resize(rows_ * kQuarter);
-    kernels::QuarterProducts(target_, keys_.quarter(quarter), rank_, s_->queries.data(), rank_, rows_, scale_, s_->block.data(),
+    s_->keys.resize(rank_ * kQuarter);
+    kernels::LoadByteQuarter(keys_.quarter(quarter), rank_, s_->keys.data());
+    kernels::QuarterProducts(target_, s_->keys.data(), rank_, s_->queries.data(), rank_, rows_, scale_, s_->block.data(),
                              kQuarter);
     for (size_t r = 0; r < rows_; ++r) {
       float best = -std::numeric_limits<float>::infinity();
       for (size_t j = 0; j < kQuarter && quarter * kQuarter + j <= queries_.first_position + r; ++j) {
         best = std::max(best, s_->block[r * kQuarter + j]);
       }
-      largest[r * stride] = best;
+      largest[r] = best;
     }
+    std::fill(largest + rows_, largest + lanes_, 0.0f);
   }
 
   Target target_;
@@ -143,6 +157,7 @@ class Choice {
   const ContentKeys& keys_;
   const QueryRows& queries_;
   size_t rows_;
+  size_t lanes_;
   float scale_;
   Regions regions_;
   ContentScratch* s_;
@@ -170,22 +185,24 @@ void Projection::Queries(Target target, const float* q, size_t stride, size_t ro
 
 void ContentKeys::Append(Target target, const Projection& projection, const KeyPages& keys, uint64_t first, uint64_t end) {
   rank_ = projection.rank();
-  const size_t quarter_floats = rank_ * kQuarter;
+  const size_t numbers = rank_ * kQuarter;
   const size_t quarters = (end + kQuarter - 1) / kQuarter;
-  keys_.resize(quarters * quarter_floats);
-  means_.resize((quarters + kQuarter - 1) / kQuarter * quarter_floats);
+  bytes_.resize(quarters * numbers);
+  offsets_.resize(quarters * kQuarter);
+  scales_.resize(quarters);
+  means_.resize(quarters * rank_);
   for (size_t quarter = first / kQuarter; quarter < quarters; ++quarter) {
     const uint64_t begin = quarter * kQuarter;
     const size_t count = std::min<uint64_t>(kQuarter, end - begin);
-    float* out = keys_.data() + quarter * quarter_floats;
-    std::fill_n(out, quarter_floats, 0.0f);
+    keys_.assign(numbers, 0.0f);
     kernels::Scores(target, *keys.layout, keys.pages, begin, begin + count, projection.rows().data(), projection.head_dim(),
-                    rank_, 1.0f, out, kQuarter, &scratch_);
-    float* mean = means_.data() + quarter / kQuarter * quarter_floats + quarter % kQuarter;
+                    rank_, 1.0f, keys_.data(), kQuarter, &scratch_);
+    kernels::StoreByteQuarter(keys_.data(), rank_, bytes_.data() + quarter * numbers, offsets_.data() + quarter * kQuarter,
+                              &scales_[quarter]);
     for (size_t r = 0; r < rank_; ++r) {
       float sum = 0;
-      for (size_t j = 0; j < count; ++j) sum += out[r * kQuarter + j];
-      mean[r * kQuarter] = sum / static_cast<float>(count);
+      for (size_t j = 0; j < count; ++j) sum += keys_[r * kQuarter + j];
+      means_[quarter * rank_ + r] = sum / static_cast<float>(count);
     }
   }
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "kernels/byte_scores.h"
 #include "kernels/scores.h"
 #include "masks/mask.h"
 #include "masks/quarters.h"
@@ -51,25 +52,35 @@ class ContentKeys {
   // Nothing to do: a quarter is made again from its first key when the text goes on.
   void Truncate(uint64_t) {}
 
-  // [rank][16] of one quarter.
-  const float* quarter(size_t quarter) const { return keys_.data() + quarter * rank_ * kernels::kQuarterTokens; }
-  // [rank][16]: the means of 16 quarters from 16 * index on.
-  const float* means(size_t index) const { return means_.data() + index * rank_ * kernels::kQuarterTokens; }
-  uint64_t bytes() const { return (keys_.capacity() + means_.capacity()) * sizeof(float); }
+  kernels::ByteQuarter quarter(size_t quarter) const {
+    return {bytes_.data() + quarter * rank_ * kernels::kQuarterTokens, offsets_.data() + quarter * kernels::kQuarterTokens,
+            scales_[quarter]};
+  }
+  // [quarters, rank]: the mean of each.
+  const float* means() const { return means_.data(); }
+  uint64_t bytes() const {
+    return bytes_.capacity() + (offsets_.capacity() + scales_.capacity() + means_.capacity()) * sizeof(float);
+  }
 
  private:
   size_t rank_ = 0;
-  std::vector<float> keys_;
-  std::vector<float> means_;
+  std::vector<int8_t> bytes_;     // [quarters][rank / 4][16][4]
+  std::vector<int32_t> offsets_;  // [quarters][16]
+  std::vector<float> scales_;     // [quarters]
+  std::vector<float> means_;      // [quarters, rank]
+  std::vector<float> keys_;       // [rank][16] of one quarter
   kernels::ScoresScratch scratch_;
 };
 
 // Memory of one thread between choices.
 struct ContentScratch {
   std::vector<float> queries;  // [rows, rank]
-  std::vector<float> scores;   // [rows][quarters]
-  std::vector<float> best;     // [quarters]: the largest share of any row
-  std::vector<float> block;    // [rows][16]
+  kernels::ByteQueries byte_queries;
+  std::vector<float> means;   // [rows][quarters]: shares of the coarse pass
+  std::vector<float> shares;  // [quarters][lanes]
+  std::vector<float> best;    // [quarters]: the largest share of any row
+  std::vector<float> keys;    // [rank][16]
+  std::vector<float> block;   // [rows][16]
   std::vector<uint32_t> candidates;
   std::vector<uint32_t> order;
   std::vector<double> covered;  // [rows]

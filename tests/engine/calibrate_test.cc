@@ -209,7 +209,7 @@ TEST(Calibrate, TheJointEffectOfTheReferenceModelsMaskIsBelowTheLimit) {
   ASSERT_TRUE(meter.MeasureReference(nullptr).ok());
   auto policy = policies::MakeDam(result->mask, "test", {}, engine->shape());
   ASSERT_TRUE(policy.ok());
-  const auto effect = meter.Measure(*std::move(policy), nullptr);
+  const auto effect = meter.Measure(*std::move(policy), kNeverEnough, nullptr);
   ASSERT_TRUE(effect.ok());
   EXPECT_NEAR(effect->worst(), result->mask.parameters.joint_effect, 1e-9);
 }
@@ -271,12 +271,17 @@ TEST(Effect, OfTheSameAttentionIsZeroAndOfAShortWindowIsNot) {
   EffectMeter meter(engine.get(), *std::move(texts));
   ASSERT_TRUE(meter.MeasureReference(nullptr).ok());
   const auto measure = [&](const std::string& spec) {
-    return *meter.Measure(*policies::Create(spec, engine->shape()), nullptr);
+    return *meter.Measure(*policies::Create(spec, engine->shape()), kNeverEnough, nullptr);
   };
   EXPECT_EQ(measure("full").worst(), 0.0);
   const Effect window = measure("streaming:sinks=4,window=32");
   EXPECT_GT(window.prose, 0.0);
   EXPECT_GT(window.retrieval, 0.5) << "answers stand far behind their facts";
+
+  const double enough = window.worst() / 4;
+  const Effect cut = *meter.Measure(*policies::Create("streaming:sinks=4,window=32", engine->shape()), enough, nullptr);
+  EXPECT_GT(cut.worst(), enough);
+  EXPECT_LT(cut.prose + cut.retrieval, window.prose + window.retrieval) << "the rest of the texts was not read";
 }
 
 TEST(Fingerprint, TellsWeightsAndVocabulariesApart) {

@@ -16,7 +16,7 @@ TEST(BenchPolicy, TimesEveryContextAndCountsWhatADrawnTokenSees) {
   EXPECT_EQ(full->at(0).planned_keys, 1024 + 64);
   EXPECT_EQ(full->at(1).planned_keys, 2048 + 64);
   for (const char* spec : {"hip:budget=256,skip=0", "quest:budget=256,skip=0,prefill=sparse", "h2o:budget=256",
-                           "snapkv:cap=256,prefill=sparse,chunk=64", "citrus:keep=256,chunk=64"}) {
+                           "content-heads:rank=16", "snapkv:cap=256,prefill=sparse,chunk=64", "citrus:keep=256,chunk=64"}) {
     const auto results = BenchPolicy(spec, Small(), never);
     ASSERT_TRUE(results.ok()) << results.status().ToString();
     for (const PolicyBenchResult& result : *results) {
@@ -29,7 +29,10 @@ TEST(BenchPolicy, TimesEveryContextAndCountsWhatADrawnTokenSees) {
 }
 
 TEST(BenchPolicy, RefusesInOneSentence) {
-  EXPECT_EQ(BenchPolicy("nothing", Small(), nullptr).status().code(), StatusCode::kInvalidArgument);
+  for (const char* spec :
+       {"nothing", "content-heads:rank=", "content-heads:rank=0", "content-heads:rank=33", "content-heads:rank=1x"}) {
+    EXPECT_EQ(BenchPolicy(spec, Small(), nullptr).status().code(), StatusCode::kInvalidArgument) << spec;
+  }
   for (const auto change : {+[](PolicyBenchOptions* options) {
                               options->contexts = {2048, 1024};
                             },

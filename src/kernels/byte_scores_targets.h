@@ -1,0 +1,12 @@
+// Bodies of byte_scores.h with an instruction set of their own.
+#pragma once
+
+#include "kernels/byte_scores.h"
+
+namespace damask::kernels::avx512bf16 {
+
+// queries.lanes() is a multiple of 16.
+void ByteMaximaOfRows(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
+void ByteMaximumOfRow(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
+
+}  // namespace damask::kernels::avx512bf16
