@@ -76,11 +76,11 @@ class ContentKeys {
 struct ContentScratch {
   std::vector<float> queries;  // [rows, rank]
   kernels::ByteQueries byte_queries;
-  std::vector<float> means;   // [rows][quarters]: shares of the coarse pass
-  std::vector<float> shares;  // [quarters][lanes]
-  std::vector<float> best;    // [quarters]: the largest share of any row
-  std::vector<float> keys;    // [rank][16]
-  std::vector<float> block;   // [rows][16]
+  std::vector<float> lane_queries;  // [lanes / 16][rank][16]
+  std::vector<float> shares;        // [quarters][lanes]
+  std::vector<float> best;          // [quarters]: the largest share of any row
+  std::vector<float> keys;          // [rank][16]
+  std::vector<float> block;         // [rows][16]
   std::vector<uint32_t> candidates;
   std::vector<uint32_t> order;
   std::vector<double> covered;  // [rows]
