@@ -66,7 +66,8 @@ void AddPooled(const Plan& plan, const float* q, size_t head, uint64_t query, Re
     if ((entry.heads >> head & 1) == 0) continue;
     for (size_t slot = 0; slot < kPageTokens && LastPosition(entry, slot) <= query; ++slot) {
       if ((entry.quarters >> (slot / kQuarterTokens) & 1) == 0) continue;
-      reference->AddSlot(q, plan.pooled_pages[entry.shift][entry.page], slot, std::log(double{1u << entry.shift}), state);
+      reference->AddSlot(q, plan.pooled_pages[entry.shift][entry.page], slot, std::log(static_cast<double>(1u << entry.shift)),
+                         state);
     }
   }
 }

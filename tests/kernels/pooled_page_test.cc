@@ -43,8 +43,8 @@ TEST(PoolPage, ASlotHoldsTheMeanOfItsKeysAndOfTheirValues) {
             std::vector<double> value(head_dim, 0.0);
             for (size_t i = 0; slot >= begin && slot < begin + count && i < size_t{1} << shift; ++i) {
               const Rows rows = Load(layout, cache.pages()[0], ((slot - begin) << shift) + i);
-              for (size_t d = 0; d < head_dim; ++d) key[d] += double{rows.keys[d]} / double{1u << shift};
-              for (size_t d = 0; d < head_dim; ++d) value[d] += double{rows.values[d]} / double{1u << shift};
+              for (size_t d = 0; d < head_dim; ++d) key[d] += double{rows.keys[d]} / static_cast<double>(1u << shift);
+              for (size_t d = 0; d < head_dim; ++d) value[d] += double{rows.values[d]} / static_cast<double>(1u << shift);
             }
             const Rows mean = Load(layout, pooled.data(), slot);
             ExpectRounded(mean.keys, key, type);

@@ -263,7 +263,7 @@ class PolicyRun {
     const auto& pooled = block.plan.pooled;
     for (size_t i = 1; i < pooled.size(); ++i) {
       ASSERT_GE(pooled[i - 1].shift, pooled[i].shift);
-      if (pooled[i - 1].shift == pooled[i].shift) ASSERT_LE(pooled[i - 1].page, pooled[i].page);
+      ASSERT_TRUE(pooled[i - 1].shift != pooled[i].shift || pooled[i - 1].page <= pooled[i].page);
     }
     const uint32_t window = shape_.window(block.layer);
     for (const uint64_t query : {block.first, block.first + block.rows / 2, block.first + block.rows - 1}) {
