@@ -30,7 +30,7 @@ TEST(EndsByEnergy, ABandEndsWithTheBlockThatReachesItsShare) {
   const std::vector<float> scores = {5, 3, 1, 1};
   EXPECT_EQ(EndsByEnergy({0.5, 0.8, 0.9, 1.0}, scores, 0, 10), (LevelEnds{1, 2, 3, 4}));
   EXPECT_EQ(EndsByEnergy({0.6, 0.6, 0.6, 0.6}, scores, 0, 10), (LevelEnds{2, 2, 2, 2}));
-  EXPECT_EQ(EndsByEnergy({0.5, 0.8, 0.9, 1.0}, scores, 10, 20), (LevelEnds{0, 3, 4, 4}));
+  EXPECT_EQ(EndsByEnergy({0.5, 0.8, 0.9, 1.0}, scores, 10, 20), (LevelEnds{0, 2, 2, 4}));
   EXPECT_EQ(EndsByEnergy({0, 0, 1, 1}, std::vector<float>{0, 0}, 3, 3), (LevelEnds{0, 0, 2, 2}));  // 1 is everything
 }
 
