@@ -30,6 +30,7 @@ constexpr const char* kPolicies[] = {
     "quest:budget=1024,skip=0,prefill=sparse",
     "infllm2:budget=1024,dense=0",
     "xattention:budget=1024,threshold=1,decode=sparse",
+    "psa:budget=1024,similar=none,decode=sparse",
     "flexprefill:budget=1024,gamma=1,decode=sparse",
     "vertical-slash:budget=1024,decode=sparse",
     "h2o:budget=1024",

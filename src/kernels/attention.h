@@ -46,9 +46,10 @@ class AttentionScratch {
   std::unique_ptr<Buffers> buffers_;
 };
 
-// Runs `plan`. `pages[block]` is the page of key block `block`; entries of pages the plan does not name may be null. A (row,
-// head) for which nothing is planned gives zeros and lse -infinity. Thread-safe for distinct `out` and scratch. Cost: 4 *
-// head_dim * planned pairs flops. Error against the reference: see tests/kernels/attention_test.cc.
+// Runs `plan`, its pooled entries over pages that the plan brings along. `pages[block]` is the page of key block `block`;
+// entries of pages the plan does not name may be null. A (row, head) for which nothing is planned gives zeros and lse
+// -infinity. Thread-safe for distinct `out` and scratch. Cost: 4 * head_dim * planned pairs flops. Error against the reference:
+// see tests/kernels/attention_test.cc.
 using AttentionFn = void (*)(const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
                              const std::byte* const* pages, AttentionScratch* scratch);
 

@@ -23,11 +23,15 @@ class Reference {
       : shape_(shape), layout_{shape.head_dim, shape.kv}, pages_(pages), key_(shape.head_dim), value_(shape.head_dim) {}
 
   void AddPair(const float* q, uint64_t position, RowState* state) {
-    const std::byte* const page = pages_[position / kPageTokens];
-    LoadKey(layout_, page, position % kPageTokens, key_.data());
+    AddSlot(q, pages_[position / kPageTokens], position % kPageTokens, 0.0, state);
+  }
+
+  // `stands_for`: the logarithm of how many keys the slot stands for.
+  void AddSlot(const float* q, const std::byte* page, size_t slot, double stands_for, RowState* state) {
+    LoadKey(layout_, page, slot, key_.data());
     double score = 0.0;
     for (size_t d = 0; d < shape_.head_dim; ++d) score += double{q[d]} * double{key_[d]};
-    score *= shape_.scale;
+    score = score * shape_.scale + stands_for;
     if (score > state->max) {
       const double shrink = std::exp(state->max - score);  // 0 for the first pair
       state->sum *= shrink;
@@ -36,7 +40,7 @@ class Reference {
     }
     const double weight = std::exp(score - state->max);
     state->sum += weight;
-    LoadValue(layout_, page, position % kPageTokens, value_.data());
+    LoadValue(layout_, page, slot, value_.data());
     for (size_t d = 0; d < shape_.head_dim; ++d) state->weighted[d] += weight * value_[d];
   }
 
@@ -55,6 +59,17 @@ bool EntryHasPair(const Plan& plan, const PlanEntry& entry, size_t head, uint64_
   if (entry.causal && key > query) return false;
   if (entry.exact != kNoExactMask && (plan.exact_masks[entry.exact].rows[slot] >> row & 1) == 0) return false;
   return entry.window == 0 || key + entry.window > query;
+}
+
+void AddPooled(const Plan& plan, const float* q, size_t head, uint64_t query, Reference* reference, RowState* state) {
+  for (const PooledEntry& entry : plan.pooled) {
+    if ((entry.heads >> head & 1) == 0) continue;
+    for (size_t slot = 0; slot < kPageTokens && LastPosition(entry, slot) <= query; ++slot) {
+      if ((entry.quarters >> (slot / kQuarterTokens) & 1) == 0) continue;
+      reference->AddSlot(q, plan.pooled_pages[entry.shift][entry.page], slot, std::log(static_cast<double>(1u << entry.shift)),
+                         state);
+    }
+  }
 }
 
 }  // namespace
@@ -81,6 +96,7 @@ void AttentionReference(const AttentionShape& shape, const QueryBlock& block, co
         if ((column.heads >> head & 1) == 0 || column.position > query) continue;
         reference.AddPair(q, column.position, &state);
       }
+      AddPooled(plan, q, head, query, &reference, &state);
       const double inverse = state.sum > 0.0 ? 1.0 / state.sum : 0.0;
       for (size_t d = 0; d < shape.head_dim; ++d) out[d] = static_cast<float>(state.weighted[d] * inverse);
       if (block.lse != nullptr) block.lse[row * shape.group + head] = static_cast<float>(state.max + std::log(state.sum));

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <span>
 
 #include "base/checked.h"
 #include "kernels/page_fetch-inl.h"
@@ -48,6 +49,8 @@ void StepBuilder::Begin(const AttentionBody& body, const AttentionShape& shape, 
   layout_ = {shape.head_dim, shape.kv};
   group_bits_ = shape.group >= kMaxGroup ? kAllHeads : (1u << shape.group) - 1;
   max_runs_ = body.step_keys / body.granule;
+  shift_ = 0;
+  next_pooled_ = 0;
   next_entry_ = 0;
   next_slot_ = 0;
   next_range_ = 0;
@@ -57,6 +60,9 @@ void StepBuilder::Begin(const AttentionBody& body, const AttentionShape& shape, 
 
 const std::vector<StepBuilder::Run>& StepBuilder::Next() {
   runs_.clear();
+  while (runs_.empty() && next_pooled_ < plan_->pooled.size()) AddPooled();
+  if (!runs_.empty()) return runs_;
+  shift_ = 0;
   while (runs_.size() < max_runs_ && next_entry_ < plan_->entries.size()) {
     AddEntry(plan_->entries[next_entry_]);
     if (next_slot_ < kPageTokens) break;  // full in the middle of a page
@@ -73,12 +79,50 @@ const std::vector<StepBuilder::Run>& StepBuilder::Next() {
 
 size_t StepBuilder::Upcoming(const void** pages, size_t max) const {
   size_t count = 0;
-  const size_t end = std::min(plan_->entries.size(), next_entry_ + max);
-  for (size_t i = next_entry_; i < end; ++i) {
+  const size_t pooled = std::min(plan_->pooled.size(), next_pooled_ + max) - next_pooled_;
+  for (const PooledEntry& entry : std::span(plan_->pooled).subspan(next_pooled_, pooled)) {
     // Of a page in parts too much would be fetched.
+    if (entry.quarters == 0xf) pages[count++] = plan_->pooled_pages[entry.shift][entry.page];
+  }
+  const size_t end = std::min(plan_->entries.size(), next_entry_ + max - pooled);
+  for (size_t i = next_entry_; i < end; ++i) {
     if (plan_->entries[i].quarters == 0xf) pages[count++] = pages_[plan_->entries[i].block];
   }
   return count;
+}
+
+// As many as fit into a step, all of one level: their weights are not yet comparable with those of another.
+void StepBuilder::AddPooled() {
+  shift_ = plan_->pooled[next_pooled_].shift;
+  while (runs_.size() < max_runs_ && next_pooled_ < plan_->pooled.size() && plan_->pooled[next_pooled_].shift == shift_) {
+    AddPooledEntry(plan_->pooled[next_pooled_]);
+    if (next_slot_ < kPageTokens) break;  // full in the middle of a page
+    next_slot_ = 0;
+    ++next_pooled_;
+  }
+}
+
+void StepBuilder::AddPooledEntry(const PooledEntry& entry) {
+  const uint32_t heads = entry.heads & group_bits_;
+  const std::byte* const page = plan_->pooled_pages[entry.shift][entry.page];
+  assert(page != nullptr || heads == 0);
+  const auto rows = static_cast<int64_t>(block_->rows);
+  const auto first = static_cast<int64_t>(block_->first_position);
+  const bool whole = entry.quarters == 0xf && LastPosition(entry, kPageTokens - 1) <= block_->first_position;
+  for (; next_slot_ < kPageTokens && runs_.size() < max_runs_; next_slot_ += body_->granule) {
+    KeyMask* const masks = masks_.data() + runs_.size() * body_->granule;
+    if (whole) {
+      AddWholeRun(page, next_slot_, heads, masks);
+      continue;
+    }
+    for (size_t i = 0; i < body_->granule; ++i) {
+      const size_t slot = next_slot_ + i;
+      const bool planned = (entry.quarters >> (slot / kQuarterTokens) & 1) != 0;
+      const int64_t offset = static_cast<int64_t>(LastPosition(entry, slot)) - first;
+      masks[i] = planned ? MaskOfKey(offset, true, 0, heads, rows) : kNobody;
+    }
+    AddRun(page, next_slot_, masks);
+  }
 }
 
 void StepBuilder::AddEntry(const PlanEntry& entry) {
@@ -259,6 +303,19 @@ void SelectRuns(const std::vector<StepBuilder::Run>& step, const KeyRun* unpacke
   }
 }
 
+// A key that stands for r positions weighs r times as much as one of level 1, which is ln r in its logit. So what was
+// accumulated at a level is multiplied where the next one begins: exact, as factors are powers of two, and the bodies know
+// nothing of levels.
+void WeighStates(unsigned shift, const AttentionBody& body, size_t head_dim, std::vector<LaneBlock>* blocks) {
+  const auto factor = static_cast<float>(1u << shift);
+  const size_t sums = std::max(body.lanes, kLanes / 2);
+  const size_t outs = std::min(head_dim * kLanes, (head_dim + 16) * body.lanes);
+  for (LaneBlock& block : *blocks) {
+    for (size_t i = 0; i < sums; ++i) block.sum[i] *= factor;
+    for (size_t i = 0; i < outs; ++i) block.out[i] *= factor;
+  }
+}
+
 }  // namespace
 
 void RunPlan(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
@@ -282,9 +339,14 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
   const float log2_scale = scale * kLog2E;
 
   std::vector<KeyRun>& runs = buffers.step_runs;
+  unsigned shift = plan.pooled.empty() ? 0 : plan.pooled.front().shift;
   if (body.enter != nullptr) body.enter();
   while (true) {
     const std::vector<StepBuilder::Run>& step = buffers.steps.Next();
+    if (buffers.steps.shift() < shift) {
+      WeighStates(shift - buffers.steps.shift(), body, shape.head_dim, &buffers.blocks);
+      shift = buffers.steps.shift();
+    }
     if (step.empty()) break;
     runs.clear();
     for (const StepBuilder::Run& run : step) runs.push_back(run.key_run);

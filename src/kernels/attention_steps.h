@@ -36,15 +36,16 @@ struct KeyRun {
   const KeyMask* masks;  // [granule], or null: every lane uses every key
 };
 
-// Up to kLanes flattened queries and their state.
+// Up to kLanes flattened queries and their state. Between steps all that was accumulated lies in `sum` and `out`, as sums of
+// weights and of weighted values: the driver may multiply both by the same number.
 struct LaneBlock {
-  size_t lanes;       // used; the others hold zero queries and nobody reads their results
-  uint32_t heads;     // all head bits in it
-  void* q;            // packed queries, as the body wants them
-  float* max;         // [kLanes] running maximum of the unscaled scores
-  float* sum;         // [kLanes] running sum of exp
-  float* out;         // O^T [head_dim][kLanes], not yet divided by sum
-  int32_t* row;       // [kLanes]
+  size_t lanes;    // used; the others hold zero queries and nobody reads their results
+  uint32_t heads;  // all head bits in it
+  void* q;         // packed queries, as the body wants them
+  float* max;      // [kLanes] running maximum of the unscaled scores
+  float* sum;      // [kLanes] running sum of exp; bodies of fewer lanes use the first half at most
+  float* out;      // O^T [head_dim][kLanes], not yet divided by sum; bodies of fewer lanes use (head_dim + 16) * lanes at most
+  int32_t* row;    // [kLanes]
   int32_t* head_bit;  // [kLanes]
 };
 
@@ -121,12 +122,16 @@ class StepBuilder {
 
   void Begin(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
              const std::byte* const* pages);
-  // The next step's runs; empty at the end. Valid until the next call.
+  // The next step's runs; empty at the end. Valid until the next call. Pooled keys come first, the coarsest before the others.
   const std::vector<Run>& Next();
+  // Each key of the last step stands for 1 << shift() positions; 0 at the end.
+  unsigned shift() const { return shift_; }
   // The whole pages among the `max` entries that follow; returns how many.
   size_t Upcoming(const void** pages, size_t max) const;
 
  private:
+  void AddPooled();
+  void AddPooledEntry(const PooledEntry& entry);
   void AddEntry(const PlanEntry& entry);
   void AddExactEntry(const PlanEntry& entry);
   void AddColumns(size_t count);
@@ -142,8 +147,10 @@ class StepBuilder {
   PageLayout layout_;
   uint32_t group_bits_ = 0;
   size_t max_runs_ = 0;
+  unsigned shift_ = 0;
+  size_t next_pooled_ = 0;
   size_t next_entry_ = 0;
-  size_t next_slot_ = 0;   // within that entry
+  size_t next_slot_ = 0;   // within that entry, or pooled entry
   size_t next_range_ = 0;  // within that entry's exact mask
   size_t next_column_ = 0;
   std::vector<Run> runs_;

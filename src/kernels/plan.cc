@@ -33,6 +33,23 @@ uint64_t ExactPairs(const PlanEntry& entry, const ExactMask& mask, uint64_t firs
   return pairs;
 }
 
+// A slot is there for the rows that see the last of its positions.
+uint64_t PooledPairs(const PooledEntry& entry, uint64_t first, uint64_t rows) {
+  uint64_t pairs = 0;
+  for (size_t slot = 0; slot < kPageTokens; slot += kQuarterTokens) {
+    if ((entry.quarters >> (slot / kQuarterTokens) & 1) == 0) continue;
+    if (LastPosition(entry, slot + kQuarterTokens - 1) <= first) {
+      pairs += kQuarterTokens * rows;
+      continue;
+    }
+    for (size_t i = 0; i < kQuarterTokens; ++i) {
+      const uint64_t last = LastPosition(entry, slot + i);
+      pairs += CausalPairsOfKeys(last, last + 1, first, rows);
+    }
+  }
+  return pairs;
+}
+
 uint32_t GroupBits(size_t group) { return group >= kMaxGroup ? kAllHeads : (1u << group) - 1; }
 
 }  // namespace
@@ -65,6 +82,10 @@ uint64_t PlannedPairs(const Plan& plan, uint64_t first_position, size_t rows, si
     const uint64_t heads = std::popcount(column.heads & GroupBits(group));
     pairs += heads * CausalPairsOfKeys(column.position, uint64_t{column.position} + 1, first_position, rows);
   }
+  for (const PooledEntry& entry : plan.pooled) {
+    const uint64_t heads = std::popcount(entry.heads & GroupBits(group));
+    pairs += heads * PooledPairs(entry, first_position, rows);
+  }
   return pairs;
 }
 
@@ -93,6 +114,17 @@ void AddQuarterKeys(const Plan& plan, const PlanEntry& entry, size_t quarter, ui
   }
 }
 
+// What the slots of a pooled entry that the row sees stand for.
+void AddPooledKeys(const PooledEntry& entry, uint64_t position, std::vector<PositionRange>* runs) {
+  const uint64_t seen = (position + 1) >> entry.shift << entry.shift;
+  for (size_t slot = 0; slot < kPageTokens; slot += kQuarterTokens) {
+    if ((entry.quarters >> (slot / kQuarterTokens) & 1) == 0) continue;
+    const uint64_t begin = (uint64_t{entry.page} * kPageTokens + slot) << entry.shift;
+    const uint64_t end = std::min(seen, LastPosition(entry, slot + kQuarterTokens - 1) + 1);
+    if (begin < end) runs->push_back({begin, end});
+  }
+}
+
 }  // namespace
 
 void PlannedKeys(const Plan& plan, uint64_t first_position, uint64_t position, size_t g, std::vector<PositionRange>* runs) {
@@ -107,6 +139,9 @@ void PlannedKeys(const Plan& plan, uint64_t first_position, uint64_t position, s
   for (const PlanColumn& column : plan.columns) {
     if ((column.heads & bit) != 0 && column.position <= position)
       runs->push_back({column.position, uint64_t{column.position} + 1});
+  }
+  for (const PooledEntry& entry : plan.pooled) {
+    if ((entry.heads & bit) != 0) AddPooledKeys(entry, position, runs);
   }
   std::sort(runs->begin(), runs->end(), [](const PositionRange& a, const PositionRange& b) { return a.begin < b.begin; });
   size_t kept = 0;
@@ -137,12 +172,20 @@ void SortColumns(std::vector<PlanColumn>* columns) {
   columns->resize(kept);
 }
 
+void SortPooled(std::vector<PooledEntry>* pooled) {
+  std::stable_sort(pooled->begin(), pooled->end(), [](const PooledEntry& a, const PooledEntry& b) {
+    return a.shift != b.shift ? a.shift > b.shift : a.page < b.page;
+  });
+}
+
 void WidenHead(uint64_t first_position, size_t rows, uint32_t window, size_t g, Plan* plan) {
   const uint32_t bit = 1u << g;
   for (PlanEntry& entry : plan->entries) entry.heads &= ~bit;
   for (PlanColumn& column : plan->columns) column.heads &= ~bit;
+  for (PooledEntry& entry : plan->pooled) entry.heads &= ~bit;
   std::erase_if(plan->entries, [](const PlanEntry& entry) { return entry.heads == 0; });
   std::erase_if(plan->columns, [](const PlanColumn& column) { return column.heads == 0; });
+  std::erase_if(plan->pooled, [](const PooledEntry& entry) { return entry.heads == 0; });
   Plan full;
   FullPlan(first_position, rows, window, &full);
   for (PlanEntry& entry : full.entries) {

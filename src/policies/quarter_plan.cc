@@ -9,12 +9,29 @@ using kernels::kPageTokens;
 using kernels::kQuarterTokens;
 using kernels::kQueryBlockRows;
 
-constexpr uint64_t kQuarters = kPageTokens / kQuarterTokens;
+uint32_t PlanHeads(uint32_t heads, uint32_t group_bits) {
+  return (heads & group_bits) == group_bits ? kernels::kAllHeads : heads & group_bits;
+}
 
 }  // namespace
 
+uint32_t GroupBits(size_t group) { return group >= kernels::kMaxGroup ? kernels::kAllHeads : (1u << group) - 1; }
+
+size_t ShareQuarters(const uint32_t* heads, uint32_t group_bits, std::array<SharedQuarters, kPageQuarters>* shared) {
+  size_t count = 0;
+  for (size_t q = 0; q < kPageQuarters; ++q) {
+    if ((heads[q] & group_bits) == 0) continue;
+    const uint32_t same = PlanHeads(heads[q], group_bits);
+    size_t i = 0;
+    while (i < count && (*shared)[i].heads != same) ++i;
+    if (i == count) (*shared)[count++] = {same, 0};
+    (*shared)[i].quarters = static_cast<uint8_t>((*shared)[i].quarters | 1u << q);
+  }
+  return count;
+}
+
 void QuarterChoice::Reset(const PlanRequest& request, size_t group, uint32_t own_window) {
-  group_ = group >= kernels::kMaxGroup ? kernels::kAllHeads : (1u << group) - 1;
+  group_ = GroupBits(group);
   pages_ = request.keys.pages;
   first_ = request.first_position;
   last_ = first_ + request.rows - 1;
@@ -52,25 +69,20 @@ void QuarterChoice::PromoteFullQuarters() {
 // One entry for the quarters that the same heads compute.
 void QuarterChoice::AddBlock(uint64_t block, kernels::Plan* plan) const {
   if (Released(block)) return;
-  uint32_t heads[kQuarters] = {};
-  for (uint64_t q = 0; q < kQuarters && block * kQuarters + q < quarters_.size(); ++q) {
-    heads[q] = quarters_[block * kQuarters + q];
+  uint32_t heads[kPageQuarters] = {};
+  for (uint64_t q = 0; q < kPageQuarters && block * kPageQuarters + q < quarters_.size(); ++q) {
+    heads[q] = quarters_[block * kPageQuarters + q];
   }
   const uint64_t begin = block * kPageTokens;
   kernels::PlanEntry entry;
   entry.block = static_cast<uint32_t>(block);
   entry.causal = begin + kPageTokens - 1 > first_;
   if (own_window_ != 0 && begin + own_window_ <= last_) entry.window = own_window_;
-  for (uint64_t q = 0; q < kQuarters; ++q) {
-    if (heads[q] == 0) continue;
-    const uint32_t same = PlanHeads(heads[q]);
-    entry.heads = same;
-    entry.quarters = 0;
-    for (uint64_t other = q; other < kQuarters; ++other) {
-      if (heads[other] == 0 || PlanHeads(heads[other]) != same) continue;
-      entry.quarters = static_cast<uint8_t>(entry.quarters | 1u << other);
-      heads[other] = 0;
-    }
+  std::array<SharedQuarters, kPageQuarters> shared;
+  const size_t count = ShareQuarters(heads, group_, &shared);
+  for (size_t i = 0; i < count; ++i) {
+    entry.heads = shared[i].heads;
+    entry.quarters = shared[i].quarters;
     plan->entries.push_back(entry);
   }
 }
@@ -81,9 +93,9 @@ void QuarterChoice::MakePlan(kernels::Plan* plan) {
   PromoteFullQuarters();
   for (const kernels::PlanColumn& key : keys_) {
     const uint32_t heads = key.heads & group_ & ~quarters_[key.position / kQuarterTokens];
-    if (heads != 0 && !Released(key.position / kPageTokens)) plan->columns.push_back({key.position, PlanHeads(heads)});
+    if (heads != 0 && !Released(key.position / kPageTokens)) plan->columns.push_back({key.position, PlanHeads(heads, group_)});
   }
-  for (uint64_t block = begin_ / kQuarters; block * kQuarters < quarters_.size(); ++block) AddBlock(block, plan);
+  for (uint64_t block = begin_ / kPageQuarters; block * kPageQuarters < quarters_.size(); ++block) AddBlock(block, plan);
 }
 
 }  // namespace damask::policies

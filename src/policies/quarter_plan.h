@@ -1,12 +1,27 @@
 // Plans of policies that choose 16-key quarters, and single keys, for each head of a group.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "policies/policy.h"
 
 namespace damask::policies {
+
+inline constexpr size_t kPageQuarters = kernels::kPageTokens / kernels::kQuarterTokens;
+
+// A bit for each head of a group.
+uint32_t GroupBits(size_t group);
+
+// Quarters of a page that the same heads compute, as an entry of a plan has them.
+struct SharedQuarters {
+  uint32_t heads = 0;
+  uint8_t quarters = 0;
+};
+// heads[q] compute quarter q. In the order of first quarters; where the whole group is meant the plan says so (kAllHeads).
+// Returns how many there are.
+size_t ShareQuarters(const uint32_t* heads, uint32_t group_bits, std::array<SharedQuarters, kPageQuarters>* shared);
 
 // What the heads of one group compute for one query block. Memory is kept between uses.
 class QuarterChoice {
@@ -33,8 +48,6 @@ class QuarterChoice {
   bool Released(uint64_t block) const { return pages_ != nullptr && pages_[block] == nullptr; }
   void PromoteFullQuarters();
   void AddBlock(uint64_t block, kernels::Plan* plan) const;
-  // Where the whole group is meant the plan says so.
-  uint32_t PlanHeads(uint32_t heads) const { return (heads & group_) == group_ ? kernels::kAllHeads : heads & group_; }
 
   uint32_t group_ = 0;  // a bit for each head
   const std::byte* const* pages_ = nullptr;

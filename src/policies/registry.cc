@@ -16,6 +16,7 @@
 #include "policies/hip.h"
 #include "policies/infllm2.h"
 #include "policies/masformer.h"
+#include "policies/psa.h"
 #include "policies/pyramidkv.h"
 #include "policies/quest.h"
 #include "policies/snapkv.h"
@@ -46,6 +47,7 @@ const std::vector<Registration>& Registrations() {
       {Infllm2Info(), MakeInfllm2},
       {HipInfo(), MakeHip},
       {XattentionInfo(), MakeXattention},
+      {PsaInfo(), MakePsa},
       {FlexprefillInfo(), MakeFlexprefill},
       {DuoInfo(), MakeDuo},
       {MasformerInfo(), MakeMasformer},

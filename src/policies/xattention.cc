@@ -1,14 +1,12 @@
 #include "policies/xattention.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <numeric>
 
 #include <fmt/format.h>
 
 #include "base/limits.h"
-#include "kernels/scores.h"
+#include "policies/antidiagonals.h"
 #include "policies/block_choice.h"
 
 namespace damask::policies {
@@ -27,10 +25,8 @@ struct Settings {
 
 struct Scratch {
   BlockChoice choice;
-  std::vector<float> rows;    // [strided rows][stride * head_dim]
-  std::vector<float> scores;  // [strided rows][strides]
+  AntidiagonalEstimate estimate;
   std::vector<float> blocks;  // estimated attention of each block
-  kernels::ScoresScratch keys;
 };
 
 class XattentionPolicy : public Policy {
@@ -61,7 +57,9 @@ class XattentionPolicy : public Policy {
       const size_t together = s_.joint ? shape_.group() : 1;
       for (size_t head = 0; head < shape_.group(); head += together) {
         scratch.blocks.assign(choice.last_block() - choice.begin_block() + 1, 0.0f);
-        for (size_t h = head; h < head + together; ++h) Estimate(request, h, own, &scratch);
+        for (size_t h = head; h < head + together; ++h) {
+          scratch.estimate.AddHead(shape_, request, h, {s_.stride, s_.block, choice.begin_block()}, &scratch.blocks);
+        }
         Choose(room, s_.joint ? kernels::kAllHeads : 1u << head, &scratch);
       }
     }
@@ -69,44 +67,6 @@ class XattentionPolicy : public Policy {
   }
 
  private:
-  // Row n joins queries [stride n, stride n + stride) in reverse, so that its product with as many keys in order is the sum of
-  // an antidiagonal. A query that is not of this block is taken by the nearest one that is: a decoded token is all of its own.
-  void GatherRows(const QueryRows& queries, size_t head, std::vector<float>* rows) const {
-    const size_t dim = shape_.head_dim;
-    const uint64_t last = queries.first_position + queries.rows - 1;
-    rows->clear();
-    for (uint64_t n = queries.first_position / s_.stride; n <= last / s_.stride; ++n) {
-      for (uint64_t a = 0; a < s_.stride; ++a) {
-        const uint64_t position = std::clamp(n * s_.stride + s_.stride - 1 - a, queries.first_position, last);
-        const float* q = queries.row(position - queries.first_position, head, dim);
-        rows->insert(rows->end(), q, q + dim);
-      }
-    }
-  }
-
-  // Adds to scratch->blocks the attention that the strided rows give to the strides of each block.
-  void Estimate(const PlanRequest& request, size_t head, uint32_t own, Scratch* scratch) const {
-    GatherRows(request.queries, head, &scratch->rows);
-    const size_t width = s_.stride * shape_.head_dim;
-    const size_t rows = scratch->rows.size() / width;
-    const uint64_t end = request.first_position + request.rows;
-    const uint64_t begin = scratch->choice.begin_block() * s_.block / s_.stride;
-    const size_t strides = (end - 1) / s_.stride + 1 - begin;
-    const float scale = 1.0f / (static_cast<float>(s_.stride) * std::sqrt(static_cast<float>(shape_.head_dim)));
-    scratch->scores.resize(rows * strides);
-    kernels::RunScores(shape_.target, *request.keys.layout, request.keys.pages, s_.stride, begin, end, scratch->rows.data(),
-                       width, rows, scale, scratch->scores.data(), strides, &scratch->keys);
-    for (size_t i = 0; i < rows; ++i) {
-      const uint64_t n = request.first_position / s_.stride + i;
-      float* row = scratch->scores.data() + i * strides;
-      const size_t seen = n + 1 - begin;
-      const uint64_t lowest = kernels::LowestKey(std::max(n * s_.stride, request.first_position), own) / s_.stride;
-      if (lowest > begin) std::fill_n(row, lowest - begin, -std::numeric_limits<float>::infinity());
-      kernels::Softmax(shape_.target, row, seen);
-      for (size_t m = 0; m < seen; ++m) scratch->blocks[m * s_.stride / s_.block] += row[m];
-    }
-  }
-
   // Blocks, best first, until those that are there hold the threshold's share.
   void Choose(size_t room, uint32_t heads, Scratch* scratch) const {
     BlockChoice& choice = scratch->choice;

@@ -135,7 +135,8 @@ TEST(Batch, PoliciesSeeEachPromptAlone) {
   const TinyModelFile file(make_model::ModelSpec{});
   for (const std::string policy :
        {"a-shape:sinks=20,window=100", "vertical-slash:verticals=20,slashes=40", "quest:budget=64,skip=0,prefill=sparse",
-        "infllm2:budget=64,dense=0", "hip:budget=64,skip=0", "xattention:threshold=0.6", "flexprefill:gamma=0.3,least=64"}) {
+        "infllm2:budget=64,dense=0", "hip:budget=64,skip=0", "xattention:threshold=0.6", "psa:budget=150,similar=none",
+        "flexprefill:gamma=0.3,least=64"}) {
     const auto engine = LoadTiny(file, {.policy = policy});
     std::deque<Session> sessions;
     std::vector<Session*> pointers;

@@ -46,6 +46,7 @@ INSTANTIATE_TEST_SUITE_P(, SparsePolicies,
                                          "vertical-slash:budget=200,decode=sparse", "quest:budget=160,skip=0,prefill=sparse",
                                          "infllm2:budget=160,dense=0,block=16", "hip:budget=160,skip=0",
                                          "xattention:budget=160,threshold=1.0,decode=sparse,block=16",
+                                         "psa:budget=160,similar=none,decode=sparse", "psa:local=0,similar=none,heads=joint",
                                          "flexprefill:budget=160,gamma=1,decode=sparse", "duo:heads=1/0,full=1,recent=64",
                                          "masformer:span=100,full=1", "snapkv:cap=100,prefill=sparse,chunk=64",
                                          "snapkv:cap=160,prefill=sparse,unit=64", "pyramidkv:cap=100,prefill=sparse,chunk=128",
@@ -65,17 +66,19 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values("streaming:window=9999", "a-shape:window=9999,decode=sparse", "spans:span=9999", "h2o:budget=9999",
                     "h2o:heavy=1.0,recent=1.0", "vertical-slash:budget=9999,decode=sparse", "vertical-slash:verticals=9999",
                     "quest:budget=9999,skip=0,prefill=sparse", "infllm2:topk=9999,dense=0", "hip:budget=9999,skip=0",
-                    "xattention:threshold=1.0,decode=sparse", "flexprefill:gamma=1,decode=sparse", "duo:heads=1/0,full=99",
-                    "masformer:full=99", "masformer:span=9999,full=0,local=block", "snapkv:cap=9999",
-                    "snapkv:cap=9999,prefill=sparse,chunk=64", "pyramidkv:cap=9999", "tca:keep=1000", "tca:window=9999"));
+                    "xattention:threshold=1.0,decode=sparse", "psa:budget=9999,decode=sparse", "psa:energy=1/1/1/1",
+                    "flexprefill:gamma=1,decode=sparse", "duo:heads=1/0,full=99", "masformer:full=99",
+                    "masformer:span=9999,full=0,local=block", "snapkv:cap=9999", "snapkv:cap=9999,prefill=sparse,chunk=64",
+                    "pyramidkv:cap=9999", "tca:keep=1000", "tca:window=9999"));
 
 TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file);
   Session session(engine.get());
-  for (const char* spec : {"full", "h2o:budget=64", "quest:budget=64,skip=0,prefill=sparse", "h2o:budget=64",
-                           "vertical-slash:budget=64,decode=sparse", "infllm2:budget=64,dense=0", "hip:budget=64,skip=0",
-                           "xattention", "flexprefill:gamma=0.3", "snapkv:cap=64", "streaming:window=50"}) {
+  for (const char* spec :
+       {"full", "h2o:budget=64", "quest:budget=64,skip=0,prefill=sparse", "h2o:budget=64",
+        "vertical-slash:budget=64,decode=sparse", "infllm2:budget=64,dense=0", "hip:budget=64,skip=0", "xattention",
+        "psa:budget=200,similar=none,decode=sparse", "flexprefill:gamma=0.3", "snapkv:cap=64", "streaming:window=50"}) {
     ASSERT_TRUE(engine->SetPolicy(spec).ok());
     ASSERT_TRUE(session.Append(SomeIds(150), nullptr, nullptr).ok());
     for (const float logit : session.logits()) ASSERT_TRUE(std::isfinite(logit)) << spec;
@@ -86,9 +89,9 @@ TEST(PoliciesForward, AnotherLayoutOfPagesGivesNearlyTheSame) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto best = LoadTiny(file);
   const auto scalar = LoadTiny(file, {.target = "scalar"});
-  for (const char* spec :
-       {"quest:budget=9999,skip=0,prefill=sparse", "h2o:budget=9999", "vertical-slash:budget=9999", "infllm2:topk=9999,dense=0",
-        "hip:budget=9999,skip=0", "xattention:threshold=1.0", "flexprefill:gamma=1"}) {
+  for (const char* spec : {"quest:budget=9999,skip=0,prefill=sparse", "h2o:budget=9999", "vertical-slash:budget=9999",
+                           "infllm2:topk=9999,dense=0", "hip:budget=9999,skip=0", "xattention:threshold=1.0",
+                           "psa:topk=0/0/0/1,similar=none,local=0,decode=sparse", "flexprefill:gamma=1"}) {
     const std::vector<float> a = LogitsWith(best.get(), spec);
     const std::vector<float> b = LogitsWith(scalar.get(), spec);
     double error = 0;

@@ -1,6 +1,8 @@
 // Random pages, queries and plans for the tests of attention.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -43,6 +45,45 @@ class RandomCache {
   PageLayout layout_;
   std::vector<AlignedArray<std::byte>> storage_;
   std::vector<const std::byte*> pages_;
+};
+
+// Means of 2, 4 and 8 of a cache's keys and values, slot by slot; slots whose keys are not all there stay zeros.
+class PooledCache {
+ public:
+  PooledCache(const RandomCache& cache, size_t context) {
+    for (size_t shift = 1; shift <= kMaxPoolShift; ++shift) {
+      for (size_t slot = 0; slot << shift < context; ++slot) AddSlot(cache, context, shift, slot);
+    }
+  }
+
+  void GiveTo(Plan* plan) const {
+    for (size_t shift = 1; shift <= kMaxPoolShift; ++shift) plan->pooled_pages[shift] = pages_[shift].data();
+  }
+
+ private:
+  void AddSlot(const RandomCache& cache, size_t context, size_t shift, size_t slot) {
+    const PageLayout& layout = cache.layout();
+    if (slot % kPageTokens == 0) {
+      storage_.emplace_back(layout.bytes());
+      std::fill_n(storage_.back().data(), layout.bytes(), std::byte{0});
+      pages_[shift].push_back(storage_.back().data());
+    }
+    if ((slot + 1) << shift > context) return;
+    std::vector<float> numbers(layout.head_dim);
+    std::vector<float> key(layout.head_dim);
+    std::vector<float> value(layout.head_dim);
+    for (size_t position = slot << shift; position < (slot + 1) << shift; ++position) {
+      const std::byte* const page = cache.pages()[position / kPageTokens];
+      LoadKey(layout, page, position % kPageTokens, numbers.data());
+      for (size_t d = 0; d < key.size(); ++d) key[d] += numbers[d] / static_cast<float>(1u << shift);
+      LoadValue(layout, page, position % kPageTokens, numbers.data());
+      for (size_t d = 0; d < value.size(); ++d) value[d] += numbers[d] / static_cast<float>(1u << shift);
+    }
+    StoreSlot(layout, storage_.back().data(), slot % kPageTokens, key.data(), value.data());
+  }
+
+  std::vector<AlignedArray<std::byte>> storage_;
+  std::array<std::vector<const std::byte*>, kMaxPoolShift + 1> pages_;
 };
 
 // Queries of `rows` rows from `first` on. The queries of a position depend on the seed and the position alone.
@@ -119,6 +160,36 @@ inline Plan RandomPlan(uint64_t first, size_t rows, size_t group, std::mt19937* 
       plan.columns.push_back({static_cast<uint32_t>(block * kPageTokens + slot), chance(0.5) ? kAllHeads : bits()});
     }
   }
+  return plan;
+}
+
+// A block of 128 keys as it is (shift 0) or at a level of means, for some heads.
+inline void AddPyramidBlock(uint64_t block, size_t shift, uint32_t heads, uint64_t last, Plan* plan) {
+  for (uint64_t page = 2 * block; shift == 0 && page < 2 * block + 2; ++page) {
+    if (page * kPageTokens <= last) plan->entries.push_back({static_cast<uint32_t>(page), 0xf, heads, true});
+  }
+  if (shift == 0) return;
+  const uint64_t quarter = block * 8 >> shift;
+  const auto quarters = static_cast<uint8_t>(((1u << (8 >> shift)) - 1) << quarter % 4);
+  plan->pooled.push_back({static_cast<uint32_t>(quarter / 4), quarters, static_cast<uint8_t>(shift), heads});
+}
+
+// Blocks of 128 keys at random levels, different ones for different heads. The diagonal runs through pooled blocks as well.
+inline Plan RandomPyramidPlan(uint64_t first, size_t rows, std::mt19937* random) {
+  const uint64_t last = first + rows - 1;
+  Plan plan;
+  for (uint64_t block = 0; block <= last / 128; ++block) {
+    const uint32_t heads = (*random)() % 2 == 0 ? kAllHeads : (*random)();
+    for (const uint32_t some : {heads, ~heads}) {
+      const uint32_t level = (*random)() % 6;
+      if (level < 5 && some != 0) AddPyramidBlock(block, level % 4, some, last, &plan);
+    }
+  }
+  for (PooledEntry& entry : plan.pooled) {
+    if ((*random)() % 5 == 0) entry.quarters = static_cast<uint8_t>(entry.quarters & (*random)());
+  }
+  SortEntries(&plan.entries);
+  SortPooled(&plan.pooled);
   return plan;
 }
 

@@ -146,6 +146,93 @@ TEST(Attention, EveryBodyAgreesWithTheReferenceOnExactMasks) {
   }
 }
 
+TEST(Attention, EveryBodyAgreesWithTheReferenceOnPooledKeys) {
+  constexpr size_t kDims[] = {64, 80, 128, 96, 16, 112, 256};
+  for (uint32_t seed = 1; seed <= 70; ++seed) {
+    std::mt19937 random(seed);
+    const size_t group = seed % 10 == 0 ? 32 : 1 + random() % 9;
+    const uint64_t first = seed % 3 == 0 ? random() % 9 * 64 : random() % 700;
+    const Case c{kDims[seed % 7], group, first, seed % 4 == 0 ? 1 : 1 + random() % (group > 8 ? 9 : 64)};
+    const RandomCache cache({c.head_dim, KvType::kBf16}, first + c.rows, seed);
+    const PooledCache pooled(cache, first + c.rows);
+    Plan plan = RandomPyramidPlan(first, c.rows, &random);
+    pooled.GiveTo(&plan);
+    if (seed % 5 == 0) plan.columns.push_back({static_cast<uint32_t>(random() % (first + c.rows))});
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    CompareWithReference(c, plan, cache, 3.0f);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Attention, PooledKeysMayBeAllThatIsPlanned) {
+  const RandomCache cache({64, KvType::kBf16}, 1100, 31);
+  const PooledCache pooled(cache, 1100);
+  for (const size_t shift : {1, 2, 3}) {
+    Plan plan;
+    pooled.GiveTo(&plan);
+    for (uint64_t block = 0; block < 8; ++block) AddPyramidBlock(block, shift, block % 3 == 0 ? 1u : kAllHeads, 1099, &plan);
+    for (const size_t rows : {1, 30}) CompareWithReference({64, 4, 1100 - rows, rows}, plan, cache, 2.0f);
+  }
+}
+
+TEST(Attention, PooledKeysThatNoRowSeesChangeNoBit) {
+  AttentionScratch scratch;
+  const RandomCache cache({64, KvType::kBf16}, 512, 32);
+  const PooledCache pooled(cache, 512);
+  const AttentionShape shape{64, 2, 0.125f, KvType::kBf16};
+  for (const Body& body : Bodies()) {
+    for (const size_t rows : {1, 5, 64}) {
+      Plan plan;
+      FullPlan(192, rows, 0, &plan);
+      RandomQueries without(64, 2, 192, rows, 5);
+      body.run(shape, without.block(), plan, cache.pages(), &scratch);
+      pooled.GiveTo(&plan);
+      for (const size_t shift : {3, 2, 1}) AddPyramidBlock(3, shift, shift == 2 ? 4u : kAllHeads, 511, &plan);
+      RandomQueries with(64, 2, 192, rows, 5);
+      body.run(shape, with.block(), plan, cache.pages(), &scratch);
+      ASSERT_EQ(with.out(), without.out()) << body.name;
+      ASSERT_EQ(with.lse(), without.lse()) << body.name;
+    }
+  }
+}
+
+// Where the keys that a mean stands for are alike, and their values, the levels are only another way to compute the same.
+TEST(Attention, PooledKeysThatAreAlikeGiveWhatTheyGiveOneByOne) {
+  AttentionScratch scratch;
+  for (const size_t head_dim : {64, 128}) {
+    const PageLayout layout{head_dim, KvType::kBf16};
+    RandomCache cache(layout, 1000, 33);
+    std::vector<float> key(head_dim);
+    std::vector<float> value(head_dim);
+    for (size_t position = 0; position < 1000; ++position) {
+      LoadKey(layout, cache.page(position / 8 * 8 / kPageTokens), position / 8 * 8 % kPageTokens, key.data());
+      LoadValue(layout, cache.page(position / 8 * 8 / kPageTokens), position / 8 * 8 % kPageTokens, value.data());
+      StoreSlot(layout, cache.page(position / kPageTokens), position % kPageTokens, key.data(), value.data());
+    }
+    const PooledCache pooled(cache, 1000);
+    const AttentionShape shape{head_dim, 3, 1.0f / std::sqrt(static_cast<float>(head_dim)), KvType::kBf16};
+    for (const size_t rows : {1, 40}) {
+      const Case c{head_dim, 3, 1000 - rows, rows};
+      Plan full;
+      FullPlan(c.first, rows, 0, &full);
+      RandomQueries expected(head_dim, 3, c.first, rows, 6, 2.0f);
+      AttentionReference(shape, expected.block(), full, cache.pages(), &scratch);
+      Plan plan;
+      pooled.GiveTo(&plan);
+      for (uint64_t block = 0; block < 8; ++block) AddPyramidBlock(block, block == 7 ? 0 : block % 4, kAllHeads, 999, &plan);
+      SortPooled(&plan.pooled);
+      std::vector<Body> bodies = Bodies();
+      bodies.push_back({"reference", AttentionReference, 1e-5f, 1e-5});
+      for (const Body& body : bodies) {
+        SCOPED_TRACE(body.name);
+        RandomQueries actual(head_dim, 3, c.first, rows, 6, 2.0f);
+        body.run(shape, actual.block(), plan, cache.pages(), &scratch);
+        ExpectClose(c, expected, actual, body);
+      }
+    }
+  }
+}
+
 TEST(Attention, AnExactMaskOfOnePairGivesItsRowThatKeysValue) {
   const RandomCache cache({64, KvType::kBf16}, 128, 12);
   AttentionScratch scratch;
@@ -356,6 +443,38 @@ TEST(Attention, ReferenceIsTheSoftmaxWrittenOut) {
   EXPECT_FLOAT_EQ(out[2], 4.0f);
   EXPECT_EQ(out[3], 0.0f);
   EXPECT_FLOAT_EQ(lse, std::log(7.0f));
+}
+
+TEST(Attention, OfTheReferenceAPooledKeyWeighsWhatItStandsFor) {
+  // A mean of four keys with score 0 and a key with score ln 2: weights 4/6 and 2/6.
+  const PageLayout layout{16, KvType::kF32};
+  AlignedArray<std::byte> page(layout.bytes());
+  AlignedArray<std::byte> means(layout.bytes());
+  std::fill_n(page.data(), layout.bytes(), std::byte{0});
+  std::fill_n(means.data(), layout.bytes(), std::byte{0});
+  std::vector<float> key(16, 0.0f);
+  std::vector<float> value(16, 0.0f);
+  value[0] = 6.0f;
+  StoreSlot(layout, means.data(), 0, key.data(), value.data());
+  std::swap(value[0], value[1]);
+  key[0] = std::log(2.0f);
+  StoreSlot(layout, page.data(), 4, key.data(), value.data());
+  std::vector<float> q(16, 0.0f);
+  q[0] = 1.0f;
+  std::vector<float> out(16);
+  float lse = 0.0f;
+  QueryBlock block{q.data(), 16, out.data(), 16, &lse, 1, 4};
+  const std::byte* const pages[] = {page.data()};
+  const std::byte* const pooled[] = {means.data()};
+  Plan plan;
+  plan.columns.push_back({4});
+  plan.pooled.push_back({0, 0x1, 2});
+  plan.pooled_pages[2] = pooled;
+  AttentionScratch scratch;
+  AttentionReference({16, 1, 1.0f, KvType::kF32}, block, plan, pages, &scratch);
+  EXPECT_FLOAT_EQ(out[0], 4.0f);
+  EXPECT_FLOAT_EQ(out[1], 2.0f);
+  EXPECT_FLOAT_EQ(lse, std::log(6.0f));
 }
 
 TEST(Attention, Exp2IsAsAccurateAsItSays) {

@@ -37,6 +37,12 @@ bool Computed(const Plan& plan, uint64_t query, uint64_t key, size_t head) {
   for (const PlanColumn& column : plan.columns) {
     if (column.position == key && (column.heads >> head & 1) != 0 && key <= query) return true;
   }
+  for (const PooledEntry& entry : plan.pooled) {
+    const uint64_t slot = key >> entry.shift;
+    if (entry.page != slot / kPageTokens || (entry.heads >> head & 1) == 0) continue;
+    if ((entry.quarters >> (slot % kPageTokens / kQuarterTokens) & 1) == 0) continue;
+    if (((slot + 1) << entry.shift) <= query + 1) return true;
+  }
   return false;
 }
 
@@ -68,6 +74,33 @@ TEST(Plan, PlannedPairsAreTheCausalPartOfWhatEveryEntryAndColumnNames) {
       }
     }
     ASSERT_EQ(PlannedPairs(plan, first, rows, group), pairs) << "seed " << seed;
+  }
+}
+
+// Means of keys, among keys as they are.
+PlanCase RandomPyramidCase(uint32_t seed) {
+  std::mt19937 random(seed);
+  const uint64_t first = random() % 700;
+  const size_t rows = 1 + random() % 64;
+  return {first, rows, 1 + random() % 8, RandomPyramidPlan(first, rows, &random)};
+}
+
+TEST(Plan, APooledSlotIsOnePairOfEachRowThatSeesItsLastPosition) {
+  for (uint32_t seed = 0; seed < 40; ++seed) {
+    auto [first, rows, group, plan] = RandomPyramidCase(seed);
+    uint64_t pairs = 0;
+    for (const PooledEntry& entry : plan.pooled) {
+      for (size_t slot = 0; slot < kPageTokens; ++slot) {
+        if ((entry.quarters >> (slot / kQuarterTokens) & 1) == 0) continue;
+        const uint64_t end = (uint64_t{entry.page} * kPageTokens + slot + 1) << entry.shift;
+        for (uint64_t query = first; query < first + rows; ++query) {
+          for (size_t head = 0; head < group; ++head) pairs += end <= query + 1 ? entry.heads >> head & 1 : 0;
+        }
+      }
+    }
+    const uint64_t all = PlannedPairs(plan, first, rows, group);
+    plan.pooled.clear();
+    ASSERT_EQ(all, pairs + PlannedPairs(plan, first, rows, group)) << "seed " << seed;
   }
 }
 
@@ -146,7 +179,7 @@ std::set<uint64_t> KeysOf(const Plan& plan, uint64_t query, uint64_t keys, size_
 
 TEST(Plan, PlannedKeysAreThoseThatTheKernelsCompute) {
   for (uint32_t seed = 0; seed < 50; ++seed) {
-    const auto [first, rows, group, plan] = RandomCase(seed, 8);
+    const auto [first, rows, group, plan] = seed % 2 == 0 ? RandomCase(seed, 8) : RandomPyramidCase(seed);
     for (uint64_t query = first; query < first + rows; query += 7) {
       for (size_t head = 0; head < group; ++head) {
         std::vector<PositionRange> runs;
@@ -181,7 +214,7 @@ TEST(Plan, PlannedKeysFollowAnExactMask) {
 
 TEST(Plan, AWidenedHeadSeesEveryKeyAndTheOthersWhatTheySaw) {
   for (uint32_t seed = 0; seed < 30; ++seed) {
-    const auto [first, rows, group, plan] = RandomCase(seed, 8);
+    const auto [first, rows, group, plan] = seed % 2 == 0 ? RandomCase(seed, 8) : RandomPyramidCase(seed);
     Plan wide = plan;
     const size_t widened = seed % group;
     WidenHead(first, rows, 0, widened, &wide);
@@ -191,6 +224,7 @@ TEST(Plan, AWidenedHeadSeesEveryKeyAndTheOthersWhatTheySaw) {
       EXPECT_EQ(seen, head == widened ? query + 1 : KeysOf(plan, query, query + 1, head).size()) << seed;
     }
     for (size_t i = 1; i < wide.entries.size(); ++i) EXPECT_LE(wide.entries[i - 1].block, wide.entries[i].block);
+    for (const PooledEntry& entry : wide.pooled) EXPECT_EQ(entry.heads >> widened & 1, 0u);
   }
 }
 

@@ -26,6 +26,10 @@ const std::vector<std::string> kSparse = {
     "hip:budget=160,skip=0",
     "xattention:threshold=0.6,stride=8,heads=joint",
     "xattention:budget=160,threshold=0.99,decode=sparse,block=16",
+    "psa:local=64,decode=sparse",
+    "psa:local=0,similar=none,decode=sparse",
+    "psa:budget=300,similar=none,heads=joint,decode=sparse",
+    "psa:energy=0.4/0.6/0.8/0.9,similar=none,local=0",
     "hip:keys=80,sinks=20,window=40,skip=1,stride=1,heads=joint,refresh=3",
     "flexprefill:gamma=0.3,least=128",
     "flexprefill:budget=192,gamma=1,tau=0.5,decode=sparse",
@@ -69,6 +73,9 @@ const std::vector<std::string> kEverything = {
     "hip:budget=99999,skip=0",
     "xattention:threshold=1.0,decode=sparse",
     "xattention:budget=99999,threshold=1.0,decode=sparse,block=16",
+    "psa:budget=99999,decode=sparse",
+    "psa:topk=1/1/1/1,decode=sparse",
+    "psa:energy=1/1/1/1,heads=joint",
     "hip:keys=99999,sinks=0,window=0,skip=0",
     "flexprefill:gamma=1,decode=sparse",
     "flexprefill:budget=99999,gamma=1,tau=1,decode=sparse",
@@ -179,13 +186,15 @@ TEST(AllPolicies, APlanOfEverythingThatMayBeReleasedIsNeverMade) {
         for (const kernels::PlanColumn& column : block.plan.columns) {
           ASSERT_FALSE(released.contains(column.position / 64)) << spec;
         }
+        ASSERT_TRUE(released.empty() || block.plan.pooled.empty()) << spec;
       }
       for (uint64_t block = 0; (block + 1) * 64 <= run.length(); ++block) {
         if (run.policy().MayRelease(0, 0, block, run.length(), run.state())) released.insert(block);
       }
     }
     const bool by_content = spec.starts_with("quest") || spec.starts_with("vertical") || spec.starts_with("infllm2") ||
-                            spec.starts_with("hip") || spec.starts_with("xattention") || spec.starts_with("flexprefill");
+                            spec.starts_with("hip") || spec.starts_with("xattention") || spec.starts_with("flexprefill") ||
+                            spec.starts_with("psa");
     const bool keeps_all =
         by_content || spec == kSparse[1] || (spec.starts_with("tca") && spec.find("pages") == std::string::npos);
     EXPECT_EQ(released.empty(), keeps_all) << spec;
@@ -197,9 +206,9 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
   for (const std::string spec :
        {"h2o:budget=64", "vertical-slash:budget=300,decode=sparse", "vertical-slash:verticals=99,slashes=99,decode=sparse",
         "quest:budget=400,skip=0,prefill=sparse", "infllm2:budget=400,dense=0", "hip:budget=400,skip=0",
-        "xattention:decode=sparse", "flexprefill:decode=sparse,tau=0.4", "snapkv:cap=200",
-        "snapkv:cap=200,prefill=sparse,chunk=64", "tca:keep=200,window=64,chunk=64", "tca:keep=200,window=64,form=pages",
-        "citrus:keep=100,chunk=64"}) {
+        "xattention:decode=sparse", "psa:budget=300,decode=sparse", "psa:similar=none,local=128,decode=sparse",
+        "flexprefill:decode=sparse,tau=0.4", "snapkv:cap=200", "snapkv:cap=200,prefill=sparse,chunk=64",
+        "tca:keep=200,window=64,chunk=64", "tca:keep=200,window=64,form=pages", "citrus:keep=100,chunk=64"}) {
     PolicyRun run(spec, &text);
     run.SkipTo(1024);
     for (size_t block = 1; block < 12; ++block) run.Release(block);
@@ -209,6 +218,12 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
       for (const kernels::PlanColumn& column : block.plan.columns) {
         ASSERT_FALSE(column.position >= 64 && column.position < 768) << spec;
       }
+      for (const kernels::PooledEntry& entry : block.plan.pooled) {
+        for (size_t slot = 0; slot < 64; ++slot) {
+          const uint64_t last = kernels::LastPosition(entry, slot);
+          ASSERT_FALSE((entry.quarters >> (slot / 16) & 1) != 0 && last >= 64 && last < 768) << spec;
+        }
+      }
       for (const float value : run.Attend(block)) ASSERT_TRUE(std::isfinite(value)) << spec;
     }
   }
@@ -216,9 +231,27 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
 
 TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
   const ModelShape shape = {2, 4, 2, 16, {}};
-  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash", "quest", "quest:page=64", "infllm2",
-                                 "infllm2:block=16", "hip", "hip:block=64", "xattention", "xattention:block=16", "flexprefill",
-                                 "snapkv", "pyramidkv", "tca", "tca:form=pages", "citrus"}) {
+  for (const std::string spec : {"streaming",
+                                 "a-shape",
+                                 "spans",
+                                 "h2o",
+                                 "vertical-slash",
+                                 "quest",
+                                 "quest:page=64",
+                                 "infllm2",
+                                 "infllm2:block=16",
+                                 "hip",
+                                 "hip:block=64",
+                                 "xattention",
+                                 "xattention:block=16",
+                                 "psa",
+                                 "psa:similar=none",
+                                 "flexprefill",
+                                 "snapkv",
+                                 "pyramidkv",
+                                 "tca",
+                                 "tca:form=pages",
+                                 "citrus"}) {
     for (const double density : {0.15, 0.3}) {
       const Result<std::string> found = SpecForDensity(spec, density, 4096, shape);
       ASSERT_TRUE(found.ok()) << spec << ": " << found.status().ToString();
@@ -232,8 +265,9 @@ TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
 
 TEST(SpecForDensity, TheMeasuredDensityIsNoHigherAndNotMuchLower) {
   Text text(2048, 4, 2);
-  for (const std::string spec : {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest", "infllm2:block=16",
-                                 "hip", "xattention:block=16", "snapkv", "pyramidkv", "tca", "tca:form=pages", "citrus"}) {
+  for (const std::string spec :
+       {"streaming", "a-shape", "spans", "h2o", "vertical-slash:rows=4", "quest", "infllm2:block=16", "hip", "psa:similar=none",
+        "xattention:block=16", "snapkv", "pyramidkv", "tca", "tca:form=pages", "citrus"}) {
     PolicyRun run(*SpecForDensity(spec, 0.25, 2048, {1, 4, 2, Text::kDim, {}}), &text);
     run.Append(2048);
     const double density = static_cast<double>(run.planned_pairs()) / static_cast<double>(run.causal_pairs());

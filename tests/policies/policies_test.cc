@@ -140,6 +140,8 @@ TEST(Registry, ASpecMadeByAPolicyMakesItAgain) {
            "infllm2:topk=9,sinks=2,window=300,dense=77,budget=500,block=16",
            "hip:keys=9,sinks=8,window=7,skip=6,stride=5,refresh=4,budget=3,block=64,heads=joint",
            "xattention:threshold=0.75,stride=8,budget=100,block=16,heads=joint,decode=sparse",
+           "psa:topk=0.1/0.2/0.3/1,energy=none,similar=none,local=77,budget=500,heads=joint,decode=sparse",
+           "psa:topk=0/0/0/1,energy=0.7/0.8/0.9/0.9,similar=0.5/-1/1,local=0,budget=0,heads=each,decode=dense",
            "duo:file=none,heads=1/0,full=3,sinks=1,recent=2",
            "flexprefill:gamma=0.75,tau=0.25,least=99,budget=88,rows=4,decode=sparse",
            "snapkv:cap=70,rows=8,pool=7,unit=16,prefill=sparse,chunk=128",
@@ -183,6 +185,10 @@ TEST(Registry, WrongSpecsAreRefusedInOneSentenceThatNamesTheChoices) {
   EXPECT_EQ(message("quest:page=32"), "policy quest: page='32' is neither 16 nor 64");
   EXPECT_EQ(message("vertical-slash:rows=3"), "policy vertical-slash: rows='3' does not divide 64");
   EXPECT_EQ(message("a-shape:decode=fast"), "policy a-shape: decode='fast' is neither dense nor sparse");
+  EXPECT_EQ(message("psa:topk=0.1/0.2"), "policy psa: topk='0.1/0.2' is not 4 numbers between 0 and 1 with / between them");
+  EXPECT_EQ(message("psa:similar=1/1/2"), "policy psa: similar='1/1/2' is not 3 numbers between -1 and 1 with / between them");
+  EXPECT_EQ(message("psa:energy=0.1/0.3/0.2/0.5"),
+            "policy psa: energy='0.1/0.3/0.2/0.5' falls, where each level begins where the finer one ends");
   EXPECT_EQ(message("a\nb"), "unknown policy 'a\\x0ab'; the policies are " + names);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -45,6 +46,15 @@ struct PlannedBlock {
   uint64_t first = 0;
   size_t rows = 0;
   kernels::Plan plan;
+  // The plan's pooled pages as they were when it was made: their table lives until the next keys only.
+  std::array<std::vector<const std::byte*>, kernels::kMaxPoolShift + 1> pooled = {};
+
+  void KeepPooledPages() {
+    for (const kernels::PooledEntry& entry : plan.pooled) {
+      const std::byte* const* table = plan.pooled_pages[entry.shift];
+      pooled[entry.shift].assign(table, table + entry.page + 1);  // pages ascend
+    }
+  }
 
   // How often the kernels compute (query, key), read off plan.h.
   int TimesComputed(uint64_t query, uint64_t key, size_t g) const {
@@ -57,6 +67,11 @@ struct PlannedBlock {
     }
     for (const kernels::PlanColumn& column : plan.columns) {
       times += (column.heads >> g & 1) != 0 && column.position == key && key <= query ? 1 : 0;
+    }
+    for (const kernels::PooledEntry& entry : plan.pooled) {
+      const uint64_t slot = key >> entry.shift;
+      if ((entry.heads >> g & 1) == 0 || entry.page != slot / 64 || (entry.quarters >> (slot % 64 / 16) & 1) == 0) continue;
+      times += kernels::LastPosition(entry, slot % 64) <= query ? 1 : 0;
     }
     return times;
   }
@@ -145,7 +160,7 @@ class PolicyRun {
   std::set<uint64_t> Held() const {
     std::set<uint64_t> held;
     for (const bool decode : {false, true}) {
-      PlannedBlock block = {0, 0, length_, 1, {}};
+      PlannedBlock block = {0, 0, length_, 1, {}, {}};
       policy_->MakePlan({.first_position = length_, .rows = 1, .context = length_ + 1, .decode = decode, .state = state_.get()},
                         &block.plan);
       held.merge(block.Keys(length_, 0));
@@ -160,6 +175,8 @@ class PolicyRun {
     const std::vector<const std::byte*> pages = Pages(block.kv_head);
     const kernels::AttentionShape shape = {.head_dim = Text::kDim, .group = group, .scale = 0.25f, .kv = kernels::KvType::kF32};
     kernels::AttentionScratch scratch;
+    kernels::Plan plan = block.plan;
+    for (size_t shift = 1; shift <= kernels::kMaxPoolShift; ++shift) plan.pooled_pages[shift] = block.pooled[shift].data();
     kernels::AttentionReference(shape,
                                 {.q = text_->query(block.first, block.kv_head * group),
                                  .q_stride = text_->heads * Text::kDim,
@@ -167,7 +184,7 @@ class PolicyRun {
                                  .out_stride = group * Text::kDim,
                                  .rows = block.rows,
                                  .first_position = block.first},
-                                block.plan, pages.data(), &scratch);
+                                plan, pages.data(), &scratch);
     return out;
   }
 
@@ -217,7 +234,7 @@ class PolicyRun {
       for (size_t done = 0; done < rows;) {
         const uint64_t first = length_ + done;
         const size_t count = std::min<size_t>(rows - done, 64 - first % 64);
-        blocks_.push_back({layer, kv_head, first, count, {}});
+        blocks_.push_back({layer, kv_head, first, count, {}, {}});
         policy_->MakePlan({.layer = layer,
                            .kv_head = kv_head,
                            .first_position = first,
@@ -229,6 +246,7 @@ class PolicyRun {
                            .queries = Queries(first, count, kv_head),
                            .state = state_.get()},
                           &blocks_.back().plan);
+        blocks_.back().KeepPooledPages();
         done += count;
       }
       if (policy_->WantsChunks()) {
@@ -242,6 +260,11 @@ class PolicyRun {
     const auto& columns = block.plan.columns;
     for (size_t i = 1; i < entries.size(); ++i) ASSERT_LE(entries[i - 1].block, entries[i].block);
     for (size_t i = 1; i < columns.size(); ++i) ASSERT_LT(columns[i - 1].position, columns[i].position);
+    const auto& pooled = block.plan.pooled;
+    for (size_t i = 1; i < pooled.size(); ++i) {
+      ASSERT_GE(pooled[i - 1].shift, pooled[i].shift);
+      ASSERT_TRUE(pooled[i - 1].shift != pooled[i].shift || pooled[i - 1].page <= pooled[i].page);
+    }
     const uint32_t window = shape_.window(block.layer);
     for (const uint64_t query : {block.first, block.first + block.rows / 2, block.first + block.rows - 1}) {
       for (size_t g = 0; g < shape_.group(); ++g) {
@@ -276,6 +299,7 @@ inline void ExpectSamePlans(const PolicyRun& a, const PolicyRun& b) {
     const PlannedBlock& y = b.blocks()[i];
     ASSERT_EQ(x.first, y.first);
     ASSERT_EQ(x.rows, y.rows);
+    ASSERT_EQ(x.plan.pooled, y.plan.pooled);
     for (size_t g = 0; g < a.shape().group(); ++g) {
       for (const uint64_t query : {x.first, x.first + x.rows - 1}) {
         ASSERT_EQ(x.Keys(query, g), y.Keys(query, g)) << a.policy().Spec() << " query " << query << " head " << g;
