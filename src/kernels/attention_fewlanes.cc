@@ -195,7 +195,8 @@ void FinishFew(LaneBlock* block, size_t head_dim, float* const* outs) {
 
 const AttentionBody& FewLanesBody() {
   static constexpr AttentionBody kBody = {
-      "avx512bf16 few lanes", 8, 16, 128, kLanes * sizeof(bf16), PackFew, nullptr, StepFew, FinishFew, nullptr, nullptr};
+      "avx512bf16 few lanes", 8, 16, 128, kLanes * sizeof(bf16), PackFew, nullptr, StepFew, FinishFew, nullptr, nullptr,
+      ExpandAvx512Bf16};
   return kBody;
 }
 
