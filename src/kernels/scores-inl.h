@@ -23,13 +23,15 @@ void TransposeQ8(const PageLayout& layout, const std::byte* page, size_t slot, f
   const size_t dim = layout.head_dim;
   const auto* rows = reinterpret_cast<const int8_t*>(page) + slot * dim;
   const uint16_t* scales = KeyScales(layout, page, slot);
-  float factors[kQuarterTokens];
-  for (size_t d = 0; d < dim; ++d) {
-    for (size_t j = 0; d % kScaleDims == 0 && j < kQuarterTokens; ++j) {
-      factors[j] = WidenBf16(scales[j * layout.scale_groups() + d / kScaleDims]);
-    }
-    for (size_t j = 0; j < kQuarterTokens; ++j) {
-      keys[d * kQuarterTokens + j] = static_cast<float>(rows[j * dim + d]) * factors[j];
+  const size_t groups = layout.scale_groups();
+  for (size_t group = 0; group < groups; ++group) {
+    float factors[kQuarterTokens];
+    for (size_t j = 0; j < kQuarterTokens; ++j) factors[j] = WidenBf16(scales[j * groups + group]);
+    const size_t end = std::min(dim, (group + 1) * kScaleDims);
+    for (size_t d = group * kScaleDims; d < end; ++d) {
+      for (size_t j = 0; j < kQuarterTokens; ++j) {
+        keys[d * kQuarterTokens + j] = static_cast<float>(rows[j * dim + d]) * factors[j];
+      }
     }
   }
 }
