@@ -54,7 +54,7 @@ void StepBuilder::Begin(const AttentionBody& body, const AttentionShape& shape, 
   next_range_ = 0;
   next_column_ = 0;
   masks_.resize(body.step_keys);
-  if (shape.kv == KvType::kQ8) ReserveExpanded();
+  if (shape.kv == KvType::kQ8 && body.expand != nullptr) ReserveExpanded();
 }
 
 const std::vector<StepBuilder::Run>& StepBuilder::Next() {
@@ -175,6 +175,13 @@ void StepBuilder::ReserveExpanded() {
   std::memset(expanded_.data(), 0, expanded_.bytes());
 }
 
+Q8Run StepBuilder::Q8RunAt(const std::byte* page, size_t slot) const {
+  return {reinterpret_cast<const int8_t*>(page) + slot * layout_.head_dim,
+          reinterpret_cast<const int8_t*>(page + layout_.value_offset()) + ValueIndex(layout_.head_dim, slot, 0),
+          reinterpret_cast<const uint16_t*>(page + layout_.key_scale_offset()) + slot * layout_.scale_groups(),
+          reinterpret_cast<const uint16_t*>(page + layout_.value_scale_offset()) + slot};
+}
+
 // Which run of expanded_ holds the q8 keys and values of a granule from `slot` on. A page that several entries name (other
 // heads, an exact mask in pieces) is expanded once for all of them.
 size_t StepBuilder::Expanded(const std::byte* page, size_t slot) {
@@ -187,11 +194,8 @@ size_t StepBuilder::Expanded(const std::byte* page, size_t slot) {
   std::byte* const to_page = expanded_.data() + to / kPageTokens * run_layout_.bytes();
   const size_t to_slot = to % kPageTokens;
   ExpandRun run;
+  run.from = Q8RunAt(page, slot);
   run.slots = body_->granule;
-  run.keys = reinterpret_cast<const int8_t*>(keys);
-  run.values = reinterpret_cast<const int8_t*>(page + layout_.value_offset()) + ValueIndex(head_dim, slot, 0);
-  run.key_scales = reinterpret_cast<const uint16_t*>(page + layout_.key_scale_offset()) + slot * layout_.scale_groups();
-  run.value_scales = reinterpret_cast<const uint16_t*>(page + layout_.value_scale_offset()) + slot;
   run.to_keys = reinterpret_cast<uint16_t*>(to_page) + to_slot * head_dim;
   run.to_values = reinterpret_cast<uint16_t*>(to_page + run_layout_.value_offset()) + ValueIndex(head_dim, to_slot, 0);
   body_->expand(run, head_dim);
@@ -200,6 +204,10 @@ size_t StepBuilder::Expanded(const std::byte* page, size_t slot) {
 }
 
 KeyRun StepBuilder::PointTo(const std::byte* page, size_t slot, const KeyMask* masks) {
+  if (layout_.type == KvType::kQ8 && body_->expand == nullptr) {
+    const Q8Run run = Q8RunAt(page, slot);
+    return {run.keys, run.values, masks, run.key_scales, run.value_scales};
+  }
   if (layout_.type == KvType::kQ8) {
     const size_t run = Expanded(page, slot) * body_->granule;
     page = expanded_.data() + run / kPageTokens * run_layout_.bytes();
@@ -207,7 +215,7 @@ KeyRun StepBuilder::PointTo(const std::byte* page, size_t slot, const KeyMask* m
   }
   const bf16* const keys = reinterpret_cast<const bf16*>(page);
   const bf16* const values = reinterpret_cast<const bf16*>(page + run_layout_.value_offset());
-  return {keys + slot * run_layout_.head_dim, values + ValueIndex(run_layout_.head_dim, slot, 0), masks};
+  return {keys + slot * run_layout_.head_dim, values + ValueIndex(run_layout_.head_dim, slot, 0), masks, nullptr, nullptr};
 }
 
 void StepBuilder::AddRun(const std::byte* page, size_t slot, const KeyMask* masks) {

@@ -33,6 +33,9 @@ struct KeyRun {
   const void* keys;      // bf16 [granule][head_dim]
   const void* values;    // bf16 V^T lines: the line of dimension d begins at d * 32
   const KeyMask* masks;  // [granule], or null: every lane uses every key
+  // For a body without `expand`, whose keys and values are int8; as in Q8Run.
+  const uint16_t* key_scales = nullptr;
+  const uint16_t* value_scales = nullptr;
 };
 
 // Up to kLanes flattened queries and their state.
@@ -87,7 +90,7 @@ struct AttentionBody {
   // Around all steps of a query block: what the thread needs for them (tile configuration). Null: nothing.
   void (*enter)();
   void (*leave)();
-  ExpandFn expand;       // q8 keys and values to the bf16 ones of a KeyRun
+  ExpandFn expand;       // q8 keys and values to the bf16 ones of a KeyRun; null: the body reads q8 pages, and nothing else
   bool fetches = false;  // fetches the next pages in portions: the first ones come in while queries are packed
 };
 
@@ -99,7 +102,8 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
 const AttentionBody& Avx2Body();
 const AttentionBody& Avx512Body();
 const AttentionBody& Avx512Bf16Body();
-const AttentionBody& FewLanesBody();  // avx512bf16, at most 8 lanes: decode
+const AttentionBody& FewLanesBody();    // avx512bf16, at most 8 lanes: decode
+const AttentionBody& FewLanesQ8Body();  // the same over q8 pages
 const AttentionBody& AmxBody();
 const AttentionBody& AmxEmulatedBody();  // AMX's data flow with tiles in plain C++, on any CPU with avx512bf16
 
@@ -132,6 +136,7 @@ class StepBuilder {
   void AddColumns(size_t count);
   void GatherColumn(uint32_t position, size_t index);
   void ReserveExpanded();
+  Q8Run Q8RunAt(const std::byte* page, size_t slot) const;
   size_t Expanded(const std::byte* page, size_t slot);
   void AddRun(const std::byte* page, size_t slot, const KeyMask* masks);
   void AddWholeRun(const std::byte* page, size_t slot, uint32_t heads, KeyMask* masks);

@@ -25,13 +25,13 @@ struct Expander {
       const size_t end = first + kGroup < head_dim ? first + kGroup : head_dim;
       for (size_t slot = 0; slot < run.slots; ++slot) {
         const size_t row = slot * head_dim;
-        const typename Ops::Scales scales = Ops::Splat(run.key_scales[slot * groups + group]);
-        for (size_t d = first; d < end; d += 16) Ops::Store(run.keys + row + d, scales, run.to_keys + row + d);
+        const typename Ops::Scales scales = Ops::Splat(run.from.key_scales[slot * groups + group]);
+        for (size_t d = first; d < end; d += 16) Ops::Store(run.from.keys + row + d, scales, run.to_keys + row + d);
       }
       for (size_t slot = 0; slot < run.slots; slot += 16) {
-        const typename Ops::Scales scales = Ops::Load(run.value_scales + group * kPageSlots + slot);
+        const typename Ops::Scales scales = Ops::Load(run.from.value_scales + group * kPageSlots + slot);
         for (size_t d = first; d < end; ++d) {
-          Ops::Store(run.values + d * kLine + slot, scales, run.to_values + d * kLine + slot);
+          Ops::Store(run.from.values + d * kLine + slot, scales, run.to_values + d * kLine + slot);
         }
       }
     }

@@ -74,7 +74,8 @@ TEST(AttentionBench, DecodeReportsBytesPerSecond) {
   options.kv = KvType::kQ8;
   const Result<DecodeBenchResult> q8 = BenchDecodeAttention(options);
   ASSERT_TRUE(q8.ok()) << q8.status().ToString();
-  EXPECT_NEAR(q8->bytes_per_second * q8->seconds, 2.0 * 40 * PageLayout{64, KvType::kQ8}.bytes(), 1.0);
+  const PageLayout layout = {64, KvType::kQ8};
+  EXPECT_NEAR(q8->bytes_per_second * q8->seconds, 2.0 * 40 * static_cast<double>(layout.bytes()), 1.0);
 }
 
 }  // namespace

@@ -163,11 +163,11 @@ TEST(PageQ8, EveryBodyExpandsToTheBf16PageOfTheSameNumbers) {
           const size_t lines = ValueIndex(head_dim, slot, 0);
           ExpandRun run;
           run.slots = slots;
-          run.keys = reinterpret_cast<const int8_t*>(page) + slot * head_dim;
-          run.values = reinterpret_cast<const int8_t*>(page + full.layout.value_offset()) + lines;
-          run.key_scales =
+          run.from.keys = reinterpret_cast<const int8_t*>(page) + slot * head_dim;
+          run.from.values = reinterpret_cast<const int8_t*>(page + full.layout.value_offset()) + lines;
+          run.from.key_scales =
               reinterpret_cast<const uint16_t*>(page + full.layout.key_scale_offset()) + slot * full.layout.scale_groups();
-          run.value_scales = reinterpret_cast<const uint16_t*>(page + full.layout.value_scale_offset()) + slot;
+          run.from.value_scales = reinterpret_cast<const uint16_t*>(page + full.layout.value_scale_offset()) + slot;
           run.to_keys = reinterpret_cast<uint16_t*>(actual.data()) + slot * head_dim;
           run.to_values = reinterpret_cast<uint16_t*>(actual.data() + bf16.value_offset()) + lines;
           body.expand(run, head_dim);
