@@ -34,6 +34,7 @@ struct ModelOptions {
   std::string target = "auto";  // "scalar", "avx2", "avx512", "avx512bf16", "amx": force one set of kernels
   uint64_t context = 0;         // positions a session may hold; 0: what the model was trained for
   std::string policy = "full";  // attention policy, "name:key=value,...": `damask policies` lists them
+  std::string kv = "bf16";      // type of the KV cache; "q8" takes about half the memory
   bool mmap = true;             // false reads the file into memory: immune to a file that changes while it is used
 };
 
@@ -74,6 +75,7 @@ struct ModelInfo {
   uint64_t context = 0;
   uint64_t kv_bytes_per_token = 0;
   std::string target;  // the kernels in use
+  std::string kv;      // type of the KV cache: "bf16", "q8", or "f32" (target "scalar")
 };
 
 class Session;

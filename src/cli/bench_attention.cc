@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
+#include "cli/model_flags.h"
 #include "cli/output.h"
 #include "kernels/attention_bench.h"
 #include "report/machine.h"
@@ -24,6 +25,7 @@ class BenchAttention : public Command {
     flags->Uint("--heads", 1, limits::kMaxHeads, &heads_, "query heads (default: 32)");
     flags->Uint("--kv-heads", 1, limits::kMaxHeads, &kv_heads_, "KV heads (default: 8)");
     flags->Uint("-c,--context", 1, limits::kMaxContext, &context_, "positions, every one a query (default: 4096)");
+    flags->Text("--kv", "TYPE", &kv_, "pages: bf16 or q8 (default: bf16)");
     flags->Numbers("--density", 1e-6, 1, &densities_, "shares of the key positions to compute (default: 1)");
     flags->Number("--min-seconds", 0, 3600, &min_seconds_,
                   "a case is repeated, five times at most, until it took this (default: 1)");
@@ -37,6 +39,7 @@ class BenchAttention : public Command {
     options.heads = heads_;
     options.kv_heads = kv_heads_;
     options.context = context_;
+    DAMASK_ASSIGN_OR_RETURN(options.kv, ParseKv(kv_));
     // The dense run comes first in any case.
     std::remove_copy(densities_.begin(), densities_.end(), std::back_inserter(options.densities), 1.0);
     options.target = target;
@@ -46,7 +49,9 @@ class BenchAttention : public Command {
     options.peak_flops = 1e12 * machine.peaks.best_bf16_tflops();
     DAMASK_ASSIGN_OR_RETURN(const std::vector<kernels::AttentionBenchResult> results, kernels::BenchAttention(options));
     if (common.json) {
-      WriteJson({{"machine", report::MachineJson(machine)}, {"results", ToJson(results)}});
+      WriteJson({{"machine", report::MachineJson(machine)},
+                 {"kv_type", kernels::KvTypeName(options.kv)},
+                 {"results", ToJson(results)}});
     } else {
       Write(ToText(results));
     }
@@ -81,6 +86,7 @@ class BenchAttention : public Command {
   uint64_t heads_ = 32;
   uint64_t kv_heads_ = 8;
   uint64_t context_ = 4096;
+  std::optional<std::string> kv_;
   std::vector<double> densities_ = {1.0};
   double min_seconds_ = 1.0;
 };

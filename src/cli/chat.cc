@@ -152,6 +152,7 @@ class Chat : public Command {
                {"turns", turns_},
                {"model", report::ModelName(*engine_)},
                {"target", TargetName(engine_->target())},
+               {"kv_type", kernels::KvTypeName(engine_->kv_type())},
                {"threads", engine_->threads()},
                {"kernels", report::KernelsJson(*engine_)},
                {"memory", report::MemoryJson(kv_bytes_)}});

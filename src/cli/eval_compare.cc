@@ -113,13 +113,15 @@ class EvalCompare : public Command {
     const masks::Fingerprint model = engine::FingerprintOf(engine.model());
     masks::Hasher text;
     text.AddText(run_.text);
+    // Not a part of its own: files of the time before there was a choice stay of use.
+    const char* const q8 = engine.kv_type() == kernels::KvType::kQ8 ? ", --kv q8" : "";
     return {{"model", masks::Describe(model)},
             {"weights", fmt::format("{:016x}", model.weights_hash)},
             {"tokenizer", fmt::format("{:016x}", model.tokenizer_hash)},
             {"-c", fmt::format("{}", engine.context())},
             {"rope", fmt::format("{} {} {} {}", model_.rope_scaling.value_or("as the model"), model_.rope_scale,
                                  model_.rope_base, model_.yarn_context)},
-            {"--target", std::string(TargetName(engine.target()))},
+            {"--target", fmt::format("{}{}", TargetName(engine.target()), q8)},
             {"--seed", fmt::format("{}", run_.seed)},
             {"--raw", raw_ ? "on" : "off"},
             {"the text of --file", run_.text.empty() ? "none" : fmt::format("{:016x}", text.value())},

@@ -106,6 +106,7 @@ class EvalLogits : public Command {
       report::Json object = {{"vocab", logits.size()}, {"positions", all_ ? positions : 1}, {"top", entries}};
       object["model"] = report::ModelName(engine);
       object["target"] = TargetName(engine.target());
+      object["kv_type"] = kernels::KvTypeName(engine.kv_type());
       object["kernels"] = report::KernelsJson(engine);
       if (out_) object["out"] = SanitizeUtf8(*out_);
       WriteJson(object);

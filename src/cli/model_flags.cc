@@ -27,6 +27,7 @@ void ModelFlags::DeclareRun(Flags* flags) {
               "of a sparse prefill, compute one row in N densely too and report what was kept; 0: none (default 256)");
   flags->Uint("--audit-decode", 0, limits::kMaxContext, &audit.decode_every, "the same for one answer token in N (default 64)");
   flags->Number("--audit-floor", 0, 1, &audit.floor, "heads whose strong-key hit falls below see every key from then on");
+  flags->Text("--kv", "TYPE", &kv, "KV cache: bf16, or q8 in about half the memory (default: bf16)");
   flags->Switch("--kv-release", &kv_release, "positions that no head can reach again leave the KV cache as the text goes by");
   flags->Text("--rope-scaling", "NAME", &rope_scaling, "read past the trained length: none, linear, llama3, yarn");
   flags->Number("--rope-scale", 1e-3, 1e6, &rope_scale, "by how much the text may be longer than trained");
@@ -48,6 +49,12 @@ Result<std::string> ModelFlags::PolicySpec() const {
   return "dam:mask=" + *mask;
 }
 
+Result<kernels::KvType> ParseKv(const std::optional<std::string>& kv) {
+  Result<kernels::KvType> type = kernels::ParseKvType(kv.value_or("bf16"));
+  if (!type.ok()) return type.status().At("--kv");
+  return type;
+}
+
 Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) const {
   engine::EngineOptions options;
   DAMASK_ASSIGN_OR_RETURN(options.model_path, Path());
@@ -61,6 +68,7 @@ Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) con
   if (kv_release && audit.floor >= 0)
     return InvalidArgument("--kv-release and --audit-floor exclude each other: released keys do not come back");
   options.kv_release = kv_release;
+  DAMASK_ASSIGN_OR_RETURN(options.kv, ParseKv(kv));
   options.rope.scaling = rope_scaling.value_or("");
   options.rope.factor = rope_scale;
   options.rope.base = rope_base;

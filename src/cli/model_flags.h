@@ -18,6 +18,7 @@ struct ModelFlags {
   std::optional<std::string> policy;
   std::optional<std::string> mask;
   model::AuditOptions audit{.prefill_every = 256, .decode_every = 64};
+  std::optional<std::string> kv;
   bool kv_release = false;
   std::optional<std::string> rope_scaling;
   double rope_scale = 0;
@@ -36,6 +37,9 @@ struct ModelFlags {
   Result<std::string> PolicySpec() const;
   Result<engine::EngineOptions> Options(const CommonFlags& common) const;
 };
+
+// What --kv says, bf16 where it is not given.
+Result<kernels::KvType> ParseKv(const std::optional<std::string>& kv);
 
 // Says on standard error that the embedded model runs, unless --quiet.
 void NoteEmbeddedModel();

@@ -128,6 +128,7 @@ class Serve : public Command {
                {"policy", SanitizeUtf8(model.policy_name())},
                {"context", engine.context()},
                {"parallel", options.model.scheduler.parallel},
+               {"kv_type", kernels::KvTypeName(engine.kv_type())},
                {"kv_bytes_per_token", engine.kv_bytes_per_token()},
                {"load_s", engine.load_seconds()},
                {"kernels", report::KernelsJson(engine)}});

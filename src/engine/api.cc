@@ -31,6 +31,9 @@ Result<Model> Model::Load(const ModelOptions& options) {
   engine_options.load = options.mmap ? LoadMode::kMap : LoadMode::kRead;
   engine_options.context = options.context;
   engine_options.policy = options.policy;
+  const Result<kernels::KvType> kv = kernels::ParseKvType(options.kv);
+  if (!kv.ok()) return kv.status().At("kv");
+  engine_options.kv = *kv;
   DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<engine::Engine> engine, engine::Engine::Load(engine_options));
   return Model(std::make_unique<Impl>(Impl{std::move(engine)}));
 }
@@ -48,7 +51,8 @@ ModelInfo Model::info() const {
           .vocab = config.vocab,
           .context = engine.context(),
           .kv_bytes_per_token = engine.kv_bytes_per_token(),
-          .target = std::string(TargetName(engine.target()))};
+          .target = std::string(TargetName(engine.target())),
+          .kv = std::string(kernels::KvTypeName(engine.kv_type()))};
 }
 
 Result<std::vector<TokenId>> Model::Tokenize(std::string_view text, bool parse_special) const {

@@ -42,10 +42,10 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
   DAMASK_ASSIGN_OR_RETURN(engine->policy_, policies::Create(options.policy, engine->shape()));
   engine->context_ = options.context == 0 ? config.context : options.context;
   engine->pool_ = std::make_unique<ThreadPool>(threads);
-  engine->pages_ =
-      std::make_unique<model::PagePool>(kernels::PageLayout{config.head_dim, model::Forward::PageType(engine->target_)});
+  const kernels::KvType kv = model::Forward::PageType(engine->target_, options.kv);
+  engine->pages_ = std::make_unique<model::PagePool>(kernels::PageLayout{config.head_dim, kv});
   engine->forward_ =
-      std::make_unique<model::Forward>(engine->model_.get(), engine->policy_.get(), engine->pool_.get(), engine->target_);
+      std::make_unique<model::Forward>(engine->model_.get(), engine->policy_.get(), engine->pool_.get(), engine->target_, kv);
   engine->forward_->SetAudit(options.audit);
   engine->forward_->SetRelease(options.kv_release);
   engine->load_seconds_ = timer.Seconds();
@@ -79,15 +79,12 @@ std::unique_ptr<policies::Policy> Engine::ExchangePolicy(std::unique_ptr<policie
   return policy;
 }
 
-uint64_t Engine::kv_bytes_per_token() const {
-  return model::KvCache::BytesPerToken(model_->config(), model::Forward::PageType(target_));
-}
+uint64_t Engine::kv_bytes_per_token() const { return model::KvCache::BytesPerToken(model_->config(), kv_type()); }
 
 std::vector<std::pair<std::string, std::string>> Engine::Kernels() const {
   const model::ModelConfig& config = model_->config();
   const kernels::WeightView& weights = model_->layers().front().gate;
-  const kernels::AttentionShape shape = {
-      .head_dim = config.head_dim, .group = config.group(), .kv = model::Forward::PageType(target_)};
+  const kernels::AttentionShape shape = {.head_dim = config.head_dim, .group = config.group(), .kv = kv_type()};
   return {{"prefill_product", forward_->DescribeProduct(kernels::Phase::kPrefill, weights.type)},
           {"decode_product", forward_->DescribeProduct(kernels::Phase::kDecode, weights.type)},
           {"attention", kernels::AttentionName(target_, shape)}};

@@ -28,10 +28,11 @@ struct EngineOptions {
   size_t threads = 0;      // 0: physical cores
   std::string target;      // "" or "auto": the best; else a name of base/cpu.h
   LoadMode load = LoadMode::kMap;
-  uint64_t context = 0;         // 0: the model's own; at most limits::kMaxContext
-  std::string policy = "full";  // SPEC of policies::Create
-  model::AuditOptions audit;    // none
-  bool kv_release = false;      // pages that no head can reach again leave the cache
+  uint64_t context = 0;                         // 0: the model's own; at most limits::kMaxContext
+  std::string policy = "full";                  // SPEC of policies::Create
+  model::AuditOptions audit;                    // none
+  bool kv_release = false;                      // pages that no head can reach again leave the cache
+  kernels::KvType kv = kernels::KvType::kBf16;  // what Forward::PageType makes of it
   model::RopeOverrides rope;
 };
 
@@ -64,6 +65,7 @@ class Engine {
   double load_seconds() const { return load_seconds_; }
   // How many positions a session may hold.
   uint64_t context() const { return context_; }
+  kernels::KvType kv_type() const { return pages_->layout().type; }
   uint64_t kv_bytes_per_token() const;
   // InvalidArgument naming an id outside the vocabulary.
   Status CheckIds(std::span<const TokenId> tokens) const;

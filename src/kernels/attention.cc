@@ -19,16 +19,19 @@ void RunAvx512(const AttentionShape& shape, const QueryBlock& block, const Plan&
   RunPlan(Avx512Body(), shape, block, plan, pages, scratch);
 }
 
+const AttentionBody& BodyForLanes(const AttentionShape& shape, const QueryBlock& block, const AttentionBody& many) {
+  if (block.rows * shape.group > kFewLanes) return many;
+  return shape.kv == KvType::kQ8 ? FewLanesQ8Body() : FewLanesBody();
+}
+
 void RunAvx512Bf16(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
                    AttentionScratch* scratch) {
-  const bool few = block.rows * shape.group <= kFewLanes;
-  RunPlan(few ? FewLanesBody() : Avx512Bf16Body(), shape, block, plan, pages, scratch);
+  RunPlan(BodyForLanes(shape, block, Avx512Bf16Body()), shape, block, plan, pages, scratch);
 }
 
 void RunAmx(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
             AttentionScratch* scratch) {
-  const bool few = block.rows * shape.group <= kFewLanes;
-  RunPlan(few ? FewLanesBody() : AmxBody(), shape, block, plan, pages, scratch);
+  RunPlan(BodyForLanes(shape, block, AmxBody()), shape, block, plan, pages, scratch);
 }
 
 struct Choice {

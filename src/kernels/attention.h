@@ -15,10 +15,10 @@
 namespace damask::kernels {
 
 struct AttentionShape {
-  size_t head_dim = 0;  // 64, 80, 96, 128 or 256 have fast bodies; any multiple of 16 up to 256 runs
-  size_t group = 1;     // query heads of this KV head
-  float scale = 1.0f;   // applied to q.k, usually 1 / sqrt(head_dim)
-  KvType kv = KvType::kBf16;
+  size_t head_dim = 0;        // 64, 80, 96, 128 or 256 have fast bodies; any multiple of 16 up to 256 runs
+  size_t group = 1;           // query heads of this KV head
+  float scale = 1.0f;         // applied to q.k, usually 1 / sqrt(head_dim)
+  KvType kv = KvType::kBf16;  // of the pages
 };
 
 // One query block of one KV head's group.

@@ -305,9 +305,8 @@ struct AmxSteps {
 template <class Tiles>
 constexpr AttentionBody MakeAmxBody(const char* name) {
   using Steps = AmxSteps<Tiles>;
-  return {name,         Steps::kRow, Steps::kRunKeys, kMaxStepKeys,  Steps::kRow * sizeof(bf16),
-          Steps::Pack,  nullptr,     Steps::Step,     Steps::Finish, Steps::Enter,
-          Steps::Leave, true};
+  return {name,        Steps::kRow,   Steps::kRunKeys, kMaxStepKeys, Steps::kRow * sizeof(bf16), Steps::Pack, nullptr,
+          Steps::Step, Steps::Finish, Steps::Enter,    Steps::Leave, ExpandAvx512Bf16,           true};
 }
 
 }  // namespace

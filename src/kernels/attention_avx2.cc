@@ -3,7 +3,7 @@
 namespace damask::kernels {
 
 const AttentionBody& Avx2Body() {
-  static constexpr AttentionBody kBody = MakeFloatBody("avx2 float32");
+  static constexpr AttentionBody kBody = MakeFloatBody("avx2 float32", ExpandAvx2);
   return kBody;
 }
 

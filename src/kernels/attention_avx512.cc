@@ -3,7 +3,7 @@
 namespace damask::kernels {
 
 const AttentionBody& Avx512Body() {
-  static constexpr AttentionBody kBody = MakeFloatBody("avx512 float32");
+  static constexpr AttentionBody kBody = MakeFloatBody("avx512 float32", ExpandAvx512);
   return kBody;
 }
 

@@ -6,9 +6,18 @@ namespace damask::kernels {
 
 const AttentionBody& Avx512Bf16Body() {
   // 128 keys a step: scores and weights (48 KiB) stay in L2, and loading and storing O^T costs a twentieth of the products.
-  static constexpr AttentionBody kBody = {
-      "avx512bf16",       kLanes,  16,     128, kLanes * sizeof(bf16), PackPairs<kLanes>, nullptr, VectorSteps<Bf16Ops>::Step,
-      FinishRows<kLanes>, nullptr, nullptr};
+  static constexpr AttentionBody kBody = {"avx512bf16",
+                                          kLanes,
+                                          16,
+                                          128,
+                                          kLanes * sizeof(bf16),
+                                          PackPairs<kLanes>,
+                                          nullptr,
+                                          VectorSteps<Bf16Ops>::Step,
+                                          FinishRows<kLanes>,
+                                          nullptr,
+                                          nullptr,
+                                          ExpandAvx512Bf16};
   return kBody;
 }
 

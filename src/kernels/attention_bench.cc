@@ -37,14 +37,22 @@ Status CheckShape(const AttentionBenchOptions& options) {
   return {};
 }
 
+// All scales of a q8 page 1/128.
+void FillScales(const PageLayout& layout, std::byte* page) {
+  constexpr uint16_t kScale = 0x3c00;
+  for (const size_t offset : {layout.key_scale_offset(), layout.value_scale_offset()}) {
+    std::fill_n(reinterpret_cast<uint16_t*>(page + offset), layout.scale_bytes() / sizeof(kScale), kScale);
+  }
+}
+
 // Random keys and values: `layers` x kv_heads heads of `context` positions. Random bf16 bits in [1, 2) with random sign: quick
-// to make, of the size that keys have, and no product of them is special.
+// to make, of the size that keys have, and no product of them is special. As numbers of q8 pages their bytes are as good.
 class Cache {
  public:
   static Result<Cache> Make(const AttentionBenchOptions& options, size_t layers) {
     Cache cache;
     cache.blocks_ = CeilDiv(options.context, kPageTokens);
-    const PageLayout layout{options.head_dim, KvType::kBf16};
+    const PageLayout layout{options.head_dim, options.kv};
     const uint64_t pages = uint64_t{cache.blocks_} * options.kv_heads * layers;
     if (pages * layout.bytes() > kMaxCacheBytes) {
       return TooLarge(fmt::format("the keys and values would take {} bytes, at most {} are allowed", pages * layout.bytes(),
@@ -58,6 +66,9 @@ class Cache {
     for (uint64_t i = 0; i < pages * layout.bytes() / 2; ++i) {
       const auto bits = static_cast<uint32_t>(random());
       elements[i] = static_cast<uint16_t>(0x3f80u | (bits >> 16 & 0x7fu) | (bits >> 8 & 0x8000u));
+    }
+    for (uint64_t i = 0; layout.type == KvType::kQ8 && i < pages; ++i) {
+      FillScales(layout, cache.storage_.data() + i * layout.bytes());
     }
     return cache;
   }
@@ -99,7 +110,7 @@ class Prefill {
       : options_(options),
         cache_(cache),
         shape_{options.head_dim, options.heads / options.kv_heads, 1.0f / std::sqrt(static_cast<float>(options.head_dim)),
-               KvType::kBf16},
+               options.kv},
         run_(FindAttention(options.target, shape_)),
         width_(options.heads * options.head_dim),
         q_(std::min(kChunkRows, options.context) * width_),
@@ -212,11 +223,11 @@ Result<std::vector<AttentionBenchResult>> BenchAttention(const AttentionBenchOpt
 
 Result<DecodeBenchResult> BenchDecodeAttention(const AttentionBenchOptions& options) {
   DAMASK_RETURN_IF_ERROR(CheckShape(options));
-  const PageLayout layout{options.head_dim, KvType::kBf16};
+  const PageLayout layout{options.head_dim, options.kv};
   const size_t layer_bytes = CeilDiv(options.context, kPageTokens) * options.kv_heads * layout.bytes();
   const size_t layers = std::max<uint64_t>(1, options.decode_cache_bytes / layer_bytes);
   DAMASK_ASSIGN_OR_RETURN(const Cache cache, Cache::Make(options, layers));
-  const AttentionShape shape{options.head_dim, options.heads / options.kv_heads, 0.1f, KvType::kBf16};
+  const AttentionShape shape{options.head_dim, options.heads / options.kv_heads, 0.1f, options.kv};
   const AttentionFn run = FindAttention(options.target, shape);
   std::vector<float> q(options.heads * options.head_dim, 0.5f);
   std::vector<float> out(q.size());

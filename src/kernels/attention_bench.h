@@ -8,6 +8,7 @@
 #include "base/cpu.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "kernels/page.h"
 
 namespace damask::kernels {
 
@@ -17,6 +18,7 @@ struct AttentionBenchOptions {
   size_t kv_heads = 8;
   size_t context = 16384;         // positions; every one of them is a query
   std::vector<double> densities;  // of the sparse runs, in (0, 1]; a dense run comes first in any case
+  KvType kv = KvType::kBf16;      // of the pages
   Target target = Target::kScalar;
   ThreadPool* pool = nullptr;  // not owned
   double peak_flops = 0.0;     // of bf16 products, measured by the caller, for fraction_of_peak; 0: unknown

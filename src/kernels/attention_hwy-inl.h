@@ -110,9 +110,9 @@ void FinishFloat(LaneBlock* block, size_t head_dim, float* const* outs) {
 }
 
 // 64 keys a step: with head_dim 128 their floats are 64 KiB, which leaves room in L2 for everything else.
-constexpr AttentionBody MakeFloatBody(const char* name) {
-  return {name,        kLanes,  16,     64, kLanes * sizeof(float), PackFloat, UnpackFloat, FloatSteps::Step,
-          FinishFloat, nullptr, nullptr};
+constexpr AttentionBody MakeFloatBody(const char* name, ExpandFn expand) {
+  return {name,        kLanes,  16,      64,    kLanes * sizeof(float), PackFloat, UnpackFloat, FloatSteps::Step,
+          FinishFloat, nullptr, nullptr, expand};
 }
 
 void FloatExp2(const float* x, size_t n, float* out) {

@@ -47,6 +47,7 @@ void StepBuilder::Begin(const AttentionBody& body, const AttentionShape& shape, 
   plan_ = &plan;
   pages_ = pages;
   layout_ = {shape.head_dim, shape.kv};
+  run_layout_ = {shape.head_dim, KvType::kBf16};
   group_bits_ = shape.group >= kMaxGroup ? kAllHeads : (1u << shape.group) - 1;
   max_runs_ = body.step_keys / body.granule;
   shift_ = 0;
@@ -56,10 +57,12 @@ void StepBuilder::Begin(const AttentionBody& body, const AttentionShape& shape, 
   next_range_ = 0;
   next_column_ = 0;
   masks_.resize(body.step_keys);
+  if (shape.kv == KvType::kQ8 && body.expand != nullptr) ReserveExpanded();
 }
 
 const std::vector<StepBuilder::Run>& StepBuilder::Next() {
   runs_.clear();
+  expanded_keys_.clear();
   while (runs_.empty() && next_pooled_ < plan_->pooled.size()) AddPooled();
   if (!runs_.empty()) return runs_;
   shift_ = 0;
@@ -175,16 +178,10 @@ void StepBuilder::AddExactEntry(const PlanEntry& entry) {
 }
 
 void StepBuilder::GatherColumn(uint32_t position, size_t index) {
-  const size_t head_dim = layout_.head_dim;
   std::byte* const target = gathered_.data() + index / kPageTokens * layout_.bytes();
   const std::byte* const page = pages_[position / kPageTokens];
   assert(page != nullptr);
-  const size_t from = position % kPageTokens;
-  const size_t to = index % kPageTokens;
-  std::memcpy(target + to * head_dim * sizeof(bf16), page + from * head_dim * sizeof(bf16), head_dim * sizeof(bf16));
-  const bf16* const source = reinterpret_cast<const bf16*>(page + layout_.value_offset()) + ValueIndex(head_dim, from, 0);
-  bf16* const values = reinterpret_cast<bf16*>(target + layout_.value_offset()) + ValueIndex(head_dim, to, 0);
-  for (size_t d = 0; d < head_dim; ++d) values[d * kValueLine] = source[d * kValueLine];
+  CopySlot(layout_, page, position % kPageTokens, target, index % kPageTokens);
 }
 
 void StepBuilder::AddColumns(size_t count) {
@@ -214,10 +211,55 @@ void StepBuilder::AddWholeRun(const std::byte* page, size_t slot, uint32_t heads
   runs_.push_back({PointTo(page, slot, masks), heads, heads, true});
 }
 
-KeyRun StepBuilder::PointTo(const std::byte* page, size_t slot, const KeyMask* masks) const {
+void StepBuilder::ReserveExpanded() {
+  const size_t bytes = CeilDiv(body_->step_keys, kPageTokens) * run_layout_.bytes();
+  if (expanded_.size() >= bytes) return;
+  expanded_.Reserve(bytes);
+  // Some bodies read past a row of keys, where nothing may have been written yet: it must not bring a NaN.
+  std::memset(expanded_.data(), 0, expanded_.bytes());
+}
+
+Q8Run StepBuilder::Q8RunAt(const std::byte* page, size_t slot) const {
+  return {reinterpret_cast<const int8_t*>(page) + slot * layout_.head_dim,
+          reinterpret_cast<const int8_t*>(page + layout_.value_offset()) + ValueIndex(layout_.head_dim, slot, 0),
+          reinterpret_cast<const uint16_t*>(page + layout_.key_scale_offset()) + slot * layout_.scale_groups(),
+          reinterpret_cast<const uint16_t*>(page + layout_.value_scale_offset()) + slot};
+}
+
+// Which run of expanded_ holds the q8 keys and values of a granule from `slot` on. A page that several entries name (other
+// heads, an exact mask in pieces) is expanded once for all of them.
+size_t StepBuilder::Expanded(const std::byte* page, size_t slot) {
+  const size_t head_dim = layout_.head_dim;
+  const std::byte* const keys = page + slot * head_dim;
+  const auto known = std::find(expanded_keys_.begin(), expanded_keys_.end(), keys);
+  const auto index = static_cast<size_t>(known - expanded_keys_.begin());
+  if (known != expanded_keys_.end()) return index;
+  const size_t to = index * body_->granule;
+  std::byte* const to_page = expanded_.data() + to / kPageTokens * run_layout_.bytes();
+  const size_t to_slot = to % kPageTokens;
+  ExpandRun run;
+  run.from = Q8RunAt(page, slot);
+  run.slots = body_->granule;
+  run.to_keys = reinterpret_cast<uint16_t*>(to_page) + to_slot * head_dim;
+  run.to_values = reinterpret_cast<uint16_t*>(to_page + run_layout_.value_offset()) + ValueIndex(head_dim, to_slot, 0);
+  body_->expand(run, head_dim);
+  expanded_keys_.push_back(keys);
+  return index;
+}
+
+KeyRun StepBuilder::PointTo(const std::byte* page, size_t slot, const KeyMask* masks) {
+  if (layout_.type == KvType::kQ8 && body_->expand == nullptr) {
+    const Q8Run run = Q8RunAt(page, slot);
+    return {run.keys, run.values, masks, run.key_scales, run.value_scales};
+  }
+  if (layout_.type == KvType::kQ8) {
+    const size_t run = Expanded(page, slot) * body_->granule;
+    page = expanded_.data() + run / kPageTokens * run_layout_.bytes();
+    slot = run % kPageTokens;
+  }
   const bf16* const keys = reinterpret_cast<const bf16*>(page);
-  const bf16* const values = reinterpret_cast<const bf16*>(page + layout_.value_offset());
-  return {keys + slot * layout_.head_dim, values + ValueIndex(layout_.head_dim, slot, 0), masks};
+  const bf16* const values = reinterpret_cast<const bf16*>(page + run_layout_.value_offset());
+  return {keys + slot * run_layout_.head_dim, values + ValueIndex(run_layout_.head_dim, slot, 0), masks, nullptr, nullptr};
 }
 
 void StepBuilder::AddRun(const std::byte* page, size_t slot, const KeyMask* masks) {

@@ -14,13 +14,12 @@
 
 #include "base/aligned.h"
 #include "kernels/attention.h"
+#include "kernels/expand.h"
 
 namespace damask::kernels {
 
 inline constexpr size_t kLanes = 64;          // lanes of a block; row stride of S^T, P^T, O^T and Q^T
 inline constexpr size_t kMaxStepKeys = 1024;  // keys of a step at most
-
-inline constexpr size_t kValueLine = 32;  // elements from one dimension's line of V^T to the next
 
 // Which (row, head) may use one key.
 struct KeyMask {
@@ -34,6 +33,9 @@ struct KeyRun {
   const void* keys;      // bf16 [granule][head_dim]
   const void* values;    // bf16 V^T lines: the line of dimension d begins at d * 32
   const KeyMask* masks;  // [granule], or null: every lane uses every key
+  // For a body without `expand`, whose keys and values are int8; as in Q8Run.
+  const uint16_t* key_scales = nullptr;
+  const uint16_t* value_scales = nullptr;
 };
 
 // Up to kLanes flattened queries and their state. Between steps all that was accumulated lies in `sum` and `out`, as sums of
@@ -89,6 +91,7 @@ struct AttentionBody {
   // Around all steps of a query block: what the thread needs for them (tile configuration). Null: nothing.
   void (*enter)();
   void (*leave)();
+  ExpandFn expand;       // q8 keys and values to the bf16 ones of a KeyRun; null: the body reads q8 pages, and nothing else
   bool fetches = false;  // fetches the next pages in portions: the first ones come in while queries are packed
 };
 
@@ -100,7 +103,8 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
 const AttentionBody& Avx2Body();
 const AttentionBody& Avx512Body();
 const AttentionBody& Avx512Bf16Body();
-const AttentionBody& FewLanesBody();  // avx512bf16, at most 8 lanes: decode
+const AttentionBody& FewLanesBody();    // avx512bf16, at most 8 lanes: decode
+const AttentionBody& FewLanesQ8Body();  // the same over q8 pages
 const AttentionBody& AmxBody();
 const AttentionBody& AmxEmulatedBody();  // AMX's data flow with tiles in plain C++, on any CPU with avx512bf16
 
@@ -136,15 +140,19 @@ class StepBuilder {
   void AddExactEntry(const PlanEntry& entry);
   void AddColumns(size_t count);
   void GatherColumn(uint32_t position, size_t index);
+  void ReserveExpanded();
+  Q8Run Q8RunAt(const std::byte* page, size_t slot) const;
+  size_t Expanded(const std::byte* page, size_t slot);
   void AddRun(const std::byte* page, size_t slot, const KeyMask* masks);
   void AddWholeRun(const std::byte* page, size_t slot, uint32_t heads, KeyMask* masks);
-  KeyRun PointTo(const std::byte* page, size_t slot, const KeyMask* masks) const;
+  KeyRun PointTo(const std::byte* page, size_t slot, const KeyMask* masks);
 
   const AttentionBody* body_ = nullptr;
   const QueryBlock* block_ = nullptr;
   const Plan* plan_ = nullptr;
   const std::byte* const* pages_ = nullptr;
-  PageLayout layout_;
+  PageLayout layout_;      // of the pages
+  PageLayout run_layout_;  // of what runs point into: bf16
   uint32_t group_bits_ = 0;
   size_t max_runs_ = 0;
   unsigned shift_ = 0;
@@ -154,8 +162,10 @@ class StepBuilder {
   size_t next_range_ = 0;  // within that entry's exact mask
   size_t next_column_ = 0;
   std::vector<Run> runs_;
-  std::vector<KeyMask> masks_;        // [max_runs][granule]
-  AlignedArray<std::byte> gathered_;  // pages of gathered columns
+  std::vector<KeyMask> masks_;                   // [max_runs][granule]
+  AlignedArray<std::byte> gathered_;             // pages of gathered columns
+  AlignedArray<std::byte> expanded_;             // q8 pages: the step's runs one behind the other, as the slots of bf16 pages
+  std::vector<const std::byte*> expanded_keys_;  // of each of them, where its q8 keys lie
 };
 
 struct AttentionScratch::Buffers {

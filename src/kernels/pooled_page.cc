@@ -1,5 +1,8 @@
 #include "kernels/pooled_page.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "base/bf16.h"
 
 namespace damask::kernels {
@@ -56,9 +59,28 @@ void Pool(const PageLayout& layout, const std::byte* page, std::byte* pooled, si
   PoolValueLines<kShift>(reinterpret_cast<const bf16*>(values), head_dim, reinterpret_cast<bf16*>(pooled_values), slot);
 }
 
+// Pages whose numbers have scales: read and stored slot by slot.
+void PoolSlots(const PageLayout& layout, const std::byte* page, size_t shift, std::byte* pooled, size_t slot) {
+  const size_t head_dim = layout.head_dim;
+  const float share = 1.0f / static_cast<float>(1u << shift);
+  std::vector<float> sums(2 * head_dim);
+  std::vector<float> numbers(2 * head_dim);
+  for (size_t n = 0; n < kPageTokens >> shift; ++n) {
+    std::fill(sums.begin(), sums.end(), 0.0f);
+    for (size_t from = n << shift; from < (n + 1) << shift; ++from) {
+      LoadKey(layout, page, from, numbers.data());
+      LoadValue(layout, page, from, numbers.data() + head_dim);
+      for (size_t d = 0; d < numbers.size(); ++d) sums[d] += numbers[d];
+    }
+    for (float& sum : sums) sum *= share;
+    StoreSlot(layout, pooled, slot + n, sums.data(), sums.data() + head_dim);
+  }
+}
+
 }  // namespace
 
 void PoolPage(const PageLayout& layout, const std::byte* page, size_t shift, std::byte* pooled, size_t slot) {
+  if (layout.type == KvType::kQ8) return PoolSlots(layout, page, shift, pooled, slot);
   if (shift == 1) return Pool<1>(layout, page, pooled, slot);
   if (shift == 2) return Pool<2>(layout, page, pooled, slot);
   Pool<3>(layout, page, pooled, slot);

@@ -15,8 +15,30 @@ namespace {
 
 inline float WidenBf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
+const uint16_t* KeyScales(const PageLayout& layout, const std::byte* page, size_t slot) {
+  return reinterpret_cast<const uint16_t*>(page + layout.key_scale_offset()) + slot * layout.scale_groups();
+}
+
+void TransposeQ8(const PageLayout& layout, const std::byte* page, size_t slot, float* keys) {
+  const size_t dim = layout.head_dim;
+  const auto* rows = reinterpret_cast<const int8_t*>(page) + slot * dim;
+  const uint16_t* scales = KeyScales(layout, page, slot);
+  const size_t groups = layout.scale_groups();
+  for (size_t group = 0; group < groups; ++group) {
+    float factors[kQuarterTokens];
+    for (size_t j = 0; j < kQuarterTokens; ++j) factors[j] = WidenBf16(scales[j * groups + group]);
+    const size_t end = std::min(dim, (group + 1) * kScaleDims);
+    for (size_t d = group * kScaleDims; d < end; ++d) {
+      for (size_t j = 0; j < kQuarterTokens; ++j) {
+        keys[d * kQuarterTokens + j] = static_cast<float>(rows[j * dim + d]) * factors[j];
+      }
+    }
+  }
+}
+
 void Transpose(const PageLayout& layout, const std::byte* page, size_t slot, float* keys) {
   const size_t dim = layout.head_dim;
+  if (layout.type == KvType::kQ8) return TransposeQ8(layout, page, slot, keys);
   if (layout.type == KvType::kF32) {
     const auto* rows = reinterpret_cast<const float*>(page) + slot * dim;
     for (size_t d = 0; d < dim; ++d) {
@@ -42,6 +64,16 @@ inline Lanes WidenLanes(const uint16_t* numbers) {
   Lanes lanes;
   std::memcpy(&lanes, &words, sizeof(lanes));
   return lanes;
+}
+
+// By way of integers twice as wide each time: the steps that have instructions.
+inline Lanes WidenLanes(const int8_t* numbers) {
+  using Bytes [[gnu::vector_size(kQuarterTokens)]] = int8_t;
+  using Halves [[gnu::vector_size(kQuarterTokens * sizeof(int16_t))]] = int16_t;
+  using Words [[gnu::vector_size(kQuarterTokens * sizeof(int32_t))]] = int32_t;
+  Bytes bytes;
+  std::memcpy(&bytes, numbers, sizeof(bytes));
+  return __builtin_convertvector(__builtin_convertvector(__builtin_convertvector(bytes, Halves), Words), Lanes);
 }
 
 // In pairs: one after the other, each addition would wait for the one before.
@@ -106,7 +138,20 @@ void Maxima(const float* keys, size_t dim, const float* q, size_t q_stride, size
   });
 }
 
+void WidenQ8(const PageLayout& layout, const std::byte* page, size_t slot, size_t count, float* keys) {
+  const size_t dim = layout.head_dim;
+  const auto* rows = reinterpret_cast<const int8_t*>(page) + slot * dim;
+  const uint16_t* scales = KeyScales(layout, page, slot);
+  for (size_t row = 0; row < count; ++row) {
+    for (size_t d = 0; d < dim; d += kQuarterTokens) {
+      const Lanes key = WidenLanes(rows + row * dim + d) * WidenBf16(scales[row * layout.scale_groups() + d / kScaleDims]);
+      std::memcpy(keys + row * dim + d, &key, sizeof(key));
+    }
+  }
+}
+
 void Widen(const PageLayout& layout, const std::byte* page, size_t slot, size_t count, float* keys) {
+  if (layout.type == KvType::kQ8) return WidenQ8(layout, page, slot, count, keys);
   const size_t n = count * layout.head_dim;
   if (layout.type == KvType::kF32) {
     std::memcpy(keys, reinterpret_cast<const float*>(page) + slot * layout.head_dim, n * sizeof(float));
@@ -233,6 +278,37 @@ void ColumnSharesOfLanes(float* scores, size_t columns, size_t lanes, size_t row
   }
 }
 
+constexpr size_t kQuarters = kPageTokens / kQuarterTokens;
+
+// out[d] += the V^T lines of dimensions [begin, end) times the weights of the page's first `count` slots.
+template <typename Number>
+inline void AddLines(const Number* values, size_t dim, const Lanes* weights, size_t count, size_t begin, size_t end,
+                     float* out) {
+  constexpr size_t kHalf = 32;  // slots of a V^T tile
+  const size_t halves = (count + kHalf - 1) / kHalf;
+  for (size_t d = begin; d < end; ++d) {
+    Lanes sums[2] = {};
+    for (size_t half = 0; half < halves; ++half) {
+      const Number* row = values + ValueIndex(dim, half * kHalf, d);
+      sums[0] += weights[2 * half] * WidenLanes(row);
+      sums[1] += weights[2 * half + 1] * WidenLanes(row + kQuarterTokens);
+    }
+    out[d] += SumOfLanes(sums[0] + sums[1]);
+  }
+}
+
+// A slot's scale is a factor of its weight.
+void AddValuesQ8(const PageLayout& layout, const std::byte* page, const Lanes* padded, size_t count, float* out) {
+  const auto* values = reinterpret_cast<const int8_t*>(page + layout.value_offset());
+  const auto* scales = reinterpret_cast<const uint16_t*>(page + layout.value_scale_offset());
+  for (size_t group = 0; group < layout.scale_groups(); ++group, scales += kPageTokens) {
+    Lanes weights[kQuarters];
+    for (size_t i = 0; i < kQuarters; ++i) weights[i] = padded[i] * WidenLanes(scales + i * kQuarterTokens);
+    const size_t first = group * kScaleDims;
+    AddLines(values, layout.head_dim, weights, count, first, std::min(first + kScaleDims, layout.head_dim), out);
+  }
+}
+
 void AddValues(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t count, float* out) {
   const size_t dim = layout.head_dim;
   if (layout.type == KvType::kF32) {
@@ -242,20 +318,10 @@ void AddValues(const PageLayout& layout, const std::byte* page, const float* pro
     }
     return;
   }
-  const auto* values = reinterpret_cast<const uint16_t*>(page + layout.value_offset());
-  Lanes padded[kPageTokens / kQuarterTokens] = {};
+  Lanes padded[kQuarters] = {};
   std::memcpy(padded, probabilities, count * sizeof(float));
-  constexpr size_t kHalf = 32;  // slots of a V^T tile
-  const size_t halves = (count + kHalf - 1) / kHalf;
-  for (size_t d = 0; d < dim; ++d) {
-    Lanes sums[2] = {};
-    for (size_t half = 0; half < halves; ++half) {
-      const uint16_t* row = values + ValueIndex(dim, half * kHalf, d);
-      sums[0] += padded[2 * half] * WidenLanes(row);
-      sums[1] += padded[2 * half + 1] * WidenLanes(row + kQuarterTokens);
-    }
-    out[d] += SumOfLanes(sums[0] + sums[1]);
-  }
+  if (layout.type == KvType::kQ8) return AddValuesQ8(layout, page, padded, count, out);
+  AddLines(reinterpret_cast<const uint16_t*>(page + layout.value_offset()), dim, padded, count, 0, dim, out);
 }
 
 constexpr ScoresBody kBody = {Transpose, Products, Maxima, Widen, LongProducts, SoftmaxRow, ColumnSharesOfLanes, AddValues};

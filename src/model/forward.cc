@@ -29,11 +29,11 @@ kernels::Phase PhaseOf(std::span<const Segment> batch) {
 
 }  // namespace
 
-kernels::KvType Forward::PageType(Target target) {
-  return target == Target::kScalar ? kernels::KvType::kF32 : kernels::KvType::kBf16;
+kernels::KvType Forward::PageType(Target target, kernels::KvType wanted) {
+  return target == Target::kScalar && wanted == kernels::KvType::kBf16 ? kernels::KvType::kF32 : wanted;
 }
 
-Forward::Forward(const Model* model, const policies::Policy* policy, ThreadPool* pool, Target target)
+Forward::Forward(const Model* model, const policies::Policy* policy, ThreadPool* pool, Target target, kernels::KvType kv)
     : model_(model),
       policy_(policy),
       pool_(pool),
@@ -41,12 +41,9 @@ Forward::Forward(const Model* model, const policies::Policy* policy, ThreadPool*
       matmul_(target, pool, model->weight_types()),
       buffers_(std::make_unique<Buffers>()) {
   const ModelConfig& c = model->config();
-  shape_ = {.head_dim = c.head_dim,
-            .group = c.group(),
-            .scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim)),
-            .kv = PageType(target)};
+  shape_ = {.head_dim = c.head_dim, .group = c.group(), .scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim)), .kv = kv};
   attention_ = kernels::FindAttention(target, shape_);
-  layout_ = {c.head_dim, PageType(target)};
+  layout_ = {c.head_dim, kv};
   buffers_->workers.resize(pool->num_threads());
 }
 

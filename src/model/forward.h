@@ -83,12 +83,13 @@ struct ForwardStats {
 
 class Forward {
  public:
-  // Nothing is owned; all outlive the object. One object serves one caller at a time.
-  Forward(const Model* model, const policies::Policy* policy, ThreadPool* pool, Target target);
+  // `kv` is the type of all caches' pages (PageType). Nothing is owned; all outlive the object. One object serves one caller at
+  // a time.
+  Forward(const Model* model, const policies::Policy* policy, ThreadPool* pool, Target target, kernels::KvType kv);
   ~Forward();
 
-  // The storage type that this target's kernels want.
-  static kernels::KvType PageType(Target target);
+  // The type of the pages where `wanted` was asked for: the scalar target has float32 in the place of bf16.
+  static kernels::KvType PageType(Target target, kernels::KvType wanted);
 
   // Gets rows of logits [rows, vocab] for rows `first_row`.. of segment `segment`, in order; valid during the call.
   using LogitsSink = std::function<void(size_t segment, size_t first_row, size_t rows, const float* logits)>;

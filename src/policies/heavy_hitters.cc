@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 namespace damask::policies {
@@ -55,17 +54,16 @@ void HeavyHitters::AddChunk(const ChunkRequest& chunk, uint32_t own_window, cons
 // One head's heavy hitters side by side, so that their scores are plain products.
 void HeavyHitters::PackKeys(const KeyPages& keys, size_t head, Scratch* scratch) const {
   const std::vector<Key>& heavy = now_.heads[head].heavy;
-  const size_t row_bytes = keys.layout->head_dim * keys.layout->element_bytes();
+  const size_t half = keys.layout->value_offset();  // the keys' half of a page
   const size_t pages = (heavy.size() + kPageTokens - 1) / kPageTokens;
-  scratch->packed.resize(pages * kPageTokens * row_bytes);
+  scratch->packed.resize(pages * half);
   scratch->packed_pages.clear();
-  for (size_t page = 0; page < pages; ++page) {
-    scratch->packed_pages.push_back(scratch->packed.data() + page * kPageTokens * row_bytes);
-  }
+  for (size_t page = 0; page < pages; ++page) scratch->packed_pages.push_back(scratch->packed.data() + page * half);
   for (size_t i = 0; i < heavy.size(); ++i) {
     const std::byte* page = keys.pages[heavy[i].position / kPageTokens];
     if (page == nullptr) continue;  // released by another policy; plans leave it out
-    std::memcpy(scratch->packed.data() + i * row_bytes, page + heavy[i].position % kPageTokens * row_bytes, row_bytes);
+    kernels::CopyKey(*keys.layout, page, heavy[i].position % kPageTokens, scratch->packed.data() + i / kPageTokens * half,
+                     i % kPageTokens);
   }
 }
 

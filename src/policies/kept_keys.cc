@@ -21,17 +21,16 @@ constexpr size_t kRowsAtOnce = 32;
 
 // Side by side, so that their scores are plain products.
 void PackKeys(const KeyPages& keys, std::span<const uint32_t> kept, KeptAttentionScratch* scratch) {
-  const size_t row_bytes = keys.layout->head_dim * keys.layout->element_bytes();
+  const size_t half = keys.layout->value_offset();  // the keys' half of a page
   const size_t pages = (kept.size() + kPageTokens - 1) / kPageTokens;
-  scratch->packed.resize(pages * kPageTokens * row_bytes);
+  scratch->packed.resize(pages * half);
   scratch->packed_pages.clear();
-  for (size_t page = 0; page < pages; ++page) {
-    scratch->packed_pages.push_back(scratch->packed.data() + page * kPageTokens * row_bytes);
-  }
+  for (size_t page = 0; page < pages; ++page) scratch->packed_pages.push_back(scratch->packed.data() + page * half);
   for (size_t i = 0; i < kept.size(); ++i) {
     const std::byte* page = keys.pages[kept[i] / kPageTokens];
     if (page == nullptr) continue;  // hidden when rows are added up
-    std::memcpy(scratch->packed.data() + i * row_bytes, page + kept[i] % kPageTokens * row_bytes, row_bytes);
+    kernels::CopyKey(*keys.layout, page, kept[i] % kPageTokens, scratch->packed.data() + i / kPageTokens * half,
+                     i % kPageTokens);
   }
 }
 

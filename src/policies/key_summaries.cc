@@ -23,6 +23,7 @@ void StoreRow(const kernels::PageLayout& layout, const std::vector<float>& numbe
 
 void KeySummary::Append(const KeyPages& keys, uint64_t first, uint64_t end) {
   layout_ = *keys.layout;
+  if (layout_.type == kernels::KvType::kQ8) layout_.type = kernels::KvType::kBf16;
   key_.resize(layout_.head_dim);
   row_.resize(layout_.head_dim);
   const size_t rows = (end + keys_per_row_ - 1) / keys_per_row_;
@@ -41,7 +42,7 @@ void KeySummary::MakeRow(const KeyPages& keys, size_t row, uint64_t end) {
   for (uint64_t position = begin; position < row_end; ++position) {
     const std::byte* page = keys.pages[position / kPageTokens];
     if (page != nullptr) {
-      kernels::LoadKey(layout_, page, position % kPageTokens, key_.data());
+      kernels::LoadKey(*keys.layout, page, position % kPageTokens, key_.data());
     } else {
       std::fill(key_.begin(), key_.end(), 0.0f);
     }

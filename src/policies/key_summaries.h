@@ -11,13 +11,14 @@
 namespace damask::policies {
 
 // Of one KV head of one layer. Row r stands for keys [r n, (r + 1) n), the last row for as many as there are; rows lie as the
-// keys of a page do, so that kernels::Scores runs over them. Keys of released pages count as zeros.
+// keys of a page do, so that kernels::Scores runs over them; those of 8-bit keys are bf16. Keys of released pages count as
+// zeros.
 class KeySummary {
  public:
   enum class Kind {
     kMean,     // rounded as keys are
-    kLowest,   // of each channel; exact
-    kHighest,  // of each channel; exact
+    kLowest,   // of each channel, of the keys as attention reads them; exact
+    kHighest,  // the same
   };
 
   KeySummary(Kind kind, size_t keys_per_row) : kind_(kind), keys_per_row_(keys_per_row) {}
@@ -28,7 +29,7 @@ class KeySummary {
   void Truncate(uint64_t length);
 
   size_t rows() const { return rows_; }
-  // For kernels::Scores: page p holds rows [64 p, 64 p + 64); no values behind them.
+  // For kernels::Scores: of our own rows. Page p holds rows [64 p, 64 p + 64); no values behind them.
   const kernels::PageLayout& layout() const { return layout_; }
   const std::byte* const* pages() const { return table_.data(); }
   void LoadRow(size_t row, float* numbers) const;

@@ -44,6 +44,8 @@ Json BenchJson(const engine::Engine& engine, const Machine& machine, const engin
           {"model", ModelName(engine)},
           {"type", model::DominantType(engine.model().tensors())},
           {"policy", engine.policy().Spec()},
+          {"kv_type", kernels::KvTypeName(engine.kv_type())},
+          {"kv_bytes_per_token", engine.kv_bytes_per_token()},
           {"kernels", KernelsJson(engine)},
           {"prefill", prefill},
           {"decode", decode},
@@ -61,8 +63,9 @@ std::string BenchText(const engine::Engine& engine, const Machine& machine, cons
     table.Add({fmt::format("decode at {}", timing.depth), fmt::format("{:.2f}", timing.tokens_per_second), "-",
                fmt::format("{:.1f}% of bandwidth", 100 * FractionOfBandwidth(timing, machine))});
   }
-  return fmt::format("{}, mostly {}, {} parameters\n{}\n\n", ModelName(engine), model::DominantType(engine.model().tensors()),
-                     engine.model().parameters(), MachineText(machine)) +
+  return fmt::format("{}, mostly {}, {} parameters, KV cache {}\n{}\n\n", ModelName(engine),
+                     model::DominantType(engine.model().tensors()), engine.model().parameters(),
+                     kernels::KvTypeName(engine.kv_type()), MachineText(machine)) +
          table.ToString();
 }
 

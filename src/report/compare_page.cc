@@ -139,9 +139,10 @@ std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& r
       "<meta name=\"viewport\" content=\"width=device-width\"><title>Policies compared</title>\n<style>";
   html += kStyle;
   html += "</style></head><body>\n<h1>Attention policies on the same samples</h1>\n";
-  html += fmt::format("<p>Model: {}. {} samples of each task and context, seed {}. damask {}, {} kernels, {} threads.</p>\n",
-                      EscapeHtml(ModelName(engine)), run.samples, run.seed, EscapeHtml(VersionString()),
-                      TargetName(engine.target()), engine.threads());
+  html += fmt::format(
+      "<p>Model: {}. {} samples of each task and context, seed {}. damask {}, {} kernels, KV cache {}, {} threads.</p>\n",
+      EscapeHtml(ModelName(engine)), run.samples, run.seed, EscapeHtml(VersionString()), TargetName(engine.target()),
+      kernels::KvTypeName(engine.kv_type()), engine.threads());
   html +=
       "<p>Density is the share of key positions that a policy computes, as measured, 1 being full attention: further left is "
       "cheaper. Recall is the part of full attention's mass that was kept, on a sample of rows. "

@@ -47,6 +47,7 @@ Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, con
   for (const std::string& note : result.notes) notes.push_back(SanitizeUtf8(note));
   return {{"model", ModelName(engine)},
           {"target", TargetName(engine.target())},
+          {"kv_type", kernels::KvTypeName(engine.kv_type())},
           {"threads", engine.threads()},
           {"samples", run.samples},
           {"seed", run.seed},

@@ -39,6 +39,7 @@ void AddRun(const engine::Engine& engine, Json* object) {
   (*object)["model"] = ModelName(engine);
   (*object)["policy"] = engine.policy().Spec();
   (*object)["target"] = TargetName(engine.target());
+  (*object)["kv_type"] = kernels::KvTypeName(engine.kv_type());
   (*object)["threads"] = engine.threads();
   (*object)["peak_rss_bytes"] = PeakResidentBytes();
 }

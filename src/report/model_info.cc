@@ -45,6 +45,7 @@ ModelInfo DescribeEngine(const engine::Engine& engine) {
   info.target = engine.target();
   info.threads = engine.threads();
   info.kernels = engine.Kernels();
+  info.kv_type = engine.kv_type();
   AddCosts(engine.kv_bytes_per_token(), engine.context(), &info);
   return info;
 }
@@ -69,10 +70,11 @@ Result<ModelInfo> DescribeGguf(const engine::EngineOptions& options) {
   AddTensors(*file, &info);
   if (const auto loaded = tokenizer::Tokenizer::FromGguf(*file); loaded.ok()) info.tokenizer = DescribeTokenizer(**loaded);
   DAMASK_ASSIGN_OR_RETURN(info.target, ParseTarget(options.target));
+  info.kv_type = model::Forward::PageType(info.target, options.kv);
   info.threads = options.threads == 0 ? DefaultThreadCount() : options.threads;
   Result<model::ModelConfig> config = model::ConfigFromGguf(*file);
   if (config.ok()) {
-    const uint64_t per_token = model::KvCache::BytesPerToken(*config, model::Forward::PageType(info.target));
+    const uint64_t per_token = model::KvCache::BytesPerToken(*config, info.kv_type);
     AddCosts(per_token, options.context == 0 ? config->context : options.context, &info);
     info.config = *std::move(config);
   }
@@ -140,6 +142,7 @@ Json InfoJson(const ModelInfo& info) {
   if (info.config) AddConfig(*info.config, &object);
   object["tokenizer"] = info.tokenizer ? TokenizerJson(*info.tokenizer) : Json(nullptr);
   object["run_context"] = info.run_context;
+  object["kv_type"] = kernels::KvTypeName(info.kv_type);
   object["kv_bytes_per_token"] = info.kv_bytes_per_token;
   object["kv_bytes"] = info.kv_bytes;
   object["memory_bytes"] = info.memory_bytes;

@@ -37,7 +37,8 @@ struct ModelInfo {
   std::optional<std::string> unrunnable;  // why it does not run
 
   // What a run would take.
-  uint64_t run_context = 0;         // positions
+  uint64_t run_context = 0;  // positions
+  kernels::KvType kv_type = kernels::KvType::kBf16;
   uint64_t kv_bytes_per_token = 0;  // 0 where the shape is not known
   uint64_t kv_bytes = 0;            // for run_context
   uint64_t memory_bytes = 0;        // file and KV cache together

@@ -96,8 +96,8 @@ std::string InfoText(const ModelInfo& info, TensorList list) {
               info.tokenizer->chat_family.value_or(info.tokenizer->has_chat_template ? "of no known family" : "none"));
   }
   if (info.kv_bytes_per_token != 0) {
-    lines.Add("KV cache", fmt::format("{} a token, {} for {} tokens", FormatBytes(info.kv_bytes_per_token),
-                                      FormatBytes(info.kv_bytes), info.run_context));
+    lines.Add("KV cache", fmt::format("{}, {} a token, {} for {} tokens", kernels::KvTypeName(info.kv_type),
+                                      FormatBytes(info.kv_bytes_per_token), FormatBytes(info.kv_bytes), info.run_context));
     lines.Add("memory", fmt::format("{} with the file", FormatBytes(info.memory_bytes)));
   }
   lines.Add("machine", fmt::format("{}, target {}, {} threads", CpuModelName(), TargetName(info.target), info.threads));

@@ -82,6 +82,7 @@ Json GenerationJson(const engine::Engine& engine, const engine::GenerateResult& 
           {"seed", result.seed},
           {"model", ModelName(engine)},
           {"target", TargetName(engine.target())},
+          {"kv_type", kernels::KvTypeName(engine.kv_type())},
           {"threads", engine.threads()},
           {"kernels", KernelsJson(engine)},
           {"timings", timings},
@@ -96,6 +97,7 @@ Json PerplexityJson(const engine::Engine& engine, const engine::PerplexityResult
           {"seconds", result.seconds},
           {"model", ModelName(engine)},
           {"target", TargetName(engine.target())},
+          {"kv_type", kernels::KvTypeName(engine.kv_type())},
           {"threads", engine.threads()},
           {"memory", MemoryJson(engine.kv_bytes())},
           {"attention", AttentionJson(engine, result.audit, result.density, 1.0)}};

@@ -85,7 +85,8 @@ std::string PropsJson(const ServedModel& model) {
               {"build_info", fmt::format("damask {}", VersionString())},
               {"attention", {{"policy", SanitizeUtf8(model.policy_name())}, {"mask_pictures", !model.mask_page().empty()}}},
               {"memory",
-               {{"kv_bytes_per_token", engine.kv_bytes_per_token()},
+               {{"kv_type", kernels::KvTypeName(engine.kv_type())},
+                {"kv_bytes_per_token", engine.kv_bytes_per_token()},
                 {"weights_bytes", engine.model().file_bytes()},
                 {"prefix_bytes_limit", prefix.memory_limit},
                 {"prefix_disk_bytes_limit", prefix.disk_limit}}}}

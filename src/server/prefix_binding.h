@@ -10,7 +10,7 @@
 namespace damask::server {
 
 // PrefixShape::binding: version, model with its weights' types and samples of them, policy with its mask's contents, arithmetic
-// (and with it the type of the pages), rope. Where one of these differs, so does the text.
+// and type of the pages, rope. Where one of these differs, so does the text.
 std::string PrefixBinding(const engine::Engine& engine, std::string_view version = VersionString());
 
 }  // namespace damask::server

@@ -108,6 +108,15 @@ TEST(EvalCompare, DensitiesOutsideZeroToOneAreRefused) {
   }
 }
 
+TEST(EvalCompare, AnswersOverAnotherTypeOfCacheAreNotTaken) {
+  const TempDir dir;
+  const std::string cells = dir.File("cells");
+  DamaskJson(Compare({"--resume", cells}));
+  ExpectRefused(Damask(Compare({"--resume", cells, "--kv", "q8", "--quiet"})), "is of another run");
+  EXPECT_EQ(DamaskJson(Compare({"--resume", dir.File("q8"), "--kv", "q8"}))["kv_type"], "q8");
+  ExpectRefused(Damask(Compare({"--resume", dir.File("q8"), "--quiet"})), "is of another run");
+}
+
 TEST(EvalCompare, ResumeTakesAnswersFromTheFile) {
   const TempDir dir;
   const std::string cells = dir.File("cells");

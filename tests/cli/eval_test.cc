@@ -109,6 +109,20 @@ TEST(Bench, JsonHasTheKeysOfTheContract) {
   EXPECT_GT(object["decode"][1]["fraction_of_bandwidth"], 0.0);
 }
 
+TEST(Bench, AnEightBitCacheIsCountedAsSuch) {
+  const Json object = DamaskJson({"bench", "-m", TinyModel("llama", "Q8_0"), "--prompt", "16", "--depth", "64", "--gen", "4",
+                                  "--repeat", "1", "--kv", "q8"});
+  EXPECT_EQ(object["kv_type"], "q8");
+  EXPECT_EQ(object["kv_bytes_per_token"], 2 * 2 * 2 * (64 + 2 * 2));
+}
+
+TEST(Bench, AttentionRunsOverEightBitPages) {
+  const Json object = DamaskJson({"bench", "attention", "--head-dim", "64", "--heads", "4", "--kv-heads", "2", "--context",
+                                  "512", "--density", "1,0.5", "--kv", "q8"});
+  EXPECT_EQ(object["kv_type"], "q8");
+  EXPECT_EQ(object["results"].size(), 2u);
+}
+
 TEST(Bench, AttentionGivesOneResultADensity) {
   const Json object = DamaskJson(
       {"bench", "attention", "--head-dim", "64", "--heads", "4", "--kv-heads", "2", "--context", "1024", "--density", "1,0.5"});

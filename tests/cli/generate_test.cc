@@ -20,7 +20,7 @@ std::vector<std::string> Tiny(std::vector<std::string> more) {
 TEST(Generate, JsonHasTheKeysOfTheContract) {
   const Json object = DamaskJson(Tiny({"-p", "some words here", "--seed", "7"}));
   for (const char* key : {"text", "ids", "prompt_tokens", "generated_tokens", "finish_reason", "timings", "memory", "attention",
-                          "model", "seed", "kernels", "target", "threads"}) {
+                          "model", "seed", "kernels", "target", "kv_type", "threads"}) {
     EXPECT_TRUE(object.contains(key)) << key;
   }
   for (const char* key : {"load_s", "prefill_s", "prefill_tokens_per_s", "decode_s", "decode_tokens_per_s"}) {
@@ -40,6 +40,19 @@ TEST(Generate, JsonHasTheKeysOfTheContract) {
   EXPECT_EQ(object["seed"], 7);
   EXPECT_EQ(object["generated_tokens"], object["ids"].size());
   EXPECT_EQ(object["model"], TinyModel());
+}
+
+TEST(Generate, AnEightBitCacheIsHalfAsLargeAndSaysSo) {
+  const std::vector<std::string> args = Tiny({"-p", "some words here", "--temp", "0"});
+  const Json bf16 = DamaskJson(args);
+  EXPECT_TRUE(bf16["kv_type"] == "bf16" || bf16["kv_type"] == "f32") << bf16["kv_type"];
+  std::vector<std::string> with = args;
+  with.insert(with.end(), {"--kv", "q8"});
+  const Json q8 = DamaskJson(with);
+  EXPECT_EQ(q8["kv_type"], "q8");
+  EXPECT_LT(q8["memory"]["kv_bytes"].get<double>(), 0.54 * bf16["memory"]["kv_bytes"].get<double>());
+  with.insert(with.end(), {"--target", "scalar"});
+  EXPECT_EQ(DamaskJson(with)["memory"]["kv_bytes"], q8["memory"]["kv_bytes"]);
 }
 
 TEST(Generate, WithoutJsonTheAnswerAloneIsOnStandardOutput) {

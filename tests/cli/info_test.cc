@@ -56,6 +56,12 @@ TEST(Info, TheContextFlagSetsWhatTheCacheCosts) {
   EXPECT_EQ(object["kv_bytes"], object["kv_bytes_per_token"].get<uint64_t>() * 100);
 }
 
+TEST(Info, AnEightBitCacheCostsWhatItsNumbersAndScalesTake) {
+  const Json object = DamaskJson({"info", "-m", TinyModel(), "--kv", "q8"});
+  EXPECT_EQ(object["kv_type"], "q8");
+  EXPECT_EQ(object["kv_bytes_per_token"], 2 * 2 * 2 * (64 + 2 * 2));
+}
+
 TEST(Info, TextNamesTheSameThings) {
   const ProgramResult result = Damask({"info", "-m", TinyModel("qwen3"), "--tensors"});
   EXPECT_EQ(result.exit_code, 0);

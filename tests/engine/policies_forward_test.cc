@@ -34,6 +34,17 @@ TEST_P(SparsePolicies, GiveFiniteLogitsTheSameTwiceAtADensityBelowOne) {
   EXPECT_EQ(LogitsWith(engine.get(), GetParam()), logits);
 }
 
+// What a policy chooses by keys differs where two are nearly alike; what it may choose does not.
+TEST_P(SparsePolicies, ChooseAmongEightBitKeysAsWell) {
+  const auto bf16 = LoadTiny(file_);
+  const auto q8 = LoadTiny(file_, {.kv = kernels::KvType::kQ8});
+  LogitsWith(bf16.get(), GetParam());
+  const std::vector<float> logits = LogitsWith(q8.get(), GetParam());
+  for (const float logit : logits) ASSERT_TRUE(std::isfinite(logit));
+  EXPECT_NEAR(q8->stats().density(), bf16->stats().density(), 0.02);
+  EXPECT_EQ(LogitsWith(q8.get(), GetParam()), logits);
+}
+
 TEST_P(SparsePolicies, ReleasedPagesChangeNothing) {
   const auto engine = LoadTiny(file_);
   const auto releasing = LoadTiny(file_, {.kv_release = true});
@@ -59,6 +70,11 @@ TEST_P(DensePolicies, WithABudgetThatCoversEverythingEqualFullAttentionToTheBit)
   const auto engine = LoadTiny(file_);
   EXPECT_EQ(LogitsWith(engine.get(), GetParam()), LogitsWith(engine.get(), "full"));
   EXPECT_EQ(engine->stats().density(), 1.0);
+}
+
+TEST_P(DensePolicies, EqualFullAttentionOverEightBitPagesToo) {
+  const auto engine = LoadTiny(file_, {.kv = kernels::KvType::kQ8});
+  EXPECT_EQ(LogitsWith(engine.get(), GetParam()), LogitsWith(engine.get(), "full"));
 }
 
 INSTANTIATE_TEST_SUITE_P(

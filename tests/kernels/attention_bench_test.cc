@@ -71,6 +71,11 @@ TEST(AttentionBench, DecodeReportsBytesPerSecond) {
   const Result<DecodeBenchResult> result = BenchDecodeAttention(options);
   ASSERT_TRUE(result.ok()) << result.status().ToString();
   EXPECT_NEAR(result->bytes_per_second * result->seconds, 2.0 * 40 * 64 * 64 * 2 * 2, 1.0);
+  options.kv = KvType::kQ8;
+  const Result<DecodeBenchResult> q8 = BenchDecodeAttention(options);
+  ASSERT_TRUE(q8.ok()) << q8.status().ToString();
+  const PageLayout layout = {64, KvType::kQ8};
+  EXPECT_NEAR(q8->bytes_per_second * q8->seconds, 2.0 * 40 * static_cast<double>(layout.bytes()), 1.0);
 }
 
 }  // namespace

@@ -55,6 +55,18 @@ std::vector<Body> Bodies() {
   return bodies;
 }
 
+constexpr const char* kFewLanesQ8 = "avx512bf16 few lanes q8";
+
+// And the body that reads nothing but q8 pages.
+std::vector<Body> BodiesOverQ8() {
+  std::vector<Body> bodies = Bodies();
+  if (!TargetSupported(Target::kAvx512Bf16)) return bodies;
+  const auto run = [](const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
+                      AttentionScratch* scratch) { RunPlan(FewLanesQ8Body(), shape, block, plan, pages, scratch); };
+  bodies.push_back({kFewLanesQ8, run, kBf16Tolerance});
+  return bodies;
+}
+
 struct Case {
   size_t head_dim;
   size_t group;
@@ -79,7 +91,7 @@ void ExpectClose(const Case& c, const RandomQueries& expected, const RandomQueri
 
 void CompareWithReference(const Case& c, const Plan& plan, const RandomCache& cache, float query_size) {
   AttentionScratch scratch;
-  const AttentionShape shape{c.head_dim, c.group, 1.0f / std::sqrt(static_cast<float>(c.head_dim)), KvType::kBf16};
+  const AttentionShape shape{c.head_dim, c.group, 1.0f / std::sqrt(static_cast<float>(c.head_dim)), cache.layout().type};
   RandomQueries expected(c.head_dim, c.group, c.first, c.rows, 99, query_size);
   AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
   for (const Body& body : Bodies()) {
@@ -87,6 +99,43 @@ void CompareWithReference(const Case& c, const Plan& plan, const RandomCache& ca
     RandomQueries actual(c.head_dim, c.group, c.first, c.rows, 99, query_size);
     body.run(shape, actual.block(), plan, cache.pages(), &scratch);
     ExpectClose(c, expected, actual, body);
+  }
+}
+
+// Pages that read as `cache` does once its 8-bit numbers are rounded to bf16, which is what bodies read.
+RandomCache AsBf16(const RandomCache& cache, size_t context) {
+  RandomCache out({cache.layout().head_dim, KvType::kBf16}, context, 1);
+  std::vector<float> key(cache.layout().head_dim);
+  std::vector<float> value(cache.layout().head_dim);
+  for (size_t position = 0; position < context; ++position) {
+    const std::byte* const page = cache.pages()[position / kPageTokens];
+    LoadKey(cache.layout(), page, position % kPageTokens, key.data());
+    LoadValue(cache.layout(), page, position % kPageTokens, value.data());
+    StoreSlot(out.layout(), out.page(position / kPageTokens), position % kPageTokens, key.data(), value.data());
+  }
+  return out;
+}
+
+// A body that expands q8 pages computes to the last bit what it computes over the bf16 pages of the same numbers. The others
+// are compared with the reference over those.
+void CompareWithBf16Pages(const Case& c, const Plan& plan, const RandomCache& cache) {
+  AttentionScratch scratch;
+  const RandomCache bf16 = AsBf16(cache, c.first + c.rows);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
+  const AttentionShape bf16_shape{c.head_dim, c.group, scale, KvType::kBf16};
+  RandomQueries reference(c.head_dim, c.group, c.first, c.rows, 98, 2.0f);
+  AttentionReference(bf16_shape, reference.block(), plan, bf16.pages(), &scratch);
+  for (const Body& body : BodiesOverQ8()) {
+    SCOPED_TRACE(body.name);
+    RandomQueries actual(c.head_dim, c.group, c.first, c.rows, 98, 2.0f);
+    body.run({c.head_dim, c.group, scale, KvType::kQ8}, actual.block(), plan, cache.pages(), &scratch);
+    ExpectClose(c, reference, actual, body);
+    const bool few = c.rows * c.group <= 8 && (body.name == "avx512bf16" || body.name == "amx");
+    if (HasFatalFailure() || few || body.name == kFewLanesQ8) continue;
+    RandomQueries expected(c.head_dim, c.group, c.first, c.rows, 98, 2.0f);
+    body.run(bf16_shape, expected.block(), plan, bf16.pages(), &scratch);
+    ASSERT_EQ(actual.out(), expected.out()) << "head_dim " << c.head_dim << " group " << c.group;
+    ASSERT_EQ(actual.lse(), expected.lse());
   }
 }
 
@@ -143,6 +192,86 @@ TEST(Attention, EveryBodyAgreesWithTheReferenceOnExactMasks) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     CompareWithReference(c, plan, cache, 3.0f);
     if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Attention, OverQ8PagesEveryBodyComputesWhatItDoesOverBf16PagesOfTheSameNumbers) {
+  constexpr size_t kDims[] = {64, 80, 128, 96, 256, 16, 112};
+  for (uint32_t seed = 1; seed <= 42; ++seed) {
+    std::mt19937 random(seed);
+    const size_t group = seed % 10 == 0 ? 32 : 1 + random() % 9;
+    const uint64_t first = seed % 3 == 0 ? random() % 5 * 64 : random() % 400;
+    const Case c{kDims[seed % 7], group, first, seed % 4 == 0 ? 1 : 1 + random() % (group > 8 ? 9 : 64)};
+    const RandomCache cache({c.head_dim, KvType::kQ8}, first + c.rows, seed);
+    Plan plan = RandomPlan(first, c.rows, group, &random);
+    if (seed % 2 == 0) AddExactMasks(&plan, &random);
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    CompareWithBf16Pages(c, plan, cache);
+    if (HasFatalFailure()) return;
+  }
+}
+
+// The bodies read numbers rounded to bf16 once more, by up to 2^-9 of each: a score is off by some 2^-9 |q| |k| / sqrt(D) at
+// random signs (5e-3 here), and so are weights, relatively; values by 2^-9 as in the tolerance of the bf16 pages.
+TEST(Attention, OverQ8PagesEveryBodyAgreesWithTheReference) {
+  for (const size_t head_dim : {64, 80, 128}) {
+    const Case c{head_dim, 4, 200, 30};
+    const RandomCache cache({head_dim, KvType::kQ8}, 230, 15);
+    const AttentionShape shape{head_dim, 4, 1.0f / std::sqrt(static_cast<float>(head_dim)), KvType::kQ8};
+    Plan plan;
+    FullPlan(c.first, c.rows, 0, &plan);
+    AttentionScratch scratch;
+    RandomQueries expected(head_dim, 4, c.first, c.rows, 97);
+    AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
+    for (Body body : BodiesOverQ8()) {
+      body.tolerance += kBf16Tolerance;
+      body.lse_tolerance += 5e-3;
+      RandomQueries actual(head_dim, 4, c.first, c.rows, 97);
+      body.run(shape, actual.block(), plan, cache.pages(), &scratch);
+      ExpectClose(c, expected, actual, body);
+    }
+  }
+}
+
+TEST(Attention, OverQ8PagesPooledKeysAgreeWithTheReference) {
+  for (uint32_t seed = 1; seed <= 20; ++seed) {
+    std::mt19937 random(seed);
+    const size_t head_dim = seed % 2 == 0 ? 64 : 80;
+    const Case c{head_dim, 1 + random() % 5, random() % 700, seed % 4 == 0 ? 1 : 1 + random() % 64};
+    const RandomCache cache({head_dim, KvType::kQ8}, c.first + c.rows, seed);
+    const PooledCache pooled(cache, c.first + c.rows);
+    Plan plan = RandomPyramidPlan(c.first, c.rows, &random);
+    pooled.GiveTo(&plan);
+    const AttentionShape shape{head_dim, c.group, 1.0f / std::sqrt(static_cast<float>(head_dim)), KvType::kQ8};
+    AttentionScratch scratch;
+    RandomQueries expected(head_dim, c.group, c.first, c.rows, 97);
+    AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
+    for (Body body : BodiesOverQ8()) {
+      SCOPED_TRACE(body.name);
+      body.tolerance += kBf16Tolerance;
+      body.lse_tolerance += 5e-3;
+      RandomQueries actual(head_dim, c.group, c.first, c.rows, 97);
+      body.run(shape, actual.block(), plan, cache.pages(), &scratch);
+      ExpectClose(c, expected, actual, body);
+    }
+  }
+}
+
+TEST(Attention, OverQ8PagesDecodeEqualsThePrefillsRow) {
+  AttentionScratch scratch;
+  const RandomCache cache({128, KvType::kQ8}, 500, 14);
+  const AttentionShape shape{128, 4, 0.09f, KvType::kQ8};
+  for (const Body& body : BodiesOverQ8()) {
+    Plan plan;
+    FullPlan(448, 52, 0, &plan);
+    RandomQueries prefill(128, 4, 448, 52, 22);
+    body.run(shape, prefill.block(), plan, cache.pages(), &scratch);
+    FullPlan(470, 1, 0, &plan);
+    RandomQueries decode(128, 4, 470, 1, 22);
+    body.run(shape, decode.block(), plan, cache.pages(), &scratch);
+    for (size_t i = 0; i < decode.width(); ++i) {
+      ASSERT_NEAR(decode.out()[i], prefill.out()[22 * decode.width() + i], 1e-3) << body.name;
+    }
   }
 }
 
@@ -414,6 +543,7 @@ TEST(Attention, FloatPagesRunOnTheReference) {
     EXPECT_EQ(AttentionName(target, shape), "scalar");
   }
   EXPECT_EQ(FindAttention(Target::kScalar, {64, 4, 0.125f, KvType::kBf16}), &AttentionReference);
+  EXPECT_EQ(FindAttention(Target::kScalar, {64, 4, 0.125f, KvType::kQ8}), &AttentionReference);
 }
 
 TEST(Attention, ReferenceIsTheSoftmaxWrittenOut) {

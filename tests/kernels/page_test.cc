@@ -66,7 +66,7 @@ TEST(Page, ManySlotsAtOnceGiveTheSameBytesAsOneByOne) {
   constexpr size_t kStride = 3 * kDim;
   const std::vector<float> keys = RandomRows(kPageTokens * kStride, 3);
   const std::vector<float> values = RandomRows(kPageTokens * kStride, 4);
-  for (const KvType type : {KvType::kBf16, KvType::kF32}) {
+  for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
     const PageLayout layout{kDim, type};
     for (size_t slot = 0; slot < kPageTokens; slot += 5) {
       for (size_t count = 1; slot + count <= kPageTokens; count += 9) {
@@ -83,16 +83,48 @@ TEST(Page, ManySlotsAtOnceGiveTheSameBytesAsOneByOne) {
 }
 
 TEST(Page, StoringASlotLeavesTheOthersAlone) {
-  const PageLayout layout{64, KvType::kBf16};
-  AlignedArray<std::byte> page = ZeroPage(layout);
-  const std::vector<float> row = RandomRows(64, 5);
-  StoreSlot(layout, page.data(), 33, row.data(), row.data());
-  std::vector<float> other(64);
-  for (const size_t slot : {0, 31, 32, 34, 63}) {
-    LoadKey(layout, page.data(), slot, other.data());
-    EXPECT_EQ(other, std::vector<float>(64, 0.0f)) << slot;
-    LoadValue(layout, page.data(), slot, other.data());
-    EXPECT_EQ(other, std::vector<float>(64, 0.0f)) << slot;
+  for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
+    const PageLayout layout{64, type};
+    AlignedArray<std::byte> page = ZeroPage(layout);
+    const std::vector<float> row = RandomRows(64, 5);
+    StoreSlot(layout, page.data(), 33, row.data(), row.data());
+    std::vector<float> other(64);
+    for (const size_t slot : {0, 31, 32, 34, 63}) {
+      LoadKey(layout, page.data(), slot, other.data());
+      EXPECT_EQ(other, std::vector<float>(64, 0.0f)) << slot;
+      LoadValue(layout, page.data(), slot, other.data());
+      EXPECT_EQ(other, std::vector<float>(64, 0.0f)) << slot;
+    }
+  }
+}
+
+TEST(Page, ACopiedSlotHasTheBytesOfAStoredOne) {
+  for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
+    for (const size_t head_dim : {16, 80, 128}) {
+      const PageLayout layout{head_dim, type};
+      const std::vector<float> keys = RandomRows(kPageTokens * head_dim, 6);
+      const std::vector<float> values = RandomRows(kPageTokens * head_dim, 7);
+      AlignedArray<std::byte> source = ZeroPage(layout);
+      StoreSlots(layout, source.data(), 0, kPageTokens, keys.data(), values.data(), head_dim);
+      AlignedArray<std::byte> stored = ZeroPage(layout);
+      AlignedArray<std::byte> copied = ZeroPage(layout);
+      AlignedArray<std::byte> copied_keys = ZeroPage(layout);
+      for (const auto& [from, to] : {std::pair<size_t, size_t>{5, 40}, {63, 0}, {32, 31}}) {
+        StoreSlot(layout, stored.data(), to, &keys[from * head_dim], &values[from * head_dim]);
+        CopySlot(layout, source.data(), from, copied.data(), to);
+        CopyKey(layout, source.data(), from, copied_keys.data(), to);
+      }
+      EXPECT_EQ(std::memcmp(stored.data(), copied.data(), layout.bytes()), 0);
+      EXPECT_EQ(std::memcmp(stored.data(), copied_keys.data(), layout.value_offset()), 0);
+    }
+  }
+}
+
+TEST(Page, TypesHaveNames) {
+  EXPECT_EQ(KvTypeName(KvType::kF32), "f32");
+  for (const KvType type : {KvType::kBf16, KvType::kQ8}) EXPECT_EQ(*ParseKvType(KvTypeName(type)), type);
+  for (const char* name : {"f32", "q4", "", "Q8"}) {
+    EXPECT_EQ(ParseKvType(name).status().code(), StatusCode::kInvalidArgument) << name;
   }
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/pooled_page.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -54,6 +55,26 @@ TEST(PoolPage, ASlotHoldsTheMeanOfItsKeysAndOfTheirValues) {
       }
     }
   }
+}
+
+TEST(PoolPage, OfQ8PagesTheMeansAreStoredAsAnyNumbersAre) {
+  const PageLayout layout{80, KvType::kQ8};
+  const RandomCache cache(layout, 64, 5);
+  AlignedArray<std::byte> pooled(layout.bytes());
+  AlignedArray<std::byte> expected(layout.bytes());
+  std::fill_n(pooled.data(), layout.bytes(), std::byte{0});
+  std::fill_n(expected.data(), layout.bytes(), std::byte{0});
+  PoolPage(layout, cache.pages()[0], 1, pooled.data(), 32);
+  for (size_t n = 0; n < 32; ++n) {
+    Rows mean = Load(layout, cache.pages()[0], 2 * n);
+    const Rows other = Load(layout, cache.pages()[0], 2 * n + 1);
+    for (size_t d = 0; d < 80; ++d) {
+      mean.keys[d] = (mean.keys[d] + other.keys[d]) * 0.5f;
+      mean.values[d] = (mean.values[d] + other.values[d]) * 0.5f;
+    }
+    StoreSlot(layout, expected.data(), 32 + n, mean.keys.data(), mean.values.data());
+  }
+  EXPECT_TRUE(std::equal(pooled.data(), pooled.data() + layout.bytes(), expected.data()));
 }
 
 TEST(PoolPage, LevelsNestUpToTheirRounding) {

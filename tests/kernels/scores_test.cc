@@ -52,7 +52,7 @@ std::vector<Target> Targets() {
 TEST(Scores, EqualTheDotProductsForEveryTargetTypeAndLength) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
-  for (const KvType type : {KvType::kBf16, KvType::kF32}) {
+  for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
     for (const size_t dim : {16, 64, 80, 128}) {
       const Pages pages({dim, type}, 203, 7);
       std::vector<float> q(9 * (dim + 3));
@@ -93,7 +93,7 @@ TEST(Scores, KeysOfAReleasedPageCannotBeSeen) {
 TEST(RunScores, EqualTheSumsOfDotProductsForEveryTargetTypeAndLength) {
   std::mt19937 random(2);
   std::normal_distribution<float> normal;
-  for (const KvType type : {KvType::kBf16, KvType::kF32}) {
+  for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
     for (const size_t dim : {16, 80}) {
       const Pages pages({dim, type}, 200, 7);
       for (const size_t run : {4, 16, 64}) {
@@ -165,7 +165,7 @@ TEST(Softmax, ARowWithoutAnyKeyBecomesZeros) {
 }
 
 TEST(WeightedValues, EqualTheSumOfValuesForEveryTargetTypeAndLength) {
-  for (const KvType type : {KvType::kBf16, KvType::kF32}) {
+  for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
     for (const size_t n : {1, 31, 32, 33, 64, 65, 150}) {
       const Pages pages({64, type}, n, 11);
       std::vector<float> probabilities(n);

@@ -38,6 +38,15 @@ TEST(KvCache, BytesPerTokenIsWhatAFullPageCosts) {
   EXPECT_EQ(cache.bytes(), 640 * KvCache::BytesPerToken(SmallConfig(), kernels::KvType::kBf16));
 }
 
+TEST(KvCache, EightBitPagesTakeABitMoreThanHalf) {
+  PagePool pool({64, kernels::KvType::kQ8});
+  KvCache cache(SmallConfig(), &pool);
+  ASSERT_TRUE(cache.Reserve(640).ok());
+  const uint64_t per_token = KvCache::BytesPerToken(SmallConfig(), kernels::KvType::kQ8);
+  EXPECT_EQ(cache.bytes(), 640 * per_token);
+  EXPECT_EQ(per_token, 3u * 2 * 2 * (64 + 2 * 2));  // numbers, and two scales of two bytes
+}
+
 TEST(KvCache, PagesOfDifferentHeadsAreDifferentMemory) {
   PagePool pool({64, kernels::KvType::kBf16});
   KvCache cache(SmallConfig(), &pool);

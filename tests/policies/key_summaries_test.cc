@@ -83,6 +83,29 @@ TEST_F(KeySummaryTest, ReleasedPagesCountAsZeros) {
   EXPECT_EQ(row, std::vector<float>(Text::kDim, 0.0f));
 }
 
+TEST_F(KeySummaryTest, RowsOfEightBitKeysAreBf16) {
+  const kernels::PageLayout q8 = {Text::kDim, kernels::KvType::kQ8};
+  const kernels::PageLayout bf16 = {Text::kDim, kernels::KvType::kBf16};
+  std::vector<std::vector<std::byte>> storage(5, std::vector<std::byte>(q8.bytes()));
+  std::vector<const std::byte*> pages;
+  pages.reserve(storage.size());
+  for (const auto& page : storage) pages.push_back(page.data());
+  for (uint64_t p = 0; p < 300; ++p) kernels::StoreSlot(q8, storage[p / 64].data(), p % 64, text_.key(p), text_.key(p));
+  for (const KeySummary::Kind kind : kKinds) {
+    KeySummary summary(kind, 1);
+    summary.Append({pages.data(), &q8}, 0, 300);
+    EXPECT_EQ(summary.layout().type, kernels::KvType::kBf16);
+    EXPECT_EQ(summary.bytes(), 5 * bf16.value_offset());
+    std::vector<float> key(Text::kDim);
+    std::vector<float> row(Text::kDim);
+    for (uint64_t p = 0; p < 300; ++p) {
+      kernels::LoadKey(q8, pages[p / 64], p % 64, key.data());
+      summary.LoadRow(p, row.data());
+      for (size_t d = 0; d < Text::kDim; ++d) ASSERT_EQ(row[d], ToFloat(ToBf16(key[d])));
+    }
+  }
+}
+
 TEST(BestIndices, PutsHigherScoresFirstThenLowerIndicesThenWhatIsNoNumber) {
   std::vector<uint32_t> best;
   BestIndices(std::vector<float>{1, 3, NAN, 3, -INFINITY, 2}, 10, &best);

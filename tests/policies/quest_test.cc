@@ -73,8 +73,13 @@ TEST(QuestPolicy, HeadsChooseForThemselves) {
 
 TEST(PageBounds, NoKeyOfAPageScoresHigherThanItsBound) {
   Text text(500, 1, 1);
-  for (const kernels::KvType type : {kernels::KvType::kF32, kernels::KvType::kBf16}) {
+  for (const kernels::KvType type : {kernels::KvType::kF32, kernels::KvType::kBf16, kernels::KvType::kQ8}) {
     const kernels::PageLayout layout = {Text::kDim, type};
+    // As attention reads it: 8-bit numbers as bf16.
+    const auto load = [&](const std::byte* page, size_t slot, float* key) {
+      kernels::LoadKey(layout, page, slot, key);
+      for (size_t d = 0; type == kernels::KvType::kQ8 && d < Text::kDim; ++d) key[d] = ToFloat(ToBf16(key[d]));
+    };
     std::vector<std::vector<std::byte>> storage(8, std::vector<std::byte>(layout.bytes()));
     std::vector<const std::byte*> pages;
     pages.reserve(storage.size());
@@ -96,14 +101,14 @@ TEST(PageBounds, NoKeyOfAPageScoresHigherThanItsBound) {
         for (size_t d = 0; d < Text::kDim; ++d) {
           float best = -1e30f;
           for (uint64_t p = page * 16; p < std::min<uint64_t>(500, page * 16 + 16); ++p) {
-            kernels::LoadKey(layout, pages[p / 64], p % 64, key.data());
+            load(pages[p / 64], p % 64, key.data());
             best = std::max(best, key[d] * text.query(row)[d]);
           }
           bound += best;
         }
         expected = std::max(expected, bound);
         for (uint64_t p = page * 16; p < std::min<uint64_t>(500, page * 16 + 16); ++p) {
-          kernels::LoadKey(layout, pages[p / 64], p % 64, key.data());
+          load(pages[p / 64], p % 64, key.data());
           ASSERT_LE(Dot(text.query(row), key.data()), upper[page] + 1e-4f);
         }
       }

@@ -134,6 +134,7 @@ TEST(ServeProgram, L11AddressesAndFlagsThatCannotBe) {
                       {{"--api-key", "", "--port", "0"}, 2},
                       {{"--api-key-file", "/dev/null", "--port", "0"}, 2},
                       {{"--kv-release", "--port", "0"}, 2},
+                      {{"--kv", "q4", "--port", "0"}, 2},
                       {{"--prefix-cache", "", "--port", "0"}, 2},
                       {{"--prefix-cache", "/dev/null", "--port", "0", "-q"}, 2},
                       {{"--port", "0", "-m", "/nowhere/model.gguf", "-q"}, 2}};

@@ -68,6 +68,7 @@ TEST_F(ServerEndpointsTest, PropsAndSlotsAreLlamaServers) {
   EXPECT_EQ(props["default_generation_settings"]["n_ctx"], kTinyContext);
   EXPECT_NE(props["chat_template"].get<std::string>().find("<|im_start|>"), std::string::npos);
   EXPECT_EQ(props["attention"]["policy"], "full");
+  EXPECT_TRUE(props["memory"]["kv_type"] == "bf16" || props["memory"]["kv_type"] == "f32");
   Json slots = Get("/slots").json;
   ASSERT_EQ(slots.size(), 3u);
   for (const Json& slot : slots) EXPECT_EQ(slot["is_processing"], false);
@@ -81,6 +82,16 @@ TEST_F(ServerEndpointsTest, PropsAndSlotsAreLlamaServers) {
   EXPECT_EQ(slots[1]["is_processing"], false);
   running.client().Close();
   ExpectWell();
+}
+
+TEST_F(ServerEndpointsTest, PropsTellTheTypeOfTheCache) {
+  ServerOptions options = TinyServer();
+  options.model.engine.kv = kernels::KvType::kQ8;
+  Start(options);
+  const Json memory = Get("/props").json["memory"];
+  EXPECT_EQ(memory["kv_type"], "q8");
+  EXPECT_EQ(memory["kv_bytes_per_token"], server_->model().engine().kv_bytes_per_token());
+  EXPECT_EQ(Post("/v1/completions", Greedy(PromptIds(100), 6)).json["usage"]["completion_tokens"], 6);
 }
 
 // Every line of exposition format 0.0.4: a comment of a known kind, or a name and a number.

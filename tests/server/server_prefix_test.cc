@@ -151,12 +151,46 @@ TEST_F(ServerPrefixTest, P06AnotherQuantisationDoesNotUseTheFiles) {
   EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), kWholePages);
 }
 
+// Restored 8-bit pages are those that were written.
+TEST_F(ServerPrefixTest, L07EightBitPagesFromMemoryAndFromDisk) {
+  const auto options = [&](uint64_t memory, bool disk) {
+    ServerOptions with = Options(memory, disk);
+    with.model.engine.kv = kernels::KvType::kQ8;
+    return with;
+  };
+  Start(options(0, false));
+  const std::string expected = TextOf(Post("/v1/completions", kAsk));
+  Start(options(64 * kMiB, true));
+  EXPECT_EQ(TextOf(Post("/v1/completions", kAsk)), expected);
+  const Reply cached = Post("/v1/completions", kAsk);
+  EXPECT_EQ(TextOf(cached), expected);
+  EXPECT_EQ(CachedTokens(cached), kWholePages);
+  Start(options(0, true));
+  const Reply restored = Post("/v1/completions", kAsk);
+  EXPECT_EQ(TextOf(restored), expected);
+  EXPECT_EQ(CachedTokens(restored), kWholePages);
+  EXPECT_GE(Metric("prefix_tokens_from_disk_total"), kWholePages);
+}
+
+TEST_F(ServerPrefixTest, P06FilesOfBf16AndOfEightBitPagesStandSideBySide) {
+  ServerOptions q8 = Options(0, true);
+  q8.model.engine.kv = kernels::KvType::kQ8;
+  Start(Options(0, true));
+  ASSERT_EQ(Post("/v1/completions", kAsk).status, 200);
+  Start(q8);
+  EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), 0u);
+  EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), kWholePages);
+  EXPECT_EQ(Metric("prefix_bad_files_total"), 0);
+  Start(Options(0, true));
+  EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), kWholePages);
+}
+
 // Scalar arithmetic keeps keys and values as float32, all others as bf16.
 TEST_F(ServerPrefixTest, P06AnotherTypeOfPagesDoesNotUseTheFiles) {
   ServerOptions scalar = Options(0, true);
   scalar.model.engine.target = "scalar";
   Start(Options(0, true));
-  if (model::Forward::PageType(server_->model().engine().target()) == kernels::KvType::kF32) GTEST_SKIP() << "only scalar here";
+  if (server_->model().engine().kv_type() == kernels::KvType::kF32) GTEST_SKIP() << "only scalar here";
   ASSERT_EQ(Post("/v1/completions", kAsk).status, 200);
   Start(scalar);
   EXPECT_EQ(CachedTokens(Post("/v1/completions", kAsk)), 0u);
