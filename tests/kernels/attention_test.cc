@@ -131,7 +131,7 @@ void CompareWithBf16Pages(const Case& c, const Plan& plan, const RandomCache& ca
     body.run({c.head_dim, c.group, scale, KvType::kQ8}, actual.block(), plan, cache.pages(), &scratch);
     ExpectClose(c, reference, actual, body);
     const bool few = c.rows * c.group <= 8 && (body.name == "avx512bf16" || body.name == "amx");
-    if (HasFatalFailure() || few || body.name == kFewLanesQ8) continue;
+    if (testing::Test::HasFatalFailure() || few || body.name == kFewLanesQ8) continue;
     RandomQueries expected(c.head_dim, c.group, c.first, c.rows, 98, 2.0f);
     body.run(bf16_shape, expected.block(), plan, bf16.pages(), &scratch);
     ASSERT_EQ(actual.out(), expected.out()) << "head_dim " << c.head_dim << " group " << c.group;
