@@ -12,6 +12,8 @@ namespace {
 
 constexpr size_t kStepBytes = 4 * kQuarterTokens;
 constexpr size_t kVector = 16;  // rows of a vector of sums
+// Steps at a time, of a `dim` that is a multiple of 16: so that the sums stay in their registers.
+constexpr size_t kUnrolled = 4;
 // 2 keys x 4 vectors of rows: 8 sums, 4 maxima, 4 queries and 2 keys of 32 registers, and queries are loaded once for both
 // keys.
 constexpr size_t kMaxVectors = 4;
@@ -33,17 +35,19 @@ void Maxima(const ByteQuarter& quarter, size_t dim, const uint8_t* queries, cons
       sums[0][v] = _mm512_set1_epi32(quarter.offsets[key]);
       sums[1][v] = _mm512_set1_epi32(quarter.offsets[key + 1]);
     }
-    // `dim` is a multiple of 16. Unrolled, the sums stay in their registers.
+    for (size_t first = 0; first < dim / 4; first += kUnrolled) {
 #pragma GCC unroll 4
-    for (size_t step = 0; step < dim / 4; ++step) {
-      const int8_t* const bytes = quarter.bytes + step * kStepBytes + key * 4;
-      const __m512i first = _mm512_set1_epi32(FourBytes(bytes));
-      const __m512i second = _mm512_set1_epi32(FourBytes(bytes + 4));
+      for (size_t i = 0; i < kUnrolled; ++i) {
+        const size_t step = first + i;
+        const int8_t* const bytes = quarter.bytes + step * kStepBytes + key * 4;
+        const __m512i one = _mm512_set1_epi32(FourBytes(bytes));
+        const __m512i other = _mm512_set1_epi32(FourBytes(bytes + 4));
 #pragma GCC unroll 4
-      for (size_t v = 0; v < kVectors; ++v) {
-        const __m512i q = _mm512_loadu_si512(queries + v * kVector * dim + step * kStepBytes);
-        sums[0][v] = _mm512_dpbusd_epi32(sums[0][v], q, first);
-        sums[1][v] = _mm512_dpbusd_epi32(sums[1][v], q, second);
+        for (size_t v = 0; v < kVectors; ++v) {
+          const __m512i q = _mm512_loadu_si512(queries + v * kVector * dim + step * kStepBytes);
+          sums[0][v] = _mm512_dpbusd_epi32(sums[0][v], q, one);
+          sums[1][v] = _mm512_dpbusd_epi32(sums[1][v], q, other);
+        }
       }
     }
     for (size_t v = 0; v < kVectors; ++v) {
