@@ -88,7 +88,7 @@ struct FewLanesQ8 {
   }
 
   // What 4 keys ask of the values of their run: a share of the lines, and with the first of them the scales.
-  static void FetchValues(const KeyRun& run, size_t head_dim, size_t key) {
+  [[gnu::always_inline]] static inline void FetchValues(const KeyRun& run, size_t head_dim, size_t key) {
     const size_t share = 4 * head_dim;
     Prefetch(static_cast<const char*>(run.values) + key / 4 * share, share);
     if (key != 0) return;
@@ -200,7 +200,7 @@ struct FewLanesQ8 {
   }
 
   // What 4 dimensions of the values ask of the next pages: a share of their keys and key scales.
-  static void FetchKeys(const PageFetch& fetch, size_t head_dim, size_t dim) {
+  [[gnu::always_inline]] static inline void FetchKeys(const PageFetch& fetch, size_t head_dim, size_t dim) {
     const size_t lines = fetch.page_bytes / 2 / kCacheLine;  // the keys' half
     const size_t share = lines / (head_dim / 4) + 1;
     const size_t first = dim / 4 * share;
