@@ -1,7 +1,6 @@
 // What the bodies for at most 8 lanes share (attention_fewlanes.cc, attention_fewlanes_q8.cc). A vector holds 4 lanes in its
 // 128-bit groups, 4 numbers of each. State of 4 lanes: max and sum as [lane][4 equal numbers], O^T as [head_dim / 4][lane][4
-// dimensions]; scores as [key / 4][lane][4 keys], weights as [key / 8][lane][8 keys in bf16], queries as [head_dim / 8][lane][8
-// dimensions in bf16].
+// dimensions]; scores as [key / 4][lane][4 keys].
 #pragma once
 
 #include "kernels/attention_bf16-inl.h"
@@ -9,10 +8,11 @@
 namespace damask::kernels {
 namespace {
 
-constexpr size_t kFew = 4;         // lanes of a vector
-constexpr size_t kChunkUnits = 4;  // bf16 pairs in 16 bytes
+constexpr size_t kFew = 4;  // lanes of a vector
 
-inline void Prefetch(const char* p, size_t bytes) {
+// Always inlined, as are functions that do nothing else: GCC 12 takes a function of prefetches for one without effects, and
+// leaves out its calls.
+[[gnu::always_inline]] inline void Prefetch(const char* p, size_t bytes) {
   for (size_t i = 0; i < bytes; i += kCacheLine) _mm_prefetch(p + i, _MM_HINT_T1);
 }
 
@@ -47,25 +47,22 @@ inline __m512 MaskFour(__m512 scores, const KeyMask* masks, const LaneBlock& blo
   return _mm512_mask_mov_ps(_mm512_set1_ps(-__builtin_inff()), static_cast<__mmask16>(ok), scores);
 }
 
-// Weights of the scores of lane vector j of kVecs: bf16, 8 keys of a lane in its group. `max` are the new maxima; gives the
+// Weights of the scores of lane vector j of kVecs, 8 keys at a time: Inner stores them. `max` are the new maxima; gives the
 // factor of what was accumulated before.
-template <int kVecs>
+template <int kVecs, class Inner>
 __m512 Softmax(size_t keys, float log2_scale, int j, __m512 max, const StepScratch& scratch, LaneBlock* block) {
   constexpr size_t kRow = kVecs * 16;
   const __m512 scale = _mm512_set1_ps(log2_scale);
   const __m512 old_max = _mm512_load_ps(block->max + j * 16);
   const __m512 shift = Bf16Ops::Mul(Bf16Ops::ZeroIfMinusInfinity(max), scale);
   const __m512 factor = Bf16Ops::Exp2(Bf16Ops::MulSub(old_max, scale, shift));
-  const __m512i interleave = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-  auto* const weights = static_cast<uint32_t*>(scratch.weights);
   __m512 sum = _mm512_setzero_ps();
   for (size_t key = 0; key < keys; key += 8) {
     const float* const scores = scratch.scores + key / 4 * kRow + j * 16;
     const __m512 low = Bf16Ops::Exp2(Bf16Ops::MulSub(_mm512_load_ps(scores), scale, shift));
     const __m512 high = Bf16Ops::Exp2(Bf16Ops::MulSub(_mm512_load_ps(scores + kRow), scale, shift));
     sum = _mm512_add_ps(sum, _mm512_add_ps(low, high));
-    const __m512i pairs = _mm512_permutexvar_epi64(interleave, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-    _mm512_store_si512(weights + key / 8 * kRow + j * 16, pairs);
+    Inner::StoreWeights(scratch, j, key, low, high);
   }
   sum = ReduceGroups(sum, [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); });
   _mm512_store_ps(block->sum + j * 16, _mm512_fmadd_ps(_mm512_load_ps(block->sum + j * 16), factor, sum));
@@ -73,7 +70,7 @@ __m512 Softmax(size_t keys, float log2_scale, int j, __m512 max, const StepScrat
   return factor;
 }
 
-// Inner: Scores(), Values() and kRunKeys of a form of keys and values.
+// Inner: Scores(), StoreWeights(), Values() and kRunKeys of a form of keys and values.
 template <int kVecs, class Inner>
 void StepVecs(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch,
               LaneBlock* block) {
@@ -83,7 +80,7 @@ void StepVecs(const KeyRun* runs, size_t count, size_t head_dim, float log2_scal
   Inner::Scores(runs, count, head_dim, *block, scratch.scores, max);
   for (int j = 0; j < kVecs; ++j) {
     max[j] = ReduceGroups(max[j], [](__m512 a, __m512 b) { return _mm512_max_ps(a, b); });
-    factors[j] = Softmax<kVecs>(count * Inner::kRunKeys, log2_scale, j, max[j], scratch, block);
+    factors[j] = Softmax<kVecs, Inner>(count * Inner::kRunKeys, log2_scale, j, max[j], scratch, block);
   }
   Inner::Values(runs, count, head_dim, factors, scratch, block);
 }
@@ -92,23 +89,6 @@ template <template <int> class Inner>
 void StepFew(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch,
              LaneBlock* block) {
   (block->lanes <= kFew ? StepVecs<1, Inner<1>> : StepVecs<2, Inner<2>>)(runs, count, head_dim, log2_scale, scratch, block);
-}
-
-// Queries as [head_dim / 8][lane][4 pairs].
-inline void PackFew(const float* const* queries, size_t head_dim, float sign, LaneBlock* block) {
-  VectorSteps<Bf16Ops>::ClearState(head_dim, block);
-  const size_t vecs = (block->lanes + kFew - 1) / kFew;
-  auto* const q = static_cast<uint32_t*>(block->q);
-  for (size_t lane = 0; lane < vecs * kFew; ++lane) {
-    uint32_t* const target = q + lane / kFew * 16 + lane % kFew * kChunkUnits;
-    for (size_t d = 0; d < head_dim; d += 32) {
-      const __m512i pairs =
-          queries[lane] == nullptr ? _mm512_setzero_si512() : LoadPairs(queries[lane] + d, head_dim - d, _mm512_set1_ps(sign));
-      alignas(64) uint32_t units[16];
-      _mm512_store_si512(units, pairs);
-      for (size_t i = 0; i < 16; ++i) target[(d / 8 + i / kChunkUnits) * vecs * 16 + i % kChunkUnits] = units[i];
-    }
-  }
 }
 
 inline void FinishFew(LaneBlock* block, size_t head_dim, float* const* outs) {

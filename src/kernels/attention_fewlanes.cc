@@ -11,6 +11,8 @@
 namespace damask::kernels {
 namespace {
 
+constexpr size_t kChunkUnits = 4;  // bf16 pairs in 16 bytes
+
 __m512i Repeat16Bytes(const void* p) { return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
 
 // kVecs vectors of 4 lanes share every load of a key or value.
@@ -50,6 +52,13 @@ struct FewLanes {
     }
   }
 
+  // 8 keys of a lane in its group: what meets 8 keys of a value's line.
+  static void StoreWeights(const StepScratch& scratch, int j, size_t key, __m512 low, __m512 high) {
+    const __m512i interleave = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+    const __m512i pairs = _mm512_permutexvar_epi64(interleave, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    _mm512_store_si512(static_cast<uint32_t*>(scratch.weights) + key / 8 * kRow + j * 16, pairs);
+  }
+
   static void Values(const KeyRun* runs, size_t count, size_t head_dim, const __m512* factors, const StepScratch& scratch,
                      LaneBlock* block) {
     const auto* const weights = static_cast<const uint32_t*>(scratch.weights);
@@ -82,6 +91,23 @@ struct FewLanes {
     }
   }
 };
+
+// Queries as [head_dim / 8][lane][4 pairs].
+void PackFew(const float* const* queries, size_t head_dim, float sign, LaneBlock* block) {
+  VectorSteps<Bf16Ops>::ClearState(head_dim, block);
+  const size_t vecs = (block->lanes + kFew - 1) / kFew;
+  auto* const q = static_cast<uint32_t*>(block->q);
+  for (size_t lane = 0; lane < vecs * kFew; ++lane) {
+    uint32_t* const target = q + lane / kFew * 16 + lane % kFew * kChunkUnits;
+    for (size_t d = 0; d < head_dim; d += 32) {
+      const __m512i pairs =
+          queries[lane] == nullptr ? _mm512_setzero_si512() : LoadPairs(queries[lane] + d, head_dim - d, _mm512_set1_ps(sign));
+      alignas(64) uint32_t units[16];
+      _mm512_store_si512(units, pairs);
+      for (size_t i = 0; i < 16; ++i) target[(d / 8 + i / kChunkUnits) * vecs * 16 + i % kChunkUnits] = units[i];
+    }
+  }
+}
 
 }  // namespace
 
