@@ -139,7 +139,7 @@ Json WithoutTimes(Json rows) {
 
 TEST(EvalCompare, AKilledRunGoesOnToTheTableOfOneGo) {
   const TempDir dir;
-  const std::vector<std::string> more = {"--resume", dir.File("cells"), "--samples", "40", "--json", "--quiet"};
+  const std::vector<std::string> more = {"--resume", dir.File("cells"), "--samples", "12", "--json", "--quiet"};
   std::vector<std::string> args = Compare(more);
   args.insert(args.begin(), DAMASK_PROGRAM);
   // Killed, not asked to stop; some signals later it may have written, or be about to.
@@ -150,8 +150,8 @@ TEST(EvalCompare, AKilledRunGoesOnToTheTableOfOneGo) {
     const ProgramResult killed = RunProgram(run);
     EXPECT_TRUE(killed.exit_code == 128 + SIGKILL || killed.exit_code == 0) << killed.err;
   }
-  const Json resumed = DamaskJson(Compare({"--resume", dir.File("cells"), "--samples", "40"}));
-  const Json at_once = DamaskJson(Compare({"--samples", "40"}));
+  const Json resumed = DamaskJson(Compare({"--resume", dir.File("cells"), "--samples", "12"}));
+  const Json at_once = DamaskJson(Compare({"--samples", "12"}));
   EXPECT_EQ(WithoutTimes(resumed["rows"]), WithoutTimes(at_once["rows"]));
 }
 
