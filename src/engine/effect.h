@@ -46,8 +46,8 @@ class EffectMeter {
   uint64_t passes() const { return passes_; }
 
  private:
-  // Whether to go on, asked after some rows; without an answer every text is read to its end.
   using Rows = std::function<void(const EffectText& text, size_t scored, const float* logits)>;
+  // Whether to go on, asked after each chunk; null: every text is read to its end.
   using GoesOn = std::function<bool()>;
   Status Run(const Rows& rows, const GoesOn& goes_on, const std::atomic<bool>* cancel);
   void LimitScoredPositions();

@@ -48,7 +48,7 @@ void StepBuilder::Begin(const AttentionBody& body, const AttentionShape& shape, 
   pages_ = pages;
   layout_ = {shape.head_dim, shape.kv};
   run_layout_ = {shape.head_dim, KvType::kBf16};
-  group_bits_ = shape.group >= kMaxGroup ? kAllHeads : (1u << shape.group) - 1;
+  group_bits_ = GroupBits(shape.group);
   max_runs_ = body.step_keys / body.granule;
   shift_ = 0;
   next_pooled_ = 0;
@@ -105,13 +105,11 @@ void StepBuilder::AddPooled() {
   }
 }
 
-void StepBuilder::AddPooledEntry(const PooledEntry& entry) {
-  const uint32_t heads = entry.heads & group_bits_;
-  const std::byte* const page = plan_->pooled_pages[entry.shift][entry.page];
+// The slots of a page from next_slot_ on, as far as the step has room: all of them for every row where the entry is `whole`,
+// else those of the planned quarters, each for the rows that mask_of(slot) says.
+template <class MaskOf>
+void StepBuilder::AddSlots(const std::byte* page, uint32_t heads, uint8_t quarters, bool whole, const MaskOf& mask_of) {
   assert(page != nullptr || heads == 0);
-  const auto rows = static_cast<int64_t>(block_->rows);
-  const auto first = static_cast<int64_t>(block_->first_position);
-  const bool whole = entry.quarters == 0xf && LastPosition(entry, kPageTokens - 1) <= block_->first_position;
   for (; next_slot_ < kPageTokens && runs_.size() < max_runs_; next_slot_ += body_->granule) {
     KeyMask* const masks = masks_.data() + runs_.size() * body_->granule;
     if (whole) {
@@ -120,35 +118,31 @@ void StepBuilder::AddPooledEntry(const PooledEntry& entry) {
     }
     for (size_t i = 0; i < body_->granule; ++i) {
       const size_t slot = next_slot_ + i;
-      const bool planned = (entry.quarters >> (slot / kQuarterTokens) & 1) != 0;
-      const int64_t offset = static_cast<int64_t>(LastPosition(entry, slot)) - first;
-      masks[i] = planned ? MaskOfKey(offset, true, 0, heads, rows) : kNobody;
+      const bool planned = (quarters >> (slot / kQuarterTokens) & 1) != 0;
+      masks[i] = planned ? mask_of(slot) : kNobody;
     }
     AddRun(page, next_slot_, masks);
   }
 }
 
+void StepBuilder::AddPooledEntry(const PooledEntry& entry) {
+  const uint32_t heads = entry.heads & group_bits_;
+  const auto rows = static_cast<int64_t>(block_->rows);
+  const auto first = static_cast<int64_t>(block_->first_position);
+  const bool whole = entry.quarters == 0xf && LastPosition(entry, kPageTokens - 1) <= block_->first_position;
+  AddSlots(plan_->pooled_pages[entry.shift][entry.page], heads, entry.quarters, whole, [&](size_t slot) {
+    return MaskOfKey(static_cast<int64_t>(LastPosition(entry, slot)) - first, true, 0, heads, rows);
+  });
+}
+
 void StepBuilder::AddEntry(const PlanEntry& entry) {
   if (entry.exact != kNoExactMask) return AddExactEntry(entry);
   const uint32_t heads = entry.heads & group_bits_;
-  const std::byte* const page = pages_[entry.block];
-  assert(page != nullptr || heads == 0);
   const auto rows = static_cast<int64_t>(block_->rows);
   const auto base = static_cast<int64_t>(uint64_t{entry.block} * kPageTokens) - static_cast<int64_t>(block_->first_position);
   const bool whole = entry.quarters == 0xf && !entry.causal && entry.window == 0;
-  for (; next_slot_ < kPageTokens && runs_.size() < max_runs_; next_slot_ += body_->granule) {
-    KeyMask* const masks = masks_.data() + runs_.size() * body_->granule;
-    if (whole) {
-      AddWholeRun(page, next_slot_, heads, masks);
-      continue;
-    }
-    for (size_t i = 0; i < body_->granule; ++i) {
-      const size_t slot = next_slot_ + i;
-      const bool planned = (entry.quarters >> (slot / kQuarterTokens) & 1) != 0;
-      masks[i] = planned ? MaskOfKey(base + static_cast<int64_t>(slot), entry.causal, entry.window, heads, rows) : kNobody;
-    }
-    AddRun(page, next_slot_, masks);
-  }
+  AddSlots(pages_[entry.block], heads, entry.quarters, whole,
+           [&](size_t slot) { return MaskOfKey(base + static_cast<int64_t>(slot), entry.causal, entry.window, heads, rows); });
 }
 
 // The mask of a key is one range of rows. A key whose rows fall into several ranges comes once for each of them: every pair is

@@ -134,6 +134,8 @@ class StepBuilder {
   size_t Upcoming(const void** pages, size_t max) const;
 
  private:
+  template <class MaskOf>
+  void AddSlots(const std::byte* page, uint32_t heads, uint8_t quarters, bool whole, const MaskOf& mask_of);
   void AddPooled();
   void AddPooledEntry(const PooledEntry& entry);
   void AddEntry(const PlanEntry& entry);

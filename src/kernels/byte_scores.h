@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/checked.h"
 #include "base/cpu.h"
 #include "kernels/page.h"
 
@@ -32,7 +33,7 @@ class ByteQueries {
   void Pack(Target target, const float* q, size_t stride, size_t rows, size_t dim, float scale);
 
   // Results of ByteMaxima: one for a single row, else the rows up to a multiple of 16.
-  static size_t LanesOf(size_t rows) { return rows == 1 ? 1 : (rows + kQuarterTokens - 1) / kQuarterTokens * kQuarterTokens; }
+  static size_t LanesOf(size_t rows) { return rows == 1 ? 1 : CeilDiv(rows, kQuarterTokens) * kQuarterTokens; }
 
   size_t rows() const { return rows_; }
   size_t dim() const { return dim_; }

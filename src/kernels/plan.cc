@@ -50,8 +50,6 @@ uint64_t PooledPairs(const PooledEntry& entry, uint64_t first, uint64_t rows) {
   return pairs;
 }
 
-uint32_t GroupBits(size_t group) { return group >= kMaxGroup ? kAllHeads : (1u << group) - 1; }
-
 }  // namespace
 
 uint8_t QuartersBetween(uint64_t block, uint64_t lowest_key, uint64_t highest_key) {

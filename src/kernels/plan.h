@@ -15,6 +15,8 @@ namespace damask::kernels {
 inline constexpr size_t kQueryBlockRows = 64;
 inline constexpr size_t kMaxGroup = 32;  // query heads per KV head, the width of the head bits
 inline constexpr uint32_t kAllHeads = 0xffffffffu;
+// A bit for each head of a group.
+inline uint32_t GroupBits(size_t group) { return group >= kMaxGroup ? kAllHeads : (1u << group) - 1; }
 
 // The pairs of one key block that may be used, one by one: bit r of rows[slot] lets the row at first_position + r use that
 // slot.

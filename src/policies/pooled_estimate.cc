@@ -24,13 +24,11 @@ void PooledEstimate::Make(const ModelShape& shape, const PlanRequest& request, c
                   group, 1.0f / std::sqrt(static_cast<float>(dim)), scores_.data(), width_, &keys_);
   const uint64_t lowest = kernels::LowestKey(request.first_position, shape.window(request.layer)) >> kShift;
   const size_t hidden = std::min<uint64_t>(width_, lowest - std::min(lowest, first));
-  constexpr uint64_t kPages = kPyramidBlock / kernels::kPageTokens;
   for (size_t head = 0; head < group; ++head) {
     float* const scores = scores_.data() + head * width_;
     std::fill_n(scores, hidden, kNothing);
     for (uint64_t block = first_block; block < end_block; ++block) {
-      const std::byte* const* const table = request.keys.pages + block * kPages;
-      if (std::find(table, table + kPages, nullptr) == table + kPages) continue;
+      if (!PyramidBlockReleased(request.keys, block)) continue;
       std::fill_n(scores + (block - first_block) * kBlockSlots, kBlockSlots, kNothing);
     }
     kernels::Softmax(shape.target, scores, width_);

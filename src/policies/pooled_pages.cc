@@ -10,6 +10,11 @@ namespace damask::policies {
 using kernels::kMaxPoolShift;
 using kernels::kPageTokens;
 
+bool PyramidBlockReleased(const KeyPages& keys, uint64_t block) {
+  const std::byte* const* const table = keys.pages + block * kPyramidBlockPages;
+  return std::find(table, table + kPyramidBlockPages, nullptr) != table + kPyramidBlockPages;
+}
+
 void PooledPages::Append(const KeyPages& keys, uint64_t first, uint64_t end) {
   layout_ = *keys.layout;
   const uint64_t complete = end / kPyramidBlock;
@@ -19,8 +24,7 @@ void PooledPages::Append(const KeyPages& keys, uint64_t first, uint64_t end) {
 }
 
 void PooledPages::PoolBlock(const KeyPages& keys, uint64_t block) {
-  constexpr uint64_t kPages = kPyramidBlock / kPageTokens;
-  for (uint64_t page = block * kPages; page < (block + 1) * kPages; ++page) {
+  for (uint64_t page = block * kPyramidBlockPages; page < (block + 1) * kPyramidBlockPages; ++page) {
     if (keys.pages[page] == nullptr) continue;
     for (size_t shift = 1; shift <= kMaxPoolShift; ++shift) {
       const size_t slot = (page * kPageTokens >> shift) % kPageTokens;

@@ -15,6 +15,10 @@ namespace damask::policies {
 // A key block is what is pooled or not as one: two pages, which are 4, 2 or 1 quarters of a pooled page.
 inline constexpr uint64_t kPyramidBlock = 2 * kernels::kPageTokens;
 inline constexpr size_t kPyramidBlockQuarters = kPyramidBlock / kernels::kQuarterTokens;
+inline constexpr uint64_t kPyramidBlockPages = kPyramidBlock / kernels::kPageTokens;
+
+// Whether a page of the key block was released.
+bool PyramidBlockReleased(const KeyPages& keys, uint64_t block);
 
 // Of one KV head of one layer. Only complete key blocks are pooled: the keys of the last one are still coming.
 class PooledPages {

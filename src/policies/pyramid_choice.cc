@@ -7,7 +7,7 @@ namespace damask::policies {
 using kernels::kMaxPoolShift;
 
 void PyramidChoice::Reset(const PlanRequest& request, size_t group, uint32_t own_window) {
-  group_ = GroupBits(group);
+  group_ = kernels::GroupBits(group);
   keys_.Reset(request, group, own_window);
   const uint64_t quarters = request.first_position / kPyramidBlock * kPyramidBlockQuarters;
   for (size_t shift = 1; shift <= kMaxPoolShift; ++shift) {

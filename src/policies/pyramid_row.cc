@@ -26,7 +26,7 @@ void PyramidRow::Reset(const PlanRequest& request, const ModelShape& shape, cons
   candidates_.clear();
   caps_.clear();
   for (uint64_t block = begin_; block < end_; ++block) {
-    if (Released(request, block)) continue;
+    if (request.keys.pages != nullptr && PyramidBlockReleased(request.keys, block)) continue;
     candidates_.push_back(static_cast<uint32_t>(block));
     caps_.push_back(block * kPyramidBlock < whole ? uint8_t{0} : caps == nullptr ? unknown_cap : caps->shift(block));
   }
@@ -47,13 +47,6 @@ void PyramidRow::Force(const PlanRequest& request, const PyramidSettings& settin
   ++forced_;
   ++begin_;
   if (room_ != kNoLimit) room_ = Minus(room_, quarters * kQuarterTokens);
-}
-
-bool PyramidRow::Released(const PlanRequest& request, uint64_t block) {
-  constexpr uint64_t kPages = kPyramidBlock / kernels::kPageTokens;
-  if (request.keys.pages == nullptr) return false;
-  const std::byte* const* const table = request.keys.pages + block * kPages;
-  return std::find(table, table + kPages, nullptr) != table + kPages;
 }
 
 }  // namespace damask::policies

@@ -52,7 +52,6 @@ class PyramidRow {
 
  private:
   void Force(const PlanRequest& request, const PyramidSettings& settings, PyramidChoice* choice);
-  static bool Released(const PlanRequest& request, uint64_t block);
 
   uint64_t first_ = 0;
   uint64_t own_ = 0;

@@ -15,8 +15,6 @@ uint32_t PlanHeads(uint32_t heads, uint32_t group_bits) {
 
 }  // namespace
 
-uint32_t GroupBits(size_t group) { return group >= kernels::kMaxGroup ? kernels::kAllHeads : (1u << group) - 1; }
-
 size_t ShareQuarters(const uint32_t* heads, uint32_t group_bits, std::array<SharedQuarters, kPageQuarters>* shared) {
   size_t count = 0;
   for (size_t q = 0; q < kPageQuarters; ++q) {
@@ -31,7 +29,7 @@ size_t ShareQuarters(const uint32_t* heads, uint32_t group_bits, std::array<Shar
 }
 
 void QuarterChoice::Reset(const PlanRequest& request, size_t group, uint32_t own_window) {
-  group_ = GroupBits(group);
+  group_ = kernels::GroupBits(group);
   pages_ = request.keys.pages;
   first_ = request.first_position;
   last_ = first_ + request.rows - 1;

@@ -11,9 +11,6 @@ namespace damask::policies {
 
 inline constexpr size_t kPageQuarters = kernels::kPageTokens / kernels::kQuarterTokens;
 
-// A bit for each head of a group.
-uint32_t GroupBits(size_t group);
-
 // Quarters of a page that the same heads compute, as an entry of a plan has them.
 struct SharedQuarters {
   uint32_t heads = 0;

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "tests/engine/logits.h"
 #include "tests/model/tiny_model.h"
 #include "texts/prose.h"
 
@@ -15,23 +16,6 @@ namespace {
 constexpr auto kQ8 = kernels::KvType::kQ8;
 
 std::vector<float> Logits(const Session& session) { return {session.logits().begin(), session.logits().end()}; }
-
-std::vector<float> LogitsOf(Engine* engine, std::span<const TokenId> ids) {
-  Session session(engine);
-  const Status status = session.Append(ids, nullptr, nullptr);
-  EXPECT_TRUE(status.ok()) << status.ToString();
-  return Logits(session);
-}
-
-double Nmse(std::span<const float> a, std::span<const float> b) {
-  double error = 0;
-  double norm = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    error += (a[i] - b[i]) * (a[i] - b[i]);
-    norm += b[i] * b[i];
-  }
-  return error / norm;
-}
 
 TEST(KvQ8, TheCacheTakesABitMoreThanHalf) {
   const TinyModelFile file(make_model::ModelSpec{});

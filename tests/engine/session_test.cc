@@ -12,28 +12,11 @@
 #include "engine/conversation.h"
 #include "engine/evaluate.h"
 #include "engine/generate.h"
+#include "tests/engine/logits.h"
 #include "tests/model/tiny_model.h"
 
 namespace damask::engine {
 namespace {
-
-std::vector<float> LogitsOf(Engine* engine, std::span<const TokenId> ids) {
-  Session session(engine);
-  const Status status = session.Append(ids, nullptr, nullptr);
-  EXPECT_TRUE(status.ok()) << status.ToString();
-  return {session.logits().begin(), session.logits().end()};
-}
-
-// Normalised mean squared error.
-double Nmse(std::span<const float> a, std::span<const float> b) {
-  double error = 0;
-  double norm = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    error += (a[i] - b[i]) * (a[i] - b[i]);
-    norm += b[i] * b[i];
-  }
-  return error / norm;
-}
 
 TEST(Session, ThreadsDoNotChangeABit) {
   const TinyModelFile file(make_model::ModelSpec{.type = "Q8_0"});

@@ -220,23 +220,28 @@ TEST(Attention, OverQ8PagesBodiesComputeWhatTheyDoOverBf16PagesOfTheSameNumbers)
 
 // Most bodies read numbers rounded to bf16 once more, by up to 2^-9 of each: a score is off by some 2^-9 |q| |k| / sqrt(D) at
 // random signs (5e-3 here), and so are weights, relatively; values by 2^-9 as in the tolerance of the bf16 pages.
+void CompareOverQ8(const Case& c, const Plan& plan, const RandomCache& cache) {
+  const AttentionShape shape{c.head_dim, c.group, 1.0f / std::sqrt(static_cast<float>(c.head_dim)), KvType::kQ8};
+  AttentionScratch scratch;
+  RandomQueries expected(c.head_dim, c.group, c.first, c.rows, 97);
+  AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
+  for (Body body : BodiesOverQ8()) {
+    SCOPED_TRACE(body.name);
+    body.tolerance += kBf16Tolerance;
+    body.lse_tolerance += 5e-3;
+    RandomQueries actual(c.head_dim, c.group, c.first, c.rows, 97);
+    body.run(shape, actual.block(), plan, cache.pages(), &scratch);
+    ExpectClose(c, expected, actual, body);
+  }
+}
+
 TEST(Attention, OverQ8PagesEveryBodyAgreesWithTheReference) {
   for (const size_t head_dim : {64, 80, 128}) {
     const Case c{head_dim, 4, 200, 30};
     const RandomCache cache({head_dim, KvType::kQ8}, 230, 15);
-    const AttentionShape shape{head_dim, 4, 1.0f / std::sqrt(static_cast<float>(head_dim)), KvType::kQ8};
     Plan plan;
     FullPlan(c.first, c.rows, 0, &plan);
-    AttentionScratch scratch;
-    RandomQueries expected(head_dim, 4, c.first, c.rows, 97);
-    AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
-    for (Body body : BodiesOverQ8()) {
-      body.tolerance += kBf16Tolerance;
-      body.lse_tolerance += 5e-3;
-      RandomQueries actual(head_dim, 4, c.first, c.rows, 97);
-      body.run(shape, actual.block(), plan, cache.pages(), &scratch);
-      ExpectClose(c, expected, actual, body);
-    }
+    CompareOverQ8(c, plan, cache);
   }
 }
 
@@ -249,18 +254,7 @@ TEST(Attention, OverQ8PagesPooledKeysAgreeWithTheReference) {
     const PooledCache pooled(cache, c.first + c.rows);
     Plan plan = RandomPyramidPlan(c.first, c.rows, &random);
     pooled.GiveTo(&plan);
-    const AttentionShape shape{head_dim, c.group, 1.0f / std::sqrt(static_cast<float>(head_dim)), KvType::kQ8};
-    AttentionScratch scratch;
-    RandomQueries expected(head_dim, c.group, c.first, c.rows, 97);
-    AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
-    for (Body body : BodiesOverQ8()) {
-      SCOPED_TRACE(body.name);
-      body.tolerance += kBf16Tolerance;
-      body.lse_tolerance += 5e-3;
-      RandomQueries actual(head_dim, c.group, c.first, c.rows, 97);
-      body.run(shape, actual.block(), plan, cache.pages(), &scratch);
-      ExpectClose(c, expected, actual, body);
-    }
+    CompareOverQ8(c, plan, cache);
   }
 }
 
