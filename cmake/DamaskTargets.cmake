@@ -10,10 +10,11 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
 
-# Compiled objects are kept where ccache is installed; a launcher named on the command line or in the environment wins.
+# Compiled objects are kept where ccache is installed, and serve every checkout (paths are hashed relative to the source folder); a
+# launcher named on the command line or in the environment wins.
 find_program(DAMASK_CCACHE ccache)
 if(DAMASK_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${DAMASK_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${DAMASK_CCACHE})
 endif()
 
 add_library(damask_flags INTERFACE)

@@ -20,6 +20,11 @@ constexpr uint32_t kWindows[] = {16, 32, 64, 128, 256};
 constexpr size_t kLossStride = 8;
 // Low-rank scores may differ from the full ones by so much of their spread.
 constexpr double kMaxDirectionError = 0.1;
+// Every so many-th position enters the moments that directions are found from.
+constexpr size_t kMomentStride = 4;
+// Rotation turns the slow pairs further in a longer context: the rank is checked again there, on fewer positions.
+constexpr uint64_t kCheckedContext = 32768;
+constexpr size_t kCheckStride = 16;
 // Texts of prose and of retrieval: longer ones hold more answers, so one of each does.
 constexpr uint64_t kEffectPairs = 2;
 constexpr uint64_t kLongEffectText = 2048;
@@ -108,12 +113,14 @@ class Calibration {
   Status LookFurther(LayerPass* pass, size_t layer) {
     std::vector<HeadLosses> losses;
     std::vector<Moments> moments;
+    std::vector<Moments> far;  // empty where the context itself is as long
+    const uint64_t context = std::max<uint64_t>(engine_->context(), options_.cost_length);
     const std::span<const masks::HeadMask> heads = std::span(result_.mask.heads).subspan(layer * config_.heads);
     for (size_t text = samples_; text < texts_.size(); ++text) {
       const auto observe = [&](const model::LayerView& view) {
         MeasureLosses(engine_, view, heads, parameters(), forms_, parameters().effect_length / 4, kLossStride, &losses);
-        AddMoments(engine_, view, std::max<uint64_t>(engine_->context(), options_.cost_length), options_.seed + layer,
-                   &moments);
+        AddMoments(engine_, view, context, kMomentStride, options_.seed + layer, &moments);
+        if (context < kCheckedContext) AddMoments(engine_, view, kCheckedContext, kCheckStride, options_.seed + layer, &far);
       };
       DAMASK_RETURN_IF_ERROR(pass->Run(layer, text, observe, cancel_));
       Report("layers", layer * texts_.size() + text + 1, config_.layers * texts_.size());
@@ -122,8 +129,8 @@ class Calibration {
       static_options_.push_back(StaticOptions(heads[h], parameters(), losses[h], forms_, options_.cost_length));
     }
     for (size_t kv_head = 0; kv_head < moments.size(); ++kv_head) {
-      result_.mask.key_directions.push_back(
-          FindDirections(moments[kv_head], layer, kv_head, config_.head_dim, kMaxDirectionError));
+      result_.mask.key_directions.push_back(FindDirections(moments[kv_head], far.empty() ? nullptr : &far[kv_head], layer,
+                                                           kv_head, config_.head_dim, kMaxDirectionError));
     }
     return {};
   }

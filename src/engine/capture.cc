@@ -12,8 +12,6 @@ namespace {
 
 // Query rows whose scores are computed together: the keys of a quarter are unpacked once for all of them.
 constexpr size_t kRowsTogether = 16;
-// Every so many-th position enters the moments.
-constexpr size_t kMomentStride = 4;
 
 struct HeadShape {
   size_t head_dim;
@@ -168,7 +166,8 @@ void MeasureLosses(Engine* engine, const model::LayerView& view, std::span<const
   });
 }
 
-void AddMoments(Engine* engine, const model::LayerView& view, uint64_t context, uint64_t seed, std::vector<Moments>* moments) {
+void AddMoments(Engine* engine, const model::LayerView& view, uint64_t context, size_t stride, uint64_t seed,
+                std::vector<Moments>* moments) {
   const model::ModelConfig& c = engine->model().config();
   const size_t dim = c.head_dim;
   moments->resize(c.kv_heads);
@@ -181,7 +180,7 @@ void AddMoments(Engine* engine, const model::LayerView& view, uint64_t context, 
       std::mt19937_64 random(seed + 1000003 * kv_head + view.first_position);
       std::vector<float> rotation(c.rope.dims);
       std::vector<float> vectors((c.group() + 1) * dim);
-      for (size_t row = 0; row < view.rows; row += kMomentStride) {
+      for (size_t row = 0; row < view.rows; row += stride) {
         const uint64_t position = view.first_position + row;
         // One more rotation moves query and key together, as if the text stood elsewhere in the context.
         engine->model().rope().Fill(random() % std::max<uint64_t>(context, 1), rotation.data());

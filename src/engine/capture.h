@@ -62,7 +62,8 @@ struct Moments {
   uint64_t key_count = 0;
   uint64_t query_count = 0;
 };
-// Adds a sample of the rows of `view` to moments [kv_heads].
-void AddMoments(Engine* engine, const model::LayerView& view, uint64_t context, uint64_t seed, std::vector<Moments>* moments);
+// Adds every `stride`-th row of `view` to moments [kv_heads].
+void AddMoments(Engine* engine, const model::LayerView& view, uint64_t context, size_t stride, uint64_t seed,
+                std::vector<Moments>* moments);
 
 }  // namespace damask::engine

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <Eigen/Dense>
 
@@ -25,15 +26,32 @@ Matrix Covariance(const std::vector<double>& products, const std::vector<double>
   return c;
 }
 
+struct Covariances {
+  Covariances(const Moments& moments, size_t head_dim)
+      : keys(Covariance(moments.keys, moments.key_sum, moments.key_count, head_dim)),
+        queries(Covariance(moments.queries, {}, moments.query_count, head_dim)) {}
+
+  // What scores lose outside the columns of `kept`, relative to their spread.
+  double Error(const Matrix& kept) const {
+    const Matrix lost = Matrix::Identity(kept.rows(), kept.rows()) - kept * kept.transpose();
+    const double whole = std::max((queries * keys).trace(), 1e-30);
+    return std::sqrt(std::max(0.0, (lost * queries * lost * keys).trace()) / whole);
+  }
+
+  Matrix keys;
+  Matrix queries;
+};
+
 }  // namespace
 
-masks::KeyDirections FindDirections(const Moments& moments, size_t layer, size_t kv_head, size_t head_dim, double max_error) {
-  const Matrix keys = Covariance(moments.keys, moments.key_sum, moments.key_count, head_dim);
-  const Matrix queries = Covariance(moments.queries, {}, moments.query_count, head_dim);
-  const Matrix product = keys * queries;
+masks::KeyDirections FindDirections(const Moments& moments, const Moments* far, size_t layer, size_t kv_head, size_t head_dim,
+                                    double max_error) {
+  const Covariances near(moments, head_dim);
+  std::optional<Covariances> check;
+  if (far != nullptr) check.emplace(*far, head_dim);
+  const Matrix product = near.keys * near.queries;
   const Eigen::SelfAdjointEigenSolver<Matrix> solver(0.5 * (product + product.transpose()));
   const Matrix& vectors = solver.eigenvectors();  // ascending eigenvalues
-  const double whole = std::max((queries * keys).trace(), 1e-30);
   const auto n = static_cast<Eigen::Index>(head_dim);
 
   masks::KeyDirections directions;
@@ -42,8 +60,7 @@ masks::KeyDirections FindDirections(const Moments& moments, size_t layer, size_t
   directions.head_dim = static_cast<uint32_t>(head_dim);
   for (size_t rank = kRankStep; rank <= std::max(kRankStep, head_dim / 2); rank += kRankStep) {
     const Matrix kept = vectors.rightCols(static_cast<Eigen::Index>(rank));
-    const Matrix lost = Matrix::Identity(n, n) - kept * kept.transpose();
-    const double error = std::sqrt(std::max(0.0, (lost * queries * lost * keys).trace()) / whole);
+    const double error = std::max(near.Error(kept), check ? check->Error(kept) : 0.0);
     directions.rank = static_cast<uint32_t>(rank);
     directions.error = static_cast<float>(std::min(error, 1.0));
     if (error <= max_error) break;

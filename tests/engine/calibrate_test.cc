@@ -141,10 +141,10 @@ TEST(Losses, AWindowOfTheWholeTextLosesNothingAndAShortOneDoes) {
 constexpr size_t kDim = 32;
 
 // Of one key and one query, all zeros.
-Moments NoMoments() {
-  return {.keys = std::vector<double>(kDim * kDim),
-          .queries = std::vector<double>(kDim * kDim),
-          .key_sum = std::vector<double>(kDim),
+Moments NoMoments(size_t dim = kDim) {
+  return {.keys = std::vector<double>(dim * dim),
+          .queries = std::vector<double>(dim * dim),
+          .key_sum = std::vector<double>(dim),
           .key_count = 1,
           .query_count = 1};
 }
@@ -155,7 +155,7 @@ TEST(KeyDirections, FindThePlaneThatKeysAndQueriesLieIn) {
     moments.keys[d * kDim + d] = 4.0;
     moments.queries[d * kDim + d] = 2.0;
   }
-  const masks::KeyDirections found = FindDirections(moments, 1, 2, kDim, 0.1);
+  const masks::KeyDirections found = FindDirections(moments, nullptr, 1, 2, kDim, 0.1);
   EXPECT_EQ(found.rank, 16u);
   EXPECT_NEAR(found.error, 0.0, 1e-6);
   double inside = 0;
@@ -168,9 +168,32 @@ TEST(KeyDirections, FindThePlaneThatKeysAndQueriesLieIn) {
 TEST(KeyDirections, NoiseInAllDirectionsCannotBeKeptInHalfOfThem) {
   Moments moments = NoMoments();
   for (size_t d = 0; d < kDim; ++d) moments.keys[d * kDim + d] = moments.queries[d * kDim + d] = 1.0;
-  const masks::KeyDirections found = FindDirections(moments, 0, 0, kDim, 0.1);
+  const masks::KeyDirections found = FindDirections(moments, nullptr, 0, 0, kDim, 0.1);
   EXPECT_EQ(found.rank, 16u);
   EXPECT_NEAR(found.error, std::sqrt(0.5), 1e-6);
+}
+
+TEST(KeyDirections, ALongerContextRaisesTheRankThatDoesNotHoldThere) {
+  constexpr size_t kLargeDim = 64;
+  Moments near = NoMoments(kLargeDim);
+  Moments far = NoMoments(kLargeDim);
+  for (size_t d = 0; d < 26; ++d) {
+    near.keys[d * kLargeDim + d] = near.queries[d * kLargeDim + d] = d < 10 ? 4.0 : 1e-3;
+    far.keys[d * kLargeDim + d] = far.queries[d * kLargeDim + d] = 1.0;
+  }
+  EXPECT_EQ(FindDirections(near, nullptr, 0, 0, kLargeDim, 0.1).rank, 16u);
+  const masks::KeyDirections checked = FindDirections(near, &far, 0, 0, kLargeDim, 0.1);
+  EXPECT_EQ(checked.rank, 32u);
+  EXPECT_NEAR(checked.error, 0.0, 1e-6);
+  // What no rank reaches is said: the larger error of the two.
+  const Moments noise = [&] {
+    Moments all = far;
+    for (size_t d = 0; d < kLargeDim; ++d) all.keys[d * kLargeDim + d] = all.queries[d * kLargeDim + d] = 1.0;
+    return all;
+  }();
+  const masks::KeyDirections missed = FindDirections(near, &noise, 0, 0, kLargeDim, 0.1);
+  EXPECT_EQ(missed.rank, 32u);
+  EXPECT_NEAR(missed.error, std::sqrt(0.5), 1e-6);
 }
 
 // The embedded model's calibration with few and short texts.
