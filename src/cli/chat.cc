@@ -155,7 +155,7 @@ class Chat : public Command {
                {"kv_type", kernels::KvTypeName(engine_->kv_type())},
                {"threads", engine_->threads()},
                {"kernels", report::KernelsJson(*engine_)},
-               {"memory", report::MemoryJson(kv_bytes_)}});
+               {"memory", report::MemoryJson(*engine_, kv_bytes_)}});
   }
 
   std::optional<std::string> file_;

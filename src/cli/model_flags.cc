@@ -29,6 +29,7 @@ void ModelFlags::DeclareRun(Flags* flags) {
   flags->Number("--audit-floor", 0, 1, &audit.floor, "heads whose strong-key hit falls below see every key from then on");
   flags->Text("--kv", "TYPE", &kv, "KV cache: bf16, or q8 in about half the memory (default: bf16)");
   flags->Switch("--kv-release", &kv_release, "positions that no head can reach again leave the KV cache as the text goes by");
+  flags->Switch("--repack", &repack, "keep the weights a second time, as prefill wants them: faster, in more memory");
   flags->Text("--rope-scaling", "NAME", &rope_scaling, "read past the trained length: none, linear, llama3, yarn");
   flags->Number("--rope-scale", 1e-3, 1e6, &rope_scale, "by how much the text may be longer than trained");
   flags->Number("--rope-freq-base", 1, 1e12, &rope_base, "rope base (default: the model's)");
@@ -69,6 +70,7 @@ Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) con
     return InvalidArgument("--kv-release and --audit-floor exclude each other: released keys do not come back");
   options.kv_release = kv_release;
   DAMASK_ASSIGN_OR_RETURN(options.kv, ParseKv(kv));
+  options.repack = repack;
   options.rope.scaling = rope_scaling.value_or("");
   options.rope.factor = rope_scale;
   options.rope.base = rope_base;
@@ -82,6 +84,9 @@ Result<std::unique_ptr<engine::Engine>> LoadEngine(const ModelFlags& flags, cons
   DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, flags.Options(common));
   DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<engine::Engine> engine, engine::Engine::Load(options));
   if (engine->embedded()) NoteEmbeddedModel();
+  if (options.repack && engine->repacked_bytes() == 0)
+    LogWarning(
+        fmt::format("--repack changes nothing: products of {} take the weights as they are", TargetName(engine->target())));
   return engine;
 }
 

@@ -20,6 +20,7 @@ struct ModelFlags {
   model::AuditOptions audit{.prefill_every = 256, .decode_every = 64};
   std::optional<std::string> kv;
   bool kv_release = false;
+  bool repack = false;
   std::optional<std::string> rope_scaling;
   double rope_scale = 0;
   double rope_base = 0;

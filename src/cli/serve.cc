@@ -130,6 +130,7 @@ class Serve : public Command {
                {"parallel", options.model.scheduler.parallel},
                {"kv_type", kernels::KvTypeName(engine.kv_type())},
                {"kv_bytes_per_token", engine.kv_bytes_per_token()},
+               {"repacked_bytes", engine.repacked_bytes()},
                {"load_s", engine.load_seconds()},
                {"kernels", report::KernelsJson(engine)}});
     std::fflush(stdout);

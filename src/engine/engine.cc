@@ -48,6 +48,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
       std::make_unique<model::Forward>(engine->model_.get(), engine->policy_.get(), engine->pool_.get(), engine->target_, kv);
   engine->forward_->SetAudit(options.audit);
   engine->forward_->SetRelease(options.kv_release);
+  if (options.repack) DAMASK_RETURN_IF_ERROR(engine->forward_->Repack());
   engine->load_seconds_ = timer.Seconds();
   return engine;
 }
@@ -80,6 +81,8 @@ std::unique_ptr<policies::Policy> Engine::ExchangePolicy(std::unique_ptr<policie
 }
 
 uint64_t Engine::kv_bytes_per_token() const { return model::KvCache::BytesPerToken(model_->config(), kv_type()); }
+
+uint64_t Engine::repacked_bytes() const { return forward_->repacked_bytes(); }
 
 std::vector<std::pair<std::string, std::string>> Engine::Kernels() const {
   const model::ModelConfig& config = model_->config();

@@ -33,6 +33,7 @@ struct EngineOptions {
   model::AuditOptions audit;                    // none
   bool kv_release = false;                      // pages that no head can reach again leave the cache
   kernels::KvType kv = kernels::KvType::kBf16;  // what Forward::PageType makes of it
+  bool repack = false;                          // weights also kept as prefill wants them
   model::RopeOverrides rope;
 };
 
@@ -67,6 +68,8 @@ class Engine {
   uint64_t context() const { return context_; }
   kernels::KvType kv_type() const { return pages_->layout().type; }
   uint64_t kv_bytes_per_token() const;
+  // What `repack` took.
+  uint64_t repacked_bytes() const;
   // InvalidArgument naming an id outside the vocabulary.
   Status CheckIds(std::span<const TokenId> tokens) const;
   uint64_t kv_bytes() const { return pages_->bytes_in_use(); }

@@ -159,14 +159,29 @@ inline void StorePairs(const Product& product, const float* c, size_t m, size_t 
 
 // What a part works on: its unpacked weights, piece after piece of k, and the sums of one row block.
 struct AmxPanel {
-  uint16_t* weights;  // [pieces of k][pairs of weight rows][k tiles of the piece][2][A tile]
-  float* sums;        // [pairs of activation rows][pairs of weight rows][4 tiles]
-  size_t groups;      // pairs of weight rows
+  const uint16_t* weights;  // [pieces of k][pairs of weight rows][k tiles of the piece][2][A tile]
+  float* sums;              // [pairs of activation rows][pairs of weight rows][4 tiles]
+  size_t groups;            // pairs of weight rows
 
   static constexpr size_t kPieceNumbers = AmxBlocks::kPieceTiles * 32;
   static Piece PieceAt(size_t begin, size_t k) { return {begin, begin + kPieceNumbers < k ? begin + kPieceNumbers : k}; }
-  uint16_t* WeightsAt(size_t begin) const { return weights + begin * groups * AmxBlocks::kPairRows; }
+  static size_t GroupsOf(size_t rows) { return (rows + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows; }
+  // Where the piece of k that starts at `begin` lies, in numbers.
+  static size_t OffsetOf(size_t begin, size_t groups) { return begin * groups * AmxBlocks::kPairRows; }
+  const uint16_t* WeightsAt(size_t begin) const { return weights + OffsetOf(begin, groups); }
 };
+
+inline size_t AmxPanelBytes(size_t k, size_t rows) {
+  return (k + 31) / 32 * 32 * AmxPanel::GroupsOf(rows) * AmxBlocks::kPairRows * sizeof(uint16_t);
+}
+
+// All of k for weight rows [n_begin, n_end).
+inline void UnpackAmxPanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, uint16_t* out) {
+  for (size_t begin = 0; begin < w.k; begin += AmxPanel::kPieceNumbers) {
+    UnpackTiles(w, n_begin, n_end, AmxPanel::PieceAt(begin, w.k), scratch,
+                out + AmxPanel::OffsetOf(begin, AmxPanel::GroupsOf(n_end - n_begin)));
+  }
+}
 
 // A part's rows [m_begin, m_end), at most kBlockRows, m_begin a multiple of 32.
 template <typename Tiles>
@@ -196,16 +211,18 @@ void MultiplyRowBlock(const Product& product, const Part& part, const AmxPanel& 
 
 template <typename Tiles>
 void MultiplyAmx(const Product& product, const Part& part, Scratch* scratch) {
-  const size_t k = product.w->k;
-  const size_t groups = (part.n_end - part.n_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows;
-  const size_t weight_bytes = (k + 31) / 32 * 32 * groups * AmxBlocks::kPairRows * sizeof(uint16_t);
+  const WeightView& w = *product.w;
+  const size_t rows = part.n_end - part.n_begin;
   constexpr size_t kSumBytes = AmxBlocks::kBlockRows * kTilePanelRows * sizeof(float);
-  scratch->panel.Reserve(weight_bytes + kSumBytes);
-  const AmxPanel panel{reinterpret_cast<uint16_t*>(scratch->panel.data() + kSumBytes),
-                       reinterpret_cast<float*>(scratch->panel.data()), groups};
-  for (size_t begin = 0; begin < k; begin += AmxPanel::kPieceNumbers) {
-    UnpackTiles(*product.w, part.n_begin, part.n_end, AmxPanel::PieceAt(begin, k), scratch, panel.WeightsAt(begin));
+  const std::byte* weights = PackedPanel(product, part, AmxPanelBytes(w.k, kTilePanelRows), kTilePanelRows);
+  scratch->panel.Reserve(kSumBytes + (weights == nullptr ? AmxPanelBytes(w.k, rows) : 0));
+  if (weights == nullptr) {
+    std::byte* const unpacked = scratch->panel.data() + kSumBytes;
+    UnpackAmxPanel(w, part.n_begin, part.n_end, scratch, reinterpret_cast<uint16_t*>(unpacked));
+    weights = unpacked;
   }
+  const AmxPanel panel{reinterpret_cast<const uint16_t*>(weights), reinterpret_cast<float*>(scratch->panel.data()),
+                       AmxPanel::GroupsOf(rows)};
   Tiles::Configure(amx::FullTiles());
   for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kBlockRows) {
     const size_t end = m + AmxBlocks::kBlockRows < part.m_end ? m + AmxBlocks::kBlockRows : part.m_end;

@@ -6,4 +6,10 @@ void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch) {
   MultiplyAmx<HardwareTiles>(product, part, scratch);
 }
 
+size_t PanelBytes(const WeightView& w) { return AmxPanelBytes(w.k, kTilePanelRows); }
+
+void PackPanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out) {
+  UnpackAmxPanel(w, n_begin, n_end, scratch, reinterpret_cast<uint16_t*>(out));
+}
+
 }  // namespace damask::kernels::amx

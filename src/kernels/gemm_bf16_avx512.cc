@@ -71,17 +71,30 @@ constexpr TileFn kTiles[kTileRows + 1] = {nullptr,         MultiplyTile<1>, Mult
 
 }  // namespace
 
+size_t Bf16PanelBytes(const WeightView& w) { return (w.k + kGroup - 1) / kGroup * kGroup * kPanelRows * sizeof(uint16_t); }
+
+void PackBf16Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out) {
+  UnpackPanel(w, n_begin, n_end, Piece{0, w.k}, scratch, reinterpret_cast<uint16_t*>(out));
+}
+
 void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch) {
   const Activations::Forms& x = *product.x;
   const WeightView& w = *product.w;
   const size_t piece_numbers = product.store == Store::kSwiGlu ? w.k : kPieceNumbers;
   const size_t most = ((piece_numbers < w.k ? piece_numbers : w.k) + kGroup - 1) / kGroup * kGroup;
-  scratch->panel.Reserve(most * kPanelRows * sizeof(uint16_t));
-  auto* panel = reinterpret_cast<uint16_t*>(scratch->panel.data());
+  const std::byte* packed = PackedPanel(product, part, Bf16PanelBytes(w));
+  if (packed == nullptr) scratch->panel.Reserve(most * kPanelRows * sizeof(uint16_t));
   alignas(64) float tile[kTileRows * kPanelRows];
   for (size_t begin = 0; begin < w.k; begin += piece_numbers) {
     const Piece piece{begin, begin + piece_numbers < w.k ? begin + piece_numbers : w.k};
-    UnpackPanel(w, part.n_begin, part.n_end, piece, scratch, panel);
+    const uint16_t* panel = nullptr;
+    if (packed == nullptr) {
+      auto* unpacked = reinterpret_cast<uint16_t*>(scratch->panel.data());
+      UnpackPanel(w, part.n_begin, part.n_end, piece, scratch, unpacked);
+      panel = unpacked;
+    } else {
+      panel = reinterpret_cast<const uint16_t*>(packed) + begin * kPanelRows;
+    }
     const size_t pairs = (piece.end - piece.begin + 1) / 2;
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;

@@ -29,6 +29,18 @@ struct Panel {
   float* scales;
 };
 
+// A panel, or the rest of one from some block on, to read.
+struct PanelView {
+  const uint8_t* bytes;
+  const float* scales;
+};
+
+size_t BlocksOf(size_t numbers) { return (numbers + kWideBlock - 1) / kWideBlock; }
+size_t BytesOf(size_t blocks) { return blocks * (kBlockBytes + kPanelRows * sizeof(float)); }
+Panel PanelAt(std::byte* data, size_t blocks) {
+  return {reinterpret_cast<uint8_t*>(data), reinterpret_cast<float*>(data + blocks * kBlockBytes)};
+}
+
 constexpr size_t kBlockVectors = kWideBlock / 16;
 
 // Sixteen vectors' largest elements, lane r from vector r.
@@ -137,7 +149,7 @@ void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece,
 
 // R rows of activations times the panel: sums over blocks in float, in tile [R][64].
 template <int R>
-void MultiplyTile(const Panel& panel, size_t blocks, const int8_t* x, size_t x_stride, const float* x_scale,
+void MultiplyTile(const PanelView& panel, size_t blocks, const int8_t* x, size_t x_stride, const float* x_scale,
                   const int32_t* x_start, size_t x_blocks, float* tile) {
   for (int i = 0; i < R * static_cast<int>(kPanelRows); i += 16) _mm512_store_ps(tile + i, _mm512_setzero_ps());
   for (size_t block = 0; block < blocks; ++block) {
@@ -188,27 +200,41 @@ void MultiplyTile(const Panel& panel, size_t blocks, const int8_t* x, size_t x_s
   }
 }
 
-using TileFn = void (*)(const Panel&, size_t, const int8_t*, size_t, const float*, const int32_t*, size_t, float*);
+using TileFn = void (*)(const PanelView&, size_t, const int8_t*, size_t, const float*, const int32_t*, size_t, float*);
 constexpr TileFn kTiles[kTileRows + 1] = {nullptr,         MultiplyTile<1>, MultiplyTile<2>, MultiplyTile<3>,
                                           MultiplyTile<4>, MultiplyTile<5>, MultiplyTile<6>};
 
 }  // namespace
+
+size_t Int8PanelBytes(const WeightView& w) { return BytesOf(BlocksOf(w.k)); }
+
+void PackInt8Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out) {
+  UnpackPanel(w, n_begin, n_end, Piece{0, w.k}, scratch, PanelAt(out, BlocksOf(w.k)));
+}
 
 void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch) {
   const Activations::Forms& x = *product.x;
   const WeightView& w = *product.w;
   // SwiGLU's second product ends in a function of the whole sum: it cannot come in pieces.
   const size_t piece_numbers = product.store == Store::kSwiGlu ? w.k : kPieceNumbers;
-  const size_t most_blocks = ((piece_numbers < w.k ? piece_numbers : w.k) + kWideBlock - 1) / kWideBlock;
-  scratch->panel.Reserve(most_blocks * (kBlockBytes + kPanelRows * sizeof(float)));
-  const Panel panel{reinterpret_cast<uint8_t*>(scratch->panel.data()),
-                    reinterpret_cast<float*>(scratch->panel.data() + most_blocks * kBlockBytes)};
+  const std::byte* packed = PackedPanel(product, part, Int8PanelBytes(w));
+  const size_t most_blocks = BlocksOf(piece_numbers < w.k ? piece_numbers : w.k);
+  if (packed == nullptr) scratch->panel.Reserve(BytesOf(most_blocks));
   alignas(64) float tile[kTileRows * kPanelRows];
   for (size_t begin = 0; begin < w.k; begin += piece_numbers) {
     const Piece piece{begin, begin + piece_numbers < w.k ? begin + piece_numbers : w.k};
-    UnpackPanel(w, part.n_begin, part.n_end, piece, scratch, panel);
-    const size_t blocks = (piece.end - piece.begin + kWideBlock - 1) / kWideBlock;
+    const size_t blocks = BlocksOf(piece.end - piece.begin);
     const size_t first_block = piece.begin / kWideBlock;
+    PanelView panel;
+    if (packed == nullptr) {
+      const Panel unpacked = PanelAt(scratch->panel.data(), most_blocks);
+      UnpackPanel(w, part.n_begin, part.n_end, piece, scratch, unpacked);
+      panel = {unpacked.bytes, unpacked.scales};
+    } else {
+      const std::byte* scales = packed + BlocksOf(w.k) * kBlockBytes;
+      panel = {reinterpret_cast<const uint8_t*>(packed) + first_block * kBlockBytes,
+               reinterpret_cast<const float*>(scales) + first_block * kPanelRows};
+    }
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
       PrefetchTile(product, rows, m, part.n_begin, part.n_end);

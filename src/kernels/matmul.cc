@@ -6,6 +6,7 @@
 
 #include "kernels/activation_forms.h"
 #include "kernels/matmul_bodies.h"
+#include "kernels/packed_weights.h"
 
 namespace damask::kernels {
 struct Matmul::Impl {
@@ -15,14 +16,16 @@ struct Matmul::Impl {
   unsigned decode_forms;
   std::vector<Scratch> scratch;
   std::unique_ptr<WholeProducts, WholeProductsDeleter> whole;
+  PackedWeights packed;
 
-  void Run(const Product* products, size_t count);
+  void Run(Product* products, size_t count);
 };
 
-void Matmul::Impl::Run(const Product* products, size_t count) {
+void Matmul::Impl::Run(Product* products, size_t count) {
   const Body* bodies[2] = {};
   for (size_t i = 0; i < count; ++i) {
     bodies[i] = &FindBody(target, products[0].x->phase, products[i].w->type);
+    if (bodies[i]->pack_panel != nullptr) products[i].packed = packed.Find(products[i].w->data);
     assert((products[i].x->bits & bodies[i]->forms) == bodies[i]->forms);  // a weight type that the constructor was not told of
   }
   RunProducts(bodies, products, count, pool, scratch.data(), whole.get());
@@ -35,8 +38,13 @@ Activations::~Activations() = default;
 size_t Activations::bytes() const { return forms_->bytes(); }
 
 Matmul::Matmul(Target target, ThreadPool* pool, std::span<const formats::TensorType> types)
-    : impl_(new Impl{target, pool, FormsOf(target, Phase::kPrefill, types), FormsOf(target, Phase::kDecode, types),
-                     std::vector<Scratch>(pool->num_threads()), MakeWholeProducts()}) {}
+    : impl_(new Impl{target,
+                     pool,
+                     FormsOf(target, Phase::kPrefill, types),
+                     FormsOf(target, Phase::kDecode, types),
+                     std::vector<Scratch>(pool->num_threads()),
+                     MakeWholeProducts(),
+                     {}}) {}
 Matmul::~Matmul() = default;
 
 void Matmul::Load(Phase phase, const float* x, size_t m, size_t k, size_t x_stride, Activations* out) {
@@ -46,15 +54,29 @@ void Matmul::Load(Phase phase, const float* x, size_t m, size_t k, size_t x_stri
 
 void Matmul::Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride) {
   const Store store = epilogue.accumulate ? Store::kAdd : Store::kSet;
-  const Product product{&x.forms(), &w, epilogue.bias, store, y, y_stride};
+  Product product{&x.forms(), &w, epilogue.bias, store, y, y_stride};
   impl_->Run(&product, 1);
 }
 
 void Matmul::MultiplySwiGlu(const Activations& x, const WeightView& gate, const WeightView& up, float* out, size_t out_stride) {
-  const Product products[2] = {Product{&x.forms(), &gate, nullptr, Store::kSet, out, out_stride},
-                               Product{&x.forms(), &up, nullptr, Store::kSwiGlu, out, out_stride}};
+  Product products[2] = {Product{&x.forms(), &gate, nullptr, Store::kSet, out, out_stride},
+                         Product{&x.forms(), &up, nullptr, Store::kSwiGlu, out, out_stride}};
   impl_->Run(products, 2);
 }
+
+void Matmul::Repack(std::span<const WeightView> weights) {
+  for (const WeightView& w : weights) {
+    impl_->packed.Add(FindBody(impl_->target, Phase::kPrefill, w.type), w, impl_->pool, impl_->scratch.data());
+  }
+}
+
+size_t Matmul::RepackedBytes(std::span<const WeightView> weights) const {
+  size_t sum = 0;
+  for (const WeightView& w : weights) sum += PackedBytes(FindBody(impl_->target, Phase::kPrefill, w.type), w);
+  return sum;
+}
+
+size_t Matmul::repacked_bytes() const { return impl_->packed.bytes(); }
 
 std::string Matmul::Describe(Phase phase, formats::TensorType type) const { return FindBody(impl_->target, phase, type).name; }
 

@@ -77,6 +77,14 @@ class Matmul {
   // out [m, n] = silu(x gate^T) * (x up^T): SwiGLU's first half. gate and up have one shape.
   void MultiplySwiGlu(const Activations& x, const WeightView& gate, const WeightView& up, float* out, size_t out_stride);
 
+  // Keeps the forms that prefill products want of these weights, instead of making them in every call: their results do not
+  // change by a bit. The weights stay where they are (decode reads them). Throws std::bad_alloc. What the target's products
+  // take as it is, is left out.
+  void Repack(std::span<const WeightView> weights);
+  // What Repack would take for them, in bytes, and what it holds.
+  size_t RepackedBytes(std::span<const WeightView> weights) const;
+  size_t repacked_bytes() const;
+
   // "avx512bf16 panels", "oneDNN float32", "avx512vnni 8-bit dot": for info and --json.
   std::string Describe(Phase phase, formats::TensorType type) const;
 

@@ -97,6 +97,7 @@ struct Product {
   Store store = Store::kSet;
   float* y = nullptr;
   size_t y_stride = 0;
+  const std::byte* packed = nullptr;  // the panels of w as Body::pack_panel makes them; null: unpacked in the call
 };
 
 // A rectangle of y.
@@ -128,6 +129,10 @@ struct Body {
   size_t n_grain;
   void (*run)(const Product& product, const Part& part, Scratch* scratch);
   void (*run_whole)(const Product& product, ThreadPool* pool, WholeProducts* state);
+  // How panels are kept between calls: weight rows [n_begin, n_end) of one panel to `out`, 64-byte aligned, of panel_bytes(w),
+  // a multiple of 64. Null: this body keeps none.
+  size_t (*panel_bytes)(const WeightView& w);
+  void (*pack_panel)(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
 };
 
 // The table.

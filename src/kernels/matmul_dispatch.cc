@@ -11,10 +11,24 @@ constexpr Body kScalar = {"scalar float32", kFormFloat, Split::kRowRanges, 1, sc
 #if defined(__x86_64__)
 constexpr Body kDnnlFloat = {"oneDNN float32", kFormFloat, Split::kWhole, 1, nullptr, one_dnn::MultiplyFloat};
 constexpr Body kDnnlBf16 = {"oneDNN bf16", kFormBf16, Split::kWhole, 1, nullptr, one_dnn::MultiplyBf16};
-constexpr Body kBf16Panels = {"avx512bf16 panels", kFormBf16, Split::kPanels, kPanelRows, avx512bf16::MultiplyBf16, nullptr};
-constexpr Body kAmxPanels = {"amx bf16 tiles", kFormTiles, Split::kPanels, kTilePanelRows, amx::MultiplyBf16, nullptr};
-constexpr Body kInt8Panels = {"avx512vnni 8-bit panels", kFormWide8, Split::kPanels, kPanelRows,
-                              avx512bf16::MultiplyInt8,  nullptr};
+constexpr Body kBf16Panels = {"avx512bf16 panels",
+                              kFormBf16,
+                              Split::kPanels,
+                              kPanelRows,
+                              avx512bf16::MultiplyBf16,
+                              nullptr,
+                              avx512bf16::Bf16PanelBytes,
+                              avx512bf16::PackBf16Panel};
+constexpr Body kAmxPanels = {"amx bf16 tiles",  kFormTiles, Split::kPanels,  kTilePanelRows,
+                             amx::MultiplyBf16, nullptr,    amx::PanelBytes, amx::PackPanel};
+constexpr Body kInt8Panels = {"avx512vnni 8-bit panels",
+                              kFormWide8,
+                              Split::kPanels,
+                              kPanelRows,
+                              avx512bf16::MultiplyInt8,
+                              nullptr,
+                              avx512bf16::Int8PanelBytes,
+                              avx512bf16::PackInt8Panel};
 constexpr Body kVnniDot = {"avx512vnni 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx512bf16::MultiplyDecode, nullptr};
 constexpr Body kFloatDot = {"avx512 float32 dot", kFormFloat, Split::kRowRanges, 1, avx512::MultiplyFloatDecode, nullptr};
 constexpr Body kAvx2Dot8 = {"avx2 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx2::MultiplyDecode, nullptr};

@@ -26,11 +26,17 @@ namespace avx512bf16 {
 void MultiplyDecode(const Product& product, const Part& part, Scratch* scratch);  // quantised types
 void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch);    // quantised types, one panel
 void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);    // all types, one panel
+size_t Int8PanelBytes(const WeightView& w);
+void PackInt8Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
+size_t Bf16PanelBytes(const WeightView& w);
+void PackBf16Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
 }  // namespace avx512bf16
 
 namespace amx {
 void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);          // all types, kTilePanelRows columns
 void MultiplyBf16Emulated(const Product& product, const Part& part, Scratch* scratch);  // the same without the hardware
+size_t PanelBytes(const WeightView& w);
+void PackPanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
 }  // namespace amx
 
 namespace one_dnn {

@@ -85,6 +85,11 @@ struct Piece {
   size_t end;
 };
 
+// The kept panel of a part's weight rows, all of k; null: none was kept.
+inline const std::byte* PackedPanel(const Product& product, const Part& part, size_t panel_bytes, size_t n_grain = kPanelRows) {
+  return product.packed == nullptr ? nullptr : product.packed + part.n_begin / n_grain * panel_bytes;
+}
+
 // Where the product over one piece ends up: with several pieces the first sets (or adds to) y, later ones add.
 inline Store StoreOfPiece(Store store, size_t begin) { return begin == 0 ? store : Store::kAdd; }
 

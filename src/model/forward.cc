@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "base/memory.h"
+#include "base/text.h"
 #include "kernels/ops.h"
 #include "kernels/quant.h"
 #include "model/forward_buffers.h"
@@ -50,6 +52,21 @@ Forward::Forward(const Model* model, const policies::Policy* policy, ThreadPool*
 Forward::~Forward() = default;
 
 uint64_t Forward::scratch_bytes() const { return buffers_->bytes() + matmul_.bytes(); }
+
+Status Forward::Repack() {
+  const std::vector<kernels::WeightView> weights = model_->layer_matrices();
+  const uint64_t wanted = matmul_.RepackedBytes(weights);
+  // Memory that is not there would be missed when it is written, not when it is asked for.
+  const uint64_t left = AvailableMemory();
+  if (wanted > left)
+    return OutOfMemory(fmt::format("--repack wants {} of memory, {} are left", FormatBytes(wanted), FormatBytes(left)));
+  try {
+    matmul_.Repack(weights);
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory(fmt::format("--repack: no {} of memory", FormatBytes(wanted)));
+  }
+  return {};
+}
 
 Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel) {
   Status status = [&]() -> Status {

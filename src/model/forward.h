@@ -115,6 +115,11 @@ class Forward {
   // Pages that no head can reach again are given back after every chunk.
   void SetRelease(bool release) { release_ = release; }
 
+  // Keeps the layers' weights in the form that prefill wants, beside the file's (kernels::Matmul::Repack); the output layer,
+  // which few rows go through, is left out. OutOfMemory where there is not enough.
+  Status Repack();
+  uint64_t repacked_bytes() const { return matmul_.repacked_bytes(); }
+
   // Of the segments of the last Run that ended well, in their order.
   std::span<const SegmentReport> segment_reports() const { return segment_reports_; }
 

@@ -210,11 +210,15 @@ Result<std::unique_ptr<Model>> Model::LoadEmbedded(const LoadOptions& options) {
   return FromGguf(std::move(file), options);
 }
 
+std::vector<WeightView> Model::layer_matrices() const {
+  std::vector<WeightView> matrices;
+  for (const LayerWeights& w : layers_) matrices.insert(matrices.end(), {w.q, w.k, w.v, w.o, w.gate, w.up, w.down});
+  return matrices;
+}
+
 std::vector<formats::TensorType> Model::weight_types() const {
   std::set<formats::TensorType> types = {output_.type};
-  for (const LayerWeights& w : layers_) {
-    for (const WeightView* view : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down}) types.insert(view->type);
-  }
+  for (const WeightView& matrix : layer_matrices()) types.insert(matrix.type);
   return {types.begin(), types.end()};
 }
 

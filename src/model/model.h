@@ -68,6 +68,8 @@ class Model {
   uint64_t file_bytes() const { return file_bytes_; }
   uint64_t parameters() const { return parameters_; }
   const std::vector<TensorSummary>& tensors() const { return tensors_; }
+  // The layers' matrices, layer by layer.
+  std::vector<kernels::WeightView> layer_matrices() const;
   // Of the matrices that products run over, each once.
   std::vector<formats::TensorType> weight_types() const;
 

@@ -49,6 +49,7 @@ Json BenchJson(const engine::Engine& engine, const Machine& machine, const engin
           {"kernels", KernelsJson(engine)},
           {"prefill", prefill},
           {"decode", decode},
+          {"repacked_bytes", engine.repacked_bytes()},
           {"peak_rss_bytes", peak_rss_bytes}};
 }
 
@@ -63,9 +64,10 @@ std::string BenchText(const engine::Engine& engine, const Machine& machine, cons
     table.Add({fmt::format("decode at {}", timing.depth), fmt::format("{:.2f}", timing.tokens_per_second), "-",
                fmt::format("{:.1f}% of bandwidth", 100 * FractionOfBandwidth(timing, machine))});
   }
-  return fmt::format("{}, mostly {}, {} parameters, KV cache {}\n{}\n\n", ModelName(engine),
+  const std::string repacked = engine.repacked_bytes() == 0 ? "" : ", repacked " + FormatBytes(engine.repacked_bytes());
+  return fmt::format("{}, mostly {}, {} parameters, KV cache {}{}\n{}\n\n", ModelName(engine),
                      model::DominantType(engine.model().tensors()), engine.model().parameters(),
-                     kernels::KvTypeName(engine.kv_type()), MachineText(machine)) +
+                     kernels::KvTypeName(engine.kv_type()), repacked, MachineText(machine)) +
          table.ToString();
 }
 

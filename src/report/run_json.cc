@@ -19,7 +19,9 @@ Json KernelsJson(const engine::Engine& engine) {
   return kernels;
 }
 
-Json MemoryJson(uint64_t kv_bytes) { return {{"peak_rss_bytes", PeakResidentBytes()}, {"kv_bytes", kv_bytes}}; }
+Json MemoryJson(const engine::Engine& engine, uint64_t kv_bytes) {
+  return {{"peak_rss_bytes", PeakResidentBytes()}, {"kv_bytes", kv_bytes}, {"repacked_bytes", engine.repacked_bytes()}};
+}
 
 Json AttentionJson(const engine::Engine& engine, const model::AuditReport& audit, double density_prefill,
                    double density_decode) {
@@ -86,7 +88,7 @@ Json GenerationJson(const engine::Engine& engine, const engine::GenerateResult& 
           {"threads", engine.threads()},
           {"kernels", KernelsJson(engine)},
           {"timings", timings},
-          {"memory", MemoryJson(kv_bytes)},
+          {"memory", MemoryJson(engine, kv_bytes)},
           {"attention", AttentionJson(engine, result.audit, result.prefill_stats.density(), result.decode_stats.density())}};
 }
 
@@ -99,7 +101,7 @@ Json PerplexityJson(const engine::Engine& engine, const engine::PerplexityResult
           {"target", TargetName(engine.target())},
           {"kv_type", kernels::KvTypeName(engine.kv_type())},
           {"threads", engine.threads()},
-          {"memory", MemoryJson(engine.kv_bytes())},
+          {"memory", MemoryJson(engine, engine.kv_bytes())},
           {"attention", AttentionJson(engine, result.audit, result.density, 1.0)}};
 }
 

@@ -21,7 +21,7 @@ std::string ModelName(const engine::Engine& engine);
 Json KernelsJson(const engine::Engine& engine);
 
 // {"peak_rss_bytes", "kv_bytes"}
-Json MemoryJson(uint64_t kv_bytes);
+Json MemoryJson(const engine::Engine& engine, uint64_t kv_bytes);
 
 // {"policy", "density_prefill", "density_decode", ...}; what only an audit can know is null where none ran, and rows_audited is
 // 0.

@@ -191,6 +191,22 @@ TEST(Generate, WithoutMmapTheTextIsTheSame) {
   EXPECT_EQ(DamaskJson(Tiny({"-p", "some words", "--temp", "0", "--no-mmap"}))["ids"], mapped["ids"]);
 }
 
+TEST(Generate, RepackedWeightsGiveTheSameTextAndAreReported) {
+  std::string words;  // a prompt that prefill's products read
+  for (int i = 0; i < 20; ++i) words += "some words ";
+  const Json plain = DamaskJson(Tiny({"-p", words, "--temp", "0"}));
+  EXPECT_EQ(plain["memory"]["repacked_bytes"], 0);
+  const ProgramResult run = Damask(Tiny({"-p", words, "--temp", "0", "--repack", "--json"}));
+  const Json repacked = Json::parse(run.out);
+  EXPECT_EQ(repacked["ids"], plain["ids"]);
+  // What a target has no packed form for is said.
+  const bool kept = repacked["memory"]["repacked_bytes"] > 0;
+  EXPECT_EQ(kept, run.err.find("--repack changes nothing") == std::string::npos) << run.err;
+  EXPECT_EQ(kept, repacked["target"] == "avx512bf16" || repacked["target"] == "amx");
+  const ProgramResult scalar = Damask(Tiny({"-p", "x", "-n", "1", "--repack", "--target", "scalar"}));
+  EXPECT_NE(scalar.err.find("--repack changes nothing"), std::string::npos) << scalar.err;
+}
+
 TEST(Generate, RopeFlagsReadPastTheTrainedLength) {
   const Json plain = DamaskJson(Tiny({"-p", "some words", "--temp", "0"}));
   const Json scaled = DamaskJson(Tiny({"-p", "some words", "--temp", "0", "--rope-scaling", "linear", "--rope-scale", "64"}));

@@ -26,8 +26,17 @@ class AmxProduct : public ::testing::Test {
     MakeForms(Phase::kPrefill, kFormTiles, x.data(), m, w.k, w.k, &pool_, &loaded.forms());
     std::vector<float> y(m * w.n, fill);
     const WeightView view = w.view();
-    const Product product{&loaded.forms(), &view, bias, store, y.data(), w.n};
+    Product product{&loaded.forms(), &view, bias, store, y.data(), w.n};
     Scratch scratch;
+    AlignedArray<std::byte> packed;
+    if (keep_packed_) {
+      packed = AlignedArray<std::byte>((w.n + kTilePanelRows - 1) / kTilePanelRows * amx::PanelBytes(view));
+      for (size_t n = 0; n < w.n; n += kTilePanelRows) {
+        amx::PackPanel(view, n, std::min(n + kTilePanelRows, w.n), &scratch,
+                       packed.data() + n / kTilePanelRows * amx::PanelBytes(view));
+      }
+      product.packed = packed.data();
+    }
     for (size_t n = 0; n < w.n; n += kTilePanelRows) {
       amx::MultiplyBf16Emulated(product, Part{n, std::min(n + kTilePanelRows, w.n), 0, m}, &scratch);
     }
@@ -39,7 +48,19 @@ class AmxProduct : public ::testing::Test {
   }
 
   ThreadPool pool_{1};
+  bool keep_packed_ = false;
 };
+
+TEST_F(AmxProduct, KeptPanelsGiveTheSameBits) {
+  for (const TensorType type : AllWeightTypes()) {
+    const Weights w(type, 300, IsFloatType(type) ? 700 : 768, 21);
+    const std::vector<float> x = RandomFloats(40 * w.k, 22);
+    keep_packed_ = false;
+    const std::vector<float> y = Multiply(w, x, 40, nullptr, Store::kSet, 9.0f);
+    keep_packed_ = true;
+    EXPECT_EQ(y, Multiply(w, x, 40, nullptr, Store::kSet, 9.0f)) << CaseName(Target::kAmx, type, 40, w.n, w.k);
+  }
+}
 
 TEST_F(AmxProduct, MatchesForAllTypes) {
   for (const TensorType type : AllWeightTypes()) {

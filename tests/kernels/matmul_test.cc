@@ -188,6 +188,34 @@ TEST_F(MatmulTest, SwiGluIsSiluOfTheGateTimesUp) {
   }
 }
 
+TEST_F(MatmulTest, RepackedWeightsGiveTheSameBits) {
+  for (const TensorType type : AllWeightTypes()) {
+    for (const size_t k : {AllowedK(type, 300), AllowedK(type, 9000)}) {  // one piece of k, and more
+      const Weights w(type, 150, k, 31);
+      const Weights up(type, 150, k, 32);
+      const std::vector<float> x = RandomFloats(20 * k, 33);
+      for (const Target target : SupportedTargets()) {
+        Matmul matmul(target, &pool_);
+        Activations loaded;
+        matmul.Load(Phase::kPrefill, x.data(), 20, k, k, &loaded);
+        const auto multiply = [&] {
+          std::vector<float> y(40 * w.n, 1.0f);
+          matmul.Multiply(loaded, w.view(), {.accumulate = true}, y.data(), w.n);
+          matmul.MultiplySwiGlu(loaded, w.view(), up.view(), y.data() + 20 * w.n, w.n);
+          return y;
+        };
+        const std::vector<float> before = multiply();
+        const std::vector<WeightView> views = {w.view(), up.view(), w.view()};  // tied weights are kept once
+        const size_t expected = matmul.RepackedBytes(std::span(views).first(2));
+        EXPECT_EQ(expected > 0, target >= Target::kAvx512Bf16);
+        matmul.Repack(views);
+        EXPECT_EQ(matmul.repacked_bytes(), expected);
+        EXPECT_EQ(multiply(), before) << CaseName(target, type, 20, w.n, k);
+      }
+    }
+  }
+}
+
 TEST_F(MatmulTest, RowsOfZerosGiveZeros) {
   for (const TensorType type : AllWeightTypes()) {
     const Weights w(type, 20, AllowedK(type, 256), 23);
