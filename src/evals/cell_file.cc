@@ -5,6 +5,8 @@
 #include <charconv>
 #include <span>
 
+#include <sys/stat.h>
+
 #include <fmt/format.h>
 
 #include "base/file.h"
@@ -152,12 +154,20 @@ Status CheckHeader(std::string_view line, const Asked& asked) {
   return {};
 }
 
+// Another one after every write; empty: there is no file.
+std::string StampOf(const std::string& path) {
+  struct stat info = {};
+  if (stat(path.c_str(), &info) != 0) return {};
+  return fmt::format("{} {} {}.{:09}", info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<CellFile>> CellFile::Open(const std::string& path, const Asked& asked) {
   std::unique_ptr<CellFile> file(new CellFile(path, asked));
+  file->stamp_ = StampOf(path);
   std::string text;
-  if (FileExists(path)) {
+  if (!file->stamp_.empty()) {
     DAMASK_ASSIGN_OR_RETURN(text, ReadTextFile(path, limits::kMaxTextFileBytes));
   }
   if (text.empty()) {
@@ -212,8 +222,23 @@ Status CellFile::Put(const Cell& cell) {
   return since_written_.Seconds() < kWriteEverySeconds ? Status() : Flush();
 }
 
+Status CellFile::TakeOthers() {
+  const std::string stamp = StampOf(path_);
+  if (stamp.empty() || stamp == stamp_) return {};
+  DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path_, limits::kMaxTextFileBytes));
+  CellFile others(path_, asked_);
+  if (const Status status = others.Read(text); !status.ok()) return status.At(Quote(path_, 300));
+  for (Line& line : others.lines_) {
+    const size_t index = IndexOf(line.cell);
+    if (index == lines_.size()) lines_.emplace_back();
+    if (line.cell.answers.size() > lines_[index].cell.answers.size()) lines_[index] = std::move(line);
+  }
+  return {};
+}
+
 Status CellFile::Flush() {
   if (!dirty_) return {};
+  if (!stamp_.empty()) DAMASK_RETURN_IF_ERROR(TakeOthers());
   std::string text = HeaderOf(asked_);
   for (Line& line : lines_) {
     if (line.text.empty()) line.text = LineOf(line.cell);
@@ -221,6 +246,7 @@ Status CellFile::Flush() {
   }
   text += ChecksumLine(text);
   DAMASK_RETURN_IF_ERROR(WriteFileAtomically(path_, text));
+  stamp_ = StampOf(path_);
   dirty_ = false;
   since_written_.Restart();
   return {};

@@ -2,7 +2,9 @@
 //
 // Lines of JSON: first what was asked, then a cell each, last a checksum (FNV-1a) of all bytes before it. The file is written
 // whole to a temporary, synced and renamed, so it is never half-written; one that is damaged, or of another run, is refused and
-// stays as it is.
+// stays as it is. Runs that share a file at the same time (other tasks, other policies) keep one another's answers: a file that
+// somebody else wrote is read before it is written. Of two that write in the same moment one finds the other's answers missing
+// and has its own, which it writes again with its next ones.
 #pragma once
 
 #include <memory>
@@ -25,7 +27,7 @@ class CellFile : public CellStore {
   static Result<std::unique_ptr<CellFile>> Open(const std::string& path, const Asked& asked);
 
   std::vector<Answered> Find(const Cell& wanted) const override;
-  // Writes where the last time was kWriteEverySeconds ago.
+  // Writes where the last time was kWriteEverySeconds ago. Errors: those of Open, as others may have written meanwhile; Io.
   Status Put(const Cell& cell) override;
   Status Flush() override;
 
@@ -39,11 +41,14 @@ class CellFile : public CellStore {
 
   CellFile(std::string path, Asked asked) : path_(std::move(path)), asked_(std::move(asked)) {}
   Status Read(const std::string& text);
+  // Answers that are in the file and not here.
+  Status TakeOthers();
   size_t IndexOf(const Cell& wanted) const;  // lines_.size(): none
 
   std::string path_;
   Asked asked_;
   std::vector<Line> lines_;
+  std::string stamp_;  // of the file as this object last saw it
   bool dirty_ = false;
   Timer since_written_;
 };

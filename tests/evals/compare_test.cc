@@ -224,6 +224,43 @@ TEST(CellFile, PutReplacesTheAnswersOfItsCell) {
   EXPECT_EQ(OpenCells(dir.File("cells"))->Find(cell).size(), 4U);
 }
 
+TEST(CellFile, RunsThatShareAFileKeepOneAnothersAnswers) {
+  const test::TempDir dir;
+  const std::string path = dir.File("cells");
+  const auto one = OpenCells(path);
+  const auto two = OpenCells(path);
+  Cell longer = SomeCell();
+  longer.answers.push_back(longer.answers.front());
+  Cell elsewhere = SomeCell();
+  elsewhere.task = "kv";
+  ASSERT_TRUE(one->Put(longer).ok());
+  ASSERT_TRUE(one->Flush().ok());
+  ASSERT_TRUE(two->Put(SomeCell()).ok());  // fewer answers of the same cell
+  ASSERT_TRUE(two->Put(elsewhere).ok());
+  ASSERT_TRUE(two->Flush().ok());
+  EXPECT_EQ(OpenCells(path)->Find(SomeCell()).size(), longer.answers.size());
+  EXPECT_EQ(OpenCells(path)->Find(elsewhere).size(), elsewhere.answers.size());
+  EXPECT_EQ(two->Find(SomeCell()).size(), longer.answers.size());
+  // The first one has not seen the other's cell, and does not lose it.
+  longer.answers.push_back(longer.answers.front());
+  ASSERT_TRUE(one->Put(longer).ok());
+  ASSERT_TRUE(one->Flush().ok());
+  EXPECT_EQ(OpenCells(path)->Find(elsewhere).size(), elsewhere.answers.size());
+  EXPECT_EQ(OpenCells(path)->Find(longer).size(), longer.answers.size());
+}
+
+TEST(CellFile, AFileThatBecameSomethingElseMeanwhileIsNotOverwritten) {
+  const test::TempDir dir;
+  const auto file = OpenCells(dir.File("cells"));
+  ASSERT_TRUE(file->Flush().ok());
+  const std::string path = dir.Write("cells", "notes of mine, and long ones\n");
+  ASSERT_TRUE(file->Put(SomeCell()).ok());
+  const Status status = file->Flush();
+  EXPECT_EQ(status.code(), StatusCode::kBadFormat);
+  EXPECT_NE(status.ToString().find("is no file of"), std::string::npos) << status.ToString();
+  EXPECT_EQ(*ReadTextFile(path, 1 << 20), "notes of mine, and long ones\n");
+}
+
 TEST(CellFile, AnotherSettingIsAnotherCell) {
   const test::TempDir dir;
   const auto file = OpenCells(dir.File("cells"));
