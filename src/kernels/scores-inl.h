@@ -9,6 +9,9 @@
 #include <limits>
 
 #include "kernels/scores_targets.h"
+#ifdef __AVX512F__
+#include "kernels/transpose_avx512-inl.h"
+#endif
 
 namespace damask::kernels {
 namespace {
@@ -36,6 +39,30 @@ void TransposeQ8(const PageLayout& layout, const std::byte* page, size_t slot, f
   }
 }
 
+// Sixteen rows of bf16, `dim` apart.
+void TransposeBf16(const uint16_t* rows, size_t dim, float* keys) {
+#ifdef __AVX512F__
+  // Two dimensions a 32-bit number; the last 16 of an odd number of them are half a register.
+  const __m512i odd_dims = _mm512_set1_epi32(static_cast<int>(0xffff0000));
+  for (size_t d = 0; d < dim; d += 32) {
+    const size_t pairs = dim - d < 32 ? 8 : 16;
+    const auto there = static_cast<__mmask16>(pairs == 8 ? 0x00ff : 0xffff);
+    __m512i pair[16];
+    for (size_t j = 0; j < 16; ++j) pair[j] = _mm512_maskz_loadu_epi32(there, rows + j * dim + d);
+    Transpose16(pair);
+    for (size_t i = 0; i < pairs; ++i) {
+      float* out = keys + (d + 2 * i) * kQuarterTokens;
+      _mm512_storeu_si512(out, _mm512_slli_epi32(pair[i], 16));
+      _mm512_storeu_si512(out + kQuarterTokens, _mm512_and_si512(pair[i], odd_dims));
+    }
+  }
+#else
+  for (size_t d = 0; d < dim; ++d) {
+    for (size_t j = 0; j < kQuarterTokens; ++j) keys[d * kQuarterTokens + j] = WidenBf16(rows[j * dim + d]);
+  }
+#endif
+}
+
 void Transpose(const PageLayout& layout, const std::byte* page, size_t slot, float* keys) {
   const size_t dim = layout.head_dim;
   if (layout.type == KvType::kQ8) return TransposeQ8(layout, page, slot, keys);
@@ -46,10 +73,7 @@ void Transpose(const PageLayout& layout, const std::byte* page, size_t slot, flo
     }
     return;
   }
-  const auto* rows = reinterpret_cast<const uint16_t*>(page) + slot * dim;
-  for (size_t d = 0; d < dim; ++d) {
-    for (size_t j = 0; j < kQuarterTokens; ++j) keys[d * kQuarterTokens + j] = WidenBf16(rows[j * dim + d]);
-  }
+  TransposeBf16(reinterpret_cast<const uint16_t*>(page) + slot * dim, dim, keys);
 }
 
 // Sixteen keys side by side. A vector type: of plain loops GCC 12 made gathers across the rows, ten times slower.
@@ -109,6 +133,7 @@ template <typename Row>
 inline void ForEachRow(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, const Row& row) {
   size_t first = 0;
   for (; first + kRowsAtOnce <= rows; first += kRowsAtOnce) SumProducts<kRowsAtOnce>(keys, dim, q, q_stride, first, row);
+  for (; kRowsAtOnce > 4 && first + 4 <= rows; first += 4) SumProducts<4>(keys, dim, q, q_stride, first, row);
   for (; first < rows; ++first) SumProducts<1>(keys, dim, q, q_stride, first, row);
 }
 
@@ -280,51 +305,98 @@ void ColumnSharesOfLanes(float* scores, size_t columns, size_t lanes, size_t row
 
 constexpr size_t kQuarters = kPageTokens / kQuarterTokens;
 
-// out[d] += the V^T lines of dimensions [begin, end) times the weights of the page's first `count` slots.
-template <typename Number>
-inline void AddLines(const Number* values, size_t dim, const Lanes* weights, size_t count, size_t begin, size_t end,
-                     float* out) {
+// The weights of one page's slots, zeros behind those that exist.
+struct PageWeights {
+  Lanes of[kQuarters];
+};
+
+// Adds to kRows rows of sums [head_dim] lanes, `stride` apart, the V^T lines of dimensions [begin, end) times their weights.
+// Each line is widened once for all rows; lanes are added up at the very end.
+template <size_t kRows, typename Number>
+inline void AddLines(const Number* values, size_t dim, const PageWeights* weights, size_t count, size_t begin, size_t end,
+                     float* sums, size_t stride) {
   constexpr size_t kHalf = 32;  // slots of a V^T tile
   const size_t halves = (count + kHalf - 1) / kHalf;
   for (size_t d = begin; d < end; ++d) {
-    Lanes sums[2] = {};
+    Lanes sum[kRows];
+    for (size_t r = 0; r < kRows; ++r) std::memcpy(&sum[r], sums + r * stride + d * kQuarterTokens, sizeof(Lanes));
     for (size_t half = 0; half < halves; ++half) {
-      const Number* row = values + ValueIndex(dim, half * kHalf, d);
-      sums[0] += weights[2 * half] * WidenLanes(row);
-      sums[1] += weights[2 * half + 1] * WidenLanes(row + kQuarterTokens);
+      const Number* line = values + ValueIndex(dim, half * kHalf, d);
+      const Lanes first = WidenLanes(line);
+      const Lanes second = WidenLanes(line + kQuarterTokens);
+      for (size_t r = 0; r < kRows; ++r) {
+        sum[r] += weights[r].of[2 * half] * first;
+        sum[r] += weights[r].of[2 * half + 1] * second;
+      }
     }
-    out[d] += SumOfLanes(sums[0] + sums[1]);
+    for (size_t r = 0; r < kRows; ++r) std::memcpy(sums + r * stride + d * kQuarterTokens, &sum[r], sizeof(Lanes));
   }
 }
 
 // A slot's scale is a factor of its weight.
-void AddValuesQ8(const PageLayout& layout, const std::byte* page, const Lanes* padded, size_t count, float* out) {
+template <size_t kRows>
+void AddLinesQ8(const PageLayout& layout, const std::byte* page, const PageWeights* weights, size_t count, float* sums,
+                size_t stride) {
   const auto* values = reinterpret_cast<const int8_t*>(page + layout.value_offset());
   const auto* scales = reinterpret_cast<const uint16_t*>(page + layout.value_scale_offset());
   for (size_t group = 0; group < layout.scale_groups(); ++group, scales += kPageTokens) {
-    Lanes weights[kQuarters];
-    for (size_t i = 0; i < kQuarters; ++i) weights[i] = padded[i] * WidenLanes(scales + i * kQuarterTokens);
-    const size_t first = group * kScaleDims;
-    AddLines(values, layout.head_dim, weights, count, first, std::min(first + kScaleDims, layout.head_dim), out);
-  }
-}
-
-void AddValues(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t count, float* out) {
-  const size_t dim = layout.head_dim;
-  if (layout.type == KvType::kF32) {
-    const auto* values = reinterpret_cast<const float*>(page + layout.value_offset());
-    for (size_t slot = 0; slot < count; ++slot) {
-      for (size_t d = 0; d < dim; ++d) out[d] += probabilities[slot] * values[slot * dim + d];
+    PageWeights scaled[kRows];
+    for (size_t i = 0; i < kQuarters; ++i) {
+      const Lanes factors = WidenLanes(scales + i * kQuarterTokens);
+      for (size_t r = 0; r < kRows; ++r) scaled[r].of[i] = weights[r].of[i] * factors;
     }
-    return;
+    const size_t first = group * kScaleDims;
+    AddLines<kRows>(values, layout.head_dim, scaled, count, first, std::min(first + kScaleDims, layout.head_dim), sums, stride);
   }
-  Lanes padded[kQuarters] = {};
-  std::memcpy(padded, probabilities, count * sizeof(float));
-  if (layout.type == KvType::kQ8) return AddValuesQ8(layout, page, padded, count, out);
-  AddLines(reinterpret_cast<const uint16_t*>(page + layout.value_offset()), dim, padded, count, 0, dim, out);
 }
 
-constexpr ScoresBody kBody = {Transpose, Products, Maxima, Widen, LongProducts, SoftmaxRow, ColumnSharesOfLanes, AddValues};
+template <size_t kRows>
+void AddRows(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t probability_stride,
+             size_t count, float* sums, size_t stride) {
+  PageWeights weights[kRows] = {};
+  for (size_t r = 0; r < kRows; ++r) std::memcpy(weights[r].of, probabilities + r * probability_stride, count * sizeof(float));
+  if (layout.type == KvType::kQ8) return AddLinesQ8<kRows>(layout, page, weights, count, sums, stride);
+  const auto* values = reinterpret_cast<const uint16_t*>(page + layout.value_offset());
+  AddLines<kRows>(values, layout.head_dim, weights, count, 0, layout.head_dim, sums, stride);
+}
+
+void AddFloats(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t count, float* sums) {
+  const auto* values = reinterpret_cast<const float*>(page + layout.value_offset());
+  for (size_t slot = 0; slot < count; ++slot) {
+    for (size_t d = 0; d < layout.head_dim; ++d) {
+      sums[d * kQuarterTokens] += probabilities[slot] * values[slot * layout.head_dim + d];
+    }
+  }
+}
+
+void AddValues(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t probability_stride,
+               size_t rows, size_t count, float* sums) {
+  const size_t stride = layout.head_dim * kQuarterTokens;
+  const bool floats = layout.type == KvType::kF32;
+  size_t row = 0;
+  for (; !floats && row + 4 <= rows; row += 4) {
+    AddRows<4>(layout, page, probabilities + row * probability_stride, probability_stride, count, sums + row * stride, stride);
+  }
+  for (; row < rows; ++row) {
+    const float* of_row = probabilities + row * probability_stride;
+    if (floats) {
+      AddFloats(layout, page, of_row, count, sums + row * stride);
+    } else {
+      AddRows<1>(layout, page, of_row, probability_stride, count, sums + row * stride, stride);
+    }
+  }
+}
+
+void SumLanes(const float* sums, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) {
+    Lanes lanes;
+    std::memcpy(&lanes, sums + i * kQuarterTokens, sizeof(lanes));
+    out[i] = SumOfLanes(lanes);
+  }
+}
+
+constexpr ScoresBody kBody = {Transpose,           Products,  Maxima,  Widen, LongProducts, SoftmaxRow,
+                              ColumnSharesOfLanes, AddValues, SumLanes};
 
 }  // namespace
 }  // namespace damask::kernels

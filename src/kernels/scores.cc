@@ -74,13 +74,16 @@ void ColumnShares(Target target, float* scores, size_t columns, size_t lanes, si
 }
 
 void WeightedValues(Target target, const PageLayout& layout, const std::byte* const* pages, const float* probabilities,
-                    size_t n, float* out) {
+                    size_t probability_stride, size_t rows, size_t n, float* out, ScoresScratch* scratch) {
   const ScoresBody& body = Choose(target);
-  std::fill_n(out, layout.head_dim, 0.0f);
+  scratch->sums.assign(rows * layout.head_dim * kQuarterTokens, 0.0f);
   for (size_t key = 0; key < n; key += kPageTokens) {
     const std::byte* page = pages[key / kPageTokens];
-    if (page != nullptr) body.add_values(layout, page, probabilities + key, std::min(kPageTokens, n - key), out);
+    if (page == nullptr) continue;
+    body.add_values(layout, page, probabilities + key, probability_stride, rows, std::min(kPageTokens, n - key),
+                    scratch->sums.data());
   }
+  body.sum_lanes(scratch->sums.data(), rows * layout.head_dim, out);
 }
 
 void QuarterProducts(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,

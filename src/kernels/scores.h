@@ -14,6 +14,7 @@ namespace damask::kernels {
 // Memory that one thread keeps between calls.
 struct ScoresScratch {
   std::vector<float> keys;
+  std::vector<float> sums;
 };
 
 // scores[row][key - first] = scale * (q[row] . k[key]) for keys [first, end) and `rows` queries [rows, head_dim], q_stride
@@ -33,9 +34,10 @@ double Softmax(Target target, float* scores, size_t n);
 // that column c has in any row. Sums are in float32: error below 1e-7 times the number of columns.
 void ColumnShares(Target target, float* scores, size_t columns, size_t lanes, size_t rows, float* best);
 
-// out [head_dim] = sum of probabilities[key] * v[key] over keys [0, n).
+// out [rows, head_dim]: out[row] = sum of probabilities[row][key] * v[key] over keys [0, n); rows of probabilities are
+// probability_stride floats apart. Values are read once for four rows.
 void WeightedValues(Target target, const PageLayout& layout, const std::byte* const* pages, const float* probabilities,
-                    size_t n, float* out);
+                    size_t probability_stride, size_t rows, size_t n, float* out, ScoresScratch* scratch);
 
 // Scores of whole runs of keys (XAttention): scores[row][i - first] = scale * (q[row] . the keys [i run, i run + run) laid end
 // to end), for runs i in [first, end / run], the last one cut at `end`. q is [rows, run * head_dim], q_stride floats apart;

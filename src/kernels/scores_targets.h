@@ -20,8 +20,11 @@ struct ScoresBody {
                         size_t out_stride);
   double (*softmax)(float* scores, size_t n);
   void (*column_shares)(float* scores, size_t columns, size_t lanes, size_t rows, float* best);
-  // out [head_dim] += the values of `count` slots of one page from slot 0 on.
-  void (*add_values)(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t count, float* out);
+  // sums [rows][head_dim][16] += the values of `count` slots of one page from slot 0 on, weighted, in 16 lanes each.
+  void (*add_values)(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t probability_stride,
+                     size_t rows, size_t count, float* sums);
+  // out [n] = the sums of sums [n][16].
+  void (*sum_lanes)(const float* sums, size_t n, float* out);
 };
 
 const ScoresBody& ScalarScores();

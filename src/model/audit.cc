@@ -26,10 +26,10 @@ bool Planned(const std::vector<kernels::PositionRange>& runs, uint64_t key) {
                      [&](const kernels::PositionRange& run) { return run.begin <= key && key < run.end; });
 }
 
-double RelativeDistance(const float* sparse, const std::vector<float>& dense) {
+double RelativeDistance(const float* sparse, const float* dense, size_t n) {
   double distance = 0;
   double norm = 0;
-  for (size_t d = 0; d < dense.size(); ++d) {
+  for (size_t d = 0; d < n; ++d) {
     const double difference = static_cast<double>(sparse[d]) - static_cast<double>(dense[d]);
     distance += difference * difference;
     norm += static_cast<double>(dense[d]) * static_cast<double>(dense[d]);
@@ -86,7 +86,7 @@ void AuditRow(Target target, const kernels::AttentionShape& shape, const kernels
     return;
   }
   scratch->scores.resize(shape.group * keys);
-  scratch->dense.resize(shape.head_dim);
+  scratch->dense.resize(shape.group * shape.head_dim);
   const float* q = block.q + row * block.q_stride;
   kernels::Scores(target, layout, pages, first, position + 1, q, shape.head_dim, shape.group, shape.scale,
                   scratch->scores.data(), keys, &scratch->keys);
@@ -106,8 +106,12 @@ void AuditRow(Target target, const kernels::AttentionShape& shape, const kernels
       ++head.strong_rows;
       if (Planned(scratch->runs, first + static_cast<uint64_t>(strongest - probabilities))) ++head.strong_hits;
     }
-    kernels::WeightedValues(target, layout, table, probabilities, keys, scratch->dense.data());
-    head.error_sum += RelativeDistance(block.out + row * block.out_stride + g * shape.head_dim, scratch->dense);
+  }
+  kernels::WeightedValues(target, layout, table, scratch->scores.data(), keys, shape.group, keys, scratch->dense.data(),
+                          &scratch->keys);
+  for (size_t g = 0; g < shape.group; ++g) {
+    const float* sparse = block.out + row * block.out_stride + g * shape.head_dim;
+    heads[g].error_sum += RelativeDistance(sparse, scratch->dense.data() + g * shape.head_dim, shape.head_dim);
   }
   scratch->seconds += timer.Seconds();
 }

@@ -168,17 +168,24 @@ TEST(WeightedValues, EqualTheSumOfValuesForEveryTargetTypeAndLength) {
   for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
     for (const size_t n : {1, 31, 32, 33, 64, 65, 150}) {
       const Pages pages({64, type}, n, 11);
-      std::vector<float> probabilities(n);
-      for (size_t i = 0; i < n; ++i) probabilities[i] = 1.0f / static_cast<float>(i + 1);
-      std::vector<double> expected(64);
+      constexpr size_t kRows = 7;  // four together, and single ones
+      const size_t stride = n + 3;
+      std::vector<float> probabilities(kRows * stride);
+      for (size_t i = 0; i < probabilities.size(); ++i) probabilities[i] = 1.0f / static_cast<float>((i * 5) % 41 + 1);
+      std::vector<double> expected(kRows * 64);
       for (size_t t = 0; t < n; ++t) {
         const std::vector<float> value = pages.Value(t);
-        for (size_t d = 0; d < 64; ++d) expected[d] += static_cast<double>(probabilities[t]) * static_cast<double>(value[d]);
+        for (size_t i = 0; i < expected.size(); ++i) {
+          expected[i] += static_cast<double>(probabilities[i / 64 * stride + t]) * static_cast<double>(value[i % 64]);
+        }
       }
       for (const Target target : Targets()) {
-        std::vector<float> out(64, 9.0f);
-        WeightedValues(target, pages.layout, pages.table.data(), probabilities.data(), n, out.data());
-        for (size_t d = 0; d < 64; ++d) ASSERT_NEAR(out[d], expected[d], 1e-4) << TargetName(target) << " " << n;
+        ScoresScratch scratch;
+        for (const size_t rows : {size_t{1}, size_t{4}, kRows}) {
+          std::vector<float> out(rows * 64, 9.0f);
+          WeightedValues(target, pages.layout, pages.table.data(), probabilities.data(), stride, rows, n, out.data(), &scratch);
+          for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], expected[i], 3e-4) << TargetName(target) << " " << n;
+        }
       }
     }
   }
