@@ -103,7 +103,7 @@ class EvalCompare : public Command {
     for (const std::optional<std::string>& path : {html_, resume_}) {
       if (path && path->empty()) return InvalidArgument("--output and --resume want a path");
     }
-    run_.audit = model_.audit;
+    run_.audit = model_.Audit();
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     return {};
   }

@@ -50,6 +50,12 @@ Result<std::string> ModelFlags::PolicySpec() const {
   return "dam:mask=" + *mask;
 }
 
+model::AuditOptions ModelFlags::Audit() const {
+  model::AuditOptions options = audit;
+  if (audit.prefill_every == ModelFlags().audit.prefill_every) options.rarer_from = 16384;
+  return options;
+}
+
 Result<kernels::KvType> ParseKv(const std::optional<std::string>& kv) {
   Result<kernels::KvType> type = kernels::ParseKvType(kv.value_or("bf16"));
   if (!type.ok()) return type.status().At("--kv");
@@ -65,7 +71,7 @@ Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) con
   options.context = context;
   DAMASK_ASSIGN_OR_RETURN(options.policy, PolicySpec());
   // Full attention keeps everything: there is nothing to find out.
-  if (options.policy != "full" && options.policy != "dense") options.audit = audit;
+  if (options.policy != "full" && options.policy != "dense") options.audit = Audit();
   if (kv_release && audit.floor >= 0)
     return InvalidArgument("--kv-release and --audit-floor exclude each other: released keys do not come back");
   options.kv_release = kv_release;

@@ -68,7 +68,8 @@ uint64_t AuditReport::widened() const {
 }
 
 bool AuditsRow(const AuditOptions& options, bool decode, size_t layer, size_t kv_head, uint64_t position) {
-  const uint64_t every = decode ? options.decode_every : options.prefill_every;
+  uint64_t every = decode ? options.decode_every : options.prefill_every;
+  if (!decode && options.rarer_from != 0) every *= 1 + position / options.rarer_from;
   return every != 0 && (position + kLayerStep * layer + kHeadStep * kv_head) % every == 0;
 }
 

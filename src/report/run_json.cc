@@ -64,7 +64,8 @@ std::string AuditText(const model::AuditReport& audit) {
   std::string text = fmt::format(
       "kept {:.1f} % of the attention ({:.1f} % in the worst head), {:.1f} % of the strong keys; output error {:.3f}; "
       "measured on {} rows in {:.2f} s of a thread",
-      100 * total.recall(), 100 * audit.recall_min(), 100 * total.strong_key_hit(), total.output_error(), total.rows, audit.seconds);
+      100 * total.recall(), 100 * audit.recall_min(), 100 * total.strong_key_hit(), total.output_error(), total.rows,
+      audit.seconds);
   if (audit.skipped_rows != 0) text += fmt::format(", {} more could not be: their keys were released", audit.skipped_rows);
   if (audit.widened() != 0) text += fmt::format("; {} heads were widened", audit.widened());
   return text;

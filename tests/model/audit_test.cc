@@ -116,5 +116,15 @@ TEST(Audit, SamplesOneRowInNForEveryLayerAndHead) {
   }
 }
 
+TEST(Audit, RowsFarBackAreRarerSoThatTheCostGrowsAsTheTextDoes) {
+  const AuditOptions options{.prefill_every = 4, .rarer_from = 4096};
+  uint64_t keys[4] = {};  // that audited rows look at, of each 4,096 positions
+  for (uint64_t position = 0; position < 4 * 4096; ++position) {
+    if (AuditsRow(options, false, 1, 1, position)) keys[position / 4096] += position + 1;
+  }
+  // (b + 1/2) / (b + 1) of the same number, where every fourth row would give 1, 3, 5 and 7 halves.
+  for (const int b : {0, 1, 2, 3}) EXPECT_NEAR(static_cast<double>(keys[b]), 4194304.0 * (b + 0.5) / (b + 1), 3e4) << b;
+}
+
 }  // namespace
 }  // namespace damask::model
