@@ -66,8 +66,17 @@ void MultiplyTile(const uint16_t* panel, size_t pairs, const uint16_t* x, size_t
 }
 
 using TileFn = void (*)(const uint16_t*, size_t, const uint16_t*, size_t, float*);
-constexpr TileFn kTiles[kTileRows + 1] = {nullptr,         MultiplyTile<1>, MultiplyTile<2>, MultiplyTile<3>,
-                                          MultiplyTile<4>, MultiplyTile<5>, MultiplyTile<6>};
+TileFn TileOf(size_t rows) {
+  static_assert(kTileRows == 6);
+  switch (rows) {
+    case 1: return MultiplyTile<1>;
+    case 2: return MultiplyTile<2>;
+    case 3: return MultiplyTile<3>;
+    case 4: return MultiplyTile<4>;
+    case 5: return MultiplyTile<5>;
+    default: return MultiplyTile<6>;
+  }
+}
 
 }  // namespace
 
@@ -99,7 +108,7 @@ void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch) {
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
       PrefetchTile(product, rows, m, part.n_begin, part.n_end);
-      kTiles[rows](panel, pairs, x.bf16s.data() + m * x.bf16_stride + piece.begin, x.bf16_stride, tile);
+      TileOf(rows)(panel, pairs, x.bf16s.data() + m * x.bf16_stride + piece.begin, x.bf16_stride, tile);
       StoreTile(product, StoreOfPiece(product.store, begin), product.bias != nullptr && begin == 0, tile, rows, m, part.n_begin,
                 part.n_end);
     }

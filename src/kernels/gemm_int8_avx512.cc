@@ -201,8 +201,17 @@ void MultiplyTile(const PanelView& panel, size_t blocks, const int8_t* x, size_t
 }
 
 using TileFn = void (*)(const PanelView&, size_t, const int8_t*, size_t, const float*, const int32_t*, size_t, float*);
-constexpr TileFn kTiles[kTileRows + 1] = {nullptr,         MultiplyTile<1>, MultiplyTile<2>, MultiplyTile<3>,
-                                          MultiplyTile<4>, MultiplyTile<5>, MultiplyTile<6>};
+TileFn TileOf(size_t rows) {
+  static_assert(kTileRows == 6);
+  switch (rows) {
+    case 1: return MultiplyTile<1>;
+    case 2: return MultiplyTile<2>;
+    case 3: return MultiplyTile<3>;
+    case 4: return MultiplyTile<4>;
+    case 5: return MultiplyTile<5>;
+    default: return MultiplyTile<6>;
+  }
+}
 
 }  // namespace
 
@@ -238,7 +247,7 @@ void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch) {
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
       PrefetchTile(product, rows, m, part.n_begin, part.n_end);
-      kTiles[rows](panel, blocks, x.wide.q.data() + m * x.wide.stride + piece.begin, x.wide.stride,
+      TileOf(rows)(panel, blocks, x.wide.q.data() + m * x.wide.stride + piece.begin, x.wide.stride,
                    x.wide.scale.data() + m * x.wide.blocks + first_block, x.wide.start.data() + m * x.wide.blocks + first_block,
                    x.wide.blocks, tile);
       StoreTile(product, StoreOfPiece(product.store, begin), product.bias != nullptr && begin == 0, tile, rows, m, part.n_begin,
