@@ -36,7 +36,7 @@ struct ModelFlags {
   LoadMode Load() const { return no_mmap ? LoadMode::kRead : LoadMode::kMap; }
   // --policy, or what --mask stands for; "full" where neither is given.
   Result<std::string> PolicySpec() const;
-  // At the default rate, rows far back are rarer: the audit's share of the time stays where it is at 16,384 tokens.
+  // At the default rate, rows far back are rarer: the audit's share of the time stays where it is at some 8,192 tokens.
   model::AuditOptions Audit() const;
   Result<engine::EngineOptions> Options(const CommonFlags& common) const;
 };
