@@ -52,7 +52,7 @@ Result<std::string> ModelFlags::PolicySpec() const {
 
 model::AuditOptions ModelFlags::Audit() const {
   model::AuditOptions options = audit;
-  if (audit.prefill_every == ModelFlags().audit.prefill_every) options.rarer_from = 8192;
+  if (audit.prefill_every == kDefaultAudit) options.rarer_from = 8192;
   return options;
 }
 

@@ -11,13 +11,15 @@
 
 namespace damask::cli {
 
+inline constexpr uint64_t kDefaultAudit = 256;
+
 struct ModelFlags {
   std::optional<std::string> model;
   bool no_mmap = false;
   uint64_t context = 0;
   std::optional<std::string> policy;
   std::optional<std::string> mask;
-  model::AuditOptions audit{.prefill_every = 256, .decode_every = 64};  // as the flags say: Audit() is what runs
+  model::AuditOptions audit{.prefill_every = kDefaultAudit, .decode_every = 64};  // as the flags say: Audit() is what runs
   std::optional<std::string> kv;
   bool kv_release = false;
   bool repack = false;

@@ -165,17 +165,11 @@ std::string StampOf(const std::string& path) {
 
 Result<std::unique_ptr<CellFile>> CellFile::Open(const std::string& path, const Asked& asked) {
   std::unique_ptr<CellFile> file(new CellFile(path, asked));
-  file->stamp_ = StampOf(path);
-  std::string text;
-  if (!file->stamp_.empty()) {
-    DAMASK_ASSIGN_OR_RETURN(text, ReadTextFile(path, limits::kMaxTextFileBytes));
-  }
-  if (text.empty()) {
+  DAMASK_RETURN_IF_ERROR(file->TakeOthers());
+  if (file->stamp_.empty()) {
     file->dirty_ = true;
     DAMASK_RETURN_IF_ERROR(file->Flush());  // before hours of work, not after them
-    return file;
   }
-  if (const Status status = file->Read(text); !status.ok()) return status.At(Quote(path, 300));
   return file;
 }
 
@@ -226,6 +220,7 @@ Status CellFile::TakeOthers() {
   const std::string stamp = StampOf(path_);
   if (stamp.empty() || stamp == stamp_) return {};
   DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path_, limits::kMaxTextFileBytes));
+  if (text.empty()) return {};
   CellFile others(path_, asked_);
   if (const Status status = others.Read(text); !status.ok()) return status.At(Quote(path_, 300));
   for (Line& line : others.lines_) {
@@ -233,12 +228,13 @@ Status CellFile::TakeOthers() {
     if (index == lines_.size()) lines_.emplace_back();
     if (line.cell.answers.size() > lines_[index].cell.answers.size()) lines_[index] = std::move(line);
   }
+  stamp_ = stamp;
   return {};
 }
 
 Status CellFile::Flush() {
   if (!dirty_) return {};
-  if (!stamp_.empty()) DAMASK_RETURN_IF_ERROR(TakeOthers());
+  DAMASK_RETURN_IF_ERROR(TakeOthers());
   std::string text = HeaderOf(asked_);
   for (Line& line : lines_) {
     if (line.text.empty()) line.text = LineOf(line.cell);

@@ -41,14 +41,14 @@ class CellFile : public CellStore {
 
   CellFile(std::string path, Asked asked) : path_(std::move(path)), asked_(std::move(asked)) {}
   Status Read(const std::string& text);
-  // Answers that are in the file and not here.
+  // Answers that are in the file and not here; where there is no file, or an empty one, none.
   Status TakeOthers();
   size_t IndexOf(const Cell& wanted) const;  // lines_.size(): none
 
   std::string path_;
   Asked asked_;
   std::vector<Line> lines_;
-  std::string stamp_;  // of the file as this object last saw it
+  std::string stamp_;  // of the file as this object last read or wrote it; empty: never
   bool dirty_ = false;
   Timer since_written_;
 };

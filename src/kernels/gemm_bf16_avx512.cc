@@ -13,7 +13,6 @@ namespace {
 
 // Numbers of k unpacked at a time: 512 KB of panel.
 constexpr size_t kPieceNumbers = 4096;
-constexpr size_t kTileRows = 6;
 // Rows are unpacked in groups of 32 numbers: one register of bf16.
 constexpr size_t kGroup = 32;
 
@@ -35,7 +34,7 @@ void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece,
 }
 
 template <int R>
-void MultiplyTile(const uint16_t* panel, size_t pairs, const uint16_t* x, size_t x_stride, float* tile) {
+[[gnu::noinline]] void MultiplyTile(const uint16_t* panel, size_t pairs, const uint16_t* x, size_t x_stride, float* tile) {
   __m512 sums[R][kPanelVectors];
 #pragma GCC unroll 6
   for (int r = 0; r < R; ++r) {
@@ -62,19 +61,6 @@ void MultiplyTile(const uint16_t* panel, size_t pairs, const uint16_t* x, size_t
 #pragma GCC unroll 4
     for (size_t v = 0; v < kPanelVectors; ++v)
       _mm512_store_ps(tile + (static_cast<size_t>(r) * kPanelVectors + v) * 16, sums[r][v]);
-  }
-}
-
-using TileFn = void (*)(const uint16_t*, size_t, const uint16_t*, size_t, float*);
-TileFn TileOf(size_t rows) {
-  static_assert(kTileRows == 6);
-  switch (rows) {
-    case 1: return MultiplyTile<1>;
-    case 2: return MultiplyTile<2>;
-    case 3: return MultiplyTile<3>;
-    case 4: return MultiplyTile<4>;
-    case 5: return MultiplyTile<5>;
-    default: return MultiplyTile<6>;
   }
 }
 
@@ -108,7 +94,9 @@ void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch) {
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
       PrefetchTile(product, rows, m, part.n_begin, part.n_end);
-      TileOf(rows)(panel, pairs, x.bf16s.data() + m * x.bf16_stride + piece.begin, x.bf16_stride, tile);
+      WithRows(rows, [&]<int R>(RowCount<R>) {
+        MultiplyTile<R>(panel, pairs, x.bf16s.data() + m * x.bf16_stride + piece.begin, x.bf16_stride, tile);
+      });
       StoreTile(product, StoreOfPiece(product.store, begin), product.bias != nullptr && begin == 0, tile, rows, m, part.n_begin,
                 part.n_end);
     }

@@ -21,8 +21,6 @@ constexpr size_t kSteps = kWideBlock / 4;
 constexpr size_t kBlockBytes = kWideBlock * kPanelRows;
 // Numbers of k unpacked at a time: 512 KB of panel, half of a level-2 cache of 1 MB.
 constexpr size_t kPieceNumbers = 8192;
-// 6 rows x 4 vectors of sums, 4 vectors of weights and one activation fill 29 of 32 registers.
-constexpr size_t kTileRows = 6;
 
 struct Panel {
   uint8_t* bytes;
@@ -149,8 +147,8 @@ void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece,
 
 // R rows of activations times the panel: sums over blocks in float, in tile [R][64].
 template <int R>
-void MultiplyTile(const PanelView& panel, size_t blocks, const int8_t* x, size_t x_stride, const float* x_scale,
-                  const int32_t* x_start, size_t x_blocks, float* tile) {
+[[gnu::noinline]] void MultiplyTile(const PanelView& panel, size_t blocks, const int8_t* x, size_t x_stride,
+                                    const float* x_scale, const int32_t* x_start, size_t x_blocks, float* tile) {
   for (int i = 0; i < R * static_cast<int>(kPanelRows); i += 16) _mm512_store_ps(tile + i, _mm512_setzero_ps());
   for (size_t block = 0; block < blocks; ++block) {
     const uint8_t* bytes = panel.bytes + block * kBlockBytes;
@@ -200,19 +198,6 @@ void MultiplyTile(const PanelView& panel, size_t blocks, const int8_t* x, size_t
   }
 }
 
-using TileFn = void (*)(const PanelView&, size_t, const int8_t*, size_t, const float*, const int32_t*, size_t, float*);
-TileFn TileOf(size_t rows) {
-  static_assert(kTileRows == 6);
-  switch (rows) {
-    case 1: return MultiplyTile<1>;
-    case 2: return MultiplyTile<2>;
-    case 3: return MultiplyTile<3>;
-    case 4: return MultiplyTile<4>;
-    case 5: return MultiplyTile<5>;
-    default: return MultiplyTile<6>;
-  }
-}
-
 }  // namespace
 
 size_t Int8PanelBytes(const WeightView& w) { return BytesOf(BlocksOf(w.k)); }
@@ -247,9 +232,11 @@ void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch) {
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
       PrefetchTile(product, rows, m, part.n_begin, part.n_end);
-      TileOf(rows)(panel, blocks, x.wide.q.data() + m * x.wide.stride + piece.begin, x.wide.stride,
-                   x.wide.scale.data() + m * x.wide.blocks + first_block, x.wide.start.data() + m * x.wide.blocks + first_block,
-                   x.wide.blocks, tile);
+      WithRows(rows, [&]<int R>(RowCount<R>) {
+        MultiplyTile<R>(panel, blocks, x.wide.q.data() + m * x.wide.stride + piece.begin, x.wide.stride,
+                        x.wide.scale.data() + m * x.wide.blocks + first_block,
+                        x.wide.start.data() + m * x.wide.blocks + first_block, x.wide.blocks, tile);
+      });
       StoreTile(product, StoreOfPiece(product.store, begin), product.bias != nullptr && begin == 0, tile, rows, m, part.n_begin,
                 part.n_end);
     }

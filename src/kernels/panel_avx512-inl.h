@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/matmul_bodies.h"
 #include "kernels/quant_targets.h"
@@ -16,6 +17,26 @@ namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
 
 inline constexpr size_t kPanelVectors = kPanelRows / 16;
+// Activation rows times a panel at a time: 6 rows x 4 vectors of sums, 4 vectors of weights and one activation fill 29 of 32
+// registers.
+inline constexpr size_t kTileRows = 6;
+
+template <int R>
+using RowCount = std::integral_constant<int, R>;
+
+// Calls body(RowCount<rows>()), for 1 to kTileRows rows: what has to be known when it is compiled.
+template <typename Body>
+inline void WithRows(size_t rows, const Body& body) {
+  static_assert(kTileRows == 6);
+  switch (rows) {
+    case 1: return body(RowCount<1>());
+    case 2: return body(RowCount<2>());
+    case 3: return body(RowCount<3>());
+    case 4: return body(RowCount<4>());
+    case 5: return body(RowCount<5>());
+    default: return body(RowCount<6>());
+  }
+}
 
 inline __mmask16 Lanes(size_t count) { return count >= 16 ? 0xffff : static_cast<__mmask16>((1u << count) - 1); }
 

@@ -372,18 +372,16 @@ void AddFloats(const PageLayout& layout, const std::byte* page, const float* pro
 void AddValues(const PageLayout& layout, const std::byte* page, const float* probabilities, size_t probability_stride,
                size_t rows, size_t count, float* sums) {
   const size_t stride = layout.head_dim * kQuarterTokens;
-  const bool floats = layout.type == KvType::kF32;
   size_t row = 0;
-  for (; !floats && row + 4 <= rows; row += 4) {
+  if (layout.type == KvType::kF32) {
+    for (; row < rows; ++row) AddFloats(layout, page, probabilities + row * probability_stride, count, sums + row * stride);
+    return;
+  }
+  for (; row + 4 <= rows; row += 4) {
     AddRows<4>(layout, page, probabilities + row * probability_stride, probability_stride, count, sums + row * stride, stride);
   }
   for (; row < rows; ++row) {
-    const float* of_row = probabilities + row * probability_stride;
-    if (floats) {
-      AddFloats(layout, page, of_row, count, sums + row * stride);
-    } else {
-      AddRows<1>(layout, page, of_row, probability_stride, count, sums + row * stride, stride);
-    }
+    AddRows<1>(layout, page, probabilities + row * probability_stride, probability_stride, count, sums + row * stride, stride);
   }
 }
 

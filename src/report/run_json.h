@@ -20,7 +20,7 @@ std::string ModelName(const engine::Engine& engine);
 // {"prefill product": "...", ...}
 Json KernelsJson(const engine::Engine& engine);
 
-// {"peak_rss_bytes", "kv_bytes"}
+// {"peak_rss_bytes", "kv_bytes", "repacked_bytes"}
 Json MemoryJson(const engine::Engine& engine, uint64_t kv_bytes);
 
 // {"policy", "density_prefill", "density_decode", ...}; what only an audit can know is null where none ran, and rows_audited is

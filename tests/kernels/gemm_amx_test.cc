@@ -6,6 +6,7 @@
 #include "kernels/activation_forms.h"
 #include "kernels/matmul_bodies.h"
 #include "kernels/matmul_targets.h"
+#include "kernels/packed_weights.h"
 #include "tests/kernels/matmul_cases.h"
 
 namespace damask::kernels {
@@ -28,14 +29,11 @@ class AmxProduct : public ::testing::Test {
     const WeightView view = w.view();
     Product product{&loaded.forms(), &view, bias, store, y.data(), w.n};
     Scratch scratch;
-    AlignedArray<std::byte> packed;
+    PackedWeights packed;
     if (keep_packed_) {
-      packed = AlignedArray<std::byte>((w.n + kTilePanelRows - 1) / kTilePanelRows * amx::PanelBytes(view));
-      for (size_t n = 0; n < w.n; n += kTilePanelRows) {
-        amx::PackPanel(view, n, std::min(n + kTilePanelRows, w.n), &scratch,
-                       packed.data() + n / kTilePanelRows * amx::PanelBytes(view));
-      }
-      product.packed = packed.data();
+      packed.Add(FindBody(Target::kAmx, Phase::kPrefill, w.type), view, &pool_, &scratch);
+      product.packed = packed.Find(view.data);
+      EXPECT_NE(product.packed, nullptr);
     }
     for (size_t n = 0; n < w.n; n += kTilePanelRows) {
       amx::MultiplyBf16Emulated(product, Part{n, std::min(n + kTilePanelRows, w.n), 0, m}, &scratch);
