@@ -13,7 +13,7 @@
 namespace damask::model {
 
 struct AuditOptions {
-  uint64_t prefill_every = 0;  // one row in N of a prefill; 0: none
+  uint64_t prefill_every = 0;  // one row in N of a prefill, and in the last layer its last row; 0: none
   // From this position on rows of a prefill are rarer, in steps: one in 2 N, from twice as far on one in 3 N, ... A dense row
   // costs as much as its text is long; so all of them together grow as the text does, not with its square. 0: never rarer.
   uint64_t rarer_from = 0;

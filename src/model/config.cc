@@ -36,6 +36,8 @@ Result<RopeScaling> ParseRopeScaling(std::string_view name) {
   return Unsupported(fmt::format("unknown rope scaling {}, expected none, linear, llama3 or yarn", Quote(name)));
 }
 
+double YarnTemperature(double factor) { return factor > 1.0 ? 1.0 + 0.1 * std::log(factor) : 1.0; }
+
 namespace {
 
 // A positive, finite factor within bounds that no real model leaves.
@@ -72,7 +74,7 @@ Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_contex
   } else {
     Result<RopeScaling> scaling = ParseRopeScaling(overrides.scaling);
     if (!scaling.ok()) return InvalidArgument(scaling.status().message()).At("--rope-scaling");
-    if (*scaling != rope.scaling) rope.factor = 1.0;
+    if (*scaling != rope.scaling) rope.factor = rope.attention_factor = 1.0;  // both belong to the file's own scaling
     rope.scaling = *scaling;
   }
   if (rope.scaling == RopeScaling::kNone) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,9 @@ struct RopeConfig {
   double attention_factor = 1.0;  // multiplies the temperature term that yarn itself adds
 };
 
+// By what yarn multiplies queries and keys: YaRN's 0.1 ln(factor) + 1.
+double YarnTemperature(double factor);
+
 struct ModelConfig {
   Architecture architecture = Architecture::kLlama;
   std::string name;
@@ -56,6 +60,7 @@ struct ModelConfig {
   RopeConfig rope;
   // Sliding window per layer: a query sees keys with key > query - window; 0 is full attention. Empty: none in any layer.
   std::vector<uint32_t> windows;
+  std::optional<bool> tied;  // whether the embedding is the output too; what a file does not say follows from its tensors
 
   size_t group() const { return heads / kv_heads; }
   uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }

@@ -32,6 +32,18 @@ Result<Architecture> ReadArchitecture(const Json& config) {
       fmt::format("the model_type {} is not supported; damask runs llama, mistral, qwen2 and qwen3", Quote(*type)));
 }
 
+// transformers puts attention_factor in the place of yarn's own temperature term; RopeConfig's multiplies that term.
+Status ReadYarnTemperature(const Json& scaling, RopeConfig* rope) {
+  for (const char* key : {"mscale", "mscale_all_dim"}) {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> scale, JsonNumber(scaling, key));
+    if (scale.value_or(0.0) != 0.0)
+      return Unsupported(fmt::format("the yarn rope scaling has {} {}, which is not supported", key, *scale));
+  }
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> given, JsonNumber(scaling, "attention_factor"));
+  if (given) rope->attention_factor = *given / YarnTemperature(rope->factor);
+  return {};
+}
+
 Status ReadScaling(const Json& scaling, RopeConfig* rope) {
   if (!scaling.is_object()) return BadFormat("the field rope_scaling is not an object");
   DAMASK_ASSIGN_OR_RETURN(std::optional<std::string> type, JsonString(scaling, "rope_type"));
@@ -55,7 +67,7 @@ Status ReadScaling(const Json& scaling, RopeConfig* rope) {
   DAMASK_RETURN_IF_ERROR(number("beta_slow", &rope->beta_slow));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> original, JsonUint(scaling, "original_max_position_embeddings"));
   if (original) rope->original_context = *original;
-  return {};
+  return rope->scaling == RopeScaling::kYarn ? ReadYarnTemperature(scaling, rope) : Status();
 }
 
 Status ReadRope(const Json& json, ModelConfig* config) {
@@ -151,6 +163,7 @@ Result<ModelConfig> ConfigFromHuggingFace(const Json& json) {
   DAMASK_RETURN_IF_ERROR(ReadRope(json, &config));
   DAMASK_RETURN_IF_ERROR(CheckConfig(config, Names()));
   DAMASK_RETURN_IF_ERROR(ReadWindows(json, &config));
+  DAMASK_ASSIGN_OR_RETURN(config.tied, JsonBool(json, "tie_word_embeddings"));
   return config;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -154,17 +155,23 @@ Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* 
     NormRows(weights.attention_norm);
     AttentionInputs(weights, layer);
     ShowKeysToPolicy(layer);
-    // Behind the last layer's keys and values only the rows whose logits are asked for still matter.
-    if (layer + 1 == c.layers && !policy_->WantsChunks()) KeepWantedRows(batch);
+    if (layer + 1 < c.layers) {
+      Attend(layer);
+      ShowChunkToPolicy(layer, runs_);
+    } else {
+      // Behind the last layer's keys and values only the rows whose logits are asked for still matter.
+      const std::vector<RowRun> all = std::exchange(runs_, WantedRuns(batch));
+      Attend(layer);
+      ShowChunkToPolicy(layer, all);
+      KeepWantedRows();
+    }
     if (rows_ == 0) break;
-    LayerAfterInputs(weights, layer);
-    if (layer + 1 == c.layers && policy_->WantsChunks()) KeepWantedRows(batch);
+    LayerAfterAttention(weights);
   }
   return {};
 }
 
-void Forward::LayerAfterInputs(const LayerWeights& weights, size_t layer) {
-  Attend(layer);
+void Forward::LayerAfterAttention(const LayerWeights& weights) {
   AttentionOutput(weights);
   NormRows(weights.ffn_norm);
   FeedForward(weights);
@@ -186,7 +193,9 @@ Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, 
     NormRows(weights.attention_norm);
     AttentionInputs(weights, layer);
     if (observer) observer({layer, first_position, rows, buffers_->q.data(), cache});
-    LayerAfterInputs(weights, layer);
+    Attend(layer);
+    ShowChunkToPolicy(layer, runs_);
+    LayerAfterAttention(weights);
   } catch (const std::bad_alloc&) {
     return OutOfMemory(fmt::format("no memory for a batch of {} tokens", rows));
   }
@@ -264,26 +273,35 @@ void Forward::RotateAndStore(const LayerWeights& weights, size_t layer) {
   }
 }
 
-void Forward::KeepWantedRows(std::span<const Segment> batch) {
+std::vector<Forward::RowRun> Forward::WantedRuns(std::span<const Segment> batch) const {
+  std::vector<RowRun> wanted;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const LogitsWanted logits = batch[s].logits;
+    if (logits == LogitsWanted::kNone) continue;
+    RowRun run = runs_[s];
+    const size_t count = logits == LogitsWanted::kAll ? run.rows : 1;
+    run.first_row += run.rows - count;
+    run.first_position += run.rows - count;
+    run.rows = count;
+    run.answers = logits == LogitsWanted::kLast && !run.decode;
+    wanted.push_back(run);
+  }
+  return wanted;
+}
+
+void Forward::KeepWantedRows() {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
-  std::vector<RowRun> kept;
   size_t rows = 0;
-  for (size_t s = 0; s < batch.size(); ++s) {
-    const RowRun& run = runs_[s];
-    const size_t count = batch[s].logits == LogitsWanted::kAll ? run.rows : batch[s].logits == LogitsWanted::kLast ? 1 : 0;
-    if (count == 0) continue;
-    const size_t from = run.first_row + run.rows - count;
-    std::memmove(b.x.data() + rows * c.width, b.x.data() + from * c.width, count * c.width * sizeof(float));
-    std::memmove(b.q.data() + rows * c.q_width(), b.q.data() + from * c.q_width(), count * c.q_width() * sizeof(float));
-    RowRun wanted = run;
-    wanted.first_row = rows;
-    wanted.rows = count;
-    wanted.first_position = run.first_position + run.rows - count;
-    kept.push_back(wanted);
-    rows += count;
+  for (RowRun& run : runs_) {
+    const auto move = [&](float* values, size_t width) {
+      std::memmove(values + rows * width, values + run.first_row * width, run.rows * width * sizeof(float));
+    };
+    move(b.x.data(), c.width);
+    move(b.attended.data(), c.q_width());
+    run.first_row = rows;
+    rows += run.rows;
   }
-  runs_ = std::move(kept);
   rows_ = rows;
   if (rows_ <= kDecodeRows) phase_ = kernels::Phase::kDecode;  // decided by the wanted rows alone
 }

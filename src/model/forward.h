@@ -143,7 +143,8 @@ class Forward {
     bool prompt_end = false;
     bool closing = false;
     bool aside = false;
-    size_t segment = 0;  // of the batch
+    bool answers = false;  // the last row of a prefill, in the last layer: what follows the text depends on it alone
+    size_t segment = 0;    // of the batch
   };
   // One unit of attention work: a query block of one KV head.
   struct AttentionItem {
@@ -159,15 +160,18 @@ class Forward {
   void NormRows(const FloatVector& weight);
   void AttentionInputs(const LayerWeights& weights, size_t layer);
   void RotateAndStore(const LayerWeights& weights, size_t layer);
-  void KeepWantedRows(std::span<const Segment> batch);
-  void LayerAfterInputs(const LayerWeights& weights, size_t layer);
+  // The rows whose logits are asked for, where they lie.
+  std::vector<RowRun> WantedRuns(std::span<const Segment> batch) const;
+  // Moves what attention gave for the rows of runs_ to the front of the buffers, and forgets all others.
+  void KeepWantedRows();
+  void LayerAfterAttention(const LayerWeights& weights);
   void ShowKeysToPolicy(size_t layer);
   void Attend(size_t layer);
   void AttendItem(size_t layer, const AttentionItem& item, size_t worker);
   void AuditItem(size_t layer, const AttentionItem& item, const kernels::QueryBlock& block, size_t worker);
   void MergeAudits(size_t layer);
   void WidenHeads(size_t layer);
-  void ShowChunkToPolicy(size_t layer);
+  void ShowChunkToPolicy(size_t layer, const std::vector<RowRun>& runs);
   void ReleasePages(KvCache* cache) const;
   void MakeItems();
   void Reserve(size_t rows);

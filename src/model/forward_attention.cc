@@ -55,7 +55,6 @@ void Forward::Attend(size_t layer) {
     MergeAudits(layer);
     WidenHeads(layer);
   }
-  ShowChunkToPolicy(layer);
 }
 
 void Forward::AttendItem(size_t layer, const AttentionItem& item, size_t worker_index) {
@@ -100,7 +99,9 @@ void Forward::AuditItem(size_t layer, const AttentionItem& item, const kernels::
   const ModelConfig& c = model_->config();
   Buffers::Worker& worker = buffers_->workers[worker_index];
   for (size_t row = 0; row < item.rows; ++row) {
-    if (!AuditsRow(audit_options_, item.run->decode, layer, item.kv_head, item.first_position + row)) continue;
+    // Of the last layer a prefill computes this one row: a sample would leave the layer out.
+    const bool always = item.run->answers && audit_options_.prefill_every != 0;
+    if (!always && !AuditsRow(audit_options_, item.run->decode, layer, item.kv_head, item.first_position + row)) continue;
     worker.audited.resize(c.heads);
     worker.row_audit.assign(c.group(), {});
     AuditRow(target_, shape_, layout_, block, worker.plan, item.run->cache->pages(layer, item.kv_head), row, c.window(layer),
@@ -149,13 +150,13 @@ void Forward::WidenHeads(size_t layer) {
   }
 }
 
-void Forward::ShowChunkToPolicy(size_t layer) {
+void Forward::ShowChunkToPolicy(size_t layer, const std::vector<RowRun>& runs) {
   if (!policy_->WantsChunks()) return;
   const ModelConfig& c = model_->config();
   const size_t group_width = c.group() * c.head_dim;
-  pool_->ParallelFor(runs_.size() * c.kv_heads, 1, [&](size_t begin, size_t end, size_t) {
+  pool_->ParallelFor(runs.size() * c.kv_heads, 1, [&](size_t begin, size_t end, size_t) {
     for (size_t i = begin; i < end; ++i) {
-      const RowRun& run = runs_[i / c.kv_heads];
+      const RowRun& run = runs[i / c.kv_heads];
       const size_t kv_head = i % c.kv_heads;
       const float* q = buffers_->q.data() + run.first_row * c.q_width() + kv_head * group_width;
       policy_->ChunkDone({.layer = layer,

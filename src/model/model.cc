@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <unordered_set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -23,25 +24,34 @@ using kernels::WeightView;
 // Fills a Model from a source of tensors, checking each against the configuration.
 class ModelLoader {
  public:
-  ModelLoader(const TensorSource& source, Model* model) : source_(source), model_(model) {}
+  // `path` is for messages.
+  ModelLoader(const TensorSource& source, std::string path, Model* model)
+      : source_(source), path_(std::move(path)), model_(model) {}
 
   Status Load() {
     const ModelConfig& c = model_->config_;
     DAMASK_ASSIGN_OR_RETURN(model_->embedding_, Matrix("token_embd.weight", c.vocab, c.width));
     DAMASK_ASSIGN_OR_RETURN(model_->output_norm_, Vector("output_norm.weight", c.width));
-    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* output, source_.Find("output.weight"));
-    model_->output_ = model_->embedding_;
-    if (output != nullptr) {
-      DAMASK_ASSIGN_OR_RETURN(model_->output_, Matrix("output.weight", c.vocab, c.width));
-    }
+    DAMASK_RETURN_IF_ERROR(LoadOutput());
     model_->layers_.resize(c.layers);
     for (size_t layer = 0; layer < c.layers; ++layer) DAMASK_RETURN_IF_ERROR(LoadLayer(layer));
     DAMASK_RETURN_IF_ERROR(LoadRope());
     Summarise();
+    WarnOfUnused();
     return {};
   }
 
  private:
+  // A model that says it is tied has the embedding as its output, whatever else the file holds.
+  Status LoadOutput() {
+    const ModelConfig& c = model_->config_;
+    model_->output_ = model_->embedding_;
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* output, Find("output.weight"));
+    if (c.tied.value_or(output == nullptr)) return {};
+    DAMASK_ASSIGN_OR_RETURN(model_->output_, Matrix("output.weight", c.vocab, c.width));
+    return {};
+  }
+
   Status LoadLayer(size_t index) {
     const ModelConfig& c = model_->config_;
     LayerWeights& w = model_->layers_[index];
@@ -64,8 +74,8 @@ class ModelLoader {
     DAMASK_ASSIGN_OR_RETURN(w.up, Matrix(name("ffn_up.weight"), c.ffn, c.width));
     DAMASK_ASSIGN_OR_RETURN(w.down, Matrix(name("ffn_down.weight"), c.width, c.ffn));
     for (const char* part : {"attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {
-      DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, source_.Find(name(part)));
-      if (bias != nullptr) return Unsupported(fmt::format("the tensor {} is not supported", name(part)));
+      DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, Find(name(part)));
+      if (bias != nullptr) return Unsupported(fmt::format("the tensor {} is not supported", source_.FileName(name(part))));
     }
     return {};
   }
@@ -74,7 +84,7 @@ class ModelLoader {
   Status LoadRope() {
     const ModelConfig& c = model_->config_;
     FloatVector factors;
-    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, source_.Find("rope_freqs.weight"));
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find("rope_freqs.weight"));
     if (tensor != nullptr) {
       DAMASK_ASSIGN_OR_RETURN(factors, Vector("rope_freqs.weight", c.rope.dims / 2));
       for (size_t i = 0; i < factors.size(); ++i) {
@@ -86,8 +96,15 @@ class ModelLoader {
     return {};
   }
 
-  Result<const TensorInfo*> Required(const std::string& name) const {
-    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, source_.Find(name));
+  // As TensorSource has it; remembers what was asked for.
+  Result<const TensorInfo*> Find(const std::string& name) {
+    Result<const TensorInfo*> tensor = source_.Find(name);
+    if (tensor.ok()) asked_.insert(*tensor);
+    return tensor;
+  }
+
+  Result<const TensorInfo*> Required(const std::string& name) {
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
     if (tensor == nullptr) return BadFormat(fmt::format("the tensor {} is missing", source_.FileName(name)));
     if (!formats::GetTensorType(tensor->type).runnable) {
       return Unsupported(fmt::format("the tensor {} has type {}, which damask cannot run", source_.FileName(name),
@@ -101,14 +118,14 @@ class ModelLoader {
                                  fmt::join(tensor.shape, ", "), fmt::join(expected, ", ")));
   }
 
-  Result<WeightView> Matrix(const std::string& name, size_t rows, size_t columns) const {
+  Result<WeightView> Matrix(const std::string& name, size_t rows, size_t columns) {
     DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Required(name));
     const std::vector<uint64_t> expected = {rows, columns};
     if (tensor->shape != expected) return WrongShape(name, *tensor, expected);
     return WeightView{tensor->type, tensor->data, rows, columns};
   }
 
-  Result<FloatVector> Vector(const std::string& name, size_t size) const {
+  Result<FloatVector> Vector(const std::string& name, size_t size) {
     DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Required(name));
     const std::vector<uint64_t> expected = {size};
     if (tensor->shape != expected) return WrongShape(name, *tensor, expected);
@@ -117,8 +134,8 @@ class ModelLoader {
     return values;
   }
 
-  Result<FloatVector> Bias(const std::string& name, size_t size) const {
-    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, source_.Find(name));
+  Result<FloatVector> Bias(const std::string& name, size_t size) {
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
     if (tensor == nullptr) return FloatVector();
     return Vector(name, size);
   }
@@ -130,8 +147,25 @@ class ModelLoader {
     }
   }
 
+  // Weights that nothing has asked for: the model may be another than damask takes it for. Old folders hold the frequencies of
+  // the rotation, which follow from the configuration.
+  void WarnOfUnused() const {
+    size_t count = 0;
+    std::string first;
+    for (const TensorInfo& tensor : source_.tensors()) {
+      if (asked_.contains(&tensor) || tensor.name.ends_with("rotary_emb.inv_freq")) continue;
+      if (++count == 1) first = tensor.name;
+    }
+    if (count == 0) return;
+    const std::string more = count == 1 ? "is a tensor" : fmt::format("and {} more are tensors", count - 1);
+    LogWarning(fmt::format("{}: {} {} that damask does not use: answers may be worse than the model's", Quote(path_, 300),
+                           Quote(first), more));
+  }
+
   const TensorSource& source_;
+  std::string path_;
   Model* model_;
+  std::unordered_set<const TensorInfo*> asked_;
 };
 
 namespace {
@@ -156,7 +190,7 @@ Result<std::unique_ptr<Model>> Model::FromGguf(std::shared_ptr<const formats::Gg
     DAMASK_ASSIGN_OR_RETURN(model->config_, PreparedConfig(ConfigFromGguf(*file), options));
     DAMASK_ASSIGN_OR_RETURN(model->tokenizer_, tokenizer::Tokenizer::FromGguf(*file));
     DAMASK_RETURN_IF_ERROR(CheckVocabulary(*model->tokenizer_, model->config_));
-    return ModelLoader(*SourceOf(file), model.get()).Load();
+    return ModelLoader(*SourceOf(file), file->path(), model.get()).Load();
   };
   if (Status status = load(); !status.ok()) return status.At(Quote(file->path(), 300));
   model->path_ = file->path();
@@ -194,7 +228,7 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path, const LoadOp
                           formats::SafetensorsFiles::OpenFolder(path, options.load));
   const auto load = [&]() -> Status {
     DAMASK_RETURN_IF_ERROR(CheckVocabulary(*model->tokenizer_, model->config_));
-    return ModelLoader(*SourceOf(files), model.get()).Load();
+    return ModelLoader(*SourceOf(files), path, model.get()).Load();
   };
   if (Status status = load(); !status.ok()) return status.At(Quote(path, 300));
   model->path_ = path;

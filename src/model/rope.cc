@@ -58,7 +58,7 @@ RopeTable::RopeTable(const RopeConfig& config, std::span<const float> factors) :
     frequencies_[pair] = Scale(config, frequency, pair);
   }
   magnitude_ = config.attention_factor;
-  if (config.scaling == RopeScaling::kYarn && config.factor > 1.0) magnitude_ *= 1.0 + 0.1 * std::log(config.factor);
+  if (config.scaling == RopeScaling::kYarn) magnitude_ *= YarnTemperature(config.factor);
 }
 
 void RopeTable::Fill(uint64_t position, float* cos_sin) const {

@@ -31,10 +31,14 @@ constexpr std::array kLayerNames = {
     NamePair{"attn_q_norm.weight", "self_attn.q_norm.weight"},
     NamePair{"attn_k_norm.weight", "self_attn.k_norm.weight"},
     NamePair{"attn_output.weight", "self_attn.o_proj.weight"},
+    NamePair{"attn_output.bias", "self_attn.o_proj.bias"},
     NamePair{"ffn_norm.weight", "post_attention_layernorm.weight"},
     NamePair{"ffn_gate.weight", "mlp.gate_proj.weight"},
     NamePair{"ffn_up.weight", "mlp.up_proj.weight"},
     NamePair{"ffn_down.weight", "mlp.down_proj.weight"},
+    NamePair{"ffn_gate.bias", "mlp.gate_proj.bias"},
+    NamePair{"ffn_up.bias", "mlp.up_proj.bias"},
+    NamePair{"ffn_down.bias", "mlp.down_proj.bias"},
 };
 
 template <size_t N>

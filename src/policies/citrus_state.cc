@@ -21,20 +21,26 @@ void CitrusSet::AddChunk(Target target, const ChunkRequest& chunk, size_t head, 
   };
   if (!chunk.aside) add(text_, &sums.text);
   if (chunk.closing && cache_ != CitrusCache::kStandard) add(kept(true), &sums.asked);
+  // The second set's keys are not the first one's, whoever speaks for it.
+  if (cache_ == CitrusCache::kDouble && !chunk.aside && !chunk.closing && !Asked(chunk)) add(asked_, &sums.asked);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < sums_.size()) return;
   arrived_.store(0, std::memory_order_relaxed);
   if (chunk.closing) asked_at_ = chunk.queries.first_position;
   if (!chunk.aside) Decide(chunk, budget);
 }
 
-void CitrusSet::Decide(const ChunkRequest& chunk, uint64_t budget) {
+// Whether the instruction was read in front of this chunk. Without one (a text that nothing is asked of) the chunk speaks for it.
+bool CitrusSet::Asked(const ChunkRequest& chunk) const {
   const uint64_t first = chunk.queries.first_position;
-  // Without an instruction (a text that nothing is asked of) the chunk speaks for it.
-  const bool asked = cache_ != CitrusCache::kStandard && asked_at_ == first && first > 0;
+  return cache_ != CitrusCache::kStandard && asked_at_ == first && first > 0;
+}
+
+void CitrusSet::Decide(const ChunkRequest& chunk, uint64_t budget) {
+  const bool asked = Asked(chunk);
   text_.BeginChunk(chunk, 0, 0);
   asked_.BeginChunk(chunk, 0, 0);
-  const uint64_t border = first / kQuarterTokens * kQuarterTokens;
-  if (cache_ == CitrusCache::kDouble) DecideSet(asked ? &Sums::asked : &Sums::text, border, budget, &asked_);
+  const uint64_t border = chunk.queries.first_position / kQuarterTokens * kQuarterTokens;
+  if (cache_ == CitrusCache::kDouble) DecideSet(&Sums::asked, border, budget, &asked_);
   DecideSet(asked && cache_ == CitrusCache::kSingle ? &Sums::asked : &Sums::text, border, budget, &text_);
 }
 

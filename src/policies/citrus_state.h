@@ -40,9 +40,10 @@ class CitrusSet {
  private:
   struct Sums {
     std::vector<float> text;   // of the chunk's rows over text_
-    std::vector<float> asked;  // of the instruction's rows over the set it sees
+    std::vector<float> asked;  // of the instruction's rows over the set it sees; kDouble without one: of the chunk's over asked_
   };
 
+  bool Asked(const ChunkRequest& chunk) const;
   void Decide(const ChunkRequest& chunk, uint64_t budget);
   // Adds up what the heads have, in their order; keeps the best candidates below `border`.
   void DecideSet(const std::vector<float> Sums::*which, uint64_t border, uint64_t budget, KeptKeys* kept);

@@ -17,6 +17,14 @@ uint64_t SampledBlocks(const ModelShape& shape, uint64_t blocks) {
   return std::min(blocks, std::clamp<uint64_t>(4096 / (shape.layers * shape.kv_heads), 16, 64));
 }
 
+// The i-th block of the sample lies in the i-th of `sampled` equal parts, each time at another place in it: at the same one
+// the sample would keep step with policies that decide chunk by chunk.
+uint64_t SampledBlock(uint64_t i, uint64_t sampled, uint64_t blocks) {
+  const uint64_t begin = i * blocks / sampled;
+  const uint64_t part = (i + 1) * blocks / sampled - begin;
+  return begin + (5 * i + part / 2) % part;
+}
+
 // name, colon, and the options of `spec` except `removed`; those of `settings` whose keys it lacks stand before them.
 std::string WithSettings(std::string_view spec, std::string_view settings, std::string_view removed) {
   const size_t colon = spec.find(':');
@@ -41,18 +49,19 @@ double ShapeDensity(const Policy& policy, const ModelShape& shape, uint64_t cont
   const uint64_t blocks = (context + kQueryBlockRows - 1) / kQueryBlockRows;
   const uint64_t sampled = SampledBlocks(shape, blocks);
   const size_t group = shape.group();
+  // Of the last layer a prefill computes one row (model::Forward), next to nothing of the whole.
+  const size_t counted_layers = std::max<size_t>(1, shape.layers - 1);
   kernels::Plan plan;
   double planned = 0;
   double causal = 0;
   for (uint64_t i = 0; i < sampled; ++i) {
-    // The middle of the i-th of `sampled` equal parts.
-    const uint64_t first = (2 * i + 1) * blocks / (2 * sampled) * kQueryBlockRows;
+    const uint64_t first = SampledBlock(i, sampled, blocks) * kQueryBlockRows;
     const size_t rows = std::min<uint64_t>(kQueryBlockRows, context - first);
     PlanRequest request;
     request.first_position = first;
     request.rows = rows;
     request.context = first + rows;
-    for (request.layer = 0; request.layer < shape.layers; ++request.layer) {
+    for (request.layer = 0; request.layer < counted_layers; ++request.layer) {
       for (request.kv_head = 0; request.kv_head < shape.kv_heads; ++request.kv_head) {
         policy.MakePlan(request, &plan);
         planned += static_cast<double>(kernels::PlannedPairs(plan, first, rows, group));
@@ -75,7 +84,8 @@ Result<std::string> SpecForDensity(std::string_view spec, double density, uint64
   const std::string base = WithSettings(spec, info.density_settings, info.density_option);
   const auto spec_of = [&](uint64_t value) { return fmt::format("{}{}={}", base, info.density_option, value); };
   uint64_t low = 1;  // keeps within the density, once it has been tried
-  uint64_t high = std::max<uint64_t>(context, 1) + 1;
+  // Options count keys, or thousandths of the text.
+  uint64_t high = std::max<uint64_t>(context, 1000) + 1;
   DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<Policy> least, Create(spec_of(low), shape));
   const double least_density = ShapeDensity(*least, shape, context);
   if (least_density > density) {

@@ -142,7 +142,9 @@ void KeptAttention(Target target, const QueryRows& queries, size_t group, const 
   sums->assign(stride, 0.0f);
   scratch->scores.resize(kRowsAtOnce * stride);
   PackKeys(keys, kept, scratch);
-  for (size_t done = 0; done < queries.rows; done += kRowsAtOnce) {
+  // Rows below `low` have seen keys that are decided about by now: they have no say any more.
+  const size_t begin = static_cast<size_t>(std::clamp(low, queries.first_position, end) - queries.first_position);
+  for (size_t done = begin; done < queries.rows; done += kRowsAtOnce) {
     const size_t rows = std::min(kRowsAtOnce, queries.rows - done);
     for (size_t head = 0; head < group; ++head) {
       const float* q = queries.row(done, head, dim);

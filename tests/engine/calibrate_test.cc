@@ -247,6 +247,18 @@ TEST(Calibrate, WithoutAnyToleranceNothingIsMasked) {
   for (const masks::HeadMask& head : result->mask.heads) EXPECT_EQ(head.treatment, masks::Treatment::kDense);
 }
 
+TEST(Calibrate, TextsTooShortForAQuestionAreRefused) {
+  const auto engine = Embedded();
+  CalibrateOptions options = Short();
+  options.effect_length = 64;
+  for (const bool effect : {true, false}) {
+    options.effect = effect;
+    const Status status = Calibrate(engine.get(), options, nullptr, nullptr).status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_NE(status.ToString().find("--effect-length is 64"), std::string::npos) << status.ToString();
+  }
+}
+
 TEST(Calibrate, PatternsOnlyIsThePapersMask) {
   const auto engine = Embedded();
   CalibrateOptions options = Short();

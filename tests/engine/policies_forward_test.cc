@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "policies/density.h"
 #include "policies/registry.h"
 #include "tests/model/tiny_model.h"
 
@@ -86,6 +87,22 @@ INSTANTIATE_TEST_SUITE_P(
                     "flexprefill:gamma=1,decode=sparse", "duo:heads=1/0,full=99", "masformer:full=99",
                     "masformer:span=9999,full=0,local=block", "snapkv:cap=9999", "snapkv:cap=9999,prefill=sparse,chunk=64",
                     "pyramidkv:cap=9999", "tca:keep=1000", "tca:window=9999"));
+
+// Layers differ under these, and the last one is computed for one row only.
+TEST(PoliciesForward, ADensityThatWasAskedForIsMet) {
+  const TinyModelFile file(make_model::ModelSpec{.layers = 3});
+  const auto engine = LoadTiny(file);
+  for (const char* spec : {"masformer:full=0", "pyramidkv", "snapkv", "tca", "streaming"}) {
+    const Result<std::string> found = policies::SpecForDensity(spec, 0.4, 1024, engine->shape());
+    ASSERT_TRUE(found.ok()) << found.status().ToString();
+    ASSERT_TRUE(engine->SetPolicy(*found).ok());
+    engine->ResetStats();
+    Session session(engine.get());
+    ASSERT_TRUE(session.Append(SomeIds(1024), nullptr, nullptr).ok());
+    EXPECT_LE(engine->stats().density(), 0.404) << *found;
+    EXPECT_GT(engine->stats().density(), 0.36) << *found;
+  }
+}
 
 TEST(PoliciesForward, ASessionMayChangeItsPolicyAsItGoes) {
   const TinyModelFile file(make_model::ModelSpec{});

@@ -182,6 +182,26 @@ TEST(PolicyHooks, AnAuditOfFullAttentionFindsNothingLost) {
   EXPECT_LT(total.output_error(), 0.02);  // bf16 probabilities in the kernel
 }
 
+// Behind the last layer's keys only the row that is asked for is computed, whatever the policy remembers; and it is audited.
+TEST(PolicyHooks, OfTheLastLayerThePromptsLastRowCountsUnderEveryPolicy) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file, {.audit = {.prefill_every = 16}});
+  const size_t heads = engine->model().config().heads;
+  ASSERT_EQ(engine->model().config().layers, 2u);
+  for (const char* spec : {"streaming:window=64", "h2o:budget=64", "tca:keep=200,window=64,chunk=64"}) {
+    ASSERT_TRUE(engine->SetPolicy(spec).ok());
+    engine->ResetStats();
+    engine->SetAudit({.prefill_every = 16});
+    Session session(engine.get());
+    ASSERT_TRUE(session.Append(SomeIds(1000), nullptr, nullptr).ok());
+    EXPECT_EQ(engine->stats().causal_pairs, heads * (1000 * 1001 / 2 + 1000)) << spec;
+    for (size_t head = 0; head < heads; ++head) {
+      EXPECT_GT(engine->audit().heads[head].rows, 50u) << spec;
+      EXPECT_EQ(engine->audit().heads[heads + head].rows, 1u) << spec;
+    }
+  }
+}
+
 TEST(PolicyHooks, AnAuditOfAShortWindowFindsLostMassAndTheFloorWidensHeads) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file, {.policy = "streaming:sinks=4,window=32", .audit = {.prefill_every = 8}});

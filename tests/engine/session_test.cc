@@ -295,6 +295,19 @@ TEST(Perplexity, EqualsTheMeanOfTheLogProbabilities) {
   EXPECT_NEAR(result->nll, sum / 39, 1e-4);
 }
 
+TEST(Perplexity, NamesTheCacheThatItsLargestWindowHeld) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const auto whole = Perplexity(engine.get(), SomeIds(410, 512), 200, nullptr, nullptr);
+  ASSERT_TRUE(whole.ok()) << whole.status().ToString();
+  EXPECT_EQ(whole->kv_bytes, 256 * engine->kv_bytes_per_token());  // four pages; the last window is short
+  const auto released = LoadTiny(file, {.policy = "streaming:sinks=16,window=64", .kv_release = true});
+  const auto flat = Perplexity(released.get(), SomeIds(599, 512), 600, nullptr, nullptr);
+  ASSERT_TRUE(flat.ok()) << flat.status().ToString();
+  EXPECT_GT(flat->kv_bytes, 0u);
+  EXPECT_LT(flat->kv_bytes, 300 * released->kv_bytes_per_token());
+}
+
 TEST(Perplexity, RefusesATextThatCannotBeScored) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file);

@@ -44,6 +44,7 @@ const std::vector<std::string> kSparse = {
     "pyramidkv:cap=100,prefill=sparse,chunk=64",
     "tca:keep=200,window=64,sinks=20,chunk=64",
     "tca:keep=200,window=50,chunk=128,form=pages",
+    "tca:keep=200,window=1,rows=512,chunk=64",
     "citrus:keep=70,chunk=64",
     "citrus:keep=70,chunk=128,cache=standard,heads=own",
 };
@@ -229,6 +230,30 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
   }
 }
 
+// Of 1,024 blocks 64 are looked at; these policies decide every eight blocks.
+TEST(ShapeDensity, SomeBlocksStandForAll) {
+  const ModelShape shape = {1, 1, 1, 16, {}};
+  for (const std::string spec : {"snapkv:cap=512,prefill=sparse,chunk=512", "citrus:keep=512,chunk=512", "streaming:window=999"}) {
+    const auto policy = *Create(spec, shape);
+    uint64_t planned = 0;
+    uint64_t causal = 0;
+    kernels::Plan plan;
+    for (uint64_t first = 0; first < 65536; first += 64) {
+      policy->MakePlan({.first_position = first, .rows = 64, .context = first + 64}, &plan);
+      planned += kernels::PlannedPairs(plan, first, 64, 1);
+      causal += kernels::CausalPairs(first, 64, 1);
+    }
+    const double all = static_cast<double>(planned) / static_cast<double>(causal);
+    EXPECT_NEAR(ShapeDensity(*policy, shape, 65536), all, 0.06 * all) << spec;
+  }
+}
+
+TEST(SpecForDensity, ReachesHighDensitiesOfShortTexts) {
+  const ModelShape shape = {2, 4, 2, 16, {}};
+  const auto policy = *Create(*SpecForDensity("tca", 0.9, 512, shape), shape);
+  EXPECT_GT(ShapeDensity(*policy, shape, 512), 0.85);
+}
+
 TEST(SpecForDensity, FindsTheLargestValueThatKeepsWithinTheDensity) {
   const ModelShape shape = {2, 4, 2, 16, {}};
   for (const std::string spec : {"streaming",
@@ -277,7 +302,7 @@ TEST(SpecForDensity, TheMeasuredDensityIsNoHigherAndNotMuchLower) {
 }
 
 TEST(SpecForDensity, KeepsWhatTheSpecSays) {
-  const ModelShape shape = {2, 4, 2, 16, {}};
+  const ModelShape shape = {3, 4, 2, 16, {}};
   const std::string quest = *SpecForDensity("quest:page=64,skip=1,budget=99", 0.6, 2048, shape);
   EXPECT_EQ(quest.find("budget=99"), std::string::npos) << quest;
   EXPECT_EQ(quest.find("quest:prefill=sparse,page=64,skip=1,budget="), 0u) << quest;

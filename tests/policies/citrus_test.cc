@@ -20,17 +20,21 @@ Text AskedText(size_t length) {
   return text;
 }
 
-// Before each chunk an instruction of four rows looks at key 70.
-void AskEachChunk(Text* text, PolicyRun* run, size_t chunks) {
+// An instruction of four rows looks at key 70.
+void Ask(Text* text, PolicyRun* run) {
   const auto look = [&](float how) {
     for (uint64_t p = run->length(); p < run->length() + 4; ++p) {
       for (size_t head = 0; head < 4; ++head) text->query(p, head)[3] = how;
     }
   };
+  look(1.0f);
+  run->LookAhead(4);
+  look(-1.0f);
+}
+
+void AskEachChunk(Text* text, PolicyRun* run, size_t chunks) {
   for (size_t i = 0; i < chunks; ++i) {
-    look(1.0f);
-    if (run->length() > 0) run->LookAhead(4);
-    look(-1.0f);
+    if (run->length() > 0) Ask(text, run);
     run->Append(64, false);
   }
 }
@@ -107,12 +111,27 @@ TEST(CitrusPolicy, WithADoubleCacheTheTextIsReadWithOneAndAskedWithTheOther) {
   Text text = AskedText(800);
   PolicyRun run("citrus:keep=16,chunk=64,cache=double", &text);
   AskEachChunk(&text, &run, 10);
+  Ask(&text, &run);
   run.Forget();
   run.Append(20);
   EXPECT_FALSE(run.Keys(650).contains(70));
   run.Append(1);  // drawn
   EXPECT_TRUE(run.Keys(660).contains(70));
   EXPECT_FALSE(run.policy().MayRelease(0, 0, 1, 661, run.state()));
+  run.ExpectSoundPlans();
+}
+
+// The two sets differ by then; the chunk's own rows look away from key 70 in both.
+TEST(CitrusPolicy, AChunkThatNothingIsAskedOfDecidesAboutBothSets) {
+  Text text = AskedText(800);
+  PolicyRun run("citrus:keep=16,chunk=64,cache=double", &text);
+  AskEachChunk(&text, &run, 5);
+  for (uint64_t p = run.length(); p < run.length() + 64; ++p) {
+    for (size_t head = 0; head < 4; ++head) text.query(p, head)[3] = -1.0f;
+  }
+  run.Append(64);
+  run.Append(1);  // drawn
+  EXPECT_FALSE(run.Keys(384).contains(70));
   run.ExpectSoundPlans();
 }
 
