@@ -10,6 +10,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 
 namespace damask::test {
@@ -17,12 +19,26 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// How often a signal's condition is looked at.
+constexpr std::chrono::milliseconds kLookEvery{5};
+
+struct Terminal {};
+
 struct Pipe {
   Pipe() {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe2 failed");
     read_end = ends[0];
     write_end = ends[1];
+  }
+  // What is written is shown on a terminal; the read end stands for who looks at it.
+  explicit Pipe(Terminal) {
+    read_end = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    char name[128];
+    if (read_end < 0 || grantpt(read_end) != 0 || unlockpt(read_end) != 0 || ptsname_r(read_end, name, sizeof(name)) != 0 ||
+        (write_end = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
+      throw std::runtime_error("there is no terminal to be had");
+    }
   }
   Pipe(const Pipe&) = delete;
   Pipe& operator=(const Pipe&) = delete;
@@ -91,13 +107,28 @@ void Drain(Pipe* pipe, std::string* text) {
 
 }  // namespace
 
+std::function<bool(const ProgramResult&)> OutHas(std::string text) {
+  return [text = std::move(text)](const ProgramResult& so_far) { return so_far.out.find(text) != std::string::npos; };
+}
+
+std::function<bool(const ProgramResult&)> ErrHas(std::string text) {
+  return [text = std::move(text)](const ProgramResult& so_far) { return so_far.err.find(text) != std::string::npos; };
+}
+
+std::function<bool(const ProgramResult&)> FileHas(std::string path, std::string text) {
+  return [path = std::move(path), text = std::move(text)](const ProgramResult&) {
+    std::ifstream file(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {}).find(text) != std::string::npos;
+  };
+}
+
 ProgramResult RunProgram(const ProgramRun& run) {
   // A program that ends without reading its input must not end this process.
   static const bool ignored = [] { return std::signal(SIGPIPE, SIG_IGN) != SIG_ERR; }();
   (void)ignored;
   Pipe in;
   Pipe out;
-  Pipe err;
+  Pipe err = run.err_is_terminal ? Pipe(Terminal()) : Pipe();
   std::vector<std::string> args = run.args;
   std::vector<std::string> environment = Environment(run);
   const std::vector<char*> arg_pointers = Pointers(args);
@@ -124,11 +155,11 @@ ProgramResult RunProgram(const ProgramRun& run) {
       result.timed_out = true;
       kill(-child, SIGKILL);
     }
-    for (; next_signal < run.signals.size() && run.signals[next_signal].first <= passed; ++next_signal) {
-      kill(child, run.signals[next_signal].second);
+    for (; next_signal < run.signals.size() && run.signals[next_signal].when(result); ++next_signal) {
+      kill(child, run.signals[next_signal].number);
     }
     auto wait = run.limit - passed;
-    if (next_signal < run.signals.size()) wait = std::min(wait, run.signals[next_signal].first - passed);
+    if (next_signal < run.signals.size()) wait = std::min(wait, kLookEvery);
     const int timeout = result.timed_out ? 1000 : static_cast<int>(std::clamp<long>(wait.count(), 1, 60000));
     pollfd fds[] = {{out.read_end, POLLIN, 0}, {err.read_end, POLLIN, 0}, {in.write_end, POLLOUT, 0}};
     if (poll(fds, 3, timeout) <= 0) continue;

@@ -19,7 +19,8 @@ enum class StatusCode {
   kTruncated,        // a file ends before what it announces
   kTooLarge,         // over a limit of src/base/limits.h
   kNotFound,
-  kIo,  // the operating system said no
+  kIo,           // the operating system said no
+  kWriteFailed,  // output that cannot be written: a full disk, no permission
   kOutOfMemory,
   kCancelled,
   kInternal,  // a bug of ours
@@ -57,6 +58,7 @@ inline Status Truncated(std::string message) { return {StatusCode::kTruncated, s
 inline Status TooLarge(std::string message) { return {StatusCode::kTooLarge, std::move(message)}; }
 inline Status NotFound(std::string message) { return {StatusCode::kNotFound, std::move(message)}; }
 inline Status IoError(std::string message) { return {StatusCode::kIo, std::move(message)}; }
+inline Status WriteFailed(std::string message) { return {StatusCode::kWriteFailed, std::move(message)}; }
 inline Status OutOfMemory(std::string message) { return {StatusCode::kOutOfMemory, std::move(message)}; }
 inline Status Cancelled() { return {StatusCode::kCancelled, "cancelled"}; }
 inline Status Internal(std::string message) { return {StatusCode::kInternal, std::move(message)}; }

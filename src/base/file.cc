@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -15,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "base/descriptor.h"
+#include "base/file_name.h"
 #include "base/text.h"
 
 namespace damask {
@@ -24,16 +24,9 @@ Status SystemError(const char* what, const std::string& path) {
   return IoError(fmt::format("{}: {}", what, std::strerror(errno))).At(Quote(path, 300));
 }
 
-// The system's calls end a name at its first NUL byte and would take another file.
-Status CheckName(const std::string& path) {
-  if (path.empty()) return InvalidArgument("the file name is empty");
-  if (path.find('\0') != std::string::npos) return InvalidArgument("the file name has a NUL byte").At(Quote(path, 300));
-  return {};
-}
-
 // Opens a regular file; O_NONBLOCK so that a FIFO without a writer is refused instead of waited for.
 Result<std::pair<int, uint64_t>> OpenRegular(const std::string& path) {
-  DAMASK_RETURN_IF_ERROR(CheckName(path));
+  DAMASK_RETURN_IF_ERROR(CheckFileName(path));
   Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.get() < 0) return SystemError("cannot open", path);
   struct stat info = {};
@@ -56,35 +49,20 @@ Status ReadExactly(int fd, std::byte* out, uint64_t size, const std::string& pat
   return {};
 }
 
-Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t put = write(fd, bytes.data(), bytes.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return SystemError("cannot write", path);
-    bytes.remove_prefix(static_cast<size_t>(put));
-  }
-  return {};
-}
-
-// A file of our own in `directory`, to become `path`, under a name that nobody has: threads and leftovers of a killed process
-// do not meet.
-Result<std::pair<int, std::string>> CreateTemporary(const std::string& directory, const std::string& path) {
-  static std::atomic<uint64_t> counter{0};
-  for (int attempt = 0;; ++attempt) {
-    std::string name = fmt::format("{}.damask.{}.{}.tmp", directory, getpid(), counter.fetch_add(1));
-    const int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd >= 0) return std::pair{fd, std::move(name)};
-    if (errno != EEXIST || attempt == 1000) return SystemError("cannot create", path);
+Result<std::string> ReadToEnd(int fd, uint64_t max_bytes, const std::string& name) {
+  std::string text;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t got = read(fd, buffer, sizeof(buffer));
+    if (got < 0 && errno == EINTR) return Cancelled();
+    if (got < 0) return IoError(fmt::format("cannot read: {}", std::strerror(errno))).At(name);
+    if (got == 0) return text;
+    if (text.size() + static_cast<size_t>(got) > max_bytes) {
+      return TooLarge(fmt::format("has more than {}, at most that is read", FormatBytes(max_bytes))).At(name);
+    }
+    text.append(buffer, static_cast<size_t>(got));
   }
 }
-
-// Makes the new name itself last through a power cut. Some file systems cannot: the file is whole all the same.
-void SyncDirectory(const std::string& directory) {
-  const Descriptor fd(open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() >= 0) fsync(fd.get());
-}
-
-std::string DirectoryOf(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
 }  // namespace
 
@@ -137,36 +115,16 @@ Result<std::string> ReadTextFile(const std::string& path, uint64_t max_bytes) {
   return text;
 }
 
-Result<std::string> ReadStandardInput(uint64_t max_bytes) {
-  std::string text;
-  char buffer[1 << 16];
-  while (true) {
-    const ssize_t got = read(STDIN_FILENO, buffer, sizeof(buffer));
-    if (got < 0 && errno == EINTR) return Cancelled();
-    if (got < 0) return IoError(fmt::format("cannot read: {}", std::strerror(errno))).At("standard input");
-    if (got == 0) return text;
-    if (text.size() + static_cast<size_t>(got) > max_bytes) {
-      return TooLarge(fmt::format("has more than {}, at most that is read", FormatBytes(max_bytes))).At("standard input");
-    }
-    text.append(buffer, static_cast<size_t>(got));
-  }
-}
+Result<std::string> ReadStandardInput(uint64_t max_bytes) { return ReadToEnd(STDIN_FILENO, max_bytes, "standard input"); }
 
-Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
-  DAMASK_RETURN_IF_ERROR(CheckName(path));
-  const std::string directory = DirectoryOf(path);
-  DAMASK_ASSIGN_OR_RETURN(const auto temporary, CreateTemporary(directory, path));
-  Descriptor fd(temporary.first);
-  Status status = WriteAll(fd.get(), bytes, path);
-  if (status.ok() && fsync(fd.get()) != 0) status = SystemError("cannot sync", path);
-  if (status.ok() && close(fd.Release()) != 0) status = SystemError("cannot close", path);
-  if (status.ok() && rename(temporary.second.c_str(), path.c_str()) != 0) status = SystemError("cannot replace", path);
-  if (status.ok()) {
-    SyncDirectory(directory);
-  } else {
-    unlink(temporary.second.c_str());
-  }
-  return status;
+Result<std::string> ReadDocumentFile(const std::string& path, uint64_t max_bytes) {
+  DAMASK_RETURN_IF_ERROR(CheckFileName(path));
+  struct stat info = {};
+  if (stat(path.c_str(), &info) != 0 || !(S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode)))
+    return ReadTextFile(path, max_bytes);
+  const Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (fd.get() < 0) return SystemError("cannot open", path);
+  return ReadToEnd(fd.get(), max_bytes, Quote(path, 300));
 }
 
 bool IsDirectory(const std::string& path) {

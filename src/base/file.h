@@ -1,4 +1,4 @@
-// Reading files that nobody vouches for, and writing files that are never seen half-written.
+// Reading files that nobody vouches for.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 
 #include "base/status.h"
 
@@ -48,9 +47,8 @@ Result<std::string> ReadTextFile(const std::string& path, uint64_t max_bytes);
 // Standard input until its end, at most `max_bytes` (TooLarge beyond); a signal that is handled meanwhile: Cancelled.
 Result<std::string> ReadStandardInput(uint64_t max_bytes);
 
-// Writes to a temporary beside `path`, fsyncs, renames: readers see the old file or the whole new one, and after an error the
-// old one is as it was. A symbolic link at `path` is replaced, not followed.
-Status WriteFileAtomically(const std::string& path, std::string_view bytes);
+// As ReadTextFile; pipes and character devices (a shell's <(command), /dev/stdin) are read to their end, which may wait.
+Result<std::string> ReadDocumentFile(const std::string& path, uint64_t max_bytes);
 
 bool IsDirectory(const std::string& path);
 bool FileExists(const std::string& path);

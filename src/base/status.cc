@@ -12,6 +12,7 @@ const char* StatusCodeName(StatusCode code) {
     case StatusCode::kTooLarge: return "too large";
     case StatusCode::kNotFound: return "not found";
     case StatusCode::kIo: return "input/output error";
+    case StatusCode::kWriteFailed: return "write error";
     case StatusCode::kOutOfMemory: return "out of memory";
     case StatusCode::kCancelled: return "cancelled";
     case StatusCode::kInternal: return "internal error";

@@ -31,18 +31,61 @@ void Job::Start(engine::Engine* engine) {
 
 // Other requests may have read more of this prompt since the last chunk.
 uint64_t Job::Restore(PrefixStore* store) {
+  restoring_ = false;
   const uint64_t before = session_->length();
   if (before % kernels::kPageTokens != 0) return 0;
+  const uint64_t longest = store->Longest(request_.prompt);
   // The first time even in vain: the store counts hits and misses.
-  if (std::exchange(looked_, true) && store->Longest(request_.prompt) <= before) return 0;
+  if (std::exchange(looked_, true) && longest <= std::max(before, out_of_reach_)) return 0;
   const Status status =
       session_->Restore(request_.prompt, [&](model::KvCache* cache) { return store->Restore(request_.prompt, cache); });
   if (!status.ok()) LogWarning("prefix store: " + status.ToString());
-  const uint64_t restored = session_->length() - before;
-  usage_.read_tokens = session_->length();
-  usage_.cached_tokens += restored;
+  const uint64_t restored = Took(before);
+  if (restored == 0) {
+    out_of_reach_ = longest;
+    return 0;
+  }
   kept_tokens_ = std::max(kept_tokens_, session_->length());
+  restoring_ = session_->length() < store->Longest(request_.prompt);
+  if (restoring_) TellProgress();
   return restored;
+}
+
+uint64_t Job::TakeFrom(const Job& other) {
+  if (&other == this || other.session_ == nullptr) return 0;
+  const uint64_t before = session_->length();
+  const std::vector<TokenId>& mine = request_.prompt;
+  const std::vector<TokenId>& theirs = other.request_.prompt;
+  // Whole pages that the other has read. Of a prompt one token at least is computed.
+  const uint64_t most = std::min<uint64_t>(mine.size() - 1, other.usage_.read_tokens);
+  const uint64_t end = most / kernels::kPageTokens * kernels::kPageTokens;
+  if (before % kernels::kPageTokens != 0 || end <= before) return 0;
+  const auto at = [](const std::vector<TokenId>& ids, uint64_t i) { return ids.begin() + static_cast<std::ptrdiff_t>(i); };
+  // The next page alone tells most prompts apart.
+  if (!std::equal(at(mine, before), at(mine, before + kernels::kPageTokens), at(theirs, before))) return 0;
+  const auto alike = std::mismatch(mine.begin(), at(mine, end), theirs.begin()).first - mine.begin();
+  const uint64_t shared = static_cast<uint64_t>(alike) / kernels::kPageTokens * kernels::kPageTokens;
+  if (shared <= before) return 0;
+  const Status status = session_->Restore(mine, [&](model::KvCache* cache) -> Result<uint64_t> {
+    cache->Truncate(before);  // of what is reserved nothing is needed
+    std::vector<std::byte*> pages;
+    for (uint64_t block = before / kernels::kPageTokens; block < shared / kernels::kPageTokens; ++block) {
+      if (!other.session_->cache().BlockPages(block, &pages)) break;
+      // No memory to note one more owner: what has been taken is whole.
+      if (!cache->AppendShared(pages).ok()) break;
+    }
+    return cache->length();
+  });
+  if (!status.ok()) LogWarning("shared pages: " + status.ToString());
+  return Took(before);
+}
+
+// The session holds more of the prompt than `before`, which nobody computed for this job.
+uint64_t Job::Took(uint64_t before) {
+  const uint64_t taken = session_->length() - before;
+  usage_.read_tokens = session_->length();
+  usage_.cached_tokens += taken;
+  return taken;
 }
 
 uint64_t Job::NextRows(const PrefixStore* store, size_t border) const {
@@ -90,12 +133,13 @@ void Job::ChunkRead(engine::Engine* engine, PrefixStore* store, const Status& st
 }
 
 void Job::LogitsReady(engine::Engine* engine) {
+  const uint64_t begin = answer_->drawn_bytes();
   next_token_ = answer_->Draw(session_->logits(), session_->tokens(), engine->context() - session_->length());
   ++usage_.completion_tokens;
   usage_.decode.Add(session_->TakeReport());
   usage_.decode_seconds = stage_.Seconds();
   piece_.ids.push_back(next_token_);
-  if (request_.top_logprobs) piece_.logprobs.push_back(LogprobsOf(session_->logits(), next_token_, *request_.top_logprobs));
+  if (request_.top_logprobs) held_.push_back({begin, LogprobsOf(session_->logits(), next_token_, *request_.top_logprobs)});
   if (answer_->ended()) {
     Finish({}, answer_->finish());
   } else {
@@ -106,7 +150,16 @@ void Job::LogitsReady(engine::Engine* engine) {
 void Job::SendPiece() {
   piece_.text += answer_->TakeText();
   if (piece_.text.empty()) return;
+  TakeLogprobs();
   listener_->OnPiece(std::exchange(piece_, {}));
+}
+
+// What begins behind the certain text may yet be part of a stop string.
+void Job::TakeLogprobs() {
+  while (!held_.empty() && held_.front().begin < answer_->certain_bytes()) {
+    piece_.logprobs.push_back(std::move(held_.front().token));
+    held_.pop_front();
+  }
 }
 
 void Job::TellProgress() {
@@ -122,10 +175,17 @@ void Job::Finish(const Status& status, engine::FinishReason reason) {
   if (answer_) {
     if (!answer_->ended()) answer_->End(reason);
     piece_.text += answer_->TakeText();
+    // What ended the answer is no part of it: the end token, or all that begins where the stop string does.
+    const bool stopped = !answer_->stop().empty();
+    if (answer_->finish() == engine::FinishReason::kStop && !stopped && !held_.empty()) held_.pop_back();
+    TakeLogprobs();
+    for (Held& held : held_) {
+      if (!stopped) piece_.logprobs.push_back(std::move(held.token));  // without a text of its own
+    }
     outcome_.stop = answer_->stop();
     outcome_.seed = answer_->seed();
   }
-  if (!piece_.ids.empty() || !piece_.text.empty()) listener_->OnPiece(std::exchange(piece_, {}));
+  if (!piece_.ids.empty() || !piece_.text.empty() || !piece_.logprobs.empty()) listener_->OnPiece(std::exchange(piece_, {}));
   usage_.audit = usage_.prefill.audit;
   usage_.audit.Add(usage_.decode.audit);
   outcome_.usage = usage_;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,8 +35,12 @@ class Job {
   void Start(engine::Engine* engine);
   engine::Session* session() { return session_.get(); }
 
-  // Reading: what `store` has of the unread part is taken from there; gives how many tokens.
+  // Reading: the next piece of what `store` has of the unread part is taken from there; gives how many tokens.
   uint64_t Restore(PrefixStore* store);
+  // Whether more of it is to be had, with the next call.
+  bool restoring() const { return restoring_; }
+  // The same of what `other` has in its cache, where both prompts begin alike: all of it at once, as nothing is copied.
+  uint64_t TakeFrom(const Job& other);
   // How many tokens the next chunk computes that ends at the next multiple of `border`, when what `store` (null: none) has is
   // taken from there first.
   uint64_t NextRows(const PrefixStore* store, size_t border) const;
@@ -56,9 +61,11 @@ class Job {
   void Tell();
 
  private:
+  uint64_t Took(uint64_t before);
   void Keep(PrefixStore* store);
   void TellProgress();
   void SendPiece();
+  void TakeLogprobs();
 
   const uint64_t id_;
   Request request_;
@@ -70,9 +77,16 @@ class Job {
   std::unique_ptr<engine::Session> session_;
   std::optional<engine::Answer> answer_;
   TokenId next_token_ = 0;
-  bool looked_ = false;       // the store has been asked once
-  uint64_t kept_tokens_ = 0;  // of the prompt: given to the store
-  Piece piece_;               // drawn, not yet sent
+  bool looked_ = false;  // the store has been asked once
+  bool restoring_ = false;
+  uint64_t out_of_reach_ = 0;  // up to here the store had the prompt and could not give it
+  uint64_t kept_tokens_ = 0;   // of the prompt: given to the store
+  Piece piece_;                // drawn, not yet sent
+  struct Held {
+    uint64_t begin = 0;  // engine::Answer::drawn_bytes
+    DrawnToken token;
+  };
+  std::deque<Held> held_;  // logprobs of tokens whose text is not certain yet
   Usage usage_;
   Outcome outcome_;
 };

@@ -40,6 +40,11 @@ Status PrefixFiles::ReadHeads() {
     last_used_ = std::max(last_used_, entry.used);
     const Result<Descriptor> fd = directory_->OpenFile(entry.name);
     Result<PrefixFileHead> head = fd.ok() ? ReadPrefixHead(fd->get(), shape_) : fd.status();
+    if (head.status().code() == StatusCode::kIo) {
+      // Not known to be damaged, but what is in it is not known either: it only takes up room.
+      LogWarning("prefix file not read: " + Placed(entry.name, head.status()).ToString());
+      continue;
+    }
     if (!head.ok()) {
       // A sound file of another binding is somebody's; it only takes up room.
       if (head.status().code() != StatusCode::kUnsupported) Discard(file, head.status());
@@ -79,8 +84,16 @@ Result<size_t> PrefixFiles::Read(std::span<const TokenId> ids, size_t blocks, mo
     while (end < blocks && cover[end] == file) ++end;
     const Status status = ReadRun(file, end, cache);
     block = cache->length() / kPageTokens;
-    if (status.ok()) continue;
+    if (status.ok()) {
+      read_warned_ = false;
+      continue;
+    }
     if (status.code() == StatusCode::kOutOfMemory) return status;
+    if (status.code() == StatusCode::kIo) {
+      // The file may be as good as ever.
+      if (!std::exchange(read_warned_, true)) LogWarning("prefix file not read: " + Placed(file->first, status).ToString());
+      break;
+    }
     Discard(file, status);
     cover = Cover(ids, blocks, false);  // another file may hold the same blocks
   }
@@ -107,13 +120,18 @@ Status PrefixFiles::ReadRun(Files::iterator file, size_t end, model::KvCache* ca
   return {};
 }
 
+// With the file's name, if it has none yet.
+Status PrefixFiles::Placed(const std::string& name, const Status& status) const {
+  return status.where().empty() ? status.At(directory_->Where(name)) : status;
+}
+
 void PrefixFiles::Discard(Files::iterator file, const Status& why) {
   if (why.code() == StatusCode::kNotFound) {  // another process needed the room
     Forget(file);
     return;
   }
   ++bad_files_;
-  LogWarning("prefix file passed over: " + (why.where().empty() ? why.At(directory_->Where(file->first)) : why).ToString());
+  LogWarning("prefix file passed over: " + Placed(file->first, why).ToString());
   file->second.state = State::kUseless;
   file->second.ids = {};
 }

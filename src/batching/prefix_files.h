@@ -36,8 +36,9 @@ class PrefixFiles {
 
   // Up to which block, at most `blocks`, files hold those of `ids` from block `from` on; `from` where there is none.
   size_t Reach(std::span<const TokenId> ids, size_t from, size_t blocks) const;
-  // Reads and checks them into `cache`, behind its length. A damaged file is passed over from then on. Returns the new number
-  // of blocks. OutOfMemory: some may have been appended.
+  // Reads and checks them into `cache`, behind its length. A damaged file is passed over from then on; where the system will
+  // not read one just now (too many open files), the reading ends before it and the file stays. Returns the new number of
+  // blocks. OutOfMemory: some may have been appended.
   Result<size_t> Read(std::span<const TokenId> ids, size_t blocks, model::KvCache* cache);
   // Writes those of the first `blocks` blocks of `cache`, which hold `ids`, that no file has.
   void Keep(std::span<const TokenId> ids, size_t blocks, const model::KvCache& cache);
@@ -78,6 +79,7 @@ class PrefixFiles {
   // For each of the blocks a file that holds it, or end().
   std::vector<Files::iterator> Cover(std::span<const TokenId> ids, size_t blocks, bool pending) const;
   Status ReadRun(Files::iterator file, size_t end, model::KvCache* cache);
+  Status Placed(const std::string& name, const Status& status) const;
   void Discard(Files::iterator file, const Status& why);
   void Forget(Files::iterator file);
   std::optional<PrefixWrite> Prepare(std::span<const TokenId> ids, size_t first, size_t end, const model::KvCache& cache);
@@ -93,7 +95,8 @@ class PrefixFiles {
   uint64_t bytes_ = 0;
   uint64_t queued_bytes_ = 0;
   int64_t last_used_ = 0;
-  bool warned_ = false;  // of writes that fail, until one succeeds
+  bool warned_ = false;       // of writes that fail, until one succeeds
+  bool read_warned_ = false;  // the same of reading
   uint64_t bad_files_ = 0;
   uint64_t evicted_bytes_ = 0;
   std::unique_ptr<PrefixWriter> writer_;

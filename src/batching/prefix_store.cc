@@ -22,7 +22,9 @@ size_t UsableBlocks(std::span<const TokenId> prompt) { return prompt.empty() ? 0
 
 struct PrefixStore::Impl {
   Impl(const PrefixStoreOptions& options, const PrefixShape& shape, model::PagePool* pool)
-      : memory_limit(options.memory_bytes), tree(options.memory_bytes, shape.layers * shape.kv_heads, pool) {}
+      : memory_limit(options.memory_bytes),
+        read_blocks(std::max<uint64_t>(1, options.read_bytes / (shape.layers * shape.kv_heads * pool->layout().bytes()))),
+        tree(options.memory_bytes, shape.layers * shape.kv_heads, pool) {}
 
   void Collect() {
     if (files != nullptr) files->Collect();
@@ -31,6 +33,7 @@ struct PrefixStore::Impl {
   void Keep(std::span<const TokenId> prompt, const model::KvCache& cache, uint64_t length);
 
   uint64_t memory_limit;
+  uint64_t read_blocks;  // from disk by one Restore
   PrefixTree tree;
   std::unique_ptr<PrefixFiles> files;  // null: nothing on disk
   uint64_t hits = 0;
@@ -46,7 +49,7 @@ Result<uint64_t> PrefixStore::Impl::Restore(std::span<const TokenId> prompt, mod
   const size_t from_memory = cache->length() / kPageTokens;
   size_t end = from_memory;
   if (files != nullptr) {
-    DAMASK_ASSIGN_OR_RETURN(end, files->Read(prompt, blocks, cache));
+    DAMASK_ASSIGN_OR_RETURN(end, files->Read(prompt, std::min<uint64_t>(blocks, from_memory + read_blocks), cache));
     if (end > start) files->Touch(prompt, end);
     // Only behind what is in memory already: what else the cache holds was not handed out by this store.
     if (end > from_memory && tree.Reach(prompt, from_memory) == from_memory) tree.Insert(prompt, end, *cache);

@@ -23,6 +23,7 @@ struct PrefixStoreOptions {
   uint64_t memory_bytes = uint64_t{1} << 30;  // of pages held for no running request; 0: nothing is kept in memory
   std::string directory;                      // "": nothing on disk
   uint64_t disk_bytes = uint64_t{8} << 30;    // all prefix files of the directory together
+  uint64_t read_bytes = uint64_t{256} << 20;  // of pages that one Restore reads from disk, but for one block at least
 };
 
 // What every prefix depends on, as one text: program version, model fingerprint, policy with its mask's contents, arithmetic,
@@ -60,8 +61,9 @@ class PrefixStore {
   uint64_t Longest(std::span<const TokenId> prompt) const;
 
   // `cache` holds the first cache->length() tokens of `prompt`, a multiple of kernels::kPageTokens (0 at the start): appends
-  // what is at hand behind them, pages of memory shared, those of disk read and checked. Returns the new length. A damaged file
-  // only makes it shorter; after an error the cache is as it was.
+  // what is at hand behind them, pages of memory shared, those of disk read and checked. Returns the new length: less than
+  // Longest where read_bytes end before, and the next call goes on there. A damaged file only makes it shorter; after an error
+  // the cache is as it was.
   Result<uint64_t> Restore(std::span<const TokenId> prompt, model::KvCache* cache);
 
   // Keeps the whole pages among the first `length` positions of `cache`, which are the first tokens of `prompt`: all computed

@@ -46,7 +46,9 @@ struct DrawnToken {
 struct Piece {
   std::string text;  // whole UTF-8 characters; may be empty in the last piece
   std::vector<TokenId> ids;
-  std::vector<DrawnToken> logprobs;  // one for each of `ids` where they were asked for
+  // Where they were asked for, of the tokens whose text has become certain: the tokens of a stop string and the end token have
+  // no place in an answer and none here.
+  std::vector<DrawnToken> logprobs;
 };
 
 struct Usage {
@@ -63,7 +65,7 @@ struct Usage {
 };
 
 struct Outcome {
-  Status status;  // kCancelled is none: finish says it
+  Status status;  // kCancelled is none: finish says it; kTooLarge: the prompt was not read in the time of a request
   engine::FinishReason finish = engine::FinishReason::kLength;
   std::string stop;  // the stop string that was met, if one was
   uint64_t seed = 0;

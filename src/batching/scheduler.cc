@@ -190,11 +190,15 @@ void Guarded(Job* job, const Work& work) {
   if (!status.ok()) job->Finish(status, engine::FinishReason::kCancelled);
 }
 
-// False where the request has ended over it.
+// What need not be computed, as it was kept or as another request has it. False where the request has ended over it, or where
+// more is to come from the disk: the answers have their turn in between, and who has gone is looked for.
 bool Scheduler::TakeKept(Job* job) {
   if (store_ == nullptr) return true;
-  Guarded(job, [&] { totals_.cached_tokens += job->Restore(store_); });
-  return job->state() == JobState::kReading;
+  Guarded(job, [&] {
+    totals_.cached_tokens += job->Restore(store_);
+    for (const JobPtr& other : running_) totals_.cached_tokens += job->TakeFrom(*other);
+  });
+  return job->state() == JobState::kReading && !job->restoring();
 }
 
 // Whose next chunks make the next batch: that of the one whose turn it is, and with what room it leaves those of others, oldest
@@ -208,11 +212,14 @@ std::vector<Job*> Scheduler::Gather(size_t border) {
   for (const JobPtr& job : running_) {
     if (jobs.size() == model::kDecodeRows) break;
     if (job.get() == first || job->state() != JobState::kReading) continue;
-    // Read after those, it finds in the store what it shares with them.
-    const auto waits_for = [&job](const Job* other) { return job->WaitsFor(*other); };
-    if (store_ != nullptr && std::any_of(jobs.begin(), jobs.end(), waits_for)) continue;
+    // Read after those, it takes from them what it shares with them.
+    const auto waits = [&] {
+      return store_ != nullptr &&
+             std::any_of(jobs.begin(), jobs.end(), [&](const Job* other) { return job->WaitsFor(*other); });
+    };
+    if (waits()) continue;
     if (rows + job->NextRows(store_, border) > border) continue;
-    if (!TakeKept(job.get())) continue;
+    if (!TakeKept(job.get()) || waits()) continue;
     const size_t added = job->NextRows(nullptr, border);  // more where the store could not keep its promise
     if (rows + added > border || !job->session()->ReadsInCompany(job->unread())) continue;
     jobs.push_back(job.get());
@@ -230,8 +237,10 @@ void Scheduler::Read() {
   ReadTogether(jobs, border);
   const double seconds = timer.Seconds();
   // Prompts that are whole now draw with the others: the sooner all that wait do so, the fewer times the weights are read. Only
-  // a long one must give the answers their time; how many short ones can follow each other is bounded by the places.
-  const bool goes_on = std::any_of(jobs.begin(), jobs.end(), [](const Job* job) { return job->state() == JobState::kReading; });
+  // a long one must give the answers their time, also where it comes from the disk; how many short ones can follow each other
+  // is bounded by the places.
+  const bool goes_on =
+      jobs.empty() || std::any_of(jobs.begin(), jobs.end(), [](const Job* job) { return job->state() == JobState::kReading; });
   draw_debt_ = goes_on ? seconds * kDrawShare : 0;
   totals_.prefill_seconds += seconds;
 }

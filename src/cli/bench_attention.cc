@@ -8,10 +8,12 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
+#include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
 #include "kernels/attention_bench.h"
 #include "report/machine.h"
+#include "report/progress.h"
 #include "report/table.h"
 
 namespace damask::cli {
@@ -45,9 +47,14 @@ class BenchAttention : public Command {
     options.target = target;
     options.pool = &pool;
     options.min_seconds = min_seconds_;
+    const CancelScope cancel;
+    options.cancel = cancel.flag();
+    report::ProgressLine line(!common.quiet && StderrIsTerminal(), "steps");
+    options.progress = [&](uint64_t done, uint64_t total, double seconds) { line.Update(done, total, seconds); };
     const report::Machine machine = report::MeasureMachine(target, &pool);
     options.peak_flops = 1e12 * machine.peaks.best_bf16_tflops();
     DAMASK_ASSIGN_OR_RETURN(const std::vector<kernels::AttentionBenchResult> results, kernels::BenchAttention(options));
+    line.Clear();
     if (common.json) {
       WriteJson({{"machine", report::MachineJson(machine)},
                  {"kv_type", kernels::KvTypeName(options.kv)},
@@ -55,7 +62,7 @@ class BenchAttention : public Command {
     } else {
       Write(ToText(results));
     }
-    return kExitDone;
+    return cancel.cancelled() ? kExitInterrupted : kExitDone;
   }
 
  private:

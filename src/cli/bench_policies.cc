@@ -5,12 +5,14 @@
 
 #include "base/limits.h"
 #include "base/text.h"
+#include "base/timer.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "policies/bench.h"
 #include "report/machine.h"
+#include "report/progress.h"
 #include "report/table.h"
 
 namespace damask::cli {
@@ -78,18 +80,23 @@ class BenchPolicies : public Command {
       for (const std::string_view spec : Split(*policies_, ';')) specs.emplace_back(spec);
     }
     const CancelScope cancel;
+    report::ProgressLine progress(!common.quiet && StderrIsTerminal(), "steps");
+    const Timer timer;
     std::vector<Line> lines;
     for (const std::string& spec : specs) {
       Result<std::vector<policies::PolicyBenchResult>> results = policies::BenchPolicy(spec, options_, cancel.flag());
+      if (results.status().code() == StatusCode::kCancelled) break;
       if (!results.ok()) return results.status();
       lines.push_back({spec, *std::move(results)});
+      progress.Update(lines.size(), specs.size(), timer.Seconds());
     }
+    progress.Clear();
     if (common.json) {
       WriteJson(ToJson(lines));
     } else {
       Write(ToText(lines));
     }
-    return kExitDone;
+    return cancel.cancelled() ? kExitInterrupted : kExitDone;
   }
 
  private:

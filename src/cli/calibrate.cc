@@ -28,6 +28,7 @@ class Calibrate : public Command {
   void Declare(Flags* flags) override {
     flags->Group("Input and output");
     flags->Text("-o,--output", "MASK", &output_, "the mask file to write");
+    flags->Alias("--out", "--output");
     flags->Text("--maps", "DIR", &maps_, "mean maps captured elsewhere (layer_L_head_H.npy or .txt) instead of a model");
     flags->Texts("--text", "FILE", &texts_, "text to calibrate on, more than once for more texts (default: the built-in one)");
     flags->Uint("--samples", 1, 1 << 20, &samples_, "texts whose attention is captured (default 16)");
@@ -58,12 +59,12 @@ class Calibrate : public Command {
                 "tokens of the texts that effects are measured on (default: max(2048, 4 x capture length))");
     flags->Uint("--cost-length", 64, limits::kMaxContext, &cost_length_,
                 "text length for which costs are compared (default 4096)");
-    model_.DeclareRun(flags);
+    model_.DeclareReading(flags);
   }
 
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_RETURN_IF_ERROR(CheckFlags());
-    DAMASK_RETURN_IF_ERROR(CheckOutputFile(*output_));
+    DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *output_));
     return maps_ ? FromMaps(common) : FromModel(common);
   }
 

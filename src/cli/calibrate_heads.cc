@@ -4,9 +4,9 @@
 
 #include <fmt/format.h>
 
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "base/write_file.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
@@ -25,6 +25,7 @@ class CalibrateHeads : public Command {
   void Declare(Flags* flags) override {
     flags->Group("Table");
     flags->Text("-o,--output", "FILE", &output_, "the table to write");
+    flags->Alias("--out", "--output");
     flags->Text("--for", "POLICY", &policy_, "tca: shares of the keys; duo: gates of retrieval");
     flags->Uint("--samples", 1, 1 << 20, &samples_, "texts (default: 8 for tca, 2 for duo)");
     flags->Uint("--length", 1, limits::kMaxContext, &length_, "tokens of a text (default: 4096 for tca, 2048 for duo)");
@@ -41,7 +42,7 @@ class CalibrateHeads : public Command {
                 "answers lose when it does, a pass a KV head (default mass)");
     flags->Uint("--sinks", 0, limits::kMaxContext, &gates_.sinks, "first keys that a streaming head sees (default 16)");
     flags->Uint("--recent", 1, limits::kMaxContext, &gates_.recent, "latest keys that it sees (default 64)");
-    model_.DeclareRun(flags);
+    model_.DeclareReading(flags);
   }
 
   Result<int> Run(const CommonFlags& common) override {
@@ -84,7 +85,7 @@ class CalibrateHeads : public Command {
     if (samples_ != 0) shares_.samples = gates_.samples = samples_;
     shares_.length = gates_.length = length_;
     shares_.seed = gates_.seed = seed_;
-    return CheckOutputFile(*output_);
+    return CheckOutputFile("-o", *output_);
   }
 
   std::string How() const {

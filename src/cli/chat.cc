@@ -1,11 +1,14 @@
 // damask chat: a conversation in the terminal, or over a pipe: a line is a question.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <random>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/answer_summary.h"
 #include "cli/command.h"
 #include "cli/dialogue.h"
 #include "cli/exit_code.h"
@@ -23,6 +26,12 @@ namespace {
 constexpr std::string_view kHelp =
     "a line is a question, \\ at its end goes on in the next line; /reset forgets what was said (not the document), /exit or "
     "Ctrl-D ends, Ctrl-C cuts an answer short";
+
+// "/reset" or whatever looks like it: a slash and letters. A path, and a line that begins with two slashes, are questions.
+bool LooksLikeACommand(std::string_view line) {
+  return line.size() > 1 && line[0] == '/' &&
+         std::all_of(line.begin() + 1, line.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+}
 
 // The next question: lines joined where one ends in a backslash. Nothing at the end of the input.
 std::optional<std::string> ReadQuestion() {
@@ -54,7 +63,8 @@ class Chat : public Command {
   Result<int> Run(const CommonFlags& common) override {
     common_ = common;
     DAMASK_ASSIGN_OR_RETURN(options_, sampling_.Options(false));
-    if (file_ && *file_ == "-")
+    seed_ = options_.sampler.seed ? *options_.sampler.seed : std::random_device{}();
+    if (file_ && (*file_ == "-" || *file_ == "/dev/stdin"))
       return InvalidArgument("--file: standard input holds the questions, the document must be a file");
     std::string document;
     if (file_) {
@@ -63,7 +73,7 @@ class Chat : public Command {
     if (!IsValidUtf8(system_.value_or(""))) return InvalidArgument("--system: the text is not valid UTF-8");
     DAMASK_ASSIGN_OR_RETURN(engine_, LoadEngine(model_, common));
     const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*engine_);
-    if (!family) WarnOfPlainText();
+    if (!family) LogWarning(engine::WhyPlainChat(*engine_) + ": plain text is used");
     Dialogue dialogue(family, system_.value_or(""), std::move(document));
     for (std::string& stop : dialogue.StopStrings()) options_.stop.push_back(std::move(stop));
     if (StdinIsTerminal()) LogInfo(std::string(kHelp));
@@ -73,14 +83,6 @@ class Chat : public Command {
   }
 
  private:
-  void WarnOfPlainText() const {
-    const std::string& jinja = engine_->tokenizer().chat_template();
-    const std::string what = jinja.empty() ? "the model has no chat template"
-                                           : fmt::format("the model's chat template {} is of no known family",
-                                                         Quote(jinja.substr(0, jinja.find('\n')), 60));
-    LogWarning(what + ": plain text is used");
-  }
-
   Status Converse(Dialogue* dialogue) {
     engine::Session session(engine_.get());
     while (!OutputBroken()) {
@@ -90,6 +92,10 @@ class Chat : public Command {
         LogInfo(std::string(kHelp));
       } else if (*question == "/reset") {
         dialogue->Reset();
+      } else if (LooksLikeACommand(*question)) {
+        LogWarning(
+            fmt::format("there is no command {}, there are /reset, /help and /exit; with a space in front it is a question",
+                        Quote(*question)));
       } else if (!question->empty()) {
         Status status = Ask(dialogue, &session, *question);
         if (!status.ok() && !StdinIsTerminal()) return status;
@@ -123,6 +129,8 @@ class Chat : public Command {
       session->SetTurnTokens(turn);
     }
     const size_t held = engine::ReusePrefix(session, prompt);
+    // So that a question asked again after /reset has another answer, and the whole run the same answers with the same seed.
+    options_.sampler.seed = seed_ + turns_.size();
     CancelScope cancel;
     report::ProgressLine progress(!common_.quiet && StderrIsTerminal());
     engine::GenerateCallbacks callbacks;
@@ -136,12 +144,17 @@ class Chat : public Command {
     Result<engine::GenerateResult> result =
         engine::Generate(engine_.get(), session, std::span(prompt).subspan(held), options_, callbacks);
     if (!result.ok()) return result;
-    if (!common_.json) WriteLive("\n");
+    if (!common_.json) {
+      WriteLive("\n");
+      LogAnswer(*result, sampling_.random_seed() ? std::optional(seed_) : std::nullopt);
+    }
+    const model::HeadAudit audit = result->audit.Total();
     turns_.push_back({{"prompt_tokens", prompt.size()},
                       {"cached_tokens", held},
                       {"generated_tokens", result->ids.size()},
                       {"finish_reason", engine::FinishReasonName(result->finish)},
                       {"density_prefill", result->prefill_stats.density()},
+                      {"recall_mean", audit.rows == 0 ? report::Json(nullptr) : report::Json(audit.recall())},
                       {"prefill_s", result->prefill_seconds},
                       {"decode_s", result->decode_seconds}});
     return result;
@@ -150,6 +163,7 @@ class Chat : public Command {
   void PrintJson() const {
     WriteJson({{"messages", said_},
                {"turns", turns_},
+               {"seed", seed_},
                {"model", report::ModelName(*engine_)},
                {"target", TargetName(engine_->target())},
                {"kv_type", kernels::KvTypeName(engine_->kv_type())},
@@ -167,6 +181,7 @@ class Chat : public Command {
   std::unique_ptr<engine::Engine> engine_;
   report::Json said_ = report::Json::array();
   report::Json turns_ = report::Json::array();
+  uint64_t seed_ = 0;  // of the first answer; the next ones count on
   uint64_t kv_bytes_ = 0;
 };
 

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include "base/cpu.h"
@@ -22,6 +20,22 @@ std::string ProgramHelp() {
          "\n'damask COMMAND --help' shows a command's flags and an example; 'damask --version' which damask this is.\n"
          "-m takes a GGUF file or a Hugging Face folder; without it commands use the model inside the program.\n"
          "Exit codes: 0 done, 1 failed while running, 2 wrong use or bad input, 130 interrupted.\n";
+}
+
+// The commands of two words that begin with `first`.
+std::vector<const CommandEntry*> CommandsOf(std::string_view first) {
+  std::vector<const CommandEntry*> found;
+  for (const CommandEntry& entry : Commands()) {
+    if (entry.name.substr(0, first.size() + 1) == std::string(first) + " ") found.push_back(&entry);
+  }
+  return found;
+}
+
+// Of a first word that is no command by itself.
+std::string GroupHelp(const std::string& first) {
+  std::string text = fmt::format("Usage: damask {} COMMAND [flags]\n\nCommands:\n", first);
+  for (const CommandEntry* entry : CommandsOf(first)) text += fmt::format("  {:<18}{}\n", entry->name, entry->summary);
+  return text + fmt::format("\n'damask {} COMMAND --help' shows a command's flags and an example.\n", first);
 }
 
 std::vector<std::string> CommandNames() {
@@ -49,9 +63,7 @@ const CommandEntry* FindCommand(const std::vector<std::string>& arguments, size_
 Status UnknownCommand(const std::vector<std::string>& arguments) {
   const std::string& first = arguments[0];
   std::vector<std::string> second_words;
-  for (const CommandEntry& entry : Commands()) {
-    if (entry.name.substr(0, first.size() + 1) == first + " ") second_words.emplace_back(entry.name.substr(first.size() + 1));
-  }
+  for (const CommandEntry* entry : CommandsOf(first)) second_words.emplace_back(entry->name.substr(first.size() + 1));
   if (!second_words.empty()) {
     std::string choices = second_words[0];
     for (size_t i = 1; i < second_words.size(); ++i) choices += ", " + second_words[i];
@@ -107,16 +119,12 @@ Result<int> Dispatch(std::vector<std::string> arguments) {
   size_t words = 0;
   const CommandEntry* entry = FindCommand(arguments, &words);
   if (entry == nullptr && arguments.size() == 2 && (arguments[1] == "--help" || arguments[1] == "-h")) {
-    Write(ProgramHelp());
+    Write(CommandsOf(arguments[0]).empty() ? ProgramHelp() : GroupHelp(arguments[0]));
     return kExitDone;
   }
   if (entry == nullptr) return UnknownCommand(arguments);
   // "bench mat" is a misspelt "bench matmul", not bench with a stray word.
-  if (words == 1 && HasWord(arguments, 1) && std::any_of(Commands().begin(), Commands().end(), [&](const CommandEntry& other) {
-        return other.name.substr(0, entry->name.size() + 1) == std::string(entry->name) + " ";
-      })) {
-    return UnknownCommand(arguments);
-  }
+  if (words == 1 && HasWord(arguments, 1) && !CommandsOf(entry->name).empty()) return UnknownCommand(arguments);
   return RunCommand(*entry, {arguments.begin() + static_cast<ptrdiff_t>(words), arguments.end()});
 }
 

@@ -4,6 +4,7 @@
 #include "cli/exit_code.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
+#include "cli/token_input.h"
 
 namespace damask::cli {
 namespace {
@@ -12,15 +13,18 @@ class Detokenize : public Command {
  public:
   void Declare(Flags* flags) override {
     flags->Group("Tokens");
-    flags->Text("--tokens", "N,N", &tokens_, "the ids");
+    input_.Declare(flags, "the ids");
     flags->Switch("--no-special", &no_special_, "leave control tokens out of the text");
     model_.DeclareModel(flags);
   }
 
   Result<int> Run(const CommonFlags& common) override {
-    if (!tokens_) return InvalidArgument("'damask detokenize' wants --tokens");
+    if (!input_.tokens && !input_.file && StdinIsTerminal()) {
+      return InvalidArgument("there are no ids: give --tokens N,N, -f FILE, or ids on standard input");
+    }
+    DAMASK_ASSIGN_OR_RETURN(const std::string tokens, input_.Read());
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<tokenizer::Tokenizer> tokenizer, LoadTokenizer(model_));
-    DAMASK_ASSIGN_OR_RETURN(const std::vector<tokenizer::TokenId> ids, ParseTokenIds(*tokens_, tokenizer->vocab_size()));
+    DAMASK_ASSIGN_OR_RETURN(const std::vector<tokenizer::TokenId> ids, input_.Parse(tokens, tokenizer->vocab_size()));
     const std::string text = tokenizer->Decode(ids, !no_special_);
     if (common.json) {
       WriteJson({{"text", SanitizeUtf8(text)}});
@@ -32,7 +36,7 @@ class Detokenize : public Command {
   }
 
  private:
-  std::optional<std::string> tokens_;
+  TokenInput input_;
   bool no_special_ = false;
   ModelFlags model_;
 };

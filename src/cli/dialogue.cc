@@ -5,14 +5,9 @@
 namespace damask::cli {
 
 std::string Dialogue::PlainText() const {
-  std::string text;
-  if (!system_.empty()) text += system_ + "\n\n";
-  if (!document_.empty()) text += document_ + "\n\n";
-  for (const tokenizer::ChatMessage& message : messages_) {
-    // An answer begins with the space that the model wrote.
-    text += message.role == "user" ? "User: " + message.content + "\nAssistant:" : message.content + "\n";
-  }
-  return text;
+  std::vector<tokenizer::ChatMessage> messages = {{"system", system_}, {"system", document_}};
+  messages.insert(messages.end(), messages_.begin(), messages_.end());
+  return engine::PlainChatText(messages);
 }
 
 Result<std::vector<engine::TokenId>> Dialogue::Encode(const tokenizer::Tokenizer& tokenizer) const {
@@ -29,7 +24,7 @@ Result<size_t> Dialogue::TurnTokens(const tokenizer::Tokenizer& tokenizer) const
 }
 
 std::vector<std::string> Dialogue::StopStrings() const {
-  return family_ ? std::vector<std::string>() : std::vector<std::string>{"\nUser:"};
+  return family_ ? std::vector<std::string>() : engine::PlainChatStops();
 }
 
 }  // namespace damask::cli

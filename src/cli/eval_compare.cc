@@ -3,16 +3,17 @@
 
 #include <fmt/format.h>
 
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/write_file.h"
 #include "cli/command.h"
 #include "cli/eval_engine.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
+#include "cli/output_file.h"
 #include "cli/text_input.h"
 #include "engine/fingerprint.h"
 #include "evals/cell_file.h"
@@ -47,7 +48,8 @@ class EvalCompare : public Command {
   void Declare(Flags* flags) override {
     flags->Group("Comparison");
     flags->Text("--policies", "SPEC;SPEC", &policies_,
-                "the policies; the others are compared with the first. all: every one that is not in the list itself");
+                "the policies; the others are compared with the first. all: every one that is not in the list itself and needs "
+                "no file");
     flags->Text("--tasks", "NAME,NAME", &tasks_,
                 "lines, passkey, needle, kv, vt, cwe, fwe, perplexity (default: lines,passkey,perplexity)");
     flags->Uints("--context", 1, limits::kMaxContext, &run_.contexts,
@@ -59,6 +61,7 @@ class EvalCompare : public Command {
     flags->Text("-f,--file", "FILE", &file_, "a text for perplexity (default: prose of the program)");
     flags->Text("-o,--output", "FILE", &html_, "write a page with the table and pictures");
     flags->Alias("--html", "--output");
+    flags->Alias("--out", "--output");
     flags->Text("--resume", "FILE", &resume_, "keep answers in this file and go on where it ends");
     flags->Switch("--raw", &raw_, "plain text for models with a chat template, too");
     model_.DeclareRun(flags);
@@ -82,12 +85,15 @@ class EvalCompare : public Command {
     line.Clear();
     result.notes.insert(result.notes.begin(), left_out.begin(), left_out.end());
     for (const std::string& note : result.notes) LogWarning(note);
-    if (html_) DAMASK_RETURN_IF_ERROR(WriteFileAtomically(*html_, report::ComparePage(*engine, run_, result)));
+    // What can fail comes last: the table is worth more.
     if (common.json) {
       WriteJson(report::CompareJson(*engine, run_, result));
     } else {
       Write(report::CompareText(result));
     }
+    const Status page = html_ ? WriteFileAtomically(*html_, report::ComparePage(*engine, run_, result)) : Status();
+    DAMASK_RETURN_IF_ERROR(result.kept);
+    DAMASK_RETURN_IF_ERROR(page);
     return result.cancelled ? kExitInterrupted : kExitDone;
   }
 
@@ -100,9 +106,8 @@ class EvalCompare : public Command {
     if (file_) {
       DAMASK_ASSIGN_OR_RETURN(run_.text, ReadDocument(*file_));
     }
-    for (const std::optional<std::string>& path : {html_, resume_}) {
-      if (path && path->empty()) return InvalidArgument("--output and --resume want a path");
-    }
+    if (html_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *html_));
+    if (resume_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("--resume", *resume_));
     run_.audit = model_.Audit();
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     return {};

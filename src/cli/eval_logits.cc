@@ -1,19 +1,21 @@
 // damask eval logits: the scores of the next token, as numbers.
 #include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <numeric>
+#include <span>
+#include <string_view>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/write_file.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
+#include "cli/output_file.h"
+#include "cli/token_input.h"
 #include "report/progress.h"
 #include "report/table.h"
 
@@ -24,32 +26,9 @@ static_assert(std::endian::native == std::endian::little, "--out writes little-e
 
 constexpr size_t kTop = 10;
 
-// The file of --out.
-class LogitsFile {
- public:
-  Status Open(const std::string& path) {
-    path_ = path;
-    file_.reset(std::fopen(path.c_str(), "wb"));
-    return file_ ? Status() : IoError(fmt::format("cannot write: {}", std::strerror(errno))).At(Quote(path));
-  }
-  void Add(const float* values, size_t count) {
-    if (file_ && std::fwrite(values, sizeof(float), count, file_.get()) != count && error_ == 0) error_ = errno;
-  }
-  Status Close() {
-    if (!file_) return Status();
-    if (std::fclose(file_.release()) != 0 && error_ == 0) error_ = errno;
-    if (error_ == 0) return Status();
-    return Status(StatusCode::kInternal, fmt::format("cannot write: {}", std::strerror(error_)), Quote(path_));
-  }
-
- private:
-  struct Closer {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  std::string path_;
-  std::unique_ptr<std::FILE, Closer> file_;
-  int error_ = 0;
-};
+std::string_view BytesOf(std::span<const float> values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
+}
 
 // The ids of the largest logits, the lower id first on ties.
 std::vector<size_t> Top(std::span<const float> logits) {
@@ -66,35 +45,45 @@ class EvalLogits : public Command {
  public:
   void Declare(Flags* flags) override {
     flags->Group("Tokens");
-    flags->Text("--tokens", "N,N", &tokens_, "the ids that the model reads; nothing is put in front of them");
+    input_.Declare(flags, "the ids that the model reads; nothing is put in front of them");
     flags->Switch("--all", &all_, "the logits of every position, not of the last one alone");
     flags->Text("-o,--out", "FILE", &out_, "write them as little-endian float32, one position after the other");
+    flags->Alias("--output", "--out");
     model_.DeclareRun(flags);
   }
 
   Result<int> Run(const CommonFlags& common) override {
-    if (!tokens_) return InvalidArgument("'damask eval logits' wants --tokens");
+    if (!input_.tokens && !input_.file) return InvalidArgument("'damask eval logits' wants --tokens or -f FILE");
+    DAMASK_ASSIGN_OR_RETURN(const std::string tokens, input_.Read());
+    if (out_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *out_));
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEngine(model_, common));
-    DAMASK_ASSIGN_OR_RETURN(const std::vector<engine::TokenId> ids, ParseTokenIds(*tokens_, engine->model().config().vocab));
-    LogitsFile file;
-    if (out_) DAMASK_RETURN_IF_ERROR(file.Open(*out_));
+    DAMASK_ASSIGN_OR_RETURN(const std::vector<engine::TokenId> ids, input_.Parse(tokens, engine->model().config().vocab));
+    if (out_) {
+      DAMASK_ASSIGN_OR_RETURN(file_, AtomicFile::Create(*out_));
+    }
+    CancelScope cancel;  // until the file is in its place: a signal must not leave its temporary
     engine::Session session(engine.get());
-    DAMASK_RETURN_IF_ERROR(Compute(&session, ids, common, engine->model().config().vocab, &file));
-    if (!all_) file.Add(session.logits().data(), session.logits().size());
-    DAMASK_RETURN_IF_ERROR(file.Close());
+    DAMASK_RETURN_IF_ERROR(Compute(&session, ids, common, engine->model().config().vocab, &cancel));
+    if (file_ != nullptr && !all_) DAMASK_RETURN_IF_ERROR(file_->Append(BytesOf(session.logits())));
+    if (file_ != nullptr) DAMASK_RETURN_IF_ERROR(file_->Commit());
     Print(*engine, session, ids.size(), common);
     return kExitDone;
   }
 
  private:
+  // With --all the file, if there is one, gets the logits as they come.
   Status Compute(engine::Session* session, const std::vector<engine::TokenId>& ids, const CommonFlags& common, size_t vocab,
-                 LogitsFile* file) const {
-    const CancelScope cancel;
+                 CancelScope* cancel) const {
     report::ProgressLine line(!common.quiet && StderrIsTerminal());
     const auto progress = [&](uint64_t done, uint64_t total, double seconds) { line.Update(done, total, seconds); };
-    if (!all_) return session->Append(ids, progress, cancel.flag());
-    const auto rows = [&](uint64_t, size_t count, const float* logits) { file->Add(logits, count * vocab); };
-    return session->AppendAll(ids, rows, progress, cancel.flag());
+    if (!all_) return session->Append(ids, progress, cancel->flag());
+    Status written;
+    const auto rows = [&](uint64_t, size_t count, const float* logits) {
+      if (file_ != nullptr && written.ok()) written = file_->Append(BytesOf({logits, count * vocab}));
+      if (!written.ok()) cancel->Cancel();  // the rest would be for nothing
+    };
+    const Status status = session->AppendAll(ids, rows, progress, cancel->flag());
+    return written.ok() ? status : written;
   }
 
   void Print(const engine::Engine& engine, const engine::Session& session, size_t positions, const CommonFlags& common) const {
@@ -120,9 +109,10 @@ class EvalLogits : public Command {
     Write(table.ToString());
   }
 
-  std::optional<std::string> tokens_;
+  TokenInput input_;
   bool all_ = false;
   std::optional<std::string> out_;
+  std::unique_ptr<AtomicFile> file_;  // none without -o
   ModelFlags model_;
 };
 

@@ -43,11 +43,13 @@ class EvalPerplexity : public Command {
       report::Json object = report::PerplexityJson(*engine, result);
       object["context"] = window;
       WriteJson(object);
+    } else if (result.tokens == 0) {
+      Write("no window was finished\n");
     } else {
       Write(fmt::format("perplexity {:.4f} ({:.5f} nats a token) over {} tokens in windows of {}, {}\n", result.perplexity,
                         result.nll, result.tokens, window, FormatSeconds(result.seconds)));
     }
-    return kExitDone;
+    return result.cancelled ? kExitInterrupted : kExitDone;
   }
 
  private:

@@ -21,6 +21,7 @@ inline int ExitCode(const Status& status) {
     case StatusCode::kNotFound:
     case StatusCode::kIo: return kExitWrongUse;
     case StatusCode::kCancelled: return kExitInterrupted;
+    case StatusCode::kWriteFailed:
     case StatusCode::kOutOfMemory:
     case StatusCode::kInternal: return kExitFailed;
   }

@@ -1,5 +1,6 @@
 #include "cli/flags.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -87,6 +88,11 @@ CLI::Option* Flags::Add(const std::string& names, const std::string& value, cons
   return option;
 }
 
+void Flags::AddNumber(const std::string& names, const std::string& value, const std::string& help,
+                      std::function<Status(const std::string&)> set) {
+  numbers_.insert(Add(names, value, help, std::move(set)));
+}
+
 void Flags::Switch(const std::string& names, bool* target, const std::string& help) {
   CLI::Option* option = app_->add_flag(names, *target, help);
   if (!group_.empty()) option->group(group_);
@@ -116,19 +122,19 @@ void Flags::TextPair(const std::string& names, const std::string& value, std::ve
     target->push_back(text);
     return Status();
   });
-  option->expected(2);
+  option->expected(2)->option_text(value);  // else the help text says "x 2" behind it
   pairs_.insert(option);
 }
 
 void Flags::Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help) {
-  Add(names, "N", help, [=](const std::string& text) -> Status {
+  AddNumber(names, "N", help, [=](const std::string& text) -> Status {
     DAMASK_ASSIGN_OR_RETURN(*target, ParseUint(text, min, max));
     return Status();
   });
 }
 
 void Flags::Seed(const std::string& names, std::optional<uint64_t>* target, const std::string& help) {
-  Add(names, "S", help, [target](const std::string& text) -> Status {
+  AddNumber(names, "S", help, [target](const std::string& text) -> Status {
     if (text == "-1") {
       target->reset();
       return Status();
@@ -140,21 +146,21 @@ void Flags::Seed(const std::string& names, std::optional<uint64_t>* target, cons
 
 void Flags::Uints(const std::string& names, uint64_t min, uint64_t max, std::vector<uint64_t>* target,
                   const std::string& help) {
-  Add(names, "N,N", help, [=](const std::string& text) {
+  AddNumber(names, "N,N", help, [=](const std::string& text) {
     return ParseList(
         text, [=](std::string_view part) { return ParseUint(part, min, max); }, target);
   });
 }
 
 void Flags::Number(const std::string& names, double min, double max, double* target, const std::string& help) {
-  Add(names, "X", help, [=](const std::string& text) -> Status {
+  AddNumber(names, "X", help, [=](const std::string& text) -> Status {
     DAMASK_ASSIGN_OR_RETURN(*target, ParseNumber(text, min, max));
     return Status();
   });
 }
 
 void Flags::Numbers(const std::string& names, double min, double max, std::vector<double>* target, const std::string& help) {
-  Add(names, "X,X", help, [=](const std::string& text) {
+  AddNumber(names, "X,X", help, [=](const std::string& text) {
     return ParseList(
         text, [=](std::string_view part) { return ParseNumber(part, min, max); }, target);
   });
@@ -164,12 +170,32 @@ void Flags::Positional(const std::string& name, std::optional<std::string>* targ
   Text(name, "", target, help);
 }
 
+void Flags::Alias(const std::string& name, const std::string& stands_for) {
+  CLI::Option* const option = app_->get_option(stands_for);
+  const bool first =
+      std::none_of(aliases_.begin(), aliases_.end(), [&](const auto& alias) { return alias.second == stands_for; });
+  option->description(option->get_description() + (first ? "; also " : ", ") + name);
+  aliases_[name] = stands_for;
+}
+
 Status Flags::UnknownFlag(const std::string& name) const {
+  if (const std::string_view hint = LlamaFlagHint(name); !hint.empty()) {
+    return InvalidArgument(fmt::format("'damask {}' has no flag {}: {}", command_, Quote(name), hint));
+  }
   std::vector<std::string> known = {"--help"};
   for (const CLI::Option* option : std::as_const(*app_).get_options()) {
     for (const std::string& long_name : option->get_lnames()) known.push_back("--" + long_name);
   }
+  for (const auto& [alias, stands_for] : aliases_) {
+    if (alias.compare(0, 2, "--") == 0) known.push_back(alias);  // few letters are near everything
+  }
   return InvalidArgument(fmt::format("'damask {}' has no flag {}{}", command_, Quote(name), DidYouMean(name, known)));
+}
+
+// "-n32", but not "-ngl": no number begins with a letter.
+bool Flags::Joins(const CLI::Option& option, std::string_view value) const {
+  const bool letter = (value[0] >= 'a' && value[0] <= 'z') || (value[0] >= 'A' && value[0] <= 'Z');
+  return TakesValue(option) && !(letter && numbers_.count(&option) != 0);
 }
 
 Result<std::vector<std::string>> Flags::Normalise(const std::vector<std::string>& arguments) {
@@ -195,7 +221,9 @@ Result<std::vector<std::string>> Flags::Normalise(const std::vector<std::string>
       value = name.substr(2);
       name.resize(2);
       const CLI::Option* option = app_->get_option_no_throw(name);
-      if (option == nullptr || !TakesValue(*option)) return UnknownFlag(arguments[i]);
+      if (option == nullptr || !Joins(*option, *value) || !LlamaFlagHint(arguments[i]).empty()) {
+        return UnknownFlag(arguments[i]);
+      }
     }
     const CLI::Option* option = app_->get_option_no_throw(name);
     if (option == nullptr) return UnknownFlag(name);

@@ -48,8 +48,9 @@ class Flags {
   // An argument without a name, at most one.
   void Positional(const std::string& name, std::optional<std::string>* target, const std::string& help);
 
-  // A name that CLI11 has no form for, or that is not worth a line in the help text: "-sys" stands for "--system".
-  void Alias(const std::string& name, const std::string& stands_for) { aliases_[name] = stands_for; }
+  // A name that CLI11 has no form for, or that is not worth a line of its own in the help text: "-sys" stands for "--system",
+  // which is declared already.
+  void Alias(const std::string& name, const std::string& stands_for);
 
   // The heading under which the next flags stand in the help text.
   void Group(const std::string& heading) { group_ = heading; }
@@ -64,14 +65,20 @@ class Flags {
  private:
   CLI::Option* Add(const std::string& names, const std::string& value, const std::string& help,
                    std::function<Status(const std::string&)> set);
+  // The same for a number or a list of them.
+  void AddNumber(const std::string& names, const std::string& value, const std::string& help,
+                 std::function<Status(const std::string&)> set);
   // Aliases resolved, "--name=value" split, unknown flags and missing values found, help_ set.
   Result<std::vector<std::string>> Normalise(const std::vector<std::string>& arguments);
+  // Whether `value` may stand behind the option's letter without a space.
+  bool Joins(const CLI::Option& option, std::string_view value) const;
   Status UnknownFlag(const std::string& name) const;
 
   std::string command_;
   std::unique_ptr<CLI::App> app_;
   std::map<std::string, std::string> aliases_;
-  std::set<const CLI::Option*> pairs_;  // options with two values
+  std::set<const CLI::Option*> pairs_;    // options with two values
+  std::set<const CLI::Option*> numbers_;  // options whose value begins with no letter
   std::string group_;
   bool help_ = false;
 };

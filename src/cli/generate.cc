@@ -1,10 +1,6 @@
 // damask generate: one answer to a prompt.
-#include <cstdio>
-
-#include <fmt/format.h>
-
-#include "base/log.h"
 #include "base/text.h"
+#include "cli/answer_summary.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
@@ -13,7 +9,6 @@
 #include "cli/sampling_flags.h"
 #include "cli/text_input.h"
 #include "engine/conversation.h"
-#include "report/process.h"
 #include "report/progress.h"
 #include "report/run_json.h"
 
@@ -53,9 +48,7 @@ class Generate : public Command {
     } else if (!result.text.empty() && result.text.back() != '\n') {
       Write("\n");
     }
-    if (!common.json) LogInfo(Summary(result));
-    const std::string audit = report::AuditText(result.audit);
-    if (!common.json && !audit.empty()) LogInfo(audit);
+    if (!common.json) LogAnswer(result, sampling_.random_seed() ? std::optional(result.seed) : std::nullopt);
     return result.finish == engine::FinishReason::kCancelled && !OutputBroken() ? kExitInterrupted : kExitDone;
   }
 
@@ -84,17 +77,6 @@ class Generate : public Command {
       if (OutputBroken()) cancel->Cancel();
     };
     return engine::Generate(engine, session, prompt, options, callbacks);
-  }
-
-  std::string Summary(const engine::GenerateResult& result) const {
-    std::string line =
-        fmt::format("read {} tokens in {:.3f}s ({:.1f} tokens/s), wrote {} in {:.3f}s ({:.1f} tokens/s), peak memory {}",
-                    result.prompt_tokens, result.prefill_seconds, result.prefill_tokens_per_second(), result.ids.size(),
-                    result.decode_seconds, result.decode_tokens_per_second(), FormatBytes(report::PeakResidentBytes()));
-    const double density = result.prefill_stats.density();
-    if (density < 1) line += fmt::format(", computed {:.1f} % of the attention", 100 * density);
-    if (!sampling_.seed && sampling_.temperature > 0) line += fmt::format(", seed {}", result.seed);
-    return line;
   }
 
   TextInput text_;

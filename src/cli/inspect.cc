@@ -1,13 +1,14 @@
 // damask inspect: pictures and figures of a mask file.
 #include <fmt/format.h>
 
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/write_file.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "cli/output_file.h"
 #include "masks/mask_file.h"
 #include "report/mask_figures.h"
 #include "report/mask_page.h"
@@ -41,12 +42,15 @@ class Inspect : public Command {
   void Declare(Flags* flags) override {
     flags->Positional("MASK", &mask_, "the mask file");
     flags->Text("-o,--out", "FILE", &page_, "write a page with pictures of all heads (HTML, one file)");
+    flags->Alias("--output", "--out");
     flags->TextPair("--png", "L.H FILE", &png_, "write the pictures of one head, layer L head H, as PNG");
     flags->Uint("--length", 1, limits::kMaxContext, &length_, "tokens of text for which densities are given (default 4096)");
   }
 
   Result<int> Run(const CommonFlags& common) override {
     if (!mask_) return InvalidArgument("the mask file is missing: damask inspect MASK");
+    if (page_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *page_));
+    if (!png_.empty()) DAMASK_RETURN_IF_ERROR(CheckOutputFile("--png", png_[1]));
     DAMASK_ASSIGN_OR_RETURN(const masks::Mask mask, masks::ReadMaskFile(*mask_));
     HeadName head;
     if (!png_.empty()) {

@@ -17,9 +17,20 @@ void ModelFlags::DeclareModel(Flags* flags) {
   flags->Switch("--no-mmap", &no_mmap, "read the file into memory instead of mapping it");
 }
 
-void ModelFlags::DeclareRun(Flags* flags) {
+void ModelFlags::DeclareReading(Flags* flags) {
   DeclareModel(flags);
   flags->Uint("-c,--ctx-size", 1, limits::kMaxContext, &context, "context in tokens (default: the model's)");
+  flags->Text("--kv", "TYPE", &kv, "KV cache: bf16, or q8 in about half the memory (default: bf16)");
+  flags->Switch("--repack", &repack, "keep the weights a second time, as prefill wants them: faster, in more memory");
+  flags->Text("--rope-scaling", "NAME", &rope_scaling, "read past the trained length: none, linear, llama3, yarn");
+  flags->Number("--rope-scale", 1e-3, 1e6, &rope_scale, "by how much the text may be longer than trained");
+  flags->Number("--rope-freq-base", 1, 1e12, &rope_base, "rope base (default: the model's)");
+  flags->Uint("--yarn-orig-ctx", 1, limits::kMaxContext, &yarn_context, "trained context (default: the model's)");
+}
+
+void ModelFlags::DeclareRun(Flags* flags) {
+  DeclareReading(flags);
+  flags->Group("Attention");
   flags->Text("--policy", "SPEC", &policy,
               "attention policy, name or name:key=value,... (default: full); 'damask policies' lists them");
   flags->Text("--mask", "FILE", &mask, "a calibrated mask, the same as --policy dam:mask=FILE");
@@ -27,13 +38,7 @@ void ModelFlags::DeclareRun(Flags* flags) {
               "of a sparse prefill, compute one row in N densely too and report what was kept; 0: none (default 256)");
   flags->Uint("--audit-decode", 0, limits::kMaxContext, &audit.decode_every, "the same for one answer token in N (default 64)");
   flags->Number("--audit-floor", 0, 1, &audit.floor, "heads whose strong-key hit falls below see every key from then on");
-  flags->Text("--kv", "TYPE", &kv, "KV cache: bf16, or q8 in about half the memory (default: bf16)");
   flags->Switch("--kv-release", &kv_release, "positions that no head can reach again leave the KV cache as the text goes by");
-  flags->Switch("--repack", &repack, "keep the weights a second time, as prefill wants them: faster, in more memory");
-  flags->Text("--rope-scaling", "NAME", &rope_scaling, "read past the trained length: none, linear, llama3, yarn");
-  flags->Number("--rope-scale", 1e-3, 1e6, &rope_scale, "by how much the text may be longer than trained");
-  flags->Number("--rope-freq-base", 1, 1e12, &rope_base, "rope base (default: the model's)");
-  flags->Uint("--yarn-orig-ctx", 1, limits::kMaxContext, &yarn_context, "trained context (default: the model's)");
 }
 
 Result<std::string> ModelFlags::Path() const {
@@ -84,12 +89,21 @@ Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) con
   return options;
 }
 
+void WarnOfLongContext(const ModelFlags& flags, const engine::Engine& engine) {
+  const uint64_t trained = engine.model().config().context;
+  const bool meant = flags.rope_scaling.value_or("none") != "none" || flags.rope_scale != 0 || flags.rope_base != 0;
+  if (meant || flags.context <= trained) return;
+  LogWarning(
+      fmt::format("{} tokens are more than the model's context of {} (--rope-scaling reads past it)", flags.context, trained));
+}
+
 void NoteEmbeddedModel() { LogInfo("no -m given: the model inside the program answers"); }
 
 Result<std::unique_ptr<engine::Engine>> LoadEngine(const ModelFlags& flags, const CommonFlags& common) {
   DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, flags.Options(common));
   DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<engine::Engine> engine, engine::Engine::Load(options));
   if (engine->embedded()) NoteEmbeddedModel();
+  WarnOfLongContext(flags, *engine);
   if (options.repack && engine->repacked_bytes() == 0)
     LogWarning(
         fmt::format("--repack changes nothing: products of {} take the weights as they are", TargetName(engine->target())));
@@ -102,26 +116,15 @@ Result<std::unique_ptr<tokenizer::Tokenizer>> LoadTokenizer(const ModelFlags& fl
   const formats::GgufOpenOptions options{.load = flags.Load(), .require_tensor_data = false};
   if (!path.empty()) {
     DAMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const formats::GgufFile> file, formats::GgufFile::Open(path, options));
-    return tokenizer::Tokenizer::FromGguf(*file);
+    Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = tokenizer::Tokenizer::FromGguf(*file);
+    if (!tokenizer.ok()) return tokenizer.status().At(Quote(path, 300));
+    return tokenizer;
   }
   DAMASK_ASSIGN_OR_RETURN(
       const std::shared_ptr<const formats::GgufFile> file,
       formats::GgufFile::Parse(FileBytes::Borrow(EmbeddedModel(), std::string(EmbeddedModelName())), options));
   NoteEmbeddedModel();
   return tokenizer::Tokenizer::FromGguf(*file);
-}
-
-Result<std::vector<tokenizer::TokenId>> ParseTokenIds(std::string_view text, size_t vocab) {
-  if (vocab == 0) return Internal("a vocabulary without tokens");
-  std::vector<tokenizer::TokenId> ids;
-  for (std::string_view part : Split(text, ',')) {
-    while (!part.empty() && part.front() == ' ') part.remove_prefix(1);
-    while (!part.empty() && part.back() == ' ') part.remove_suffix(1);
-    const Result<uint64_t> id = ParseUint(part, 0, vocab - 1);
-    if (!id.ok()) return id.status().At("--tokens");
-    ids.push_back(static_cast<tokenizer::TokenId>(*id));
-  }
-  return ids;
 }
 
 }  // namespace damask::cli

@@ -30,7 +30,9 @@ struct ModelFlags {
 
   // -m and --no-mmap.
   void DeclareModel(Flags* flags);
-  // And what a run needs: -c, --policy, --mask, the rope flags.
+  // And what whatever reads texts needs: -c, --kv, --repack, the rope flags.
+  void DeclareReading(Flags* flags);
+  // And what a run with an attention policy needs: --policy, --mask, the audit, --kv-release.
   void DeclareRun(Flags* flags);
 
   // The path, "" for the embedded model. An empty -m is an error.
@@ -46,6 +48,9 @@ struct ModelFlags {
 // What --kv says, bf16 where it is not given.
 Result<kernels::KvType> ParseKv(const std::optional<std::string>& kv);
 
+// Warns of -c past the model's context, where no rope flag says that it is meant to be read past.
+void WarnOfLongContext(const ModelFlags& flags, const engine::Engine& engine);
+
 // Says on standard error that the embedded model runs, unless --quiet.
 void NoteEmbeddedModel();
 
@@ -53,8 +58,5 @@ Result<std::unique_ptr<engine::Engine>> LoadEngine(const ModelFlags& flags, cons
 
 // Needs no weights in the file.
 Result<std::unique_ptr<tokenizer::Tokenizer>> LoadTokenizer(const ModelFlags& flags);
-
-// "1,2,3" for a vocabulary of `vocab` entries; at least one id.
-Result<std::vector<tokenizer::TokenId>> ParseTokenIds(std::string_view text, size_t vocab);
 
 }  // namespace damask::cli

@@ -5,19 +5,23 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/write_file.h"
 
 namespace damask::cli {
 
-Status CheckOutputFile(const std::string& path) {
+Status CheckOutputFile(const std::string& flag, const std::string& path) {
+  if (path.empty()) return InvalidArgument(fmt::format("{}: the path is empty", flag));
   const std::filesystem::path file(path);
   std::error_code error;
   if (file.filename().empty() || std::filesystem::is_directory(file, error)) {
-    return InvalidArgument(fmt::format("-o {} is a folder, expected the name of a file", Quote(path, 300)));
+    return InvalidArgument(fmt::format("{} {} is a folder, expected the name of a file", flag, Quote(path, 300)));
   }
   const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
   if (!std::filesystem::is_directory(folder, error)) {
-    return NotFound(fmt::format("-o: there is no folder {}", Quote(folder.string(), 300)));
+    return NotFound(fmt::format("{}: there is no folder {}", flag, Quote(folder.string(), 300)));
   }
+  // Before the work it is wrong use, after it a failure.
+  if (const Status status = CheckWritable(path); !status.ok()) return IoError(status.message()).At(status.where()).At(flag);
   return {};
 }
 

@@ -7,8 +7,8 @@
 
 namespace damask::cli {
 
-// Whether -o PATH can be a file, before minutes of work and not after them. InvalidArgument: a folder; NotFound: no such
-// folder.
-Status CheckOutputFile(const std::string& path);
+// Whether the file of `flag` can be written, before hours of work and not after them. InvalidArgument: no path, a folder;
+// NotFound: no such folder; Io: the system refuses.
+Status CheckOutputFile(const std::string& flag, const std::string& path);
 
 }  // namespace damask::cli

@@ -23,6 +23,8 @@ struct SamplingFlags {
   bool special = false;
 
   void Declare(Flags* flags);
+  // Whether answers depend on a seed that nobody gave.
+  bool random_seed() const { return !seed && temperature > 0; }
   // `escape`: -e was given, stop strings have escapes too.
   Result<engine::GenerateOptions> Options(bool escape) const;
 };

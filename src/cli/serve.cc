@@ -57,6 +57,7 @@ class Serve : public Command {
     LogInfo(fmt::format("listening on {}", server.url()));
     DAMASK_RETURN_IF_ERROR(server.Load());
     if (server.model().engine().embedded()) NoteEmbeddedModel();
+    WarnOfLongContext(model_, server.model().engine());
     Announce(server, options, common);
     cancel.Wait();
     LogInfo(fmt::format("stopping: answers under way get {} s, a second signal ends at once", kGraceSeconds));
@@ -91,7 +92,7 @@ class Serve : public Command {
     std::vector<std::string> keys = api_keys_;
     if (const char* const key = std::getenv("DAMASK_API_KEY"); key != nullptr && *key != '\0') keys.emplace_back(key);
     if (api_key_file_) {
-      DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(*api_key_file_, kMaxKeyFile));
+      DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadDocumentFile(*api_key_file_, kMaxKeyFile));
       for (std::string_view line : Split(text, '\n')) {
         while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
         if (!line.empty()) keys.emplace_back(line);

@@ -15,13 +15,14 @@ void DropLastNewline(std::string* text) {
   if (!text->empty() && text->back() == '\r') text->pop_back();
 }
 
-Status CheckUtf8(std::string_view text, const std::string& where) {
+// `way_out` is said at the end.
+Status CheckUtf8(std::string_view text, const std::string& where, std::string_view way_out) {
   std::string_view rest = text;
   while (!rest.empty()) {
     const size_t length = Utf8Length(rest);
     if (length == 0) {
-      return InvalidArgument(fmt::format("{}: the text is not valid UTF-8: byte {} is 0x{:02x}", where,
-                                         text.size() - rest.size(), static_cast<unsigned char>(rest[0])));
+      return InvalidArgument(fmt::format("{}: the text is not valid UTF-8: byte {} is 0x{:02x}{}", where,
+                                         text.size() - rest.size(), static_cast<unsigned char>(rest[0]), way_out));
     }
     rest.remove_prefix(length);
   }
@@ -30,7 +31,7 @@ Status CheckUtf8(std::string_view text, const std::string& where) {
 
 Result<std::string> ReadFileText(const std::string& path) {
   if (path == "-") return ReadStandardInput(limits::kMaxTextFileBytes);
-  return ReadTextFile(path, limits::kMaxTextFileBytes);
+  return ReadDocumentFile(path, limits::kMaxTextFileBytes);
 }
 
 }  // namespace
@@ -56,7 +57,7 @@ Result<std::string> ReadDocument(const std::string& path) {
   DropLastNewline(&text);
   const std::string name = path == "-" ? "standard input" : Quote(path);
   if (text.empty()) return InvalidArgument(fmt::format("{} has no text", name));
-  DAMASK_RETURN_IF_ERROR(CheckUtf8(text, name));
+  DAMASK_RETURN_IF_ERROR(CheckUtf8(text, name, " (convert it: iconv -f LATIN1 -t UTF-8)"));
   return text;
 }
 
@@ -76,7 +77,7 @@ Result<std::string> TextInput::Read() const {
     DAMASK_ASSIGN_OR_RETURN(text, ReadDocument(*file));
   }
   if (prompt) {
-    DAMASK_RETURN_IF_ERROR(CheckUtf8(*prompt, "--prompt"));
+    DAMASK_RETURN_IF_ERROR(CheckUtf8(*prompt, "--prompt", ""));
     if (file) text += '\n';
     text += escape ? ProcessEscapes(*prompt) : *prompt;
   }

@@ -21,7 +21,7 @@ struct TextInput {
   Result<std::string> Read() const;
 };
 
-// The document of -f: as above, and not empty.
+// The document of -f: as above, and not empty. A pipe or a device (a shell's <(command), /dev/stdin) is read to its end.
 Result<std::string> ReadDocument(const std::string& path);
 
 // \n, \r, \t, \', \", \\ as llama.cpp's -e; anything else stays.

@@ -76,12 +76,19 @@ TokenId Answer::Draw(std::span<const float> logits, std::span<const TokenId> his
 
 void Answer::AddText(TokenId id) {
   if (!show_special_ && tokenizer_->IsControl(id)) return;
-  certain_ += stops_.Add(decoder_.Add(id));
+  const std::string text = decoder_.Add(id);
+  drawn_bytes_ += text.size();
+  AddCertain(stops_.Add(text));
+}
+
+void Answer::AddCertain(std::string_view text) {
+  certain_ += text;
+  certain_bytes_ += text.size();
 }
 
 void Answer::End(FinishReason reason) {
-  certain_ += stops_.Add(decoder_.Finish());
-  certain_ += stops_.Finish();
+  AddCertain(stops_.Add(decoder_.Finish()));
+  AddCertain(stops_.Finish());
   finish_ = reason;
   ended_ = true;
 }

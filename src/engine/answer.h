@@ -64,6 +64,10 @@ class Answer {
 
   // Text that has become certain since the last call: whole characters that no stop string can still swallow.
   std::string TakeText() { return std::exchange(certain_, {}); }
+  // Bytes of the text that is certain, taken or not: at the end those of the whole answer.
+  uint64_t certain_bytes() const { return certain_bytes_; }
+  // The same of all that the drawn tokens say, though it may be held back: there the next token's text begins.
+  uint64_t drawn_bytes() const { return drawn_bytes_; }
 
   bool ended() const { return ended_; }
   FinishReason finish() const { return finish_; }
@@ -73,6 +77,7 @@ class Answer {
 
  private:
   void AddText(TokenId id);
+  void AddCertain(std::string_view text);
 
   const tokenizer::Tokenizer* tokenizer_;
   uint64_t max_tokens_;
@@ -83,6 +88,8 @@ class Answer {
   StopMatcher stops_;
   std::vector<TokenId> ids_;
   std::string certain_;
+  uint64_t certain_bytes_ = 0;
+  uint64_t drawn_bytes_ = 0;
   bool ended_ = false;
   FinishReason finish_ = FinishReason::kLength;
 };

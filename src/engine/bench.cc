@@ -1,6 +1,7 @@
 #include "engine/bench.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/timer.h"
 
@@ -40,31 +41,36 @@ class Measurement {
 };
 
 Result<double> TimeDecode(Session* session, uint64_t tokens, const Measurement& measurement, const std::atomic<bool>* cancel) {
-  const uint64_t depth = session->length();
   const Timer timer;
   for (uint64_t i = 0; i < tokens; ++i) {
     const TokenId id = Argmax(session->logits());
     DAMASK_RETURN_IF_ERROR(session->Decode(id, cancel));
     measurement.Tell(i + 1);
   }
-  const double seconds = timer.Seconds();
-  session->Truncate(depth);
-  return static_cast<double>(tokens) / seconds;
+  return static_cast<double>(tokens) / timer.Seconds();
+}
+
+// Back to the text alone. Where pages are gone, or the policy cannot go back so far, that means reading it again.
+Status GoBackTo(std::span<const TokenId> text, Session* session, const PrefillProgress& progress,
+                const std::atomic<bool>* cancel) {
+  session->Truncate(text.size());
+  if (session->length() == text.size()) return {};
+  session->Truncate(0);
+  return session->Append(text, progress, cancel);
 }
 
 }  // namespace
 
-double LinearFlopsPerToken(const model::ModelConfig& c) {
-  const double attention = static_cast<double>(c.width) * static_cast<double>(2 * c.q_width() + 2 * c.kv_width());
-  const double feed_forward = 3.0 * static_cast<double>(c.width) * static_cast<double>(c.ffn);
-  return 2.0 * static_cast<double>(c.layers) * (attention + feed_forward);
-}
-
-double OutputFlops(const model::ModelConfig& c) { return 2.0 * static_cast<double>(c.width) * static_cast<double>(c.vocab); }
-
-double AttentionFlops(const model::ModelConfig& c, uint64_t tokens) {
-  const double pairs = static_cast<double>(tokens) * (static_cast<double>(tokens) + 1.0) / 2.0;
-  return 4.0 * static_cast<double>(c.head_dim) * static_cast<double>(c.heads) * static_cast<double>(c.layers) * pairs;
+double PrefillFlops(const model::ModelConfig& c, uint64_t tokens) {
+  const auto width = static_cast<double>(c.width);
+  const auto rows = static_cast<double>(tokens);
+  const double inputs = 2.0 * width * static_cast<double>(c.q_width() + 2 * c.kv_width());
+  const double behind = 2.0 * width * (static_cast<double>(c.q_width()) + 3.0 * static_cast<double>(c.ffn));
+  const double pair = 4.0 * static_cast<double>(c.head_dim) * static_cast<double>(c.heads);
+  const double whole_layer = rows * (inputs + behind) + rows * (rows + 1.0) / 2.0 * pair;
+  const double last_layer = rows * inputs + behind + rows * pair;
+  const double output = 2.0 * width * static_cast<double>(c.vocab);
+  return static_cast<double>(c.layers - 1) * whole_layer + last_layer + output;
 }
 
 uint64_t WeightBytesPerToken(const model::Model& model) {
@@ -92,20 +98,32 @@ Result<double> MedianPrefillSeconds(Engine* engine, const std::vector<TokenId>& 
   return Median(std::move(seconds));
 }
 
+// Keys and values of so many planned (query, key) pairs of single heads.
+double KvBytes(const Engine& engine, uint64_t planned_pairs) {
+  const model::ModelConfig& c = engine.model().config();
+  return static_cast<double>(engine.kv_bytes_per_token()) * static_cast<double>(planned_pairs) /
+         static_cast<double>(c.layers * c.heads);
+}
+
 // Tokens per second behind `depth` positions.
-Result<double> MedianDecodeRate(Engine* engine, uint64_t depth, const BenchOptions& options, const PrefillProgress& progress,
-                                const std::atomic<bool>* cancel) {
+Result<DecodeTiming> MeasureDecode(Engine* engine, uint64_t depth, const BenchOptions& options, const PrefillProgress& progress,
+                                   const std::atomic<bool>* cancel) {
   Session session(engine);
   // Depth 0 still needs one token to have logits.
-  DAMASK_RETURN_IF_ERROR(session.Append(Ids(std::max<uint64_t>(depth, 1), engine->model().config().vocab), progress, cancel));
+  const std::vector<TokenId> text = Ids(std::max<uint64_t>(depth, 1), engine->model().config().vocab);
   Measurement measurement(progress, options.repeat * options.generate);
   std::vector<double> rates;
+  uint64_t planned_pairs = 0;
   for (uint64_t r = 0; r < options.repeat; ++r) {
+    DAMASK_RETURN_IF_ERROR(GoBackTo(text, &session, progress, cancel));
+    engine->ResetStats();
     DAMASK_ASSIGN_OR_RETURN(const double rate, TimeDecode(&session, options.generate, measurement, cancel));
+    planned_pairs += engine->stats().planned_pairs;
     rates.push_back(rate);
     measurement.Done(options.generate);
   }
-  return Median(std::move(rates));
+  const double kv = KvBytes(*engine, planned_pairs) / static_cast<double>(options.repeat * options.generate);
+  return DecodeTiming{depth, Median(std::move(rates)), static_cast<double>(WeightBytesPerToken(engine->model())) + kv};
 }
 
 }  // namespace
@@ -121,16 +139,12 @@ Result<BenchResult> RunBench(Engine* engine, const BenchOptions& options, const 
   for (const uint64_t tokens : options.prompts) {
     DAMASK_ASSIGN_OR_RETURN(const double seconds,
                             MedianPrefillSeconds(engine, Ids(tokens, config.vocab), options.repeat, progress, cancel));
-    const double flops =
-        LinearFlopsPerToken(config) * static_cast<double>(tokens) + OutputFlops(config) + AttentionFlops(config, tokens);
-    result.prefill.push_back({tokens, seconds, flops});
+    result.prefill.push_back({tokens, seconds, PrefillFlops(config, tokens)});
   }
   if (options.generate == 0) return result;
   for (const uint64_t depth : options.depths) {
-    DAMASK_ASSIGN_OR_RETURN(const double rate, MedianDecodeRate(engine, depth, options, progress, cancel));
-    const double kv = static_cast<double>(engine->kv_bytes_per_token()) *
-                      (static_cast<double>(depth) + static_cast<double>(options.generate) / 2.0);
-    result.decode.push_back({depth, rate, static_cast<double>(WeightBytesPerToken(engine->model())) + kv});
+    DAMASK_ASSIGN_OR_RETURN(const DecodeTiming timing, MeasureDecode(engine, depth, options, progress, cancel));
+    result.decode.push_back(timing);
   }
   return result;
 }

@@ -21,13 +21,13 @@ struct BenchOptions {
 struct PrefillTiming {
   uint64_t tokens = 0;
   double seconds = 0;  // median
-  double flops = 0;    // of the products and the attention that dense computing would need
+  double flops = 0;    // PrefillFlops
 };
 
 struct DecodeTiming {
   uint64_t depth = 0;
   double tokens_per_second = 0;  // median
-  double bytes_per_token = 0;    // weights and KV read
+  double bytes_per_token = 0;    // weights, and the keys and values that the plans name
 };
 
 struct BenchResult {
@@ -40,10 +40,10 @@ struct BenchResult {
 Result<BenchResult> RunBench(Engine* engine, const BenchOptions& options, const PrefillProgress& progress,
                              const std::atomic<bool>* cancel);
 
-// 2 * m n k of every linear layer for one token (the output layer apart), and what one token reads.
-double LinearFlopsPerToken(const model::ModelConfig& config);
-double OutputFlops(const model::ModelConfig& config);
-double AttentionFlops(const model::ModelConfig& config, uint64_t tokens);
+// 2 * m n k of every product that reading a prompt runs, and dense attention. Behind the last layer's keys and values only the
+// prompt's last row is computed.
+double PrefillFlops(const model::ModelConfig& config, uint64_t tokens);
+// What one drawn token reads.
 uint64_t WeightBytesPerToken(const model::Model& model);
 
 }  // namespace damask::engine

@@ -74,6 +74,10 @@ class Calibration {
     // Without effects the texts only show which strong keys static forms lose: a few hundred rows tell, and prose has none.
     const uint64_t pairs = options_.effect && parameters().effect_length <= kLongEffectText ? kEffectPairs : 1;
     DAMASK_ASSIGN_OR_RETURN(effect_texts_, EffectTexts(*engine_, pairs, parameters().effect_length, options_.seed + 1000));
+    if (!ScoreAnswers(effect_texts_)) {
+      return InvalidArgument(
+          fmt::format("--effect-length is {}, too short for a question and its answer", parameters().effect_length));
+    }
     if (!options_.effect) std::erase_if(effect_texts_, [](const EffectText& text) { return text.kind == TextKind::kProse; });
     for (const EffectText& text : effect_texts_) texts_.push_back(text.ids);
     return {};
@@ -129,8 +133,11 @@ class Calibration {
       static_options_.push_back(StaticOptions(heads[h], parameters(), losses[h], forms_, options_.cost_length));
     }
     for (size_t kv_head = 0; kv_head < moments.size(); ++kv_head) {
-      result_.mask.key_directions.push_back(FindDirections(moments[kv_head], far.empty() ? nullptr : &far[kv_head], layer,
-                                                           kv_head, config_.head_dim, kMaxDirectionError));
+      masks::KeyDirections found = FindDirections(moments[kv_head], far.empty() ? nullptr : &far[kv_head], layer, kv_head,
+                                                  config_.head_dim, kMaxDirectionError);
+      if (config_.rope.kind == kernels::RopeKind::kHalves)
+        found.values = masks::StoredFromHalves(found.values, config_.head_dim);
+      result_.mask.key_directions.push_back(std::move(found));
     }
     return {};
   }

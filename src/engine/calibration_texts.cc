@@ -85,4 +85,9 @@ Result<std::vector<EffectText>> EffectTexts(const Engine& engine, uint64_t pairs
   return effect_texts;
 }
 
+bool ScoreAnswers(const std::vector<EffectText>& texts) {
+  return std::any_of(texts.begin(), texts.end(),
+                     [](const EffectText& text) { return text.kind == TextKind::kRetrieval && !text.scored.empty(); });
+}
+
 }  // namespace damask::engine

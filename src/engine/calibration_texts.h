@@ -29,4 +29,7 @@ Result<std::vector<std::vector<TokenId>>> SamplesOf(const Engine& engine, const 
 // are scored, of retrieval those that predict the values of answers.
 Result<std::vector<EffectText>> EffectTexts(const Engine& engine, uint64_t pairs, uint64_t tokens, uint64_t seed);
 
+// Whether an answer is scored: very short texts have no room for a question, and nothing that is lost shows on them.
+bool ScoreAnswers(const std::vector<EffectText>& texts);
+
 }  // namespace damask::engine

@@ -58,6 +58,31 @@ std::optional<tokenizer::ChatFamily> ModelChatFamily(const Engine& engine) {
   return tokenizer::DetectChatFamily(engine.tokenizer().chat_template());
 }
 
+std::string WhyPlainChat(const Engine& engine) {
+  if (ModelChatFamily(engine)) return {};
+  const std::string& jinja = engine.tokenizer().chat_template();
+  if (jinja.empty()) return "the model has no chat template";
+  return fmt::format("the model's chat template {} is of no known family", TemplateHint(jinja));
+}
+
+std::string PlainChatText(std::span<const tokenizer::ChatMessage> messages) {
+  std::string text;
+  for (const tokenizer::ChatMessage& message : messages) {
+    const std::string& content = message.content;
+    if (message.role == "user") {
+      text += "User: " + content + "\n";
+    } else if (message.role == "assistant") {
+      const bool spaced = content.empty() || content[0] == ' ' || content[0] == '\n';
+      text += (spaced ? "Assistant:" : "Assistant: ") + content + "\n";
+    } else if (!content.empty()) {
+      text += content + "\n\n";
+    }
+  }
+  return text + "Assistant:";
+}
+
+std::vector<std::string> PlainChatStops() { return {"\nUser:"}; }
+
 Result<std::vector<TokenId>> EncodePromptInput(const Engine& engine, const PromptInput& input) {
   if (input.text.empty()) return InvalidArgument("the prompt is empty");
   const std::string& jinja = engine.tokenizer().chat_template();

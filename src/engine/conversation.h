@@ -27,6 +27,15 @@ struct PromptInput {
 // The chat family of the model's template, if it has one that is known.
 std::optional<tokenizer::ChatFamily> ModelChatFamily(const Engine& engine);
 
+// Why a chat with this model is plain text: it has no template, or one of no known family, which is named. "" where it is not.
+std::string WhyPlainChat(const Engine& engine);
+
+// The prompt of a conversation for a model without a known template: what the system says, then "User:" and "Assistant:" lines,
+// ready for the next answer. An answer stands behind the space that the model wrote, or one is put there.
+std::string PlainChatText(std::span<const tokenizer::ChatMessage> messages);
+// What ends an answer to it besides the model's own tokens.
+std::vector<std::string> PlainChatStops();
+
 // Errors: kChat for a model without a known template; an empty prompt (no tokens at all) is InvalidArgument.
 Result<std::vector<TokenId>> EncodePromptInput(const Engine& engine, const PromptInput& input);
 

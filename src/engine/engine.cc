@@ -62,6 +62,7 @@ policies::ModelShape Engine::shape() const {
           .kv_heads = config.kv_heads,
           .head_dim = config.head_dim,
           .windows = config.windows,
+          .rope_halves = config.rope.kind == kernels::RopeKind::kHalves,
           .target = target_,
           .fingerprint = [model = model_.get()] { return FingerprintOf(*model); }};
 }

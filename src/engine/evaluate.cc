@@ -47,13 +47,23 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
         ++result.tokens;
       }
     };
-    DAMASK_RETURN_IF_ERROR(session.AppendAll(window, score, nullptr, cancel));
+    const double sum_before = sum;
+    const uint64_t tokens_before = result.tokens;
+    const Status status = session.AppendAll(window, score, nullptr, cancel);
+    if (status.code() == StatusCode::kCancelled) {
+      sum = sum_before;
+      result.tokens = tokens_before;
+      result.cancelled = true;
+      break;
+    }
+    DAMASK_RETURN_IF_ERROR(status);
+    result.kv_bytes = std::max(result.kv_bytes, session.kv_bytes());
     if (progress) progress(end, tokens.size(), timer.Seconds());
   }
   result.nll = sum / static_cast<double>(result.tokens);
   result.perplexity = std::exp(result.nll);
   result.seconds = timer.Seconds();
-  result.density = engine->stats().density();
+  if (engine->stats().causal_pairs > 0) result.density = engine->stats().density();
   result.audit = engine->audit();
   return result;
 }

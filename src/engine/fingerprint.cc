@@ -26,7 +26,10 @@ masks::Fingerprint FingerprintOf(const model::Model& model) {
     add("up", layer.up);
     add("down", layer.down);
   }
-  return {.architecture = std::string(model::ArchitectureName(c.architecture)),
+  // The same arithmetic under two names: GGUF files of mistral models call themselves llama.
+  const model::Architecture name =
+      c.architecture == model::Architecture::kMistral ? model::Architecture::kLlama : c.architecture;
+  return {.architecture = std::string(model::ArchitectureName(name)),
           .model = c.name.substr(0, masks::kMaxNameBytes),
           .layers = static_cast<uint32_t>(c.layers),
           .heads = static_cast<uint32_t>(c.heads),

@@ -143,8 +143,8 @@ Status GatesByEffect(Engine* engine, const GatesOptions& options, std::vector<Ef
 Result<std::vector<EffectText>> RetrievalTexts(const Engine& engine, uint64_t samples, uint64_t length, uint64_t seed) {
   DAMASK_ASSIGN_OR_RETURN(std::vector<EffectText> texts, EffectTexts(engine, samples, length, seed));
   std::erase_if(texts, [](const EffectText& text) { return text.kind != TextKind::kRetrieval; });
-  const bool asked = std::any_of(texts.begin(), texts.end(), [](const EffectText& text) { return !text.scored.empty(); });
-  if (!asked) return InvalidArgument(fmt::format("--length is {}, too short for a question and its answer", length));
+  if (!ScoreAnswers(texts))
+    return InvalidArgument(fmt::format("--length is {}, too short for a question and its answer", length));
   return texts;
 }
 

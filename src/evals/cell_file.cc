@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "base/write_file.h"
 #include "formats/json.h"
 #include "masks/hash.h"
 

@@ -23,11 +23,11 @@ using Asked = std::vector<std::pair<std::string, std::string>>;
 class CellFile : public CellStore {
  public:
   // Creates the file where there is none, or an empty one. Errors: BadFormat for a damaged or a foreign file; InvalidArgument
-  // naming what was asked otherwise; Io.
+  // naming what was asked otherwise; Io, WriteFailed.
   static Result<std::unique_ptr<CellFile>> Open(const std::string& path, const Asked& asked);
 
   std::vector<Answered> Find(const Cell& wanted) const override;
-  // Writes where the last time was kWriteEverySeconds ago. Errors: those of Open, as others may have written meanwhile; Io.
+  // Writes where the last time was kWriteEverySeconds ago. Errors: those of Open, as others may have written meanwhile.
   Status Put(const Cell& cell) override;
   Status Flush() override;
 

@@ -60,12 +60,13 @@ Result<Answered> CellQuestions::AskWindow(size_t index, const std::atomic<bool>*
   }
   const std::vector<TokenId>& ids = windows_.empty() ? prose : windows_[index];
   DAMASK_ASSIGN_OR_RETURN(const engine::PerplexityResult window, engine::Perplexity(engine_, ids, context_, nullptr, cancel));
+  if (window.cancelled) return Cancelled();
   Answered figures;
   figures.score = window.nll;
   figures.prompt_tokens = context_;
   figures.prefill_seconds = window.seconds;
   figures.prefill = engine_->stats();
-  figures.kv_bytes = engine_->kv_bytes_per_token() * context_;
+  figures.kv_bytes = window.kv_bytes;
   figures.audit = window.audit.Total();
   return figures;
 }

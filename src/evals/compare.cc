@@ -47,13 +47,13 @@ class Comparison {
       total_ += (run_.samples - cell.answers.size()) * cell.context;
     }
     const Status status = AskAll();
+    const bool lost = !result_.kept.ok();
     // Whatever stopped the run, what it has found out is kept.
-    const Status kept = store_ == nullptr ? Status() : store_->Flush();
-    result_.cancelled = status.code() == StatusCode::kCancelled;
-    if (!result_.cancelled) DAMASK_RETURN_IF_ERROR(status);
-    DAMASK_RETURN_IF_ERROR(kept);
+    if (store_ != nullptr && !lost) result_.kept = store_->Flush();
+    result_.cancelled = !lost && status.code() == StatusCode::kCancelled;
+    if (!lost && !result_.cancelled) DAMASK_RETURN_IF_ERROR(status);
     for (Cell& cell : cells_) {
-      if (cell.answers.empty()) continue;  // never in a run that was not cancelled
+      if (cell.answers.empty()) continue;  // never in a run that went to its end
       FinishCell(&cell);
       NoteDensity(cell);
       AddRow(std::move(cell));
@@ -92,7 +92,8 @@ class Comparison {
         DAMASK_RETURN_IF_ERROR(UsePolicy(cell->spec));
         DAMASK_ASSIGN_OR_RETURN(Answered answered, questions.Ask(i, cancel_));
         cell->answers.push_back(std::move(answered));
-        if (store_ != nullptr) DAMASK_RETURN_IF_ERROR(store_->Put(*cell));
+        if (store_ != nullptr) result_.kept = store_->Put(*cell);
+        DAMASK_RETURN_IF_ERROR(result_.kept);
         done_ += cell->context;
         if (progress_) progress_(done_, total_, timer_.Seconds());
       }
@@ -136,9 +137,9 @@ class Comparison {
   }
 
   void AddRow(Cell cell) {
-    // The first policy's first variant is the first with its task and context.
+    // The first policy's first variant. Where none of its variants ran, nothing takes its place.
     const auto first = std::find_if(result_.rows.begin(), result_.rows.end(), [&](const CompareRow& row) {
-      return row.cell.task == cell.task && row.cell.context == cell.context;
+      return row.cell.policy == run_.policies.front() && row.cell.task == cell.task && row.cell.context == cell.context;
     });
     CompareRow row;
     if (first != result_.rows.end()) {

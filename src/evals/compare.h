@@ -49,7 +49,8 @@ struct Cell {
 
 struct CompareRow {
   Cell cell;
-  // To the first policy on the same samples, nats a token for perplexity; absent for that policy's own row.
+  // To the first policy on the same samples, nats a token for perplexity; absent for that policy's own row, and where it has
+  // none.
   std::optional<PairedDifference> difference;
 };
 
@@ -57,6 +58,7 @@ struct CompareResult {
   std::vector<CompareRow> rows;    // by task and context, in the order of the run; then by policy
   std::vector<std::string> notes;  // what did not run as it was asked for
   bool cancelled = false;          // what had been answered is there
+  Status kept;                     // an error of the store, which ended the run: what had been answered is there
 };
 
 // Answers of cells that were given before, and a place to keep new ones.
@@ -74,7 +76,7 @@ class CellStore {
 // of fewer or of more samples serves as well.
 //
 // Errors: InvalidArgument for a wrong SPEC (before anything runs), an unknown task, a context longer than the engine's or too
-// short for a task; those of Ask and of the store. The engine keeps the policy and the audit that ran last. `store` may be
+// short for a task; those of Ask. The engine keeps the policy and the audit that ran last. `store` may be
 // null.
 Result<CompareResult> RunCompare(engine::Engine* engine, const CompareRun& run, CellStore* store, const EvalProgress& progress,
                                  const std::atomic<bool>* cancel);

@@ -39,14 +39,12 @@ Summary Summarise(std::span<const Answered> answers) {
   summary.accuracy = score / n;
   summary.interval = WilsonInterval(score, answers.size());
   summary.density = prefill.density();
-  summary.density_decode = decode.density();
+  if (decode.causal_pairs > 0) summary.density_decode = decode.density();
   summary.prompt_tokens /= n;
   summary.prefill_seconds /= n;
   summary.decode_tokens_per_second = decode_seconds > 0 ? static_cast<double>(decoded) / decode_seconds : 0;
-  if (audit.rows > 0) {
-    summary.recall_mean = audit.recall();
-    summary.strong_key_hit = audit.strong_key_hit();
-  }
+  if (audit.rows > 0) summary.recall_mean = audit.recall();
+  if (audit.strong_rows > 0) summary.strong_key_hit = audit.strong_key_hit();
   return summary;
 }
 

@@ -12,15 +12,15 @@ namespace damask::evals {
 
 struct Summary {
   uint64_t samples = 0;
-  double accuracy = 0;  // mean score
-  Interval interval;    // Wilson's
-  double density = 1;   // planned over causal key positions of all prefills
-  double density_decode = 1;
-  double prompt_tokens = 0;    // mean
-  double prefill_seconds = 0;  // mean
+  double accuracy = 0;                   // mean score
+  Interval interval;                     // Wilson's
+  double density = 1;                    // planned over causal key positions of all prefills
+  std::optional<double> density_decode;  // of all decoded tokens; absent where there are none
+  double prompt_tokens = 0;              // mean
+  double prefill_seconds = 0;            // mean
   double decode_tokens_per_second = 0;
   uint64_t kv_bytes = 0;  // the most of one sample
-  // Over all audited rows; absent where there are none.
+  // Over all audited rows, and of those over the ones with a strong key; absent where there are none.
   std::optional<double> recall_mean;
   std::optional<double> strong_key_hit;
 };

@@ -132,10 +132,10 @@ std::vector<Fault> CheckModelBytes(std::shared_ptr<const FileBytes> file) {
   return std::move(faults).Take(where);
 }
 
-Result<std::vector<Fault>> CheckModelFile(const std::string& path) {
+Result<std::vector<Fault>> CheckModelFile(const std::string& path, LoadMode load) {
   FaultList faults;
   if (IsDirectory(path)) {
-    Result<std::shared_ptr<const SafetensorsFiles>> files = OpenSafetensorsFolder(path, LoadMode::kMap, &faults);
+    Result<std::shared_ptr<const SafetensorsFiles>> files = OpenSafetensorsFolder(path, load, &faults);
     if (!files.ok() && files.status().code() == StatusCode::kNotFound) return files.status();
     if (files.ok()) {
       CheckSafetensors(**files, path, &faults);
@@ -144,11 +144,12 @@ Result<std::vector<Fault>> CheckModelFile(const std::string& path) {
     }
     return std::move(faults).Take(Quote(path, 300));
   }
-  DAMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const FileBytes> file, FileBytes::Open(path, LoadMode::kMap));
+  DAMASK_ASSIGN_OR_RETURN(std::shared_ptr<const FileBytes> file, FileBytes::Open(path, load));
   if (LooksLikeSafetensors(*file)) {
     CheckSafetensorsBytes(file, &faults);
   } else {
-    CheckGguf(GgufReader::OpenAll(path, GgufOpenOptions{}, &faults), &faults);
+    file.reset();  // read into memory, it would be there twice
+    CheckGguf(GgufReader::OpenAll(path, GgufOpenOptions{.load = load}, &faults), &faults);
   }
   return std::move(faults).Take(Quote(path, 300));
 }

@@ -340,7 +340,7 @@ Status GgufReader::PlaceTensors(std::vector<Described> tensors) {
   file_->tensors_.reserve(tensors.size());
   file_->tensor_index_.reserve(tensors.size());
   uint64_t end = reader_.offset();
-  uint64_t padded_end = end;
+  uint64_t padded_end = *data_begin;  // writers pad a header without tensors, too
   for (Described& tensor : tensors) {
     context_ = AtTensor(tensor.name);
     if (Status status = PlaceTensor(&tensor, *data_begin); !status.ok()) return status.At(context_);

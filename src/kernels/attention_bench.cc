@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <random>
 
 #include <fmt/format.h>
@@ -123,22 +124,25 @@ class Prefill {
     for (size_t i = 0; i < q_.size(); ++i) q_[i] = normal(random);
   }
 
-  // Seconds of one pass over all chunks.
-  double Run(double density) {
+  // Seconds of one pass over all chunks; nothing where it was cancelled.
+  std::optional<double> Run(double density) {
     std::fill(totals_.begin(), totals_.end(), Totals());
     const Timer timer;
-    for (uint64_t chunk = 0; chunk < options_.context; chunk += kChunkRows) RunChunk(chunk, density);
-    return timer.Seconds();
+    for (uint64_t chunk = 0; chunk < options_.context; chunk += kChunkRows) {
+      if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) return std::nullopt;
+      RunChunk(chunk, density);
+    }
+    const double seconds = timer.Seconds();
+    of_a_pass_ = Totals();
+    for (const Totals& totals : totals_) {
+      of_a_pass_.pairs += totals.pairs;
+      of_a_pass_.blocks += totals.blocks;
+    }
+    return seconds;
   }
 
-  Totals totals() const {
-    Totals sum;
-    for (const Totals& totals : totals_) {
-      sum.pairs += totals.pairs;
-      sum.blocks += totals.blocks;
-    }
-    return sum;
-  }
+  // Of the last pass that was finished.
+  const Totals& totals() const { return of_a_pass_; }
   uint64_t causal_pairs() const { return CausalPairs(0, options_.context, options_.heads); }
 
  private:
@@ -180,18 +184,23 @@ class Prefill {
   AlignedArray<float> out_;
   std::vector<AttentionScratch> scratch_;
   std::vector<Plan> plans_;
-  std::vector<Totals> totals_;
+  std::vector<Totals> totals_;  // of each worker
+  Totals of_a_pass_;
 };
 
-// Median of up to 5 runs, or of as many as min_seconds allows.
+// Median of up to 5 runs, or of as many as min_seconds allows; a run without seconds is the last. Nothing where the first one
+// has none.
 template <class Run>
-double MedianSeconds(double min_seconds, const Run& run) {
+std::optional<double> MedianSeconds(double min_seconds, const Run& run) {
   std::vector<double> seconds;
   double total = 0.0;
   while (seconds.empty() || (seconds.size() < 5 && total < min_seconds)) {
-    seconds.push_back(run());
-    total += seconds.back();
+    const std::optional<double> of_this = run();
+    if (!of_this) break;
+    seconds.push_back(*of_this);
+    total += *of_this;
   }
+  if (seconds.empty()) return std::nullopt;
   std::nth_element(seconds.begin(), seconds.begin() + static_cast<ptrdiff_t>(seconds.size() / 2), seconds.end());
   return seconds[seconds.size() / 2];
 }
@@ -205,9 +214,12 @@ Result<std::vector<AttentionBenchResult>> BenchAttention(const AttentionBenchOpt
   std::vector<double> densities = {1.0};
   densities.insert(densities.end(), options.densities.begin(), options.densities.end());
   std::vector<AttentionBenchResult> results;
+  const Timer timer;
   for (const double density : densities) {
+    const std::optional<double> seconds = MedianSeconds(options.min_seconds, [&] { return prefill.Run(density); });
+    if (!seconds) break;
     AttentionBenchResult result;
-    result.seconds = MedianSeconds(options.min_seconds, [&] { return prefill.Run(density); });
+    result.seconds = *seconds;
     const Totals totals = prefill.totals();
     result.density = static_cast<double>(totals.pairs) / static_cast<double>(prefill.causal_pairs());
     result.blocks = totals.blocks;
@@ -217,6 +229,7 @@ Result<std::vector<AttentionBenchResult>> BenchAttention(const AttentionBenchOpt
     const double dense_seconds = results.empty() ? result.seconds : results.front().seconds;
     result.efficiency = dense_seconds * result.density / result.seconds;
     results.push_back(result);
+    if (options.progress) options.progress(results.size(), densities.size(), timer.Seconds());
   }
   return results;
 }
@@ -234,7 +247,7 @@ Result<DecodeBenchResult> BenchDecodeAttention(const AttentionBenchOptions& opti
   std::vector<AttentionScratch> scratch(options.pool->num_threads());
   Plan plan;
   FullPlan(options.context - 1, 1, 0, &plan);
-  const double seconds = MedianSeconds(options.min_seconds, [&] {
+  const double seconds = *MedianSeconds(options.min_seconds, [&] {
     const Timer timer;
     for (size_t layer = 0; layer < layers; ++layer) {
       options.pool->ParallelFor(options.kv_heads, 1, [&](size_t begin, size_t end, size_t worker) {

@@ -1,8 +1,10 @@
 // The attention kernel alone: random keys and queries, random block plans. What `damask bench attention` prints.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/cpu.h"
@@ -23,6 +25,9 @@ struct AttentionBenchOptions {
   ThreadPool* pool = nullptr;  // not owned
   double peak_flops = 0.0;     // of bf16 products, measured by the caller, for fraction_of_peak; 0: unknown
   double min_seconds = 1.0;    // a case is repeated (at most 5 times) until it has taken this long
+  // Of BenchAttention alone; told after each density: how many, of how many, and the seconds since the first one began.
+  const std::atomic<bool>* cancel = nullptr;
+  std::function<void(uint64_t done, uint64_t total, double seconds)> progress;
   uint64_t decode_cache_bytes = uint64_t{512}
                                 << 20;  // of keys and values that a decode run goes through: far more than caches hold
   uint32_t seed = 1;
@@ -38,7 +43,8 @@ struct AttentionBenchResult {
 };
 
 // Prefill of `context` rows in chunks of 2048: for each chunk all (KV head, query block) items over the pool. The first result
-// is the dense run. InvalidArgument for shapes the kernels do not take, TooLarge where the cache would exceed 64 GiB.
+// is the dense run. A cancel is no error: repetitions that were finished count, and a density without any has no result.
+// InvalidArgument for shapes the kernels do not take, TooLarge where the cache would exceed 64 GiB.
 Result<std::vector<AttentionBenchResult>> BenchAttention(const AttentionBenchOptions& options);
 
 struct DecodeBenchResult {

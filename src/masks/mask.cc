@@ -182,4 +182,22 @@ Status CheckMask(const Mask& mask) {
   return {};
 }
 
+std::vector<float> HalvesFromStored(const std::vector<float>& values, size_t head_dim) {
+  std::vector<float> halves(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t d = i % head_dim;
+    halves[i - d + d / 2 + d % 2 * (head_dim / 2)] = values[i];
+  }
+  return halves;
+}
+
+std::vector<float> StoredFromHalves(const std::vector<float>& values, size_t head_dim) {
+  std::vector<float> stored(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t d = i % head_dim;
+    stored[i] = values[i - d + d / 2 + d % 2 * (head_dim / 2)];
+  }
+  return stored;
+}
+
 }  // namespace damask::masks

@@ -60,8 +60,14 @@ struct KeyDirections {
   uint32_t rank = 0;
   uint32_t head_dim = 0;
   float error = kNotMeasured;  // of the scores they give, relative
-  std::vector<float> values;   // [rank, head_dim]
+  std::vector<float> values;   // [rank, head_dim], of keys in the stored order
 };
+
+// Model files lay a key's rotated pairs side by side, (0, 1), (2, 3), ... (llama in GGUF), or as halves, (0, d / 2), (1, d / 2
+// + 1), ... (Hugging Face; qwen). Masks store the first, so that one serves both files of a model. Of a multiple of head_dim
+// values.
+std::vector<float> HalvesFromStored(const std::vector<float>& values, size_t head_dim);
+std::vector<float> StoredFromHalves(const std::vector<float>& values, size_t head_dim);
 
 // Everything that decided about the masks. Unmeasured goals are kNoGoal.
 inline constexpr double kNoGoal = -1.0;

@@ -1,7 +1,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "base/file.h"
+#include "base/write_file.h"
 #include "masks/mask_file.h"
 #include "masks/mask_layout.h"
 

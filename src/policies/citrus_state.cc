@@ -29,7 +29,8 @@ void CitrusSet::AddChunk(Target target, const ChunkRequest& chunk, size_t head, 
   if (!chunk.aside) Decide(chunk, budget);
 }
 
-// Whether the instruction was read in front of this chunk. Without one (a text that nothing is asked of) the chunk speaks for it.
+// Whether the instruction was read in front of this chunk. Without one (a text that nothing is asked of) the chunk speaks for
+// it.
 bool CitrusSet::Asked(const ChunkRequest& chunk) const {
   const uint64_t first = chunk.queries.first_position;
   return cache_ != CitrusCache::kStandard && asked_at_ == first && first > 0;

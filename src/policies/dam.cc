@@ -29,7 +29,8 @@ class DamPolicy : public Policy {
       groups_.emplace_back(std::span(mask_.heads).subspan(first, group), mask_.parameters);
     }
     projections_.resize(groups_.size());
-    for (const masks::KeyDirections& directions : mask_.key_directions) {
+    for (masks::KeyDirections directions : mask_.key_directions) {
+      if (shape_.rope_halves) directions.values = masks::HalvesFromStored(directions.values, directions.head_dim);
       projections_[directions.layer * shape_.kv_heads + directions.kv_head].emplace(directions);
     }
     for (size_t g = 0; g < groups_.size(); ++g) {

@@ -10,10 +10,10 @@
 
 namespace damask::policies {
 
-// Planned over causal pairs of a prefill of `context` tokens (kernels::PlannedPairs), over all heads of all layers but the last,
-// of which only the last row is computed, from the shape of its plans: some query blocks, evenly spread, stand for all (in small models up to 4096 tokens every block). Policies that
-// choose by content plan as many keys here as they would choose; where their choices fall together the density that is measured
-// is lower. 0 for an empty text.
+// Planned over causal pairs of a prefill of `context` tokens (kernels::PlannedPairs), over all heads of all layers but the
+// last, of which only the last row is computed, from the shape of its plans: some query blocks, evenly spread, stand for all
+// (in small models up to 4096 tokens every block). Policies that choose by content plan as many keys here as they would choose;
+// where their choices fall together the density that is measured is lower. 0 for an empty text.
 double ShapeDensity(const Policy& policy, const ModelShape& shape, uint64_t context);
 
 // `spec` with its density option set to the largest value with which a prefill of `context` tokens keeps within `density`, and

@@ -33,6 +33,7 @@ struct ModelShape {
   size_t kv_heads = 0;
   size_t head_dim = 0;
   std::vector<uint32_t> windows;  // the model's own sliding window per layer; empty or 0: none
+  bool rope_halves = false;       // a key's rotated pairs are (0, d / 2), (1, d / 2 + 1), ..., not (0, 1), (2, 3), ...
   Target target = BestTarget();   // of the arithmetic that policies do themselves
   // What masks are bound to; computed only when one is to be used. Empty: only the shape is compared.
   std::function<masks::Fingerprint()> fingerprint;

@@ -1,17 +1,26 @@
 #include "report/calibration_report.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "report/mask_figures.h"
 
 namespace damask::report {
 namespace {
 
 struct Counts {
   size_t fixed = 0, windows = 0, content = 0, dense = 0;
+  size_t with_mass = 0;
   double mass_sum = 0, mass_min = 1;
+
+  // Nothing where no head's mass was measured.
+  std::optional<double> mean() const {
+    return with_mass == 0 ? std::nullopt : std::optional(mass_sum / static_cast<double>(with_mass));
+  }
+  std::optional<double> min() const { return with_mass == 0 ? std::nullopt : std::optional(mass_min); }
 };
 
 Counts Count(const masks::Mask& mask) {
@@ -22,13 +31,16 @@ Counts Count(const masks::Mask& mask) {
     counts.windows += window ? 1 : 0;
     counts.content += head.treatment == masks::Treatment::kContent ? 1 : 0;
     counts.dense += head.treatment == masks::Treatment::kDense ? 1 : 0;
-    const double mass =
-        head.treatment != masks::Treatment::kStatic ? 1.0 : static_cast<double>(window ? head.mass_window : head.mass);
-    counts.mass_sum += mass;
-    counts.mass_min = std::min(counts.mass_min, mass);
+    const std::optional<double> mass = HeldMass(head);
+    if (!mass) continue;
+    ++counts.with_mass;
+    counts.mass_sum += *mass;
+    counts.mass_min = std::min(counts.mass_min, *mass);
   }
   return counts;
 }
+
+Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 }  // namespace
 
@@ -40,8 +52,8 @@ Json CalibrationJson(const engine::CalibrateResult& result) {
           {"heads", mask.fingerprint.heads},
           {"treatments", {{"static", counts.fixed}, {"content", counts.content}, {"dense", counts.dense}}},
           {"windows", counts.windows},
-          {"mass_mean", counts.mass_sum / static_cast<double>(mask.heads.size())},
-          {"mass_min", counts.mass_min},
+          {"mass_mean", OrNull(counts.mean())},
+          {"mass_min", OrNull(counts.min())},
           {"effect_sum", measured ? Json(result.treatments.joint.worst()) : Json(nullptr)},
           {"effect_prose", measured ? Json(result.treatments.joint.prose) : Json(nullptr)},
           {"effect_retrieval", measured ? Json(result.treatments.joint.retrieval) : Json(nullptr)},
@@ -59,8 +71,8 @@ std::string CalibrationText(const engine::CalibrateResult& result, const std::st
   std::string text = fmt::format("{}: {} layers of {} heads; {} static ({} of them windows), {} content, {} dense\n", path,
                                  result.mask.fingerprint.layers, result.mask.fingerprint.heads, counts.fixed, counts.windows,
                                  counts.content, counts.dense);
-  text += fmt::format("density {:.3f}; mass held {:.3f} on average, {:.3f} at least", result.density,
-                      counts.mass_sum / static_cast<double>(result.mask.heads.size()), counts.mass_min);
+  text += fmt::format("density {:.3f}; mass held {} on average, {} at least", result.density, ShareText(counts.mean()),
+                      ShareText(counts.min()));
   if (result.treatments.passes != 0) {
     text += fmt::format("; effect {:.4f} nats on prose, {:.4f} on answers ({} passes)", result.treatments.joint.prose,
                         result.treatments.joint.retrieval, result.treatments.passes);

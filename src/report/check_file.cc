@@ -1,5 +1,6 @@
 #include "report/check_file.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <mutex>
@@ -8,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "formats/check.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
 #include "formats/tensor_type.h"
@@ -116,6 +118,22 @@ Result<OpenTensors> Open(const std::string& path, LoadMode load) {
   return open;
 }
 
+// What the readers of files find when they read on behind a fault. The first fault stays the first.
+Status AddFileFaults(const std::string& path, LoadMode load, CheckResult* result) {
+  std::vector<formats::Fault> found;
+  if (path.empty()) {
+    found = formats::CheckModelBytes(FileBytes::Borrow(EmbeddedModel(), std::string(EmbeddedModelName())));
+  } else {
+    DAMASK_ASSIGN_OR_RETURN(found, formats::CheckModelFile(path, load));
+  }
+  for (const formats::Fault& fault : found) {
+    const bool known = std::any_of(result->faults.begin(), result->faults.end(),
+                                   [&](const Fault& other) { return other.where == fault.where && other.what == fault.what; });
+    if (!known) result->faults.push_back({fault.where, fault.what});
+  }
+  return {};
+}
+
 bool CannotBeOpened(const Status& status) {
   return status.code() == StatusCode::kIo || status.code() == StatusCode::kNotFound ||
          status.code() == StatusCode::kOutOfMemory;
@@ -130,6 +148,7 @@ Result<CheckResult> CheckModel(const std::string& path, LoadMode load, Target ta
   if (!open.ok() && CannotBeOpened(open.status())) return open.status();
   if (!open.ok()) {
     result.faults.push_back(FaultOf(open.status(), path));
+    DAMASK_RETURN_IF_ERROR(AddFileFaults(path, load, &result));
     return result;
   }
   const model::LoadOptions options = {.load = load, .rope = {}, .context = 0};

@@ -29,8 +29,8 @@ struct CheckResult {
 enum class FileKind { kModel, kMask };
 FileKind KindOfFile(const std::string& path);
 
-// A GGUF file or a Hugging Face folder; "" is the embedded model. Values that are not finite are counted per tensor. Errors: a
-// path that cannot be opened, Cancelled.
+// A GGUF file or a Hugging Face folder; "" is the embedded model. Values that are not finite are counted per tensor. Where the
+// file itself is broken, its faults are formats/check.h's. Errors: a path that cannot be opened, Cancelled.
 Result<CheckResult> CheckModel(const std::string& path, LoadMode load, Target target, ThreadPool* pool,
                                const std::atomic<bool>* cancel);
 

@@ -67,10 +67,10 @@ std::optional<PicturePoint> PointOf(const evals::CompareRun& run, const evals::C
   return point;
 }
 
-Picture PictureOf(const evals::CompareRun& run, const std::vector<const evals::Cell*>& cells, Figure figure) {
+Plot PictureOf(const evals::CompareRun& run, const std::vector<const evals::Cell*>& cells, Figure figure) {
   const evals::Cell& first = *cells.front();
   const std::string quality = first.nll ? "perplexity" : "accuracy";
-  Picture picture;
+  Plot picture;
   picture.axis = figure == Figure::kQuality ? quality : figure == Figure::kRecall ? "recall" : "seconds of a prefill";
   picture.title = fmt::format("{}, {} tokens: {}", first.task, first.context, picture.axis);
   picture.share = figure == Figure::kRecall || (figure == Figure::kQuality && !first.nll);
@@ -94,7 +94,7 @@ std::string Pictures(const evals::CompareRun& run, const evals::CompareResult& r
     }
     html += fmt::format("<h2>{}, {} tokens</h2>\n<div class=\"pictures\">\n", EscapeHtml(first.task), first.context);
     for (const Figure figure : {Figure::kQuality, Figure::kRecall, Figure::kSeconds}) {
-      const Picture picture = PictureOf(run, cells, figure);
+      const Plot picture = PictureOf(run, cells, figure);
       if (!picture.points.empty()) html += DrawPicture(picture);
     }
     html += "</div>\n";
@@ -125,7 +125,7 @@ std::string TableRow(const evals::CompareRow& row) {
        row.cell.nll ? fmt::format("perplexity {:.3f}", std::exp(*row.cell.nll)) : fmt::format("{:.3f}", summary.accuracy),
        row.cell.nll ? "" : fmt::format("{:.3f} to {:.3f}", summary.interval.low, summary.interval.high),
        row.difference ? DifferenceText(*row.difference) : "", fmt::format("{:.4f}", summary.density),
-       row.cell.nll ? "" : fmt::format("{:.4f}", summary.density_decode),
+       summary.density_decode ? fmt::format("{:.4f}", *summary.density_decode) : "",
        summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "", fmt::format("{:.3f}", summary.prefill_seconds),
        row.cell.nll ? "" : fmt::format("{:.1f}", summary.decode_tokens_per_second), FormatBytes(summary.kv_bytes)},
       "td");

@@ -23,7 +23,7 @@ constexpr size_t kValueTicks = 5;
 // Turns figures into places.
 class Frame {
  public:
-  explicit Frame(const Picture& picture) {
+  explicit Frame(const Plot& picture) {
     double least = 1;
     low_ = picture.share ? 0 : INFINITY;
     high_ = picture.share ? 1 : -INFINITY;
@@ -67,7 +67,7 @@ std::string Text(double x, double y, const std::string& anchor, const std::strin
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n", x, y, anchor, EscapeHtml(text));
 }
 
-std::string DrawAxes(const Picture& picture, const Frame& frame) {
+std::string DrawAxes(const Plot& picture, const Frame& frame) {
   std::string svg;
   for (size_t tick = 0; tick < kValueTicks; ++tick) {
     const double value = frame.value_at(tick);
@@ -98,7 +98,7 @@ std::string DrawPoint(const PicturePoint& point, const Frame& frame) {
   return svg;
 }
 
-std::string DrawSeries(const Picture& picture, const Frame& frame) {
+std::string DrawSeries(const Plot& picture, const Frame& frame) {
   std::map<size_t, std::vector<const PicturePoint*>> series;
   for (const PicturePoint& point : picture.points) series[point.series].push_back(&point);
   std::string svg;
@@ -139,7 +139,7 @@ std::string SeriesMark(size_t series, double x, double y, const std::string& mor
   return fmt::format("<polygon points=\"{}\" fill=\"{}\">{}</polygon>", points, colour, more);
 }
 
-std::string DrawPicture(const Picture& picture) {
+std::string DrawPicture(const Plot& picture) {
   const Frame frame(picture);
   return fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\">\n", kWidth, kHeight,
                      EscapeHtml(picture.title)) +

@@ -16,7 +16,7 @@ struct PicturePoint {
   double high = 0;
 };
 
-struct Picture {
+struct Plot {
   std::string title;
   std::string axis;        // what `value` is
   bool share = false;      // value lies in [0, 1]
@@ -32,6 +32,6 @@ std::string SeriesColour(size_t series);
 std::string SeriesMark(size_t series, double x, double y, const std::string& more);
 
 // Density runs on a logarithmic axis. Points of one series are joined in the order of their density.
-std::string DrawPicture(const Picture& picture);
+std::string DrawPicture(const Plot& picture);
 
 }  // namespace damask::report

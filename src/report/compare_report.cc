@@ -66,7 +66,8 @@ std::string CompareText(const evals::CompareResult& result) {
                             : AccuracyText(summary.accuracy, summary.interval),
                row.difference ? DifferenceText(*row.difference) : "-",
                row.cell.density_target ? fmt::format("{}", *row.cell.density_target) : "-",
-               fmt::format("{:.4f}", summary.density), row.cell.nll ? "-" : fmt::format("{:.4f}", summary.density_decode),
+               fmt::format("{:.4f}", summary.density),
+               summary.density_decode ? fmt::format("{:.4f}", *summary.density_decode) : "-",
                summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "-",
                fmt::format("{:.3f}", summary.prefill_seconds),
                row.cell.nll ? "-" : fmt::format("{:.1f}", summary.decode_tokens_per_second), FormatBytes(summary.kv_bytes)});

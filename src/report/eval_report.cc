@@ -52,7 +52,7 @@ Json SummaryJson(const evals::Summary& summary) {
           {"ci_low", summary.interval.low},
           {"ci_high", summary.interval.high},
           {"density", summary.density},
-          {"density_decode", summary.density_decode},
+          {"density_decode", OrNull(summary.density_decode)},
           {"recall_mean", OrNull(summary.recall_mean)},
           {"strong_key_hit", OrNull(summary.strong_key_hit)},
           {"prompt_tokens", summary.prompt_tokens},

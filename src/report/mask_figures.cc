@@ -32,12 +32,14 @@ HeadFigures FiguresOf(const Mask& mask, size_t index, const DirectionsOfHead& di
   figures.layer = index / f.heads;
   figures.head = index % f.heads;
   figures.treatment = head.treatment;
-  figures.form = head.form;
+  if (head.treatment == Treatment::kStatic) {
+    figures.form = head.form;
+    figures.mass = HeldMass(head);
+    figures.strong_key_hit = Measured(head.strong_key_hit);
+  }
   for (const masks::DiagonalInterval& interval : head.patterns.diagonals) figures.diagonals += interval.end - interval.begin;
   figures.verticals = head.patterns.verticals.size();
-  figures.mass = Measured(head.form == StaticForm::kWindow ? head.mass_window : head.mass);
   figures.mass_true_mask = Measured(head.mass_true_mask);
-  figures.strong_key_hit = Measured(head.strong_key_hit);
   figures.effect = Measured(head.effect);
   const size_t group = f.kv_heads == 0 ? 1 : f.heads / f.kv_heads;
   if (const auto found = directions.find({figures.layer, figures.head / group}); found != directions.end()) {
@@ -57,6 +59,11 @@ void Add(const std::optional<double>& value, std::optional<double>* sum) {
 }
 
 }  // namespace
+
+std::optional<double> HeldMass(const HeadMask& head) {
+  if (head.treatment != Treatment::kStatic) return 1.0;
+  return Measured(head.form == StaticForm::kWindow ? head.mass_window : head.mass);
+}
 
 MaskFigures MeasureMask(const Mask& mask, const std::vector<uint64_t>& lengths, ThreadPool* pool) {
   DirectionsOfHead directions;
@@ -83,11 +90,12 @@ Totals AddUp(const MaskFigures& figures, size_t begin, size_t end) {
   for (size_t i = begin; i < end; ++i) {
     const HeadFigures& head = figures.heads[i];
     ++totals.treatments[static_cast<size_t>(head.treatment)];
-    totals.windows += head.treatment == Treatment::kStatic && head.form == StaticForm::kWindow ? 1 : 0;
-    Add(head.mass, &totals.mass_mean);
-    Add(head.effect, &totals.effect_sum);
-    if (head.mass) totals.mass_min = std::min(totals.mass_min.value_or(1.0), *head.mass);
-    with_mass += head.mass ? 1 : 0;
+    totals.windows += head.form == StaticForm::kWindow ? 1 : 0;
+    const std::optional<double> mass = head.treatment == Treatment::kStatic ? head.mass : 1.0;
+    Add(mass, &totals.mass_mean);
+    Add(head.effect, &totals.effects_alone);
+    if (mass) totals.mass_min = std::min(totals.mass_min.value_or(1.0), *mass);
+    with_mass += mass ? 1 : 0;
     for (size_t l = 0; l < figures.lengths.size(); ++l) {
       totals.planned_density[l] += head.planned_density[l] / static_cast<double>(end - begin);
     }

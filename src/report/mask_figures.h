@@ -16,13 +16,15 @@ struct HeadFigures {
   size_t layer = 0;
   size_t head = 0;
   masks::Treatment treatment = masks::Treatment::kStatic;
-  masks::StaticForm form = masks::StaticForm::kPatterns;
-  uint64_t diagonals = 0;  // kept offsets
-  uint64_t verticals = 0;  // kept columns
-  // Shares 0 .. 1 and nats; nothing where the file says that they were not measured.
-  std::optional<double> mass;  // held by the static form of `form`
-  std::optional<double> mass_true_mask;
+  // Of the static form that the head uses: content and dense heads have none. What the file holds of theirs is what calibration
+  // tried last.
+  std::optional<masks::StaticForm> form;
+  std::optional<double> mass;
   std::optional<double> strong_key_hit;
+  uint64_t diagonals = 0;  // offsets found in the true mask, whether the head uses them or not
+  uint64_t verticals = 0;  // columns
+  // Shares 0 .. 1 and nats; nothing where the file says that they were not measured. So are those above.
+  std::optional<double> mass_true_mask;
   std::optional<double> effect;
   std::optional<uint32_t> rank;         // of the key directions of its KV head
   std::optional<double> rank_error;     // relative error of the scores that they give
@@ -38,13 +40,17 @@ struct MaskFigures {
 // makes (masks/density.h, whole quarters).
 MaskFigures MeasureMask(const masks::Mask& mask, const std::vector<uint64_t>& lengths, ThreadPool* pool);
 
+// The share of the attention that a head's treatment lets through: what its static form holds, 1 for content and dense heads;
+// nothing where it was not measured.
+std::optional<double> HeldMass(const masks::HeadMask& head);
+
 // What some heads have together: the heads [begin, end) of `figures`.
 struct Totals {
-  uint64_t treatments[3] = {};  // by number of masks::Treatment
-  uint64_t windows = 0;         // static heads of the window form
-  std::optional<double> mass_mean;
+  uint64_t treatments[3] = {};      // by number of masks::Treatment
+  uint64_t windows = 0;             // static heads of the window form
+  std::optional<double> mass_mean;  // content and dense heads count as 1
   std::optional<double> mass_min;
-  std::optional<double> effect_sum;
+  std::optional<double> effects_alone;  // sum of what each head changes alone
   std::vector<double> planned_density;  // [lengths], mean over the heads
 };
 Totals AddUp(const MaskFigures& figures, size_t begin, size_t end);

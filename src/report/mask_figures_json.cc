@@ -53,11 +53,16 @@ Json ParametersJson(const masks::Parameters& p) {
           {"joint_effect", Goal(p.joint_effect)}};
 }
 
+Json FormJson(const std::optional<masks::StaticForm>& form) {
+  if (!form) return nullptr;
+  return *form == masks::StaticForm::kWindow ? "window" : "patterns";
+}
+
 Json HeadJson(const HeadFigures& head) {
   return {{"layer", head.layer},
           {"head", head.head},
           {"treatment", masks::TreatmentName(head.treatment)},
-          {"form", head.form == masks::StaticForm::kWindow ? "window" : "patterns"},
+          {"form", FormJson(head.form)},
           {"diagonals", head.diagonals},
           {"verticals", head.verticals},
           {"mass", OrNull(head.mass)},
@@ -83,7 +88,7 @@ Json InspectJson(const masks::Mask& mask, const MaskFigures& figures) {
             {"dense", totals.treatments[static_cast<size_t>(Treatment::kDense)]}}},
           {"mass_mean", OrNull(totals.mass_mean)},
           {"mass_min", OrNull(totals.mass_min)},
-          {"effect_sum", OrNull(totals.effect_sum)},
+          {"effect_sum", Goal(mask.parameters.joint_effect)},
           {"density_length", figures.lengths.front()},
           {"density", totals.planned_density.front()},
           {"heads", heads}};

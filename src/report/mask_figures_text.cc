@@ -22,7 +22,7 @@ std::vector<std::string> Row(std::string name, const Totals& totals) {
           CountText(of(Treatment::kDense)),
           ShareText(totals.mass_mean),
           ShareText(totals.mass_min),
-          EffectText(totals.effect_sum),
+          EffectText(totals.effects_alone),
           fmt::format("{:.1f}%", 100.0 * totals.planned_density.front())};
 }
 
@@ -56,7 +56,7 @@ std::string InspectText(const masks::Mask& mask, const MaskFigures& figures) {
   const masks::Fingerprint& f = mask.fingerprint;
   std::string text = fmt::format("{:<17}{}\n", "made for", masks::Describe(f));  // quotes names itself
   for (const auto& [name, value] : DescribeParameters(mask.parameters)) text += fmt::format("{:<17}{}\n", name, value);
-  Table table({"layer", "patterns", "window", "content", "dense", "mass mean", "mass min", "effect",
+  Table table({"layer", "patterns", "window", "content", "dense", "mass mean", "mass min", "effects alone",
                fmt::format("density at {}", figures.lengths.front())});
   for (size_t layer = 0; layer < f.layers; ++layer) {
     table.Add(Row(fmt::format("{}", layer), AddUp(figures, layer * f.heads, (layer + 1) * f.heads)));

@@ -186,7 +186,8 @@ class PageWriter {
   void HeadTable() {
     page_ +=
         "<h2>The figures of every head</h2>\n<p class=\"soft\">A click on a heading sorts. - stands for what was not "
-        "measured.</p>\n<div class=\"tall\"><table class=\"heads\">\n<thead><tr>";
+        "measured, and for figures of a static form in heads that have none.</p>\n"
+        "<div class=\"tall\"><table class=\"heads\">\n<thead><tr>";
     for (const std::string_view heading :
          {"head", "treatment", "mass", "strong-key hit", "effect", "rank", "diagonals", "verticals", "density"}) {
       Add("<th scope=\"col\" aria-sort=\"{}\"><button type=\"button\">{}</button></th>",
@@ -204,7 +205,7 @@ class PageWriter {
   void HeadRow(size_t index) {
     const HeadFigures& head = figures_.heads[index];
     const std::string_view treatment = masks::TreatmentName(head.treatment);
-    const bool window = head.treatment == Treatment::kStatic && head.form == masks::StaticForm::kWindow;
+    const bool window = head.form == masks::StaticForm::kWindow;
     Add("<tr data-treatment=\"{}\" data-kept=\"{}\"><td data-v=\"{}\"><button type=\"button\">{}.{}</button></td>", treatment,
         Kept(mask_.heads[index]), index, head.layer, head.head);
     Add("<td data-v=\"{}\"><i class=\"swatch {}\"></i>{}{}</td>", static_cast<int>(head.treatment) * 2 + (window ? 1 : 0),

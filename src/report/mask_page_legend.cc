@@ -35,12 +35,13 @@ brightness says how many of the pairs that a pixel stands for are kept.</dd></di
 </dl>
 <h2>The figures</h2>
 <dl class="terms plain">
-<div><dt>Mass</dt><dd>Share of the attention seen in calibration that the head's static form holds: 1 is all of it.</dd></div>
+<div><dt>Mass</dt><dd>Share of the attention seen in calibration that the head's static form holds: 1 is all of it. Content and dense heads have no such
+form (-); in mean and smallest mass they count as 1.</dd></div>
 <div><dt>Strong-key hit</dt><dd>Where one word holds much of the attention: how often the mask keeps that word. Low values betray retrieval
 heads even where the mass is high.</dd></div>
 <div><dt>Effect</dt><dd>How much the model's next word changes when this head alone is masked (divergence in nats): 0 is not at all.</dd></div>
 <div><dt>Rank</dt><dd>Content heads compare words by a few directions of their keys; this many.</dd></div>
-<div><dt>Diagonals, verticals</dt><dd>How many were found and kept.</dd></div>
+<div><dt>Diagonals, verticals</dt><dd>How many were found. Content and dense heads, and those with a window, do not use them.</dd></div>
 <div><dt>Density</dt><dd>Share of all pairs that is computed for a text of the chosen length: the lower, the cheaper.</dd></div>
 </dl>
 )html";

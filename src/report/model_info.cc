@@ -27,7 +27,8 @@ void AddCosts(uint64_t kv_bytes_per_token, uint64_t context, ModelInfo* info) {
   info->run_context = context;
   info->kv_bytes_per_token = kv_bytes_per_token;
   info->kv_bytes = CheckedMul(kv_bytes_per_token, context).value_or(UINT64_MAX);
-  info->memory_bytes = CheckedAdd(info->kv_bytes, info->file_bytes).value_or(UINT64_MAX);
+  const uint64_t weights = CheckedAdd(info->file_bytes, info->repacked_bytes).value_or(UINT64_MAX);
+  info->memory_bytes = CheckedAdd(info->kv_bytes, weights).value_or(UINT64_MAX);
 }
 
 ModelInfo DescribeEngine(const engine::Engine& engine) {
@@ -46,6 +47,7 @@ ModelInfo DescribeEngine(const engine::Engine& engine) {
   info.threads = engine.threads();
   info.kernels = engine.Kernels();
   info.kv_type = engine.kv_type();
+  info.repacked_bytes = engine.repacked_bytes();
   AddCosts(engine.kv_bytes_per_token(), engine.context(), &info);
   return info;
 }
@@ -145,6 +147,7 @@ Json InfoJson(const ModelInfo& info) {
   object["kv_type"] = kernels::KvTypeName(info.kv_type);
   object["kv_bytes_per_token"] = info.kv_bytes_per_token;
   object["kv_bytes"] = info.kv_bytes;
+  object["repacked_bytes"] = info.repacked_bytes;
   object["memory_bytes"] = info.memory_bytes;
   object["cpu"] = CpuModelName();
   object["target"] = TargetName(info.target);

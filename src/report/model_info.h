@@ -41,7 +41,8 @@ struct ModelInfo {
   kernels::KvType kv_type = kernels::KvType::kBf16;
   uint64_t kv_bytes_per_token = 0;  // 0 where the shape is not known
   uint64_t kv_bytes = 0;            // for run_context
-  uint64_t memory_bytes = 0;        // file and KV cache together
+  uint64_t repacked_bytes = 0;      // what --repack keeps
+  uint64_t memory_bytes = 0;        // file, KV cache and repacked weights together
   Target target = Target::kScalar;
   size_t threads = 0;
   std::vector<std::pair<std::string, std::string>> kernels;  // empty where it does not run

@@ -98,7 +98,8 @@ std::string InfoText(const ModelInfo& info, TensorList list) {
   if (info.kv_bytes_per_token != 0) {
     lines.Add("KV cache", fmt::format("{}, {} a token, {} for {} tokens", kernels::KvTypeName(info.kv_type),
                                       FormatBytes(info.kv_bytes_per_token), FormatBytes(info.kv_bytes), info.run_context));
-    lines.Add("memory", fmt::format("{} with the file", FormatBytes(info.memory_bytes)));
+    const std::string repacked = info.repacked_bytes == 0 ? "" : " and " + FormatBytes(info.repacked_bytes) + " repacked";
+    lines.Add("memory", fmt::format("{} with the file{}", FormatBytes(info.memory_bytes), repacked));
   }
   lines.Add("machine", fmt::format("{}, target {}, {} threads", CpuModelName(), TargetName(info.target), info.threads));
   for (const auto& [step, body] : info.kernels) lines.Add(step, body);

@@ -8,6 +8,19 @@
 #include "report/process.h"
 
 namespace damask::report {
+namespace {
+
+Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+std::optional<double> Density(const model::ForwardStats& stats) {
+  return stats.causal_pairs == 0 ? std::nullopt : std::optional(stats.density());
+}
+
+std::optional<double> StrongKeyHit(const model::HeadAudit& audit) {
+  return audit.strong_rows == 0 ? std::nullopt : std::optional(audit.strong_key_hit());
+}
+
+}  // namespace
 
 std::string ModelName(const engine::Engine& engine) {
   return engine.embedded() ? std::string(EmbeddedModelName()) : SanitizeUtf8(engine.model().path());
@@ -23,21 +36,22 @@ Json MemoryJson(const engine::Engine& engine, uint64_t kv_bytes) {
   return {{"peak_rss_bytes", PeakResidentBytes()}, {"kv_bytes", kv_bytes}, {"repacked_bytes", engine.repacked_bytes()}};
 }
 
-Json AttentionJson(const engine::Engine& engine, const model::AuditReport& audit, double density_prefill,
-                   double density_decode) {
+Json AttentionJson(const engine::Engine& engine, const model::AuditReport& audit, std::optional<double> density_prefill,
+                   std::optional<double> density_decode) {
   Json attention = {{"policy", engine.policy().Spec()},
-                    {"density_prefill", density_prefill},
-                    {"density_decode", density_decode},
+                    {"density_prefill", OrNull(density_prefill)},
+                    {"density_decode", OrNull(density_decode)},
                     {"recall_mean", nullptr},
                     {"recall_min", nullptr},
                     {"strong_key_hit", nullptr},
                     {"output_error", nullptr}};
   const model::HeadAudit total = audit.Total();
   attention["rows_audited"] = total.rows;
+  attention["strong_rows"] = total.strong_rows;
   if (total.rows == 0) return attention;
   attention["recall_mean"] = total.recall();
   attention["recall_min"] = audit.recall_min();
-  attention["strong_key_hit"] = total.strong_key_hit();
+  attention["strong_key_hit"] = OrNull(StrongKeyHit(total));
   attention["output_error"] = total.output_error();
   attention["rows_released"] = audit.skipped_rows;
   attention["heads_widened"] = audit.widened();
@@ -51,7 +65,7 @@ Json AttentionJson(const engine::Engine& engine, const model::AuditReport& audit
                      {"rows", head.rows},
                      {"recall", head.recall()},
                      {"strong_rows", head.strong_rows},
-                     {"strong_key_hit", head.strong_key_hit()},
+                     {"strong_key_hit", OrNull(StrongKeyHit(head))},
                      {"output_error", head.output_error()},
                      {"widened", head.widened}});
   }
@@ -61,11 +75,11 @@ Json AttentionJson(const engine::Engine& engine, const model::AuditReport& audit
 std::string AuditText(const model::AuditReport& audit) {
   const model::HeadAudit total = audit.Total();
   if (total.rows == 0) return "";
-  std::string text = fmt::format(
-      "kept {:.1f} % of the attention ({:.1f} % in the worst head), {:.1f} % of the strong keys; output error {:.3f}; "
-      "measured on {} rows in {:.2f} s of a thread",
-      100 * total.recall(), 100 * audit.recall_min(), 100 * total.strong_key_hit(), total.output_error(), total.rows,
-      audit.seconds);
+  std::string text = fmt::format("kept {:.1f} % of the attention ({:.1f} % in the worst head)", 100 * total.recall(),
+                                 100 * audit.recall_min());
+  if (const auto hit = StrongKeyHit(total)) text += fmt::format(", {:.1f} % of the strong keys", 100 * *hit);
+  text += fmt::format("; output error {:.3f}; measured on {} rows in {:.2f} s of a thread", total.output_error(), total.rows,
+                      audit.seconds);
   if (audit.skipped_rows != 0) text += fmt::format(", {} more could not be: their keys were released", audit.skipped_rows);
   if (audit.widened() != 0) text += fmt::format("; {} heads were widened", audit.widened());
   return text;
@@ -90,7 +104,7 @@ Json GenerationJson(const engine::Engine& engine, const engine::GenerateResult& 
           {"kernels", KernelsJson(engine)},
           {"timings", timings},
           {"memory", MemoryJson(engine, kv_bytes)},
-          {"attention", AttentionJson(engine, result.audit, result.prefill_stats.density(), result.decode_stats.density())}};
+          {"attention", AttentionJson(engine, result.audit, Density(result.prefill_stats), Density(result.decode_stats))}};
 }
 
 Json PerplexityJson(const engine::Engine& engine, const engine::PerplexityResult& result) {
@@ -102,8 +116,8 @@ Json PerplexityJson(const engine::Engine& engine, const engine::PerplexityResult
           {"target", TargetName(engine.target())},
           {"kv_type", kernels::KvTypeName(engine.kv_type())},
           {"threads", engine.threads()},
-          {"memory", MemoryJson(engine, engine.kv_bytes())},
-          {"attention", AttentionJson(engine, result.audit, result.density, 1.0)}};
+          {"memory", MemoryJson(engine, result.kv_bytes)},
+          {"attention", AttentionJson(engine, result.audit, result.density, std::nullopt)}};
 }
 
 }  // namespace damask::report

@@ -1,6 +1,7 @@
 // The figures of a run as JSON: the same keys wherever they are printed (docs/cli.md lists them).
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -23,10 +24,10 @@ Json KernelsJson(const engine::Engine& engine);
 // {"peak_rss_bytes", "kv_bytes", "repacked_bytes"}
 Json MemoryJson(const engine::Engine& engine, uint64_t kv_bytes);
 
-// {"policy", "density_prefill", "density_decode", ...}; what only an audit can know is null where none ran, and rows_audited is
-// 0.
-Json AttentionJson(const engine::Engine& engine, const model::AuditReport& audit, double density_prefill,
-                   double density_decode);
+// {"policy", "density_prefill", "density_decode", ...}; a density is null where nothing was read or decoded, and what only an
+// audit can know where none ran: rows_audited is then 0.
+Json AttentionJson(const engine::Engine& engine, const model::AuditReport& audit, std::optional<double> density_prefill,
+                   std::optional<double> density_decode);
 
 // One line of what an audit found; empty where it looked at nothing.
 std::string AuditText(const model::AuditReport& audit);

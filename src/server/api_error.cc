@@ -43,8 +43,8 @@ HttpResponse ApiErrorResponse(const ApiError& error) {
   HttpResponse response{.status = error.status, .body = ApiErrorJson(error)};
   if (error.retry_after_seconds) response.headers.emplace_back("Retry-After", fmt::format("{}", *error.retry_after_seconds));
   if (error.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
-  // OpenAI's clients ask again after any 5xx unless they are told that it will not help.
-  if (error.status == 501) response.headers.emplace_back("x-should-retry", "false");
+  // OpenAI's clients ask again after 429 and any 5xx unless they are told that it will not help.
+  if (!error.may_retry) response.headers.emplace_back("x-should-retry", "false");
   return response;
 }
 
@@ -108,7 +108,8 @@ ApiError EndpointNotSupported(std::string_view what) {
   return {.status = 501,
           .message = fmt::format("damask does not support {}.", what),
           .type = "not_supported_error",
-          .code = "unsupported_endpoint"};
+          .code = "unsupported_endpoint",
+          .may_retry = false};
 }
 
 ApiError ServerBusy() {
@@ -117,6 +118,14 @@ ApiError ServerBusy() {
           .type = "requests",
           .code = "rate_limit_exceeded",
           .retry_after_seconds = kBusySeconds};
+}
+
+ApiError RequestTimedOut(const std::string& what) {
+  return {.status = 429,
+          .message = fmt::format("{}, and --timeout gives it no more: asked again, it would take as long.", what),
+          .type = "requests",
+          .code = "request_timeout",
+          .may_retry = false};
 }
 
 ApiError ServerLoading() { return Unavailable("The model is being loaded."); }

@@ -23,11 +23,13 @@ struct ApiError {
   std::optional<uint64_t> prompt_tokens;
   std::optional<uint64_t> context;
   std::optional<unsigned> retry_after_seconds;
+  bool may_retry = true;  // false: clients that would ask again by themselves are told that it does not help
 };
 
 // {"error": {...}} as text; always valid UTF-8.
 std::string ApiErrorJson(const ApiError& error);
-// The whole answer, with Retry-After and WWW-Authenticate where they belong. Allow is the router's: it knows the methods.
+// The whole answer, with Retry-After, x-should-retry and WWW-Authenticate where they belong. Allow is the router's: it knows
+// the methods.
 HttpResponse ApiErrorResponse(const ApiError& error);
 
 // 400 of the fields of a request. `param` is a path of our own making ("messages[2].role"): no name comes from the request.
@@ -47,7 +49,10 @@ ApiError UnknownUrl(std::string_view method, std::string_view path);          //
 ApiError MethodNotSupported(std::string_view method, std::string_view path);  // 405
 // 501 for a path that OpenAI or llama-server have and damask lacks: `what` begins the sentence ("embeddings").
 ApiError EndpointNotSupported(std::string_view what);
-ApiError ServerBusy();                      // 429, type "requests", code "rate_limit_exceeded", Retry-After
+ApiError ServerBusy();  // 429, type "requests", code "rate_limit_exceeded", Retry-After
+// 429, type "requests", code "request_timeout": the prompt was not read in the time of a request, and would not be the next
+// time. `what` says so with the time.
+ApiError RequestTimedOut(const std::string& what);
 ApiError ServerLoading();                   // 503
 ApiError ServerStopping();                  // 503
 ApiError ServerFull(std::string message);   // 503: no memory for what this request brings, until others have ended

@@ -66,6 +66,7 @@ Json TopByName(const batching::DrawnToken& token, const TokenBytes& bytes) {
   Json top = Json::object();
   // Two tokens may have one text: the likelier one stays.
   for (const batching::TokenLogprob& rival : token.top) top.emplace(TokenName(bytes(rival.id)), Finite(rival.logprob));
+  top.emplace(TokenName(bytes(token.id)), Finite(token.logprob));  // OpenAI's has it, likely or not
   return top;
 }
 

@@ -19,9 +19,10 @@ using TokenBytes = std::function<std::string(batching::TokenId)>;
 // bytes that are no UTF-8, `bytes` has them all.
 nlohmann::ordered_json ChatLogprobsJson(std::span<const batching::DrawnToken> tokens, const TokenBytes& bytes);
 
-// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}, arrays over the tokens; top_logprobs null where `top` is 0. The
-// names of tokens are keys here, so one that is no UTF-8 is written out ("bytes:\xe2\x82"), as OpenAI does. text_offset counts
-// characters; `offset` is where the first token begins and is moved behind the last.
+// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}, arrays over the tokens; top_logprobs null where `top` is 0, else
+// with the token itself beside the likeliest. The names of tokens are keys here, so one that is no UTF-8 is written out
+// ("bytes:\xe2\x82"), as OpenAI does. text_offset counts characters; `offset` is where the first token begins and is moved
+// behind the last.
 nlohmann::ordered_json CompletionLogprobsJson(std::span<const batching::DrawnToken> tokens, size_t top, const TokenBytes& bytes,
                                               uint64_t* offset);
 

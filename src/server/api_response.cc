@@ -76,14 +76,14 @@ std::string MakeResponseId(Api api) {
   return id;
 }
 
-void Answer::Add(batching::Piece&& piece) {
+void GatheredAnswer::Add(batching::Piece&& piece) {
   text += piece.text;
   ids.insert(ids.end(), piece.ids.begin(), piece.ids.end());
   logprobs.insert(logprobs.end(), std::make_move_iterator(piece.logprobs.begin()),
                   std::make_move_iterator(piece.logprobs.end()));
 }
 
-std::string WholeResponse(const ResponseHead& head, const Answer& answer, const batching::Outcome& outcome) {
+std::string WholeResponse(const ResponseHead& head, const GatheredAnswer& answer, const batching::Outcome& outcome) {
   if (head.api == Api::kLlamaCompletion) return LlamaFinal(head, answer, outcome).dump();
   uint64_t offset = 0;
   Json logprobs = LogprobsJson(head, answer.logprobs, &offset);
@@ -113,6 +113,11 @@ std::string ResponseStream::Progress(const batching::Progress& progress) const {
   Json chunk = head_.api == Api::kLlamaCompletion ? LlamaChunk(head_, {}, 0) : Chunk(Json::array());
   chunk["prompt_progress"] = ProgressJson(progress);
   return Event(chunk);
+}
+
+std::string ResponseStream::Nothing() const {
+  if (head_.api == Api::kLlamaCompletion) return Event(LlamaChunk(head_, {}, 0));
+  return Event(Chunk(Json::array({ChunkChoice(head_.api, "", nullptr, nullptr)})));
 }
 
 std::string ResponseStream::Piece(const batching::Piece& piece) {

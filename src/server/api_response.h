@@ -36,7 +36,7 @@ struct ResponseHead {
 std::string MakeResponseId(Api api);
 
 // The pieces of an answer put together.
-struct Answer {
+struct GatheredAnswer {
   std::string text;
   std::vector<batching::TokenId> ids;
   std::vector<batching::DrawnToken> logprobs;
@@ -45,7 +45,7 @@ struct Answer {
 };
 
 // The body of an answer that is not streamed.
-std::string WholeResponse(const ResponseHead& head, const Answer& answer, const batching::Outcome& outcome);
+std::string WholeResponse(const ResponseHead& head, const GatheredAnswer& answer, const batching::Outcome& outcome);
 
 // Makes the events of one stream, each as it is written ("data: {...}\n\n"); "" where there is nothing to send.
 class ResponseStream {
@@ -54,6 +54,8 @@ class ResponseStream {
 
   std::string Begin() const;  // chat: the role
   std::string Progress(const batching::Progress& progress) const;
+  // A chunk that says nothing, for a client that takes a stream of comments alone for a broken one.
+  std::string Nothing() const;
   std::string Piece(const batching::Piece& piece);
   // Why it ended, with timings; then, for OpenAI's where it was asked for, the chunk with the usage.
   std::string End(const batching::Outcome& outcome) const;

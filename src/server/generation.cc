@@ -15,6 +15,12 @@ namespace {
 
 using tokenizer::TokenId;
 
+Result<std::vector<TokenId>> EncodeMessages(const ServedModel& model, std::span<const tokenizer::ChatMessage> messages) {
+  const tokenizer::Tokenizer& tokenizer = model.engine().tokenizer();
+  if (model.chat_family()) return tokenizer::EncodeChat(tokenizer, *model.chat_family(), messages);
+  return tokenizer::EncodePrompt(tokenizer, engine::PlainChatText(messages), tokenizer::Special::kPlain);
+}
+
 ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiRequest& request) {
   const tokenizer::Tokenizer& tokenizer = model.engine().tokenizer();
   if (!request.prompt_ids.empty()) {
@@ -22,13 +28,8 @@ ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiReques
     if (!status.ok()) return InvalidValue("prompt", status.message());
     return request.prompt_ids;
   }
-  if (request.api == Api::kChat && !model.chat_family()) {
-    return ApiError{.message = "the model has no chat template of a known family: use /v1/completions",
-                    .param = "messages",
-                    .code = "unsupported_value"};
-  }
   Result<std::vector<TokenId>> ids = request.api == Api::kChat
-                                         ? tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages)
+                                         ? EncodeMessages(model, request.messages)
                                          : tokenizer::EncodePrompt(tokenizer, request.prompt, tokenizer::Special::kParse);
   const char* const field = request.api == Api::kChat ? "messages" : "prompt";
   if (!ids.ok()) return InvalidValue(field, ids.status().ToString());
@@ -58,11 +59,7 @@ std::optional<ApiError> FitContext(uint64_t context, size_t prompt_tokens, ApiRe
 
 // What became of work that ended without an answer; nothing for an answer.
 std::optional<ApiError> ErrorOf(const batching::Outcome& outcome) {
-  if (outcome.status.code() == StatusCode::kTooLarge) {
-    ApiError error = ServerBusy();
-    error.message = outcome.status.message();
-    return error;
-  }
+  if (outcome.status.code() == StatusCode::kTooLarge) return RequestTimedOut(outcome.status.message());
   if (!outcome.status.ok()) return ServerError(outcome.status.ToString());
   if (outcome.finish == engine::FinishReason::kCancelled) return ServerStopping();
   return std::nullopt;
@@ -86,7 +83,7 @@ class WholeAnswer : public batching::Listener {
  private:
   std::shared_ptr<Exchange> exchange_;
   ResponseHead head_;
-  Answer answer_;
+  GatheredAnswer answer_;
 };
 
 // Sends server-sent events as the text comes.
@@ -101,7 +98,7 @@ class StreamedAnswer : public batching::Listener {
     if (std::exchange(begun_, true) || exchange_ == nullptr) return;
     exchange_->BeginStream(
         {.content_type = "text/event-stream", .headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}},
-        {.text = std::string(kSseKeepAlive)});
+        {.text = std::string(kSseKeepAlive), .data = stream_.Nothing()});
     exchange_->Write(stream_.Begin());
   }
 
@@ -174,6 +171,9 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, con
   if (std::optional<ApiError> error = FitContext(model.engine().context(), prompt.size(), request)) return error;
   ApiResult<size_t> turn_tokens = TurnTokens(model, *request);
   if (const ApiError* error = std::get_if<ApiError>(&turn_tokens)) return *error;
+  if (request->api == Api::kChat && !model.chat_family()) {
+    for (std::string& stop : engine::PlainChatStops()) request->options.stop.push_back(std::move(stop));
+  }
   ResponseHead head = MakeHead(model, *request, prompt.size());
   batching::Request work = {.prompt = std::move(prompt),
                             .turn_tokens = std::get<0>(turn_tokens),

@@ -115,6 +115,7 @@ class Connection : public Outlet, public std::enable_shared_from_this<Connection
   bool keep_ = true;           // another request may follow
   bool reset_at_end_ = false;  // close so that the client sees an error
   KeepAlive keep_alive_;
+  uint64_t num_keep_alives_ = 0;  // since the answer's last bytes
 
   std::string out_;      // to be sent next
   std::string sending_;  // in the hands of a write, from sent_ on

@@ -42,6 +42,7 @@ void Connection::BeginStream(const HttpResponse& head) {
   // The end of the connection is the end of the body.
   if (http_1_0_ && !head_only_) keep_ = false;
   out_ += FormatHead(head, {stream_framing(), keep_connection(), http_1_0_});
+  num_keep_alives_ = 0;
   if (!keep_alive_.text.empty() && keep_alive_.every.count() > 0) keep_alive_at_ = Clock::now() + keep_alive_.every;
 }
 
@@ -52,6 +53,7 @@ void Connection::QueueStream(const std::string& bytes) {
   } else {
     AppendChunk(bytes, &out_);
   }
+  num_keep_alives_ = 0;
   if (keep_alive_at_ != kNever) keep_alive_at_ = Clock::now() + keep_alive_.every;
 }
 
@@ -59,7 +61,10 @@ void Connection::SendKeepAlive() {
   keep_alive_at_ = Clock::now() + keep_alive_.every;
   // Where bytes are waiting for the client, the silence is not ours.
   if (unsent() > 0) return;
-  QueueStream(keep_alive_.text);
+  const uint64_t number = num_keep_alives_ + 1;
+  const bool data = !keep_alive_.data.empty() && number % keep_alive_.data_every == 0;
+  QueueStream(data ? keep_alive_.data : keep_alive_.text);
+  num_keep_alives_ = number;
   Send();
 }
 

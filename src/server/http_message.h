@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -32,10 +33,14 @@ struct HttpResponse {
   std::string body;
 };
 
-// What keeps a silent stream open: `text` is written whenever nothing has been written for `every`.
+// What keeps a silent stream open: where nothing has been written for `every`, `text` is written, so that neither proxies nor
+// clients take it for dead. Every `data_every`th time it is `data` instead: clients built on go-openai give up after 300 lines
+// that are no data.
 struct KeepAlive {
   std::string text;  // empty: nothing
-  std::chrono::milliseconds every{1000};
+  std::string data;  // empty: `text` always
+  std::chrono::milliseconds every{1'000};
+  uint64_t data_every = 60;
 };
 
 // One request and the way to answer it: either Respond() once, or BeginStream(), Write()..., then End() or Abort(). All methods

@@ -36,7 +36,7 @@ Json LlamaChunk(const ResponseHead& head, const batching::Piece& piece, uint64_t
   return json;
 }
 
-Json LlamaFinal(const ResponseHead& head, const Answer& answer, const batching::Outcome& outcome) {
+Json LlamaFinal(const ResponseHead& head, const GatheredAnswer& answer, const batching::Outcome& outcome) {
   const batching::Usage& usage = outcome.usage;
   const Json figures = UsageJson(usage);
   Json json = {{"index", 0},

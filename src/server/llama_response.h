@@ -11,6 +11,6 @@ namespace damask::server {
 nlohmann::ordered_json LlamaChunk(const ResponseHead& head, const batching::Piece& piece, uint64_t tokens);
 
 // The whole answer, or with an empty `answer` the last chunk of a stream.
-nlohmann::ordered_json LlamaFinal(const ResponseHead& head, const Answer& answer, const batching::Outcome& outcome);
+nlohmann::ordered_json LlamaFinal(const ResponseHead& head, const GatheredAnswer& answer, const batching::Outcome& outcome);
 
 }  // namespace damask::server

@@ -1,6 +1,7 @@
 #include "server/router.h"
 
 #include <algorithm>
+#include <charconv>
 #include <exception>
 #include <utility>
 #include <variant>
@@ -42,10 +43,27 @@ void ListModels(const ServedModel& model, const std::shared_ptr<Exchange>& excha
   exchange->Respond({.body = ModelListJson(model.card())});
 }
 
-// The name may have slashes and escapes in it; only the plain form is looked for.
+// "%2F" becomes "/", once; what is no escape stays as it is.
+std::string PercentDecoded(std::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = 0;
+    const char* const digits = text.data() + i + 1;
+    const bool escape = text[i] == '%' && text.size() - i > 2;
+    if (escape && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+      decoded += static_cast<char>(byte);
+      i += 2;
+    } else {
+      decoded += text[i];
+    }
+  }
+  return decoded;
+}
+
+// The name may have slashes in it, as they are or as escapes.
 void ShowModel(const ServedModel& model, const std::shared_ptr<Exchange>& exchange) {
   const std::string& path = exchange->request().path;
-  const std::string name = path.substr(path.find("/models/") + 8);
+  const std::string name = PercentDecoded(std::string_view(path).substr(path.find("/models/") + 8));
   if (name.empty() || !model.HasName(name)) {
     exchange->Respond(ApiErrorResponse(ModelNotFound(name)));
   } else {

@@ -41,6 +41,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions&
   const batching::PrefixShape shape = {
       .binding = PrefixBinding(engine), .layers = config.layers, .kv_heads = config.kv_heads, .vocab = config.vocab};
   DAMASK_ASSIGN_OR_RETURN(served->prefixes_, batching::PrefixStore::Open(options.prefixes, shape, engine.page_pool()));
+  if (!served->chat_family_) LogWarning(engine::WhyPlainChat(engine) + ": plain text is used for chats");
   served->scheduler_ = std::make_unique<batching::Scheduler>(&engine, served->prefixes_.get(), options.scheduler);
   return served;
 }

@@ -1,5 +1,7 @@
 #include "server/server.h"
 
+#include <sys/resource.h>
+
 #include <chrono>
 #include <utility>
 
@@ -15,6 +17,15 @@ constexpr size_t kRequestReaders = 2;
 // For the last bytes of answers that have ended.
 constexpr std::chrono::milliseconds kLastBytes{2000};
 
+// Every connection and every prefix file that is read is an open file, and the limit that programs are started with is made for
+// old ones that cannot use more. Where it cannot be raised there are fewer connections.
+void RaiseFileLimit() {
+  rlimit files = {};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
 HttpResponse ErrorOfHttp(int status, const std::string& message) {
   if (status == 503) return ApiErrorResponse(ServerFull(message));
   return ApiErrorResponse(status >= 500 ? ServerError(message) : BadRequest(status, message));
@@ -29,6 +40,7 @@ Server::Server(const ServerOptions& options)
                                        [this](std::function<void()> work) { background_.Post(std::move(work)); })) {}
 
 Result<std::unique_ptr<Server>> Server::Listen(const ServerOptions& options) {
+  RaiseFileLimit();
   std::unique_ptr<Server> server(new Server(options));
   DAMASK_ASSIGN_OR_RETURN(server->http_, HttpServer::Listen(options.host, options.port, options.http));
   server->http_->Start([router = server->router_](const std::shared_ptr<Exchange>& exchange) { router->Handle(exchange); },

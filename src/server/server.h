@@ -24,7 +24,8 @@ struct ServerOptions {
 
 class Server {
  public:
-  // Opens the port and answers at once, with 503 until Load has ended. Errors: those of HttpServer::Listen.
+  // Opens the port and answers at once, with 503 until Load has ended. Raises the process's limit of open files as far as the
+  // system lets it. Errors: those of HttpServer::Listen.
   static Result<std::unique_ptr<Server>> Listen(const ServerOptions& options);
   ~Server();
 

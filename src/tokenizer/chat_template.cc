@@ -224,6 +224,29 @@ class Renderer {
   std::vector<ChatPart> parts_;
 };
 
+// Templates of models that think aloud (Qwen 3, QwQ, DeepSeek R1) keep of an earlier answer what follows its thoughts.
+constexpr std::string_view kThoughtsEnd = "</think>";
+constexpr std::string_view kDropsThoughts = "split('</think>')[-1]";
+
+std::vector<ChatMessage> WithoutThoughts(std::string_view jinja, std::span<const ChatMessage> messages) {
+  const auto has = [jinja](std::string_view mark) { return jinja.find(mark) != std::string_view::npos; };
+  const bool strips_newlines = has("</think>')[-1].lstrip('\\n')");  // R1's does not
+  std::vector<ChatMessage> kept(messages.begin(), messages.end());
+  size_t end = kept.size();
+  // Qwen's leave an answer whole that no further question follows.
+  if (has("last_query_index") || has("not loop.last")) {
+    while (end > 0 && kept[end - 1].role != kUser) --end;
+  }
+  for (size_t i = 0; i < end; ++i) {
+    std::string& content = kept[i].content;
+    const size_t thoughts_end = content.rfind(kThoughtsEnd);
+    if (kept[i].role != kAssistant || thoughts_end == std::string::npos) continue;
+    content.erase(0, thoughts_end + kThoughtsEnd.size());
+    if (strips_newlines) content.erase(0, content.find_first_not_of('\n'));
+  }
+  return kept;
+}
+
 bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
   if (!tokenizer.special().bos) return false;
   const bool is_chatml = family == ChatFamily::kChatMl || family == ChatFamily::kQwen;
@@ -235,7 +258,9 @@ bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
 Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
                                          std::span<const ChatMessage> messages) {
   DAMASK_RETURN_IF_ERROR(CheckMessages(family, messages));
-  return Renderer(family, jinja, marks, messages).Run();
+  if (jinja.find(kDropsThoughts) == std::string_view::npos) return Renderer(family, jinja, marks, messages).Run();
+  const std::vector<ChatMessage> kept = WithoutThoughts(jinja, messages);
+  return Renderer(family, jinja, marks, kept).Run();
 }
 
 Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily family, std::span<const ChatMessage> messages) {

@@ -5,6 +5,9 @@
 // 2, Qwen's default system message, no blank line behind DeepSeek V3's). Two things are simplified here as well: Mistral's
 // system message goes into the first user turn, and Llama 3.1's line with today's date is left out, so that a prompt depends on
 // nothing else.
+//
+// Where the template cuts answers at "</think>" (Qwen 3, QwQ, DeepSeek R1), so do we: of an earlier answer only what follows
+// the model's thoughts stays in the conversation.
 #pragma once
 
 #include <optional>

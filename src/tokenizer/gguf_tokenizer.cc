@@ -162,18 +162,13 @@ Result<std::unique_ptr<Tokenizer>> MakeBpe(const GgufFile& file, std::vector<Tok
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(const GgufFile& file) {
-  const auto make = [&]() -> Result<std::unique_ptr<Tokenizer>> {
-    DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> model, file.GetString(KeyOf("model")));
-    if (!model) return BadFormat(fmt::format("{} is missing: the file has no vocabulary", KeyOf("model")));
-    if (*model != "llama" && *model != "gpt2") {
-      return Unsupported(fmt::format("the tokenizer model {} is not supported, only 'llama' and 'gpt2' are", Quote(*model)));
-    }
-    DAMASK_ASSIGN_OR_RETURN(std::vector<Token> tokens, ReadTokens(file));
-    return *model == "llama" ? MakeSpm(file, std::move(tokens)) : MakeBpe(file, std::move(tokens));
-  };
-  Result<std::unique_ptr<Tokenizer>> tokenizer = make();
-  if (!tokenizer.ok()) return tokenizer.status().At(file.path());
-  return tokenizer;
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> model, file.GetString(KeyOf("model")));
+  if (!model) return BadFormat(fmt::format("{} is missing: the file has no vocabulary", KeyOf("model")));
+  if (*model != "llama" && *model != "gpt2") {
+    return Unsupported(fmt::format("the tokenizer model {} is not supported, only 'llama' and 'gpt2' are", Quote(*model)));
+  }
+  DAMASK_ASSIGN_OR_RETURN(std::vector<Token> tokens, ReadTokens(file));
+  return *model == "llama" ? MakeSpm(file, std::move(tokens)) : MakeBpe(file, std::move(tokens));
 }
 
 }  // namespace damask::tokenizer

@@ -20,7 +20,7 @@ constexpr size_t kMaxEnds = 1024;
 Result<Json> ReadOptional(const std::string& path) {
   if (!FileExists(path)) return Json();
   DAMASK_ASSIGN_OR_RETURN(Json json, formats::ReadJsonFile(path));
-  if (!json.is_object()) return BadFormat("the file holds no JSON object").At(path);
+  if (!json.is_object()) return BadFormat("the file holds no JSON object").At(Quote(path, 300));
   return json;
 }
 
@@ -63,7 +63,7 @@ Status ReadTokenizerConfig(const std::string& folder, HfConfig* out) {
     return {};
   };
   const Status status = read();
-  return status.ok() ? status : status.At(path);
+  return status.ok() ? status : status.At(Quote(path, 300));
 }
 
 // "eos_token_id": a number or a list of them.
@@ -74,10 +74,11 @@ Status ReadEnds(const std::string& path, HfConfig* out) {
   if (found == config.end() || found->is_null()) return {};
   const Json ids = found->is_array() ? *found : Json::array({*found});
   if (ids.size() > kMaxEnds)
-    return TooLarge(fmt::format("'eos_token_id' has {} elements, at most {} are taken", ids.size(), kMaxEnds)).At(path);
+    return TooLarge(fmt::format("'eos_token_id' has {} elements, at most {} are taken", ids.size(), kMaxEnds))
+        .At(Quote(path, 300));
   for (const Json& id : ids) {
     if (!id.is_number_unsigned())
-      return BadFormat(fmt::format("'eos_token_id' holds {}, expected token ids", id.type_name())).At(path);
+      return BadFormat(fmt::format("'eos_token_id' holds {}, expected token ids", id.type_name())).At(Quote(path, 300));
     out->end_ids.push_back(id.get<uint64_t>());
   }
   return {};

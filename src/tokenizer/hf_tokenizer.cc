@@ -230,10 +230,10 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromHuggingFace(const std::string&
     DAMASK_ASSIGN_OR_RETURN(const HfConfig config, ReadHfConfig(folder));
     DAMASK_ASSIGN_OR_RETURN(const Json root, formats::ReadJsonFile(path));
     Result<std::unique_ptr<Tokenizer>> tokenizer = TokenizerFromJson(root, config);
-    if (!tokenizer.ok()) return tokenizer.status().At(path);
+    if (!tokenizer.ok()) return tokenizer.status().At(Quote(path, 300));
     return tokenizer;
   } catch (const std::bad_alloc&) {
-    return OutOfMemory("not enough memory for the vocabulary").At(path);
+    return OutOfMemory("not enough memory for the vocabulary").At(Quote(path, 300));
   }
 }
 

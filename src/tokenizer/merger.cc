@@ -1,7 +1,10 @@
 #include "tokenizer/merger.h"
 
 #include <algorithm>
+#include <chrono>
+#include <exception>
 #include <functional>
+#include <random>
 
 namespace damask::tokenizer {
 namespace {
@@ -13,11 +16,32 @@ constexpr uint32_t kNoRank = UINT32_MAX;
 
 uint64_t Key(Symbol left, Symbol right) { return (uint64_t{left} << 32) | right; }
 
+// MurmurHash3's finaliser: every bit of the key reaches every bit of the result.
+uint64_t Mix(uint64_t key) {
+  key = (key ^ (key >> 33)) * 0xff51afd7ed558ccdu;
+  key = (key ^ (key >> 33)) * 0xc4ceb9fe1a85ec53u;
+  return key ^ (key >> 33);
+}
+
+uint64_t RandomNumber() {
+  try {
+    std::random_device random;
+    return (uint64_t{random()} << 32) | random();
+  } catch (const std::exception&) {  // a system without a source of randomness: what differs from run to run must do
+    return static_cast<uint64_t>(std::chrono::high_resolution_clock::now().time_since_epoch().count());
+  }
+}
+
 }  // namespace
+
+uint64_t ProcessSeed() {
+  static const uint64_t seed = RandomNumber();
+  return seed;
+}
 
 size_t MergeTable::FindSlot(uint64_t key) const {
   const size_t mask = slots_.size() - 1;
-  size_t slot = (key * 0x9e3779b97f4a7c15u >> 32) & mask;  // both halves of the key reach these bits
+  size_t slot = Mix(key ^ seed_) & mask;
   while (slots_[slot].key != key && slots_[slot].key != UINT64_MAX) slot = (slot + 1) & mask;
   return slot;
 }

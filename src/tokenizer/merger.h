@@ -12,6 +12,9 @@ namespace damask::tokenizer {
 using Symbol = uint32_t;
 inline constexpr Symbol kNoSymbol = UINT32_MAX;  // merges with nothing
 
+// A random number, the same throughout the process.
+uint64_t ProcessSeed();
+
 // Which pairs merge, in which order and into what. Immutable after building; thread-safe.
 class MergeTable {
  public:
@@ -33,7 +36,8 @@ class MergeTable {
   size_t FindSlot(uint64_t key) const;
   void Grow();
 
-  std::vector<Slot> slots_;  // a power of two, linear probing
+  uint64_t seed_ = ProcessSeed();  // unknown outside: a file cannot be written whose pairs all want one slot
+  std::vector<Slot> slots_;        // a power of two, linear probing
   size_t size_ = 0;
 };
 

@@ -40,7 +40,8 @@ struct TextPart {
 class Tokenizer {
  public:
   // "llama" (SentencePiece) and "gpt2" (byte-level BPE) vocabularies. Errors: Unsupported naming another model or an unknown
-  // tokenizer.ggml.pre; BadFormat naming a key that is missing or does not fit. Of a repeated token text the first id counts.
+  // tokenizer.ggml.pre; BadFormat naming a key that is missing or does not fit; the caller adds the file. Of a repeated token
+  // text the first id counts.
   static Result<std::unique_ptr<Tokenizer>> FromGguf(const formats::GgufFile& file);
   // tokenizer.json (and tokenizer_config.json, generation_config.json where they are) of a Hugging Face folder. A normalizer
   // NFC is skipped, as llama.cpp does for the same model's GGUF: text keeps its bytes.

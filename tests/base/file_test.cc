@@ -1,44 +1,27 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <filesystem>
-#include <thread>
-#include <vector>
+#include <future>
+#include <string>
 
 #include <gtest/gtest.h>
 
+#include "tests/base/without_root.h"
 #include "tests/temp_dir.h"
 
 namespace damask {
 namespace {
 
 using test::TempDir;
+using test::WithoutRoot;
 
 constexpr LoadMode kModes[] = {LoadMode::kMap, LoadMode::kRead};
 
 std::string_view AsText(const FileBytes& file) { return {reinterpret_cast<const char*>(file.bytes().data()), file.size()}; }
-
-// Acts as a user without rights for as long as it lives, where the tests run as root.
-class WithoutRoot {
- public:
-  WithoutRoot() : was_root_(geteuid() == 0) {
-    if (was_root_ && seteuid(65534) != 0) ADD_FAILURE() << "seteuid";
-  }
-  WithoutRoot(const WithoutRoot&) = delete;
-  WithoutRoot& operator=(const WithoutRoot&) = delete;
-  ~WithoutRoot() {
-    if (was_root_ && seteuid(0) != 0) ADD_FAILURE() << "seteuid";
-  }
-
- private:
-  bool was_root_;
-};
 
 // The codes of all three ways to open `path`, which must be one.
 StatusCode CodeOfOpening(const std::string& path) {
@@ -152,14 +135,9 @@ TEST(FileG21, ANulByteInANameDoesNotOpenAnotherFile) {
   const TempDir dir;
   const std::string path = dir.Write("file", "x") + std::string("\0.gguf", 6);
   EXPECT_EQ(CodeOfOpening(path), StatusCode::kInvalidArgument);
-  EXPECT_EQ(WriteFileAtomically(path, "y").code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(test::ReadBytes(dir.File("file")), "x");
 }
 
-TEST(FileG21, AnEmptyNameIsRefused) {
-  EXPECT_EQ(CodeOfOpening(""), StatusCode::kInvalidArgument);
-  EXPECT_EQ(WriteFileAtomically("", "y").code(), StatusCode::kInvalidArgument);
-}
+TEST(FileG21, AnEmptyNameIsRefused) { EXPECT_EQ(CodeOfOpening(""), StatusCode::kInvalidArgument); }
 
 TEST(FileG21, SizesBeyond4GiBAreKept) {
   const TempDir dir;
@@ -176,79 +154,6 @@ TEST(ReadTextFile, OneByteOverTheLimitIsTooLarge) {
   const std::string path = dir.Write("text", "12345");
   EXPECT_EQ(ReadTextFile(path, 5).value(), "12345");
   EXPECT_EQ(ReadTextFile(path, 4).status().code(), StatusCode::kTooLarge);
-}
-
-TEST(WriteFileAtomically, MakesAndReplacesAFileAndLeavesNothingElse) {
-  const TempDir dir;
-  ASSERT_TRUE(WriteFileAtomically(dir.File("mask"), "first").ok());
-  ASSERT_TRUE(WriteFileAtomically(dir.File("mask"), std::string("sec\0nd", 6)).ok());
-  EXPECT_EQ(test::ReadBytes(dir.File("mask")), std::string("sec\0nd", 6));
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
-}
-
-TEST(WriteFileAtomically, WorksWithARelativeNameAndTheLongestNameThereIs) {
-  const TempDir dir;
-  const std::filesystem::path before = std::filesystem::current_path();
-  std::filesystem::current_path(dir.path());
-  const std::string longest(255, 'n');
-  EXPECT_TRUE(WriteFileAtomically("mask", "x").ok());
-  EXPECT_TRUE(WriteFileAtomically(longest, "y").ok());
-  std::filesystem::current_path(before);
-  EXPECT_EQ(test::ReadBytes(dir.File("mask")), "x");
-  EXPECT_EQ(test::ReadBytes(dir.File(longest)), "y");
-}
-
-TEST(WriteFileAtomically, AReaderWhoHoldsTheOldFileKeepsIt) {
-  const TempDir dir;
-  const std::string path = dir.Write("mask", "old");
-  const auto mapped = FileBytes::Open(path, LoadMode::kMap).value();
-  ASSERT_TRUE(WriteFileAtomically(path, "new").ok());
-  EXPECT_EQ(AsText(*mapped), "old");
-}
-
-TEST(WriteFileAtomically, ThreadsThatWriteOneFileLeaveOneOfTheirsWhole) {
-  const TempDir dir;
-  std::vector<std::thread> threads;
-  for (const char letter : {'a', 'b', 'c', 'd'}) {
-    threads.emplace_back([&dir, letter] {
-      for (int round = 0; round < 10; ++round)
-        EXPECT_TRUE(WriteFileAtomically(dir.File("mask"), std::string(5000, letter)).ok());
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  const std::string text = test::ReadBytes(dir.File("mask"));
-  EXPECT_EQ(text, std::string(5000, text[0]));
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
-}
-
-TEST(WriteFileAtomically, AFailureLeavesTheTargetAndNoTemporary) {
-  const TempDir dir;
-  std::filesystem::create_directory(dir.File("folder"));
-  dir.Write("folder/inside", "x");
-  EXPECT_EQ(WriteFileAtomically(dir.File("folder"), "y").code(), StatusCode::kIo);
-  EXPECT_EQ(WriteFileAtomically(dir.File("missing/mask"), "y").code(), StatusCode::kIo);
-  EXPECT_EQ(test::ReadBytes(dir.File("folder/inside")), "x");
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
-}
-
-TEST(WriteFileAtomically, AFullDiskIsAnErrorAndTheOldFileStays) {
-  // The limit on a file's size fails a write as a full disk does; in a process of its own, since the limit cannot be lifted
-  // again.
-  const TempDir dir;
-  const std::string path = dir.Write("mask", "old");
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{100, 100};
-    setrlimit(RLIMIT_FSIZE, &limit);
-    _exit(WriteFileAtomically(path, std::string(1000, 'y')).code() == StatusCode::kIo ? 0 : 1);
-  }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
-  EXPECT_EQ(test::ReadBytes(path), "old");
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
 }
 
 // Standard input replaced by a file for as long as it lives.
@@ -286,6 +191,40 @@ TEST(ReadStandardInput, ReadsAllUpToTheLimit) {
   const Status status = ReadStandardInput(text.size() - 1).status();
   EXPECT_EQ(status.code(), StatusCode::kTooLarge);
   EXPECT_EQ(status.where(), "standard input");
+}
+
+TEST(ReadDocumentFile, APipeIsReadToItsEnd) {
+  const TempDir dir;
+  const std::string fifo = dir.File("fifo");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  const std::string text(200000, 'x');  // more than a pipe holds
+  const auto give = [&] {
+    const int fd = open(fifo.c_str(), O_WRONLY | O_CLOEXEC);
+    for (size_t given = 0; fd >= 0 && given < text.size();) {
+      const ssize_t put = write(fd, text.data() + given, text.size() - given);
+      if (put < 0) break;
+      given += static_cast<size_t>(put);
+    }
+    close(fd);
+  };
+  const std::future<void> writer = std::async(std::launch::async, give);
+  EXPECT_EQ(ReadDocumentFile(fifo, text.size()).value(), text);
+}
+
+TEST(ReadDocumentFile, ADeviceIsReadToItsEndOrTheLimit) {
+  EXPECT_EQ(ReadDocumentFile("/dev/null", 10).value(), "");
+  const Status endless = ReadDocumentFile("/dev/zero", 100000).status();
+  EXPECT_EQ(endless.code(), StatusCode::kTooLarge);
+  EXPECT_EQ(endless.where(), "'/dev/zero'");
+}
+
+TEST(ReadDocumentFile, WhatIsNoPipeIsReadAsATextFile) {
+  const TempDir dir;
+  EXPECT_EQ(ReadDocumentFile(dir.Write("text", "12345"), 5).value(), "12345");
+  EXPECT_EQ(ReadDocumentFile(dir.File("text"), 4).status().code(), StatusCode::kTooLarge);
+  EXPECT_EQ(ReadDocumentFile(dir.path(), 5).status().code(), StatusCode::kIo);
+  EXPECT_EQ(ReadDocumentFile(dir.File("missing"), 5).status().code(), StatusCode::kIo);
+  EXPECT_EQ(ReadDocumentFile("", 5).status().code(), StatusCode::kInvalidArgument);
 }
 
 TEST(Paths, DirectoriesAndFilesAreToldApart) {

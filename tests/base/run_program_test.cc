@@ -50,11 +50,34 @@ TEST(RunProgram, KillsAtTheLimitWithItsChildren) {
   EXPECT_EQ(result.exit_code, 128 + SIGKILL);
 }
 
-TEST(RunProgram, SendsSignalsAtTheirTime) {
+TEST(RunProgram, SendsSignalsWhenTheProgramHasComeSoFar) {
+  const TempDir dir;
   ProgramRun run;
-  run.args = {"sleep", "600"};
-  run.signals = {{std::chrono::milliseconds(50), SIGINT}};
-  EXPECT_EQ(RunProgram(run).exit_code, 128 + SIGINT);
+  // The trap is set before the first line is written; the second signal waits for what the first one has done.
+  run.args = {"sh", "-c", "trap 'echo caught > caught' USR1; echo ready; while :; do sleep 0.01; done"};
+  run.working_directory = dir.path();
+  run.signals = {{SIGUSR1, OutHas("ready\n")}, {SIGTERM, FileHas(dir.File("caught"), "caught\n")}};
+  const ProgramResult result = RunProgram(run);
+  EXPECT_EQ(result.exit_code, 128 + SIGTERM);
+  EXPECT_EQ(ReadBytes(dir.File("caught")), "caught\n");
+}
+
+TEST(RunProgram, ASignalWhoseTimeNeverComesIsNotSent) {
+  ProgramRun run;
+  run.args = {"sh", "-c", "echo done >&2"};
+  run.signals = {{SIGTERM, OutHas("never")}, {SIGTERM, ErrHas("done")}};
+  EXPECT_EQ(RunProgram(run).exit_code, 0);
+}
+
+TEST(RunProgram, GivesATerminalToLookAtWhereItIsAskedFor) {
+  ProgramRun run;
+  run.args = {"sh", "-c", "test -t 2 && echo terminal; echo seen >&2"};
+  EXPECT_EQ(RunProgram(run).out, "");
+  run.err_is_terminal = true;
+  const ProgramResult result = RunProgram(run);
+  EXPECT_EQ(result.out, "terminal\n");
+  EXPECT_EQ(result.err, "seen\r\n");
+  EXPECT_EQ(result.exit_code, 0);
 }
 
 TEST(RunProgram, AProgramThatDoesNotExistIs127) { EXPECT_EQ(RunProgram({"/no/such/program"}).exit_code, 127); }

@@ -1,4 +1,5 @@
 // Damaged and foreign files: passed over and named, never used, and only what is ours is ever touched.
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -65,6 +66,37 @@ TEST_F(PrefixStoreTest, AFileThatAnotherProcessRemovedIsNoDamage) {
   EXPECT_EQ(store->stats().bad_files, 0u);
   EXPECT_EQ(store->stats().disk_bytes, 0u);
   EXPECT_TRUE(warnings_.empty());
+}
+
+// As long as it exists nothing can be opened: too many files are open.
+class NoMoreFiles {
+ public:
+  NoMoreFiles() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit none = {0, before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~NoMoreFiles() { setrlimit(RLIMIT_NOFILE, &before_); }
+  NoMoreFiles(const NoMoreFiles&) = delete;
+  NoMoreFiles& operator=(const NoMoreFiles&) = delete;
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST_F(PrefixStoreTest, AFileThatCannotBeOpenedJustNowIsNoDamage) {
+  const auto prompt = Text(4, 1);
+  Read(OpenDisk().get(), prompt, 4);
+  const auto store = OpenDisk();
+  {
+    const NoMoreFiles none;
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(Restored(store.get(), prompt), 0);
+  }
+  EXPECT_EQ(store->stats().bad_files, 0u);
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_NE(warnings_[0].find("Too many open files"), std::string::npos) << warnings_[0];
+  EXPECT_NE(warnings_[0].find(Files().at(0).filename()), std::string::npos) << warnings_[0];
+  EXPECT_EQ(Restored(store.get(), prompt), 4);
 }
 
 TEST_F(PrefixStoreTest, P06FilesOfAnotherBindingAreNeverUsedButTakeUpRoom) {

@@ -65,6 +65,26 @@ TEST_F(PrefixStoreTest, DiskGoesOnBehindMemory) {
   EXPECT_EQ(store->stats().tokens_from_disk, 10 * kTokens);
 }
 
+TEST_F(PrefixStoreTest, ALongPrefixComesFromDiskInPieces) {
+  const auto prompt = Text(5, 1);
+  Read(OpenDisk().get(), prompt, 5);
+  for (const uint64_t blocks : {2, 1, 0}) {  // one at least
+    const auto store = Open({.memory_bytes = 0, .directory = directory(), .read_bytes = blocks * kBlockBytes});
+    model::KvCache cache(SmallConfig(), &pool_);
+    for (uint64_t end = 0; end < 5;) {
+      end = std::min<uint64_t>(5, end + std::max<uint64_t>(1, blocks));
+      EXPECT_EQ(store->Longest(prompt), 5 * kTokens);
+      const Result<uint64_t> length = store->Restore(prompt, &cache);
+      ASSERT_TRUE(length.ok()) << length.status().ToString();
+      ASSERT_EQ(*length, end * kTokens);
+    }
+    EXPECT_TRUE(HoldsText(cache, prompt));
+    EXPECT_EQ(store->stats().tokens_from_disk, 5 * kTokens);
+    EXPECT_EQ(store->stats().hits, 1u);
+    EXPECT_EQ(store->stats().misses, 0u);
+  }
+}
+
 TEST_F(PrefixStoreTest, APromptKeptInPiecesHasAFileForEachAndComesBackWhole) {
   const auto prompt = Text(7, 1);
   {

@@ -70,6 +70,73 @@ TEST(Chat, CitrusAsksWithTheLastQuestionHoweverLong) {
   EXPECT_LT(density("", "what?"), density(",last=32", "what?"));
 }
 
+// A document longer than the window of the policy that reads it.
+std::vector<std::string> Windowed(const TempDir& dir, std::vector<std::string> more) {
+  std::string document;
+  for (int i = 0; i < 40; ++i) document += "a line of the document number " + std::to_string(i) + "\n";
+  std::vector<std::string> args = {
+      "-f", dir.Write("document.txt", document), "--policy", "streaming:sinks=4,window=64", "--audit", "8"};
+  args.insert(args.end(), more.begin(), more.end());
+  return args;
+}
+
+TEST(Chat, BehindEveryAnswerItSaysWhatWasComputedAndKept) {
+  const TempDir dir;
+  std::vector<std::string> args = Windowed(dir, {"--temp", "0", "-n", "4"});
+  args.insert(args.begin(), "chat");
+  const ProgramResult result = DamaskWithInput(args, "one\ntwo\n");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const auto count = [&](const std::string& part) {
+    size_t found = 0;
+    for (size_t at = 0; (at = result.err.find(part, at)) != std::string::npos; ++at) ++found;
+    return found;
+  };
+  EXPECT_EQ(count("tokens/s), wrote "), 2u) << result.err;
+  EXPECT_GE(count("computed "), 1u) << result.err;
+  EXPECT_GE(count("damask: kept "), 1u) << result.err;
+  args.emplace_back("--quiet");
+  EXPECT_EQ(DamaskWithInput(args, "one\n").err, "damask: warning: the model has no chat template: plain text is used\n");
+}
+
+TEST(Chat, JsonSaysWhatEachAnswerKept) {
+  const TempDir dir;
+  const Json windowed = Chat(Windowed(dir, {}), "one\n")["turns"][0];
+  EXPECT_GT(windowed["recall_mean"], 0.0);
+  EXPECT_LT(windowed["recall_mean"], 1.0);
+  EXPECT_TRUE(Chat({}, "one\n")["turns"][0]["recall_mean"].is_null());
+}
+
+TEST(Chat, TheRandomSeedIsSaidAndRepeatsTheConversation) {
+  const std::vector<std::string> wild = {"--temp", "2", "--top-k", "0", "--top-p", "1", "--min-p", "0", "-n", "12"};
+  const std::string questions = "one\n/reset\none\n";
+  const Json first = Chat(wild, questions);
+  std::vector<std::string> again = wild;
+  again.insert(again.end(), {"--seed", std::to_string(first["seed"].get<uint64_t>())});
+  EXPECT_EQ(Chat(again, questions)["messages"], first["messages"]);
+  again.back() = "3";
+  const Json third = Chat(again, questions)["messages"];
+  EXPECT_NE(third[1], third[3]);  // asked again, another answer
+  const auto said = [](std::vector<std::string> args) {
+    args.insert(args.begin(), "chat");
+    return DamaskWithInput(args, "one\n").err.find(", seed ") != std::string::npos;
+  };
+  EXPECT_TRUE(said({"-n", "1"}));
+  EXPECT_FALSE(said({"-n", "1", "--seed", "7"}));
+  EXPECT_FALSE(said({"-n", "1", "--temp", "0"}));
+}
+
+TEST(Chat, AnUnknownCommandIsNoQuestionAndAPathIs) {
+  const ProgramResult result =
+      DamaskWithInput({"chat", "--temp", "0", "-n", "1", "--json"}, "/bogus\n/usr/bin\n//\n/\n/two words\n");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("there is no command '/bogus', there are /reset, /help and /exit"), std::string::npos)
+      << result.err;
+  const Json messages = JsonOf(result)["messages"];
+  ASSERT_EQ(messages.size(), 8u);
+  EXPECT_EQ(messages[0]["content"], "/usr/bin");
+  EXPECT_EQ(messages[6]["content"], "/two words");
+}
+
 TEST(Chat, NoQuestionIsNoAnswer) { EXPECT_EQ(Chat({}, "")["turns"].size(), 0u); }
 
 TEST(Chat, AnswersAreOnStandardOutputAlone) {
@@ -96,7 +163,8 @@ TEST(Chat, AnInterruptCutsTheAnswerAndTheNextQuestionIsAnswered) {
   run.args = {DAMASK_PROGRAM, "chat", "-m", TinyModel(), "-n", "4", "--temp", "0", "-c", "4000000", "--json"};
   for (int i = 0; i < 300'000; ++i) run.stdin_text += "word ";  // takes minutes to read
   run.stdin_text += "\nshort\n";
-  run.signals = {{std::chrono::milliseconds(4000), SIGINT}};
+  run.err_is_terminal = true;
+  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once a chunk is read
   const ProgramResult result = RunProgram(run);
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -105,7 +173,9 @@ TEST(Chat, AnInterruptCutsTheAnswerAndTheNextQuestionIsAnswered) {
   EXPECT_EQ(object["messages"][0]["content"], "short");
 }
 
-TEST(Chat, TheDocumentMustBeAFile) { ExpectRefused(DamaskWithInput({"chat", "-f", "-"}, "x\n"), "--file"); }
+TEST(Chat, TheDocumentMustBeAFile) {
+  for (const char* name : {"-", "/dev/stdin"}) ExpectRefused(DamaskWithInput({"chat", "-f", name}, "x\n"), "--file");
+}
 
 }  // namespace
 }  // namespace damask::test

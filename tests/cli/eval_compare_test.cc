@@ -1,5 +1,9 @@
 // damask eval compare.
+#include <sys/resource.h>
+
 #include <csignal>
+#include <filesystem>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
@@ -139,34 +143,76 @@ Json WithoutTimes(Json rows) {
 
 TEST(EvalCompare, AKilledRunGoesOnToTheTableOfOneGo) {
   const TempDir dir;
-  const std::vector<std::string> more = {"--resume", dir.File("cells"), "--samples", "12", "--json", "--quiet"};
-  std::vector<std::string> args = Compare(more);
+  std::vector<std::string> args = Compare({"--resume", dir.File("cells"), "--samples", "6", "--json"});
   args.insert(args.begin(), DAMASK_PROGRAM);
-  // Killed, not asked to stop; some signals later it may have written, or be about to.
-  for (const int milliseconds : {400, 2300}) {
+  // Killed, not asked to stop: when it has answers that are not yet written, and when some are (or it is done before).
+  for (const auto& when : {ErrHas("reading ["), FileHas(dir.File("cells"), "\"answers\":[[")}) {
     ProgramRun run;
     run.args = args;
-    run.signals = {{std::chrono::milliseconds(milliseconds), SIGKILL}};
+    run.err_is_terminal = true;
+    run.signals = {{SIGKILL, when}};
     const ProgramResult killed = RunProgram(run);
     EXPECT_TRUE(killed.exit_code == 128 + SIGKILL || killed.exit_code == 0) << killed.err;
   }
-  const Json resumed = DamaskJson(Compare({"--resume", dir.File("cells"), "--samples", "12"}));
-  const Json at_once = DamaskJson(Compare({"--samples", "12"}));
+  const Json resumed = DamaskJson(Compare({"--resume", dir.File("cells"), "--samples", "6"}));
+  const Json at_once = DamaskJson(Compare({"--samples", "6"}));
   EXPECT_EQ(WithoutTimes(resumed["rows"]), WithoutTimes(at_once["rows"]));
 }
 
 TEST(EvalCompare, AnInterruptKeepsEveryAnswer) {
   const TempDir dir;
   ProgramRun run;
-  run.args = Compare({"--resume", dir.File("cells"), "--samples", "4000", "--json", "--quiet"});
+  run.args = Compare({"--resume", dir.File("cells"), "--samples", "4000", "--json"});
   run.args.insert(run.args.begin(), DAMASK_PROGRAM);
-  run.signals = {{std::chrono::milliseconds(1000), SIGINT}};
+  run.err_is_terminal = true;
+  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once there are answers; soon enough, they are in no file yet
   const ProgramResult result = RunProgram(run);
   EXPECT_EQ(result.exit_code, 130) << result.err;
-  EXPECT_TRUE(JsonOf(result)["rows"].is_array());
   // What was answered by then, in the middle of a cell.
-  const std::string stored = ReadBytes(dir.File("cells"));
-  EXPECT_NE(stored.find("\"answers\":[["), std::string::npos);
+  const Json object = JsonOf(result);
+  uint64_t answered = 0;
+  for (const Json& row : object["rows"]) answered += row["samples"].get<uint64_t>();
+  EXPECT_GT(answered, 0U);
+  uint64_t stored = 0;
+  std::istringstream lines(ReadBytes(dir.File("cells")));
+  for (std::string line; std::getline(lines, line);) {
+    const Json cell = Json::parse(line, nullptr, false);
+    if (cell.is_object() && cell.contains("answers")) stored += cell["answers"].size();
+  }
+  EXPECT_EQ(stored, answered);
+}
+
+// From now on no file of this process may be longer than 600 bytes, as if the disk were full; the first line of a resume file
+// is shorter.
+void FillTheDisk() {
+  signal(SIGXFSZ, SIG_IGN);
+  const rlimit limit{600, 600};
+  setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+TEST(EvalCompare, AnswersThatCannotBeKeptArePrinted) {
+  const TempDir dir;
+  ProgramRun run;
+  run.args = Compare({"--resume", dir.File("cells"), "--json", "--quiet"});
+  run.args.insert(run.args.begin(), DAMASK_PROGRAM);
+  run.in_child = FillTheDisk;
+  const ProgramResult result = RunProgram(run);
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_GT(JsonOf(result)["rows"].size(), 0U);
+  EXPECT_NE(result.err.find("/cells': cannot write"), std::string::npos) << result.err;
+}
+
+TEST(EvalCompare, APageThatCannotBeWrittenLeavesTheTable) {
+  const TempDir dir;
+  ProgramRun run;
+  run.args = Compare({"-o", dir.File("page.html"), "--json", "--quiet"});
+  run.args.insert(run.args.begin(), DAMASK_PROGRAM);
+  run.in_child = FillTheDisk;
+  const ProgramResult result = RunProgram(run);
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_EQ(JsonOf(result)["rows"].size(), 8U);
+  EXPECT_NE(result.err.find("/page.html': cannot write"), std::string::npos) << result.err;
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
 }
 
 TEST(EvalCompare, AResumeFileOfOtherSamplesIsRefused) {

@@ -63,14 +63,24 @@ TEST(EvalTasks, ALongerContextThanTheModelsIsSaid) {
   EXPECT_EQ(JsonOf(result)["results"][0]["context"], 2100);
 }
 
+TEST(EvalTasks, AContextThatIsAskedForIsSaidOnce) {
+  const ProgramResult result =
+      Damask({"eval", "kv", "-m", TinyModel(), "-c", "2200", "--context", "2100", "--samples", "1", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const size_t first = result.err.find("more than the model's context of 2048");
+  ASSERT_NE(first, std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("more than the model's context", first + 1), std::string::npos) << result.err;
+}
+
 TEST(EvalTasks, AContextOverCtxSizeIsRefused) {
   ExpectRefused(Damask({"eval", "kv", "-m", TinyModel(), "--context", "600", "-c", "512"}), "--context is 600");
 }
 
 TEST(EvalTasks, AnInterruptShowsWhatIsFinished) {
   ProgramRun run;
-  run.args = {DAMASK_PROGRAM, "eval", "kv", "--context", "300", "--samples", "1000000", "--json", "--quiet"};
-  run.signals = {{std::chrono::milliseconds(1500), SIGINT}};
+  run.args = {DAMASK_PROGRAM, "eval", "kv", "--context", "300", "--samples", "1000000", "--json"};
+  run.err_is_terminal = true;
+  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once a sample is finished
   const ProgramResult result = RunProgram(run);
   EXPECT_EQ(result.exit_code, 130) << result.err;
   EXPECT_GT(JsonOf(result)["results"][0]["samples"], 0);

@@ -1,6 +1,10 @@
 // damask eval and bench.
+#include <sys/resource.h>
+
 #include <cmath>
+#include <csignal>
 #include <cstring>
+#include <filesystem>
 
 #include <gtest/gtest.h>
 
@@ -66,6 +70,55 @@ TEST(EvalLogits, AFullDiskIsAFailure) {
   EXPECT_NE(result.err.find("/dev/full"), std::string::npos) << result.err;
 }
 
+TEST(EvalLogits, TokensMayComeFromAFile) {
+  const TempDir dir;
+  const std::vector<std::string> base = {"eval", "logits", "-m", TinyModel()};
+  const auto top = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return DamaskJson(more)["top"];
+  };
+  EXPECT_EQ(top({"-f", dir.Write("ids.txt", "1 300\n301\n")}), top({"--tokens", "1,300,301"}));
+}
+
+// From now on no file of this process may be longer than 100 bytes, as if the disk were full.
+void FillTheDisk() {
+  signal(SIGXFSZ, SIG_IGN);
+  const rlimit limit{100, 100};
+  setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+TEST(EvalLogits, AFullDiskLeavesTheOldFile) {
+  const TempDir dir;
+  const std::string out = dir.Write("logits.f32", "old");
+  for (const std::string which : {"--all", "--quiet"}) {
+    const ProgramResult result = RunProgram(
+        ProgramRun{.args = {DAMASK_PROGRAM, "eval", "logits", "-m", TinyModel(), "--tokens", "1,2", "-o", out, which},
+                   .in_child = FillTheDisk});
+    EXPECT_EQ(result.exit_code, 1) << result.err;
+    EXPECT_NE(result.err.find("cannot write"), std::string::npos) << result.err;
+    EXPECT_EQ(ReadBytes(out), "old");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
+  }
+}
+
+TEST(EvalLogits, AnInterruptLeavesTheOldFile) {
+  const TempDir input;
+  const TempDir dir;
+  std::string ids = "1";
+  for (int i = 0; i < 300'000; ++i) ids += ",300";  // takes minutes to read
+  const std::string out = dir.Write("logits.f32", "old");
+  ProgramRun run;
+  run.args = {DAMASK_PROGRAM, "eval",    "logits", "-m",    TinyModel(), "-f", input.Write("ids.txt", ids),
+              "-c",           "4000000", "--all",  "--out", out};
+  run.err_is_terminal = true;
+  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once a chunk is read
+  const ProgramResult result = RunProgram(run);
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(ReadBytes(out), "old");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
+}
+
 TEST(EvalPerplexity, ARandomModelIsNoBetterThanChance) {
   const TempDir dir;
   std::string text;
@@ -85,6 +138,22 @@ TEST(EvalPerplexity, TheTrainedModelPredictsEnglishBetterThanNoise) {
   const std::string noise = dir.Write("noise.txt", "xq zzvk wjq pkd vvx qqj zkx wvd jjq xkz pqv dkw zzj qxv kkd wqp vjx zdq");
   const auto nll = [](const std::string& file) { return DamaskJson({"eval", "perplexity", "-f", file})["nll"].get<double>(); };
   EXPECT_LT(nll(english), nll(noise) - 1.0);
+}
+
+TEST(EvalPerplexity, AnInterruptShowsTheWindowsThatAreFinished) {
+  const TempDir dir;
+  std::string text;
+  for (int i = 0; i < 300'000; ++i) text += "word ";  // takes a minute to read
+  ProgramRun run;
+  run.args = {DAMASK_PROGRAM, "eval", "perplexity", "-t", "1", "-f", dir.Write("long.txt", text), "--json"};
+  run.err_is_terminal = true;
+  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once a window is finished
+  const ProgramResult result = RunProgram(run);
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  const Json object = JsonOf(result);
+  EXPECT_GT(object["tokens"], 0);
+  EXPECT_EQ(object["tokens"].get<int>() % 510, 0);  // 512 with a BOS token, and the first is not scored
+  EXPECT_GT(object["perplexity"], 1.0);
 }
 
 TEST(EvalPerplexity, ATextOfOneTokenIsRefused) {
@@ -151,6 +220,31 @@ TEST(Bench, PoliciesGiveALineForEachAndContext) {
   EXPECT_EQ(object["results"][1]["planned_keys"], 2048 + 64);
   ExpectRefused(Damask({"bench", "policies", "--context", "2048,1024"}), "ascending");
   ExpectRefused(Damask({"bench", "policies", "--policies", "full;nothing"}), "unknown policy");
+}
+
+TEST(Bench, AnInterruptShowsWhatIsFinished) {
+  std::string specs = "full";
+  std::string densities = "0.5";
+  for (int i = 0; i < 999; ++i) {
+    specs += ";full";
+    densities += ",0.5";
+  }
+  const std::vector<std::vector<std::string>> benches = {{"policies", "--context", "1024,4096", "--policies", specs},
+                                                         {"attention", "--head-dim", "64", "--heads", "4", "--kv-heads", "2",
+                                                          "--context", "256", "--min-seconds", "0.2", "--density", densities}};
+  for (const std::vector<std::string>& bench : benches) {
+    ProgramRun run;
+    run.args = {DAMASK_PROGRAM, "bench"};
+    run.args.insert(run.args.end(), bench.begin(), bench.end());
+    run.args.emplace_back("--json");
+    run.err_is_terminal = true;
+    run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once a result is there
+    const ProgramResult result = RunProgram(run);
+    EXPECT_EQ(result.exit_code, 130) << result.err;
+    const size_t results = JsonOf(result)["results"].size();
+    EXPECT_GT(results, 0u);
+    EXPECT_LT(results, 1000u);
+  }
 }
 
 TEST(Bench, MatmulComparesBackends) {

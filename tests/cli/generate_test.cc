@@ -9,8 +9,6 @@
 namespace damask::test {
 namespace {
 
-using std::chrono::milliseconds;
-
 std::vector<std::string> Tiny(std::vector<std::string> more) {
   std::vector<std::string> args = {"generate", "-m", TinyModel(), "--raw", "-n", "8"};
   args.insert(args.end(), more.begin(), more.end());
@@ -106,6 +104,13 @@ TEST(Generate, ThePromptMayComeFromStandardInputOrAFile) {
   EXPECT_EQ(DamaskJson(Tiny({"-f", file, "--temp", "0"}))["ids"], expected["ids"]);
 }
 
+TEST(Generate, AFileMayBeAPipe) {
+  // As a shell's <(command) is.
+  const Json expected = DamaskJson(Tiny({"-p", "some words", "--temp", "0"}));
+  const ProgramResult piped = DamaskWithInput(Tiny({"-f", "/dev/stdin", "--temp", "0", "--json"}), "some words\n");
+  EXPECT_EQ(JsonOf(piped)["ids"], expected["ids"]);
+}
+
 TEST(Generate, AFileAndAPromptAreDocumentAndQuestion) {
   const TempDir dir;
   const std::string file = dir.Write("document.txt", "first line\n");
@@ -131,12 +136,28 @@ TEST(Generate, AnEmptyPromptIsRefused) {
 TEST(Generate, APromptThatIsNotUtf8IsRefused) {
   const TempDir dir;
   ExpectRefused(Damask(Tiny({"-p", "caf\xe9"})), "--prompt: the text is not valid UTF-8: byte 3 is 0xe9");
-  ExpectRefused(Damask(Tiny({"-f", dir.Write("latin1.txt", "ol\xe1")})), "not valid UTF-8: byte 2");
+  ExpectRefused(Damask(Tiny({"-f", dir.Write("latin1.txt", "ol\xe1")})),
+                "not valid UTF-8: byte 2 is 0xe1 (convert it: iconv -f LATIN1 -t UTF-8)");
   ExpectRefused(DamaskWithInput(Tiny({}), "\xff"), "standard input: the text is not valid UTF-8");
 }
 
 TEST(Generate, APromptLongerThanTheContextIsRefused) {
   ExpectRefused(Damask(Tiny({"-p", "one two three four five six seven eight nine ten", "-c", "4"})), "context of 4");
+}
+
+TEST(Generate, AContextPastTheModelsIsSaidUnlessRopeIsScaled) {
+  const auto warns = [](std::vector<std::string> more) {
+    more.insert(more.end(), {"-p", "x", "-n", "1"});
+    const ProgramResult result = Damask(Tiny(more));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.err.find("warning: 4096 tokens are more than the model's context of 2048") != std::string::npos;
+  };
+  EXPECT_TRUE(warns({"-c", "4096"}));
+  EXPECT_TRUE(warns({"-c", "4096", "--rope-scaling", "none"}));
+  EXPECT_FALSE(warns({"-c", "4096", "--rope-scaling", "linear"}));
+  EXPECT_FALSE(warns({"-c", "4096", "--rope-scale", "2"}));
+  EXPECT_FALSE(warns({"-c", "2048"}));
+  EXPECT_FALSE(warns({}));
 }
 
 TEST(Generate, TheContextEndsAnAnswer) {
@@ -149,6 +170,8 @@ TEST(Generate, NoTokensWantedReadsThePromptOnly) {
   const Json object = DamaskJson(Tiny({"-p", "some words", "-n", "0"}));
   EXPECT_EQ(object["generated_tokens"], 0);
   EXPECT_EQ(object["text"], "");
+  EXPECT_EQ(object["attention"]["density_prefill"], 1.0);
+  EXPECT_TRUE(object["attention"]["density_decode"].is_null());
 }
 
 TEST(Generate, AStopStringEndsTheAnswerBeforeIt) {
@@ -226,7 +249,8 @@ ProgramRun LongRun(const TempDir& dir) {
 TEST(Generate, AnInterruptStopsWithWhatIsThere) {
   const TempDir dir;
   ProgramRun run = LongRun(dir);
-  run.signals = {{milliseconds(4000), SIGINT}};
+  run.err_is_terminal = true;
+  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once a chunk is read
   const ProgramResult result = RunProgram(run);
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.exit_code, 130) << result.err;
@@ -236,8 +260,9 @@ TEST(Generate, AnInterruptStopsWithWhatIsThere) {
 
 TEST(Generate, AReaderThatGoesEndsTheRun) {
   const std::string command =
-      std::string(DAMASK_PROGRAM) + " generate -m '" + TinyModel() + "' --raw -p x -n 1000000 -c 1000000 --temp 2; echo $? >&2";
-  const ProgramResult result = RunProgram({"sh", "-c", "(" + command + ") | head -c 1"});
+      std::string(DAMASK_PROGRAM) + " generate -m '" + TinyModel() + "' --raw -p x -n 300 --temp 0; echo $? >&2";
+  // The reader has gone by the first token, however slow the machine is.
+  const ProgramResult result = RunProgram({"sh", "-c", "(sleep 0.5; " + command + ") | true"});
   EXPECT_FALSE(result.timed_out);
   EXPECT_NE(result.err.find("cannot write to standard output: Broken pipe"), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("\n1\n"), std::string::npos) << result.err;

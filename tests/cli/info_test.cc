@@ -1,4 +1,5 @@
 // damask info, check and policies.
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -7,6 +8,7 @@
 #include "formats/gguf.h"
 #include "formats/gguf_writer.h"
 #include "tests/cli/cli_test.h"
+#include "tests/formats/safetensors_builder.h"
 
 namespace damask::test {
 namespace {
@@ -54,6 +56,20 @@ TEST(Info, TheContextFlagSetsWhatTheCacheCosts) {
   const Json object = DamaskJson({"info", "-m", TinyModel(), "-c", "100"});
   EXPECT_EQ(object["run_context"], 100);
   EXPECT_EQ(object["kv_bytes"], object["kv_bytes_per_token"].get<uint64_t>() * 100);
+}
+
+TEST(Info, RepackedWeightsAreCounted) {
+  const Json plain = DamaskJson({"info", "-m", TinyModel()});
+  EXPECT_EQ(plain["repacked_bytes"], 0);
+  const ProgramResult run = Damask({"info", "-m", TinyModel(), "--repack", "--json"});
+  const Json object = JsonOf(run);
+  const bool packs = object["target"] == "avx512bf16" || object["target"] == "amx";  // what other targets lack
+  EXPECT_EQ(object["repacked_bytes"] > 0, packs);
+  EXPECT_EQ(
+      object["memory_bytes"].get<uint64_t>(),
+      object["repacked_bytes"].get<uint64_t>() + object["file_bytes"].get<uint64_t>() + object["kv_bytes"].get<uint64_t>());
+  const std::string text = Damask({"info", "-m", TinyModel(), "--repack"}).out;
+  EXPECT_EQ(text.find(" repacked") != std::string::npos, packs) << text;
 }
 
 TEST(Info, AnEightBitCacheCostsWhatItsNumbersAndScalesTake) {
@@ -136,6 +152,44 @@ TEST(Check, AFileThatDoesNotLoadIsAFaultAndExitCodeTwo) {
   EXPECT_EQ(JsonOf(result)["loads"], false);
   EXPECT_EQ(JsonOf(result)["faults"].size(), 1u);
   EXPECT_EQ(result.err.rfind("damask: error: ", 0), 0u);
+}
+
+TEST(Check, EveryFaultOfAFileThatDoesNotLoadIsNamedOnce) {
+  using formats::test::GgufBuilder;
+  const TempDir dir;
+  GgufBuilder builder;
+  builder.U8("twin", 1).U8("twin", 1).Bool("flag", 7);
+  builder.Describe("odd", 8, {33}, 0).Describe("huge", 0, {uint64_t{1} << 40}, 64).Data(std::string(64, 'x'));
+  const std::string path = dir.Write("faults.gguf", builder.Build());
+  for (const char* mode : {"--quiet", "--no-mmap"}) {
+    const ProgramResult result = Damask({"check", path, "--json", mode});
+    EXPECT_EQ(result.exit_code, 2);
+    const Json object = JsonOf(result);
+    EXPECT_EQ(object["loads"], false);
+    ASSERT_EQ(object["faults"].size(), 4u) << object;
+    const char* const places[] = {"key 'twin'", "key 'flag'", "tensor 'odd'", "tensor 'huge'"};
+    for (size_t i = 0; i < 4; ++i) {
+      EXPECT_NE(object["faults"][i]["where"].get<std::string>().find(places[i]), std::string::npos) << object;
+    }
+    // The first of them is the error.
+    EXPECT_EQ(result.err.rfind("damask: error: ", 0), 0u) << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_NE(result.err.find("key 'twin'"), std::string::npos) << result.err;
+  }
+}
+
+TEST(Check, EveryFaultOfAFolderThatDoesNotLoadIsNamedOnce) {
+  using formats::test::EntryText;
+  const TempDir dir;
+  const std::string header =
+      "{" + EntryText("a", "F32", "[3]", "[0, 8]") + "," + EntryText("b", "F32", "[1]", "[12, 16]") + "}";
+  dir.Write("model.safetensors", formats::test::SafetensorsFile(header, std::string(16, '\0')));
+  const ProgramResult result = Damask({"check", dir.path(), "--json"});
+  EXPECT_EQ(result.exit_code, 2);
+  const Json object = JsonOf(result);
+  ASSERT_EQ(object["faults"].size(), 2u) << object;
+  EXPECT_NE(object["faults"][0]["where"].get<std::string>().find("tensor 'a'"), std::string::npos) << object;
+  EXPECT_NE(object["faults"][1]["where"].get<std::string>().find("tensor 'b'"), std::string::npos) << object;
 }
 
 TEST(Check, AMissingFileIsNoFinding) { ExpectRefused(Damask({"check", "/no/such/file"}), "/no/such/file"); }

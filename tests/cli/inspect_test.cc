@@ -70,7 +70,8 @@ TEST_F(Inspect, JsonHasTheKeysOfTheContract) {
   EXPECT_EQ(head["head"], 1);
   EXPECT_EQ(head["treatment"], "dense");
   EXPECT_EQ(head["density"], 1.0);
-  EXPECT_GT(head["mass"], 0.0);
+  EXPECT_TRUE(head["mass"].is_null());
+  EXPECT_GT(object["heads"][0]["mass"], 0.0);
   EXPECT_TRUE(head["effect"].is_null());
   EXPECT_TRUE(head["rank"].is_null());
   EXPECT_LT(object["heads"][0]["density"], 1.0);
@@ -112,6 +113,11 @@ TEST_F(Inspect, WritesThePicturesOfOneHead) {
   EXPECT_EQ(read.at(511, read.width - 1), report::MaskPalette()[report::kDenseFill]);
 }
 
+TEST_F(Inspect, OutputIsAnotherNameOfOut) {
+  EXPECT_EQ(Damask({"inspect", mask_, "--output", dir_.File("report.html")}).exit_code, 0);
+  EXPECT_EQ(ReadBytes(dir_.File("report.html")).rfind("<!DOCTYPE html>", 0), 0u);
+}
+
 TEST_F(Inspect, AHeadThatTheMaskLacksIsOneSentence) {
   const std::string file = dir_.File("head.png");
   for (const char* head : {"9.9", "2.0", "0.3", "1", "", "1.1.1", "-1.0", "1.x", "0.4294967296", "a.b"}) {
@@ -134,7 +140,8 @@ TEST_F(Inspect, FilesThatAreNoMaskAreRefused) {
 }
 
 TEST_F(Inspect, AFileThatCannotBeWrittenIsOneSentence) {
-  ExpectRefused(Damask({"inspect", mask_, "-o", dir_.File("no/such/folder.html")}), "folder.html");
+  ExpectRefused(Damask({"inspect", mask_, "-o", dir_.File("no/such/folder.html")}), "-o: there is no folder");
+  ExpectRefused(Damask({"inspect", mask_, "--png", "1.1", dir_.path()}), "--png");
   ExpectRefused(Damask({"inspect", mask_, "--length", "0"}), "--length");
 }
 

@@ -80,6 +80,15 @@ TEST(Tokenize, NeedsNoWeights) {
   EXPECT_EQ(DamaskJson({"detokenize", "-m", path, "--no-special", "--tokens", Joined(ids)})["text"], "some words");
 }
 
+TEST(Tokenize, AnErrorNamesTheFileQuoted) {
+  const TempDir dir;
+  formats::GgufWriter writer;
+  writer.Add("general.architecture", "llama");
+  const std::string path = dir.File("no\x1bvocabulary.gguf");
+  ASSERT_TRUE(writer.Write(path, nullptr).ok());
+  ExpectRefused(Damask({"tokenize", "-m", path, "-p", "x"}), "/no\\x1bvocabulary.gguf': tokenizer.ggml.model is missing");
+}
+
 TEST(Tokenize, AHuggingFaceFolderGivesTheSameIds) {
   EXPECT_EQ(DamaskJson({"tokenize", "-m", TinyFolder(), "-p", "some words here"})["ids"],
             DamaskJson({"tokenize", "-m", TinyModel(), "-p", "some words here"})["ids"]);
@@ -96,6 +105,17 @@ TEST(Tokenize, IdsAloneFeedDetokenize) {
   ASSERT_FALSE(ids.empty());
   ids.pop_back();
   EXPECT_EQ(Damask({"detokenize", "--tokens", ids, "--quiet"}).out, "Hello world\n");
+  const TempDir dir;
+  EXPECT_EQ(Damask({"detokenize", "-f", dir.Write("ids.txt", ids + "\n"), "--quiet"}).out, "Hello world\n");
+  EXPECT_EQ(DamaskWithInput({"detokenize", "-f", "-", "--quiet"}, ids).out, "Hello world\n");
+}
+
+TEST(Tokenize, MoreIdsThanAnArgumentHoldsAreReadBack) {
+  std::string text;
+  for (int i = 0; i < 20000; ++i) text += "a number " + std::to_string(i) + " ";
+  const ProgramResult ids = DamaskWithInput({"tokenize", "--no-bos", "--ids", "--quiet"}, text);
+  ASSERT_GT(ids.out.size(), 128u * 1024);
+  EXPECT_EQ(DamaskWithInput({"detokenize", "--quiet"}, ids.out).out, text + "\n");
 }
 
 TEST(Tokenize, T08TenMegabytesOfOneLetterTakeSeconds) {
@@ -123,6 +143,23 @@ TEST(Detokenize, IdsAreChecked) {
   refused("1;2", "found '1;2'");
   refused("0x10", "found '0x10'");
   refused("", "found ''");
+  refused("1, ,2", "found ''");
+}
+
+TEST(Detokenize, IdsOfAFileAreChecked) {
+  const TempDir dir;
+  const std::string file = dir.Write("ids.txt", "1,2\n3 x\n");
+  ExpectRefused(Damask({"detokenize", "-m", TinyModel(), "-f", file}), "ids.txt': found 'x', expected a whole number");
+  ExpectRefused(DamaskWithInput({"detokenize", "-m", TinyModel()}, "512"), "standard input: found '512'");
+  ExpectRefused(Damask({"detokenize", "-m", TinyModel(), "-f", file, "--tokens", "1"}), "exclude each other");
+  ExpectRefused(Damask({"detokenize", "-m", TinyModel()}), "standard input has no text");
+}
+
+TEST(Detokenize, CommasSpacesAndNewlinesSeparateIds) {
+  const Json expected = DamaskJson({"detokenize", "--tokens", "300,301,302,303"})["text"];
+  EXPECT_EQ(DamaskJson({"detokenize", "--tokens", " 300 301\t302 , 303 "})["text"], expected);
+  const ProgramResult lines = DamaskWithInput({"detokenize", "--json"}, "300,301,\r\n302\n\n303\n");
+  EXPECT_EQ(JsonOf(lines)["text"], expected);
 }
 
 TEST(Detokenize, SpacesAroundIdsDoNotMatter) {

@@ -110,8 +110,9 @@ INSTANTIATE_TEST_SUITE_P(
         WrongValue{{"eval", "lines", "--kv", ""}, "--kv: found '', expected bf16 or q8"},
         WrongValue{{"bench", "--kv", "Q8"}, "--kv: found 'Q8', expected bf16 or q8"},
         WrongValue{{"bench", "attention", "--kv", "8"}, "--kv: found '8', expected bf16 or q8"},
-        WrongValue{{"tokenize", "-p", "x", "--kv", "q8"}, "has no flag '--kv'"}, WrongValue{{"detokenize"}, "wants --tokens"},
-        WrongValue{{"eval", "logits"}, "wants --tokens"}, WrongValue{{"eval", "perplexity"}, "wants -f FILE"},
+        WrongValue{{"tokenize", "-p", "x", "--kv", "q8"}, "has no flag '--kv'"},
+        WrongValue{{"detokenize"}, "standard input has no text"}, WrongValue{{"eval", "logits"}, "wants --tokens or -f FILE"},
+        WrongValue{{"eval", "perplexity"}, "wants -f FILE"},
         WrongValue{{"eval", "lines", "--context", "0"}, "--context: found '0'"},
         WrongValue{{"eval", "lines", "--context", "10", "--quiet"}, "--context 10, of which"},
         WrongValue{{"eval", "lines", "--samples", "0"}, "--samples: found '0'"},
@@ -130,9 +131,85 @@ INSTANTIATE_TEST_SUITE_P(
         WrongValue{{"eval", "compare", "--policies", "full", "--policy", "full"}, "takes the place of --policy"},
         WrongValue{{"eval", "compare", "--policies", "full", "--tasks", "lines,magic", "--quiet"}, "--tasks: found 'magic'"},
         WrongValue{{"eval", "compare", "--policies", "full", "--density", "0"}, "--density: found '0'"},
-        WrongValue{{"eval", "compare", "--policies", "full", "--html", ""}, "want a path"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--html", ""}, "-o: the path is empty"},
         WrongValue{{"bench", "--prompt", "512,,2"}, "--prompt: found ''"},
         WrongValue{{"bench", "attention", "--density", "1.5"}, "--density: found '1.5'"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    LlamaCppFlags, WrongValues,
+    ::testing::Values(WrongValue{{"generate", "-ngl", "99"}, "has no flag '-ngl': everything runs on the CPU"},
+                      WrongValue{{"bench", "--n-gpu-layers=99"}, "has no flag '--n-gpu-layers': everything runs on the CPU"},
+                      WrongValue{{"generate", "-ctk", "q8_0"}, "has no flag '-ctk': the KV cache's type is --kv q8"},
+                      WrongValue{{"chat", "--cache-type-v", "q8_0"}, "'--cache-type-v': the KV cache's type is --kv q8"},
+                      WrongValue{{"generate", "-fa"}, "has no flag '-fa': attention is always computed in blocks"},
+                      WrongValue{{"serve", "-b", "512"}, "has no flag '-b': prompts are read in chunks"},
+                      WrongValue{{"generate", "--mlock"}, "has no flag '--mlock': the system decides"},
+                      WrongValue{{"generate", "--no-warmup"}, "has no flag '--no-warmup': there is no warm-up"},
+                      WrongValue{{"generate", "-v"}, "has no flag '-v': notes are shown unless --quiet"},
+                      WrongValue{{"generate", "-np", "4"}, "has no flag '-np'\n"},
+                      WrongValue{{"generate", "-nx"}, "has no flag '-nx'"}, WrongValue{{"generate", "-n7x"}, "found '7x'"}));
+
+// Nobody may make a file in /proc. The model does not exist: that this is not what is told shows that nothing was done before.
+INSTANTIATE_TEST_SUITE_P(
+    UnwritableOutput, WrongValues,
+    ::testing::Values(
+        WrongValue{{"calibrate", "-m", "/no/model", "-o", "/proc/x"}, "-o: '/proc/x': cannot create"},
+        WrongValue{{"calibrate", "-m", "/no/model", "--out", "/no/such/x"}, "-o: there is no folder '/no/such'"},
+        WrongValue{{"calibrate", "heads", "--for", "duo", "-m", "/no/model", "-o", "/proc/x"}, "-o: '/proc/x': cannot create"},
+        WrongValue{{"calibrate", "heads", "--for", "duo", "--out", "/no/such/x"}, "-o: there is no folder '/no/such'"},
+        WrongValue{{"inspect", "/no/mask", "-o", "/proc/x"}, "-o: '/proc/x': cannot create"},
+        WrongValue{{"inspect", "/no/mask", "--png", "0.0", "/proc/x"}, "--png: '/proc/x': cannot create"},
+        WrongValue{{"eval", "logits", "-m", "/no/model", "--tokens", "1", "-o", "/proc/x"}, "-o: '/proc/x': cannot create"},
+        WrongValue{{"eval", "logits", "--tokens", "1", "--output", "/no/such/x"}, "-o: there is no folder '/no/such'"},
+        WrongValue{{"eval", "compare", "-m", "/no/model", "--policies", "full", "-o", "/proc/x"}, "-o: '/proc/x': cannot"},
+        WrongValue{{"eval", "compare", "--policies", "full", "--out", "/no/such/x"}, "-o: there is no folder '/no/such'"},
+        WrongValue{{"eval", "compare", "-m", "/no/model", "--policies", "full", "--resume", "/proc/x"},
+                   "--resume: '/proc/x'"}));
+
+// What a calibration does not look at is no flag of it.
+INSTANTIATE_TEST_SUITE_P(Calibration, WrongValues,
+                         ::testing::Values(WrongValue{{"calibrate", "--policy", "full"}, "has no flag '--policy'"},
+                                           WrongValue{{"calibrate", "--mask", "m"}, "has no flag '--mask'"},
+                                           WrongValue{{"calibrate", "--audit", "1"}, "has no flag '--audit'"},
+                                           WrongValue{{"calibrate", "--audit-decode", "1"}, "has no flag '--audit-decode'"},
+                                           WrongValue{{"calibrate", "--audit-floor", "1"}, "has no flag '--audit-floor'"},
+                                           WrongValue{{"calibrate", "--kv-release"}, "has no flag '--kv-release'"},
+                                           WrongValue{{"calibrate", "heads", "--policy", "full"}, "has no flag '--policy'"},
+                                           WrongValue{{"calibrate", "heads", "--kv-release"}, "has no flag '--kv-release'"},
+                                           WrongValue{{"calibrate", "--kv", "q4", "-o", "x"}, "--kv: found 'q4'"},
+                                           WrongValue{{"calibrate", "-c", "0"}, "--ctx-size: found '0'"}));
+
+TEST(Usage, HelpNamesEveryAlias) {
+  const auto has = [](std::vector<std::string> command, const std::string& part) {
+    command.emplace_back("--help");
+    const std::string help = Damask(command).out;
+    EXPECT_NE(help.find(part), std::string::npos) << part << " in " << help;
+  };
+  has({"generate"}, "system message of a chat; also -sys, --system-prompt\n");
+  has({"generate"}, "; also --conversation, -cnv\n");
+  has({"generate"}, "; also --no-conversation, -no-cnv\n");
+  has({"chat"}, "; also -sp\n");
+  has({"serve"}, "; also -np\n");
+  has({"eval", "compare"}, "; also --html, --out\n");
+  has({"calibrate"}, "; also --out\n");
+  has({"calibrate", "heads"}, "; also --out\n");
+  has({"inspect"}, "; also --output\n");
+  has({"eval", "logits"}, "; also --output\n");
+}
+
+TEST(Usage, AFlagWithTwoValuesNamesThem) {
+  const std::string help = Damask({"inspect", "--help"}).out;
+  EXPECT_NE(help.find("  --png L.H FILE  "), std::string::npos) << help;
+}
+
+TEST(Usage, HelpOfAWordThatBeginsCommandsListsThem) {
+  const ProgramResult result = Damask({"eval", "--help"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_NE(result.out.find("\n  eval passkey "), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("\n  eval compare "), std::string::npos) << result.out;
+  EXPECT_EQ(result.out.find("\n  generate "), std::string::npos) << result.out;
+  EXPECT_EQ(Damask({"help", "eval"}).out, result.out);
+}
 
 TEST(Usage, NoCommandIsWrongUse) { ExpectRefused(Damask({}), "a command is missing"); }
 TEST(Usage, AnUnknownCommandGetsTheNearestName) { ExpectRefused(Damask({"generat"}), "did you mean 'generate'?"); }

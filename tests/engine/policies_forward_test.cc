@@ -3,8 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/fingerprint.h"
+#include "masks/mask_file.h"
 #include "policies/density.h"
 #include "policies/registry.h"
+#include "tests/engine/logits.h"
+#include "tests/masks/mask_cases.h"
 #include "tests/model/tiny_model.h"
 
 namespace damask::engine {
@@ -87,6 +91,25 @@ INSTANTIATE_TEST_SUITE_P(
                     "flexprefill:gamma=1,decode=sparse", "duo:heads=1/0,full=99", "masformer:full=99",
                     "masformer:span=9999,full=0,local=block", "snapkv:cap=9999", "snapkv:cap=9999,prefill=sparse,chunk=64",
                     "pyramidkv:cap=9999", "tca:keep=1000", "tca:window=9999"));
+
+// A Hugging Face folder has each key's dimensions in another order than the GGUF file of the same llama.
+TEST(PoliciesForward, AMaskOfTheGgufFileChoosesTheSameKeysInTheHuggingFaceFolder) {
+  const make_model::ModelSpec spec{.arch = make_model::Arch::kLlama, .type = "F32"};
+  const TinyModelFile file(spec);
+  ThreadPool pool(1);
+  ASSERT_TRUE(make_model::WriteHuggingFaceModel(spec, file.folder() + "/hf", &pool).ok());
+  const auto gguf = LoadTiny(file, {.target = "scalar"});
+  const auto hf = Engine::Load({.model_path = file.folder() + "/hf", .threads = 1, .target = "scalar"});
+  ASSERT_TRUE(hf.ok()) << hf.status().ToString();
+  const masks::Mask mask = masks::ContentMask(FingerprintOf(gguf->model()), 16);
+  const std::string path = file.folder() + "/content.mask";
+  ASSERT_TRUE(masks::WriteMaskFile(mask, path).ok());
+  const std::string spec_of_mask = "dam:mask=" + path + ",blocks=8,local=16,target=0.3";
+  const std::vector<float> expected = LogitsWith(gguf.get(), spec_of_mask);
+  EXPECT_LT(gguf->stats().density(), 0.7);
+  EXPECT_LT(Nmse(LogitsWith(hf->get(), spec_of_mask), expected), 1e-8);
+  EXPECT_EQ((*hf)->stats().planned_pairs, gguf->stats().planned_pairs);
+}
 
 // Layers differ under these, and the last one is computed for one row only.
 TEST(PoliciesForward, ADensityThatWasAskedForIsMet) {

@@ -1,11 +1,13 @@
 // A row's result does not depend on how the text was cut into calls, on the number of threads, or on what was in the cache
 // before.
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
 #include <map>
 #include <numeric>
+#include <span>
 
 #include <gtest/gtest.h>
 
@@ -293,6 +295,26 @@ TEST(Perplexity, EqualsTheMeanOfTheLogProbabilities) {
   ASSERT_TRUE(result.ok()) << result.status().ToString();
   EXPECT_EQ(result->tokens, 39u);
   EXPECT_NEAR(result->nll, sum / 39, 1e-4);
+}
+
+TEST(Perplexity, ACancelLeavesTheFiguresOfTheWindowsThatWereFinished) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const std::vector<TokenId> ids = SomeIds(300, 512);
+  std::atomic<bool> cancel = false;
+  const auto after_a_window = [&](uint64_t, uint64_t, double) { cancel = true; };
+  const auto part = Perplexity(engine.get(), ids, 100, after_a_window, &cancel);
+  ASSERT_TRUE(part.ok()) << part.status().ToString();
+  EXPECT_TRUE(part->cancelled);
+  // A window is a BOS token and 99 others.
+  const auto one_window = Perplexity(engine.get(), std::span(ids).first(99), 100, nullptr, nullptr);
+  ASSERT_TRUE(one_window.ok());
+  EXPECT_FALSE(one_window->cancelled);
+  EXPECT_EQ(part->tokens, one_window->tokens);
+  EXPECT_EQ(part->nll, one_window->nll);
+  const auto nothing = Perplexity(engine.get(), ids, 100, nullptr, &cancel);
+  ASSERT_TRUE(nothing.ok() && nothing->cancelled);
+  EXPECT_EQ(nothing->tokens, 0u);
 }
 
 TEST(Perplexity, NamesTheCacheThatItsLargestWindowHeld) {

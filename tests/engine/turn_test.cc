@@ -55,6 +55,17 @@ TEST(TurnTokens, OfALongTurnAreItsQuestion) {
   EXPECT_EQ(tokens(letters), policies::kMaxInstructionTokens);
 }
 
+TEST(PlainChat, IsLinesOfTwoSpeakersBehindWhatTheSystemSays) {
+  const std::vector<tokenizer::ChatMessage> messages = {{"system", "be kind"}, {"system", ""},   {"user", "a\nb"},
+                                                        {"assistant", " yes"}, {"user", "c"},    {"user", "d"},
+                                                        {"assistant", "no"},   {"assistant", ""}};
+  EXPECT_EQ(PlainChatText(messages),
+            "be kind\n\nUser: a\nb\nAssistant: yes\nUser: c\nUser: d\nAssistant: no\nAssistant:\nAssistant:");
+  // Where the model goes on with the user's next line, its answer has ended.
+  for (const std::string& stop : PlainChatStops()) EXPECT_NE(PlainChatText(messages).find(stop), std::string::npos);
+  EXPECT_FALSE(PlainChatStops().empty());
+}
+
 std::vector<float> LogitsOf(Engine* engine, const std::string& spec, size_t turn_tokens) {
   EXPECT_TRUE(engine->SetPolicy(spec).ok()) << spec;
   Session session(engine);

@@ -42,6 +42,22 @@ TEST(Compare, DifferencesAreThoseOfTheSamePairs) {
   EXPECT_DOUBLE_EQ(result->rows[1].difference->mean, difference);
 }
 
+TEST(Compare, WhereTheFirstPolicyDidNotRunNothingTakesItsPlace) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"streaming:sinks=200", "full", "streaming:sinks=4"};
+  run.densities = {0.4};  // the sinks alone are more
+  run.samples = 1;
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_EQ(result->rows.size(), 2U);
+  for (const CompareRow& row : result->rows) EXPECT_FALSE(row.difference.has_value()) << row.cell.spec;
+  run.policies.erase(run.policies.begin());
+  const auto with_first = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(with_first.ok() && with_first->rows.size() == 2);
+  EXPECT_TRUE(with_first->rows[1].difference.has_value());
+}
+
 TEST(Compare, AskWhatASingleRunAsks) {
   const auto engine = LoadEmbedded();
   const auto result = RunCompare(engine.get(), SmallRun(), nullptr, nullptr, nullptr);
@@ -78,6 +94,29 @@ TEST(Compare, AQuestionGoesToAllPoliciesBeforeTheNextAndCancelKeepsWhatWasAnswer
   EXPECT_TRUE(result->rows[1].difference.has_value());
 }
 
+// Has room for two answers.
+class FullStore : public CellStore {
+ public:
+  std::vector<Answered> Find(const Cell&) const override { return {}; }
+  Status Put(const Cell&) override { return ++puts_ < 3 ? Status() : WriteFailed("no space"); }
+  Status Flush() override { return Internal("flushed after an error"); }
+
+ private:
+  int puts_ = 0;
+};
+
+TEST(Compare, AStoreThatFailsEndsTheRunAndWhatWasAnsweredIsThere) {
+  const auto engine = LoadEmbedded();
+  FullStore store;
+  const auto result = RunCompare(engine.get(), SmallRun(), &store, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  EXPECT_EQ(result->kept.code(), StatusCode::kWriteFailed);
+  EXPECT_FALSE(result->cancelled);
+  ASSERT_EQ(result->rows.size(), 2U);
+  EXPECT_EQ(result->rows[0].cell.summary.samples, 2U);
+  EXPECT_EQ(result->rows[1].cell.summary.samples, 1U);
+}
+
 TEST(Compare, PerplexityOfATextIsTakenWindowByWindow) {
   const auto engine = LoadEmbedded();
   CompareRun run = SmallRun();
@@ -91,6 +130,39 @@ TEST(Compare, PerplexityOfATextIsTakenWindowByWindow) {
   ASSERT_TRUE(result->rows[0].cell.nll.has_value());
   EXPECT_GT(*result->rows[0].cell.nll, 0);
   EXPECT_EQ(result->rows[0].cell.summary.density, 1.0);
+  EXPECT_FALSE(result->rows[0].cell.summary.density_decode.has_value());  // nothing is decoded
+}
+
+TEST(Compare, PerplexityRowsNameTheCacheThatWasHeld) {
+  auto engine = engine::Engine::Load({.threads = 1, .kv_release = true});
+  ASSERT_TRUE(engine.ok()) << engine.status().ToString();
+  CompareRun run = SmallRun();
+  run.tasks = {"perplexity"};
+  run.contexts = {600};
+  run.samples = 1;
+  const auto result = RunCompare(engine->get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_EQ(result->rows.size(), 2U);
+  EXPECT_EQ(result->rows[0].cell.summary.kv_bytes, 640 * (*engine)->kv_bytes_per_token());  // ten pages
+  EXPECT_GT(result->rows[1].cell.summary.kv_bytes, 0U);
+  EXPECT_LT(result->rows[1].cell.summary.kv_bytes, 300 * (*engine)->kv_bytes_per_token());
+}
+
+TEST(Summarise, OfNothingMeasuredThereIsNoFigure) {
+  Answered answer;
+  answer.audit.rows = 3;
+  answer.audit.recall_sum = 2.4;
+  Summary summary = Summarise({&answer, 1});
+  EXPECT_TRUE(summary.recall_mean.has_value());
+  EXPECT_FALSE(summary.strong_key_hit.has_value());
+  EXPECT_FALSE(summary.density_decode.has_value());
+  answer.audit.strong_rows = 2;
+  answer.audit.strong_hits = 1;
+  answer.decode.planned_pairs = 1;
+  answer.decode.causal_pairs = 4;
+  summary = Summarise({&answer, 1});
+  EXPECT_EQ(summary.strong_key_hit, 0.5);
+  EXPECT_EQ(summary.density_decode, 0.25);
 }
 
 TEST(Compare, ASettingThatTwoDensitiesShareRunsOnce) {
@@ -119,7 +191,9 @@ TEST(Compare, DensitiesOutsideZeroToOneAreRefused) {
 TEST(Compare, SaysWhereTheMeasuredDensityIsFarFromTheWantedOne) {
   const auto engine = LoadEmbedded();
   CompareRun run = SmallRun();
-  run.policies = {"duo:heads=1/0.5/0.2/0.1,recent=16", "streaming"};
+  run.policies = {"infllm2", "streaming"};  // the first one's budget goes by whole key blocks
+  run.contexts = {600};
+  run.samples = 1;
   run.densities = {0.4};
   const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
   ASSERT_TRUE(result.ok()) << result.status().ToString();
@@ -131,6 +205,7 @@ TEST(Compare, SaysWhereTheMeasuredDensityIsFarFromTheWantedOne) {
     const auto says = [&](const std::string& note) { return note.rfind(row.cell.policy + " at density 0.4", 0) == 0; };
     EXPECT_TRUE(std::any_of(result->notes.begin(), result->notes.end(), says)) << row.cell.policy;
   }
+  EXPECT_EQ(far, 1U);
   EXPECT_EQ(result->notes.size(), far);
 }
 

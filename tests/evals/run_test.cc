@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/file.h"
+#include "base/write_file.h"
 #include "engine/conversation.h"
 #include "formats/json.h"
 #include "tests/model/tiny_model.h"

@@ -105,6 +105,13 @@ TEST(CheckTest, BytesBehindTheLastTensorAreAFault) {
   ExpectFault(Check(GgufBuilder().Tensor("t", kTypeI8, {1}, "x").Build() + "tail"), "byte", "4 bytes follow");
 }
 
+TEST(CheckTest, ThePaddingOfAFileWithoutTensorsIsNoFault) {
+  std::string bytes = GgufBuilder().U8("a", 1).Build();
+  bytes.resize((bytes.size() + 31) / 32 * 32);
+  EXPECT_TRUE(Check(bytes).empty());
+  ExpectFault(Check(bytes + "tail"), "byte", "4 bytes follow");
+}
+
 TEST(CheckTest, EveryFaultOfASafetensorsFileIsListed) {
   const std::string header = "{" + EntryText("a", "F32", "[2]", "[0, 8]") + "," + EntryText("b", "F32", "[3]", "[8, 16]") +
                              "," + EntryText("c", "F32", "[1]", "[20, 24]") + "," + EntryText("d", "I64", "[1]", "[24, 32]") +

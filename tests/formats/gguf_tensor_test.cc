@@ -196,6 +196,19 @@ TEST(GgufTensorTest, G17AFileLongerThanNeededIsReadWithAWarning) {
   EXPECT_NE(warnings.text().find("5 bytes follow the last tensor"), std::string::npos) << warnings.text();
 }
 
+// A first shard without tensors (llama-gguf-split --no-tensor-first-split) is a header and its padding.
+TEST(GgufTensorTest, G17ThePaddingOfAFileWithoutTensorsIsNoTail) {
+  std::string bytes = GgufBuilder().U8("a", 1).Build();
+  ASSERT_NE(bytes.size() % 32, 0u);
+  const Warnings warnings;
+  EXPECT_TRUE(ParseGguf(bytes).ok());
+  bytes.resize((bytes.size() + 31) / 32 * 32);
+  EXPECT_TRUE(ParseGguf(bytes).ok());
+  EXPECT_EQ(warnings.text(), "");
+  EXPECT_TRUE(ParseGguf(bytes + "tail!").ok());
+  EXPECT_NE(warnings.text().find("5 bytes follow the last tensor"), std::string::npos) << warnings.text();
+}
+
 TEST(GgufTensorTest, BytesInMemoryMustBeAligned) {
   const std::string bytes = "12345678" + SmallGguf();
   const MemoryFile memory(bytes);

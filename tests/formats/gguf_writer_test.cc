@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/write_file.h"
 #include "formats/gguf.h"
 #include "tests/temp_dir.h"
 

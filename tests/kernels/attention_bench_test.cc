@@ -38,6 +38,23 @@ TEST(AttentionBench, DenseComesFirstAndSparseRunsHaveTheDensityAskedFor) {
   }
 }
 
+TEST(AttentionBench, ACancelLeavesTheDensitiesThatRan) {
+  if (BestTarget() == Target::kScalar) GTEST_SKIP() << "the reference would take minutes";
+  ThreadPool pool(2);
+  AttentionBenchOptions options = SmallOptions(&pool);
+  std::atomic<bool> cancel = false;
+  options.cancel = &cancel;
+  options.progress = [&](uint64_t done, uint64_t total, double) {
+    EXPECT_EQ(total, 3u);
+    cancel = done == 2;
+  };
+  const auto part = BenchAttention(options);
+  ASSERT_TRUE(part.ok()) << part.status().ToString();
+  ASSERT_EQ(part->size(), 2u);
+  EXPECT_NEAR(part->at(1).density, 0.5, 0.03);
+  EXPECT_TRUE(BenchAttention(options).value().empty());  // still cancelled
+}
+
 TEST(AttentionBench, ImpossibleShapesAreRefused) {
   ThreadPool pool(1);
   const auto code = [&](auto change) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <random>
 #include <string>
@@ -72,6 +73,22 @@ inline Mask RandomMask(uint32_t layers, uint32_t heads, uint32_t capture_length,
     mask.heads.push_back(RandomHead(capture_length, 0.3, &random));
     mask.heads.back().treatment = static_cast<Treatment>(i % 3);
     mask.heads.back().mass = 0.5f;
+  }
+  return mask;
+}
+
+// Every head chooses by content, in random directions.
+inline Mask ContentMask(const Fingerprint& fingerprint, uint32_t rank, uint32_t seed = 1) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, 1.0f / std::sqrt(static_cast<float>(fingerprint.head_dim)));
+  Mask mask = RandomMask(fingerprint.layers, fingerprint.heads, 64, seed);
+  mask.fingerprint = fingerprint;
+  for (HeadMask& head : mask.heads) head.treatment = Treatment::kContent;
+  for (uint32_t i = 0; i < fingerprint.layers * fingerprint.kv_heads; ++i) {
+    KeyDirections directions = {i / fingerprint.kv_heads, i % fingerprint.kv_heads, rank, fingerprint.head_dim, 0.0f, {}};
+    directions.values.resize(size_t{rank} * fingerprint.head_dim);
+    for (float& x : directions.values) x = normal(random);
+    mask.key_directions.push_back(std::move(directions));
   }
   return mask;
 }

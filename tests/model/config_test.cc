@@ -1,6 +1,7 @@
 // BAD_INPUT G11, G12: hyper-parameters that cannot be, each refused with a sentence naming the key.
 #include "model/config.h"
 
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <map>
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/gguf_writer.h"
+#include "model/rope.h"
 #include "tests/temp_dir.h"
 
 namespace damask::model {
@@ -172,6 +174,53 @@ TEST(ConfigFromHuggingFace, ReadsLlama3Scaling) {
   EXPECT_EQ(config->kv_heads, 4u);
 }
 
+Result<ModelConfig> ReadYarn(const std::string& members) {
+  const auto json =
+      formats::ParseJson(R"({"model_type": "qwen2", "num_hidden_layers": 1, "hidden_size": 256, "num_attention_heads": 4,
+    "intermediate_size": 512, "vocab_size": 300, "max_position_embeddings": 32768, "rope_scaling": {"rope_type": "yarn",
+    "factor": 4.0)" + members +
+                         "}}");
+  EXPECT_TRUE(json.ok()) << json.status().ToString();
+  return ConfigFromHuggingFace(*json);
+}
+
+// transformers: attention_factor takes the place of 0.1 ln(factor) + 1.
+TEST(ConfigFromHuggingFace, AYarnAttentionFactorIsTheWholeMagnitude) {
+  const auto magnitude = [](const std::string& members) {
+    const Result<ModelConfig> config = ReadYarn(members);
+    EXPECT_TRUE(config.ok()) << config.status().ToString();
+    std::vector<float> cos_sin(config->head_dim);
+    RopeTable(config->rope, {}).Fill(0, cos_sin.data());
+    return static_cast<double>(cos_sin[0]);
+  };
+  EXPECT_NEAR(magnitude(""), 1.0 + 0.1 * std::log(4.0), 1e-6);
+  EXPECT_NEAR(magnitude(R"(, "attention_factor": null, "mscale": 0, "mscale_all_dim": 0.0)"), 1.0 + 0.1 * std::log(4.0), 1e-6);
+  EXPECT_NEAR(magnitude(R"(, "attention_factor": 1.0)"), 1.0, 1e-6);
+  EXPECT_NEAR(magnitude(R"(, "attention_factor": 0.5)"), 0.5, 1e-6);
+  EXPECT_EQ(ReadYarn(R"(, "attention_factor": -1.0)").status().code(), StatusCode::kBadFormat);
+}
+
+TEST(ConfigFromHuggingFace, OtherYarnTemperaturesAreRefused) {
+  for (const char* key : {"mscale", "mscale_all_dim"}) {
+    const Status status = ReadYarn(", \"" + std::string(key) + "\": 0.707").status();
+    EXPECT_EQ(status.code(), StatusCode::kUnsupported) << status.ToString();
+    EXPECT_NE(status.ToString().find(std::string(key) + " 0.707"), std::string::npos) << status.ToString();
+  }
+}
+
+TEST(ConfigFromHuggingFace, SaysWhetherTheModelIsTied) {
+  const auto tied = [](const std::string& member) {
+    const auto json =
+        formats::ParseJson(R"({"model_type": "llama", "num_hidden_layers": 1, "hidden_size": 256, "num_attention_heads": 4,
+      "intermediate_size": 512, "vocab_size": 300, "max_position_embeddings": 128)" +
+                           member + "}");
+    return ConfigFromHuggingFace(json.value()).value().tied;
+  };
+  EXPECT_EQ(tied(""), std::nullopt);
+  EXPECT_EQ(tied(R"(, "tie_word_embeddings": true)"), std::optional(true));
+  EXPECT_EQ(tied(R"(, "tie_word_embeddings": false)"), std::optional(false));
+}
+
 TEST(ConfigFromHuggingFace, RefusesWhatItCannotRun) {
   const std::string base = R"("num_hidden_layers": 1, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 512,
     "vocab_size": 300, "max_position_embeddings": 128)";
@@ -192,6 +241,13 @@ TEST(RopeOverrides, AFactorFollowsFromTheWantedContext) {
   EXPECT_DOUBLE_EQ(config.rope.factor, 4.0);
   EXPECT_EQ(config.rope.original_context, 2048u);
   EXPECT_EQ(config.context, 8192u);
+}
+
+TEST(RopeOverrides, AnotherScalingHasNoneOfTheFilesFactors) {
+  ModelConfig config = *ReadYarn(R"(, "attention_factor": 0.5)");
+  ASSERT_TRUE(ApplyRopeOverrides({.scaling = "linear", .factor = 2.0}, 0, &config).ok());
+  EXPECT_DOUBLE_EQ(config.rope.factor, 2.0);
+  EXPECT_DOUBLE_EQ(config.rope.attention_factor, 1.0);
 }
 
 TEST(RopeOverrides, RefuseNonsense) {

@@ -233,7 +233,8 @@ TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadRe
 // Of 1,024 blocks 64 are looked at; these policies decide every eight blocks.
 TEST(ShapeDensity, SomeBlocksStandForAll) {
   const ModelShape shape = {1, 1, 1, 16, {}};
-  for (const std::string spec : {"snapkv:cap=512,prefill=sparse,chunk=512", "citrus:keep=512,chunk=512", "streaming:window=999"}) {
+  for (const std::string spec :
+       {"snapkv:cap=512,prefill=sparse,chunk=512", "citrus:keep=512,chunk=512", "streaming:window=999"}) {
     const auto policy = *Create(spec, shape);
     uint64_t planned = 0;
     uint64_t causal = 0;

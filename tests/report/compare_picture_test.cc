@@ -20,8 +20,8 @@ std::vector<Circle> Circles(const std::string& svg) {
   return circles;
 }
 
-Picture TwoPoints() {
-  Picture picture{.title = "lines", .axis = "accuracy", .share = true, .points = {}};
+Plot TwoPoints() {
+  Plot picture{.title = "lines", .axis = "accuracy", .share = true, .points = {}};
   picture.points.push_back({.series = 0, .label = "full", .density = 1, .value = 1, .low = 0.9, .high = 1});
   picture.points.push_back({.series = 1, .label = "window", .density = 0.1, .value = 0.25, .low = 0.1, .high = 0.4});
   return picture;
@@ -35,7 +35,7 @@ TEST(ComparePicture, DenserIsFurtherRightAndBetterIsHigher) {
 }
 
 TEST(ComparePicture, EqualRatiosOfDensityAreEqualDistances) {
-  Picture picture = TwoPoints();
+  Plot picture = TwoPoints();
   picture.points[1].density = 0.04;
   picture.points.push_back({.series = 2, .label = "", .density = 0.2, .value = 0.5, .low = 0.5, .high = 0.5});
   const std::vector<Circle> circles = Circles(DrawPicture(picture));
@@ -44,7 +44,7 @@ TEST(ComparePicture, EqualRatiosOfDensityAreEqualDistances) {
 }
 
 TEST(ComparePicture, LabelsAreHarmless) {
-  Picture picture = TwoPoints();
+  Plot picture = TwoPoints();
   picture.title = "<script>alert(1)</script>";
   picture.points[0].label = "a\" onload=\"x";
   const std::string svg = DrawPicture(picture);
@@ -53,7 +53,7 @@ TEST(ComparePicture, LabelsAreHarmless) {
 }
 
 TEST(ComparePicture, EqualValuesAndNoneAtAllHaveAPlace) {
-  Picture picture{.title = "perplexity", .axis = "perplexity", .share = false, .points = {}};
+  Plot picture{.title = "perplexity", .axis = "perplexity", .share = false, .points = {}};
   EXPECT_EQ(DrawPicture(picture).find("nan"), std::string::npos);
   EXPECT_EQ(DrawPicture(picture).find("inf"), std::string::npos);
   picture.points.push_back({.series = 0, .label = "full", .density = 0, .value = 7, .low = 7, .high = 7});

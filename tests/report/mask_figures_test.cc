@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "masks/density.h"
+#include "report/calibration_report.h"
 #include "tests/masks/mask_cases.h"
 
 namespace damask::report {
@@ -32,6 +33,12 @@ Mask FourHeads() {
   mask.heads[2].effect = 0.5f;
   mask.heads[3].treatment = Treatment::kDense;
   mask.heads[3].mass = 0.25f;
+  // What calibration tried last stays in the file.
+  mask.heads[3].form = StaticForm::kWindow;
+  mask.heads[3].window = 16;
+  mask.heads[3].window_sinks = 4;
+  mask.heads[3].mass_window = 0.125f;
+  mask.heads[3].strong_key_hit = 0.5f;
   masks::KeyDirections directions;
   directions.layer = 1;
   directions.rank = 8;
@@ -82,19 +89,54 @@ TEST(MaskFigures, DensitiesAreThoseOfThePlans) {
   EXPECT_LT(figures.heads[1].planned_density[1], 0.2);
 }
 
-TEST(MaskFigures, TotalsLeaveOutWhatWasNotMeasured) {
+TEST(MaskFigures, ContentAndDenseHeadsHaveNoFiguresOfAStaticForm) {
   const MaskFigures figures = Measure(FourHeads(), {1000});
+  EXPECT_EQ(figures.heads[1].form, StaticForm::kWindow);
+  for (const size_t head : {2u, 3u}) {
+    EXPECT_FALSE(figures.heads[head].form.has_value());
+    EXPECT_FALSE(figures.heads[head].mass.has_value());
+    EXPECT_FALSE(figures.heads[head].strong_key_hit.has_value());
+  }
+}
+
+TEST(MaskFigures, TotalsLeaveOutWhatWasNotMeasuredAndCountUnmaskedHeadsAsOne) {
+  Mask mask = FourHeads();
+  const MaskFigures figures = Measure(mask, {1000});
   const Totals all = AddUp(figures, 0, 4);
   EXPECT_EQ(all.treatments[0], 2u);
   EXPECT_EQ(all.treatments[1], 1u);
   EXPECT_EQ(all.treatments[2], 1u);
   EXPECT_EQ(all.windows, 1u);
-  EXPECT_EQ(all.mass_mean, 0.5);
-  EXPECT_EQ(all.mass_min, 0.25);
-  EXPECT_EQ(all.effect_sum, 0.75);
+  EXPECT_EQ(all.mass_mean, (0.75 + 0.5 + 1 + 1) / 4);
+  EXPECT_EQ(all.mass_min, 0.5);
+  EXPECT_EQ(all.effects_alone, 0.75);
   const Totals content = AddUp(figures, 2, 3);
-  EXPECT_FALSE(content.mass_mean.has_value());
-  EXPECT_FALSE(content.mass_min.has_value());
+  EXPECT_EQ(content.mass_mean, 1.0);
+  EXPECT_EQ(content.mass_min, 1.0);
+  mask.heads[1].mass_window = masks::kNotMeasured;
+  EXPECT_EQ(AddUp(Measure(mask, {1000}), 0, 4).mass_mean, (0.75 + 1 + 1) / 3);
+  const Totals unknown = AddUp(Measure(mask, {1000}), 1, 2);
+  EXPECT_FALSE(unknown.mass_mean.has_value());
+  EXPECT_FALSE(unknown.mass_min.has_value());
+}
+
+TEST(InspectJson, SaysOfAMaskWhatItsCalibrationSaid) {
+  engine::CalibrateResult made;
+  made.mask = FourHeads();
+  const auto expect_the_same = [&] {
+    const Json said = CalibrationJson(made);
+    const Json found = InspectJson(made.mask, Measure(made.mask, {1000}));
+    for (const char* key : {"mass_mean", "mass_min", "effect_sum", "treatments"}) EXPECT_EQ(said[key], found[key]) << key;
+    return found;
+  };
+  Json found = expect_the_same();
+  EXPECT_EQ(found["mass_mean"], 0.8125);
+  EXPECT_TRUE(found["effect_sum"].is_null());
+  made.treatments = {.joint = {.prose = 0.01, .retrieval = 0.04}, .passes = 5};
+  made.mask.parameters.joint_effect = 0.04;
+  EXPECT_EQ(expect_the_same()["effect_sum"], 0.04);
+  made.mask.heads[1].mass_window = masks::kNotMeasured;
+  EXPECT_EQ(expect_the_same()["mass_min"], 0.75);
 }
 
 TEST(InspectJson, HasTheKeysOfTheContractAndNullForWhatIsUnknown) {
@@ -109,7 +151,10 @@ TEST(InspectJson, HasTheKeysOfTheContractAndNullForWhatIsUnknown) {
   EXPECT_EQ(object["heads"][3]["head"], 1);
   EXPECT_EQ(object["heads"][3]["treatment"], "dense");
   EXPECT_EQ(object["heads"][1]["form"], "window");
-  EXPECT_TRUE(object["heads"][2]["mass"].is_null());
+  EXPECT_EQ(object["heads"][1]["mass"], 0.5);
+  for (const char* key : {"form", "mass", "strong_key_hit"}) {
+    for (const size_t head : {2u, 3u}) EXPECT_TRUE(object["heads"][head][key].is_null()) << key;
+  }
   EXPECT_EQ(object["heads"][2]["rank"], 8);
   EXPECT_EQ(object["density_length"], 1000);
   EXPECT_EQ(object["treatments"]["static"], 2);
@@ -124,8 +169,8 @@ TEST(InspectText, HasALineForEachLayerAndOneForAll) {
   mask.fingerprint.model = "evil\x1b[2J";
   const std::string text = InspectText(mask, Measure(mask, {1000}));
   EXPECT_NE(text.find("\n0             1       1        -      -      0.625"), std::string::npos) << text;
-  EXPECT_NE(text.find("\n1             -       -        1      1      0.250"), std::string::npos) << text;
-  EXPECT_NE(text.find("\nall           1       1        1      1      0.500"), std::string::npos) << text;
+  EXPECT_NE(text.find("\n1             -       -        1      1      1.000"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nall           1       1        1      1      0.812"), std::string::npos) << text;
   EXPECT_NE(text.find("capture length   32 tokens"), std::string::npos) << text;
   EXPECT_NE(text.find("content heads: 1."), std::string::npos) << text;
   EXPECT_EQ(text.find('\x1b'), std::string::npos);

@@ -96,6 +96,23 @@ TEST(MaskPage, HoldsEveryHeadInGridAndTable) {
   }
 }
 
+TEST(MaskPage, OnlyStaticHeadsHaveAMassAndTheLegendSaysSo) {
+  Mask mask = MadeFromMaps(1, 3, 24);  // static, content, dense
+  for (masks::HeadMask& head : mask.heads) {
+    head.form = masks::StaticForm::kPatterns;
+    head.mass = 0.625f;
+    head.strong_key_hit = 0.875f;
+  }
+  const std::string page = Page(mask);
+  EXPECT_EQ(CountOf(page, "<td data-v=\"0.625\">0.625</td><td data-v=\"0.875\">0.875</td>"), 1u);
+  for (const char* treatment : {"content", "dense"}) {
+    const std::string cells = std::string(treatment) + "</td><td data-v=\"\">-</td><td data-v=\"\">-</td>";
+    EXPECT_EQ(CountOf(page, cells), 1u) << treatment;
+  }
+  EXPECT_NE(page.find("<b>0.875</b><span>mean mass"), std::string::npos);  // 0.625, 1 and 1
+  EXPECT_NE(page.find("in mean and smallest mass they count as 1"), std::string::npos);
+}
+
 TEST(MaskPage, IsWellFormed) {
   EXPECT_EQ(FaultOf(Page(MadeFromMaps(1, 1, 5))), "");
   EXPECT_EQ(FaultOf(Page(MadeFromMaps(2, 33, 20))), "");

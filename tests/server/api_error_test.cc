@@ -83,6 +83,20 @@ TEST(ApiErrorTest, H13AFullQueueSaysWhenToComeBack) {
   EXPECT_EQ(Json::parse(response.body)["error"]["type"], "requests");
   EXPECT_EQ(Json::parse(response.body)["error"]["code"], "rate_limit_exceeded");
   EXPECT_GT(std::stoi(Header(response, "Retry-After")), 0);
+  EXPECT_EQ(Header(response, "x-should-retry"), "(none)");
+}
+
+// The same prompt takes as long the next time: a client that asks again by itself has it read in vain for hours.
+TEST(ApiErrorTest, ARequestThatTookTooLongIsNotToBeAskedAgain) {
+  const HttpResponse response = ApiErrorResponse(RequestTimedOut("the request was not read within 2 s"));
+  EXPECT_EQ(response.status, 429);
+  const Json error = Json::parse(response.body).at("error");
+  EXPECT_EQ(error["type"], "requests");
+  EXPECT_EQ(error["code"], "request_timeout");
+  EXPECT_NE(error["message"].get<std::string>().find("within 2 s"), std::string::npos);
+  EXPECT_NE(error["message"].get<std::string>().find("--timeout"), std::string::npos);
+  EXPECT_EQ(Header(response, "Retry-After"), "(none)");
+  EXPECT_EQ(Header(response, "x-should-retry"), "false");
 }
 
 TEST(ApiErrorTest, H14LoadingAndStoppingAreUnavailable) {

@@ -213,6 +213,16 @@ TEST(ApiResponseTest, ProgressHasLlamaServersNames) {
   }
 }
 
+TEST(ApiResponseTest, AChunkThatSaysNothingIsOneAllTheSame) {
+  EXPECT_EQ(OneEvent(ResponseStream(Head(Api::kChat)).Nothing())["choices"],
+            Parse(R"([{"index":0,"delta":{},"logprobs":null,"finish_reason":null}])"));
+  EXPECT_EQ(OneEvent(ResponseStream(Head(Api::kCompletions)).Nothing())["choices"],
+            Parse(R"([{"index":0,"text":"","logprobs":null,"finish_reason":null}])"));
+  const Json llama = OneEvent(ResponseStream(Head(Api::kLlamaCompletion)).Nothing());
+  EXPECT_EQ(llama["content"], "");
+  EXPECT_EQ(llama["stop"], false);
+}
+
 TEST(ApiResponseTest, ChatLogprobsHaveTextAndBytes) {
   const Json json = Parse(
       WholeResponse(HeadWithLogprobs(Api::kChat, 2), {.text = "x", .logprobs = Drawn()}, Ended(engine::FinishReason::kStop)));
@@ -239,6 +249,15 @@ TEST(ApiResponseTest, CompletionLogprobsAreFourArrays) {
   OneEvent(stream.Piece({.text = "He", .ids = {1}, .logprobs = {Drawn()[0]}}));
   const Json second = OneEvent(stream.Piece({.text = "", .ids = {2}, .logprobs = {Drawn()[1]}}));
   EXPECT_EQ(second["choices"][0]["logprobs"]["text_offset"], Parse("[2]")) << "offsets go on over chunks";
+}
+
+TEST(ApiResponseTest, CompletionLogprobsHaveTheDrawnTokenBesideTheLikeliest) {
+  const std::vector<DrawnToken> drawn = {{.id = 1, .logprob = -7.5f, .top = {{3, -0.25f}}},
+                                         {.id = 3, .logprob = -0.25f, .top = {{3, -0.25f}}}};
+  const Json json = Parse(WholeResponse(HeadWithLogprobs(Api::kCompletions, 1), {.text = "x", .logprobs = drawn},
+                                        Ended(engine::FinishReason::kStop)));
+  EXPECT_EQ(json["choices"][0]["logprobs"]["top_logprobs"],
+            Parse(R"([{"bytes:\\xac":-0.25,"He":-7.5},{"bytes:\\xac":-0.25}])"));
 }
 
 TEST(ApiResponseTest, WithoutRivalsTopLogprobsAreNull) {
@@ -311,7 +330,7 @@ TEST(ApiResponseTest, L08BrokenUtf8NeverBreaksAnAnswer) {
 }
 
 TEST(ApiResponseTest, PiecesAddUpToAnAnswer) {
-  Answer answer;
+  GatheredAnswer answer;
   answer.Add({.text = "a", .ids = {1}, .logprobs = {Drawn()[0]}});
   answer.Add({.text = "b", .ids = {2, 3}, .logprobs = {Drawn()[1], Drawn()[2]}});
   EXPECT_EQ(answer.text, "ab");

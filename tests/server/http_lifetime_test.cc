@@ -172,7 +172,7 @@ TEST_F(HttpLifetimeTest, ExchangesMayOutliveTheServer) {
   std::atomic<int> num_gone{0};
   waiting->OnGone([&] { ++num_gone; });
   streaming->OnGone([&] { ++num_gone; });
-  streaming->BeginStream(Text(""), {":", milliseconds(1)});
+  streaming->BeginStream(Text(""), {.text = ":", .every = milliseconds(1)});
   server_.reset();
   EXPECT_EQ(num_gone, 2);
   EXPECT_EQ(waiting->request().path, "/1");

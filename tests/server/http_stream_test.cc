@@ -11,6 +11,8 @@
 namespace damask::server {
 namespace {
 
+using std::chrono::milliseconds;
+
 class HttpStreamTest : public HttpServerFixture {
  protected:
   // The next parked exchange, whose client's leaving counts up num_gone_.
@@ -97,7 +99,7 @@ TEST_F(HttpStreamTest, H22HeadOfAStreamHasNoBody) {
   RawClient client(port());
   ASSERT_TRUE(client.Send(RawClient::Request("HEAD", "/")));
   auto exchange = TakeCounted();
-  exchange->BeginStream(EventHead(), {":\n\n", std::chrono::milliseconds(1)});
+  exchange->BeginStream(EventHead(), {.text = ":\n\n", .every = milliseconds(1)});
   exchange->Write("nobody reads this");
   exchange->End();
   ASSERT_TRUE(client.ReadResponse(true));
@@ -153,7 +155,7 @@ TEST_F(HttpStreamTest, H06ASilentStreamIsKeptOpenByItsText) {
   RawClient client(port());
   ASSERT_TRUE(client.Send(RawClient::Request("GET", "/")));
   const auto exchange = TakeCounted();
-  exchange->BeginStream(EventHead(), {": wait\n\n", std::chrono::milliseconds(20)});
+  exchange->BeginStream(EventHead(), {.text = ": wait\n\n", .every = milliseconds(20)});
   ASSERT_TRUE(client.ReadHead());
   for (int i = 0; i < 3; ++i) EXPECT_EQ(client.ReadEvent(), ": wait");
   exchange->Write("data: 1\n\n");
@@ -166,6 +168,27 @@ TEST_F(HttpStreamTest, H06ASilentStreamIsKeptOpenByItsText) {
   exchange->End();
   std::string rest;
   EXPECT_TRUE(client.ReadBodyToEnd(&rest)) << "the text never breaks the framing";
+}
+
+// Clients built on go-openai count lines that are no data, and give up at 300.
+TEST_F(HttpStreamTest, H06OfFourTextsOneIsData) {
+  StartServer(parking_.handler());
+  RawClient client(port());
+  ASSERT_TRUE(client.Send(RawClient::Request("GET", "/")));
+  const auto exchange = TakeCounted();
+  exchange->BeginStream(EventHead(), {.text = ": wait\n\n", .data = "data: {}\n\n", .every = milliseconds(1), .data_every = 4});
+  ASSERT_TRUE(client.ReadHead());
+  const auto expect_three_and_data = [&] {
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(client.ReadEvent(), ": wait");
+    EXPECT_EQ(client.ReadEvent(), "data: {}");
+  };
+  expect_three_and_data();
+  expect_three_and_data();
+  exchange->Write("data: 1\n\n");
+  while (client.ReadEvent() != "data: 1") {
+  }
+  expect_three_and_data();  // counted anew
+  exchange->End();
 }
 
 TEST_F(HttpStreamTest, L01AClientThatLeavesWhileItsAnswerIsComputedIsNoticedOnce) {
@@ -327,7 +350,7 @@ TEST_F(HttpStreamTest, WritersAndLeavingClientsMayRace) {
         if (!exchange) continue;
         std::atomic<bool> gone{false};
         exchange->OnGone([&gone] { gone = true; });
-        exchange->BeginStream(EventHead(), {":\n\n", std::chrono::milliseconds(1)});
+        exchange->BeginStream(EventHead(), {.text = ":\n\n", .every = milliseconds(1)});
         for (int i = 0; i < 100 && !gone; ++i) exchange->Write("data: x\n\n");
         exchange->End();
       }

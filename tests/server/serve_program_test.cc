@@ -1,8 +1,10 @@
 // The program `damask serve` itself: what it says, how it ends, and what it does not do.
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -74,6 +76,24 @@ TEST(ServeProgram, L10AClosedConnectionIsNoSigpipe) {
   EXPECT_EQ(Ask((*ready)["port"], "GET", "/health").status, 200);
   server.Signal(SIGTERM);
   EXPECT_EQ(server.WaitForExit(), 0) << server.err();
+}
+
+TEST(ServeProgram, KeysMayComeThroughAPipeAndALongContextIsSaid) {
+  const test::TempDir dir;
+  const std::string fifo = dir.File("keys");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  std::vector<std::string> args = TinyArgs();
+  args.insert(args.end(), {"--api-key-file", fifo, "-c", std::to_string(kTinyContext + 1)});
+  ServerProcess server(DAMASK_PROGRAM, args);
+  int fd = -1;
+  ASSERT_TRUE(WaitUntil([&] { return (fd = open(fifo.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)) >= 0; })) << server.err();
+  EXPECT_EQ(write(fd, "secret\n", 7), 7);
+  close(fd);
+  const std::optional<Json> ready = server.WaitUntilReady();
+  ASSERT_TRUE(ready) << server.err();
+  EXPECT_EQ(Ask((*ready)["port"], "GET", "/v1/models").status, 401);
+  EXPECT_EQ(Ask((*ready)["port"], "GET", "/v1/models", "", "Authorization: Bearer secret\r\n").status, 200);
+  EXPECT_TRUE(server.WaitForNote("131073 tokens are more than the model's context of 131072")) << server.err();
 }
 
 TEST(ServeProgram, L11ATakenPortIsOneLineBeforeAnythingIsLoaded) {

@@ -4,6 +4,7 @@
 #include <set>
 #include <sstream>
 
+#include "base/log.h"
 #include "tests/server/server_fixture.h"
 #include "tests/server/sse_client.h"
 
@@ -57,6 +58,35 @@ TEST_F(ServerEndpointsTest, ModelsAreListedAndShown) {
   EXPECT_EQ(model["meta"]["n_vocab"], kTinyVocab);
   EXPECT_EQ(Get("/v1/models/tiny-1").json, model);
   EXPECT_EQ(Get("/models").json, list.json);
+}
+
+TEST_F(ServerEndpointsTest, AModelWithoutATemplateChatsInPlainText) {
+  std::vector<std::string> warnings;
+  SetLogSink([&](LogLevel level, const std::string& text) {
+    if (level == LogLevel::kWarning) warnings.push_back(text);
+  });
+  ServerOptions options = TinyServer();
+  options.model.engine.model_path = "";  // the embedded one
+  Start(options);
+  SetLogSink({});
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("no chat template: plain text is used"), std::string::npos) << warnings[0];
+  EXPECT_TRUE(Get("/props").json["chat_template"].is_null());
+  EXPECT_EQ(Get("/v1/models").json["data"][0]["id"], "damask-reference");
+
+  Json chat = GreedyChat("first", 8);
+  chat["messages"] = {{{"role", "system"}, {"content", "be kind"}},
+                      {{"role", "user"}, {"content", "first"}},
+                      {{"role", "assistant"}, {"content", "yes"}},
+                      {{"role", "user"}, {"content", "second"}}};
+  const Reply reply = Post("/v1/chat/completions", chat);
+  ASSERT_EQ(reply.status, 200) << reply.raw.body;
+  const std::string plain = "be kind\n\nUser: first\nAssistant: yes\nUser: second\nAssistant:";
+  const Reply ids = Post("/tokenize", {{"content", plain}, {"add_special", true}, {"parse_special", false}});
+  const Reply same = Post("/v1/completions", Greedy(ids.json["tokens"], 8));
+  EXPECT_EQ(reply.json["usage"]["prompt_tokens"], ids.json["tokens"].size());
+  EXPECT_EQ(TextOf(reply), TextOf(same));
+  ExpectWell();
 }
 
 TEST_F(ServerEndpointsTest, PropsAndSlotsAreLlamaServers) {
@@ -220,17 +250,6 @@ TEST_F(ServerEndpointsTest, CitrusAsksWithTheLastTurnOfAChat) {
   };
   EXPECT_GT(density("", question), density(",last=32", question));
   EXPECT_LT(density("", "?"), density(",last=200", "?"));
-}
-
-TEST_F(ServerEndpointsTest, AModelWithoutATemplateHasCompletionsButNoChat) {
-  ServerOptions options = TinyServer();
-  options.model.engine.model_path = "";  // the embedded one
-  Start(options);
-  ExpectError(Post("/v1/chat/completions", GreedyChat("hello", 4)), 400, "invalid_request_error", "unsupported_value",
-              "messages");
-  EXPECT_EQ(Post("/v1/completions", Greedy("hello", 4)).status, 200);
-  EXPECT_EQ(Get("/v1/models").json["data"][0]["id"], "damask-reference");
-  EXPECT_TRUE(Get("/props").json["chat_template"].is_null());
 }
 
 }  // namespace

@@ -144,7 +144,13 @@ TEST_F(ServerErrorsTest, H08TheModelMayBeNamedOrNotButNoOther) {
     body["model"] = "gpt-4";
     ExpectError(Post(path, body), 404, kInvalid, "model_not_found", "model");
   }
-  ExpectError(Get("/v1/models/gpt-4"), 404, kInvalid, "model_not_found", "model");
+  for (const char* name : {"the/alias", "the%2Falias", "the%2falias", "%74iny-1"}) {
+    EXPECT_EQ(Get(std::string("/v1/models/") + name).status, 200) << name;
+  }
+  for (const char* name : {"gpt-4", "the%252Falias", "the%2", "the%", "the%zzalias", "the+alias"}) {
+    SCOPED_TRACE(name);
+    ExpectError(Get(std::string("/v1/models/") + name), 404, kInvalid, "model_not_found", "model");
+  }
   ExpectWell();
 }
 
@@ -237,6 +243,17 @@ TEST_F(ServerErrorsTest, H13AFullQueueIs429WithRetryAfter) {
   running.client().Close();
   waiting.client().Close();
   ExpectWell();
+}
+
+TEST_F(ServerErrorsTest, APromptThatIsNotReadInTimeIsToldNotToBeAskedAgain) {
+  ServerOptions options = TinyServer();
+  options.model.scheduler.timeout_seconds = 1;
+  Start(options);
+  const Reply reply = Post("/v1/completions", Greedy(PromptIds(100000), 1));
+  ExpectError(reply, 429, "requests", "request_timeout", nullptr);
+  EXPECT_NE(reply.json["error"]["message"].get<std::string>().find("--timeout"), std::string::npos);
+  EXPECT_EQ(reply.raw.header("x-should-retry"), "false");
+  EXPECT_FALSE(reply.raw.has_header("retry-after"));
 }
 
 TEST_F(ServerErrorsTest, H14WhileTheModelIsLoadedEverythingThatNeedsItIs503) {

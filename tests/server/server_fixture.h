@@ -53,6 +53,9 @@ void ExpectError(const Reply& reply, int status, const char* type, const char* c
 
 class ServerFixture : public ::testing::Test {
  protected:
+  // Before the folders that a test gave it go.
+  void TearDown() override { server_.reset(); }
+
   void Listen(const ServerOptions& options = TinyServer());
   void Start(const ServerOptions& options = TinyServer());
 

@@ -1,4 +1,6 @@
 // BAD_INPUT.md section 7: clients that leave, many at once, and what is left behind.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstring>
 #include <fstream>
@@ -175,6 +177,18 @@ TEST_F(ServerLifetimeTest, L05EveryAcceptedRequestEndsWhateverItsClientDoes) {
   }));
   EXPECT_EQ(Stats().failed, 0u);
   ExpectEmpty();
+}
+
+TEST_F(ServerLifetimeTest, AServerMayHaveAsManyFilesOpenAsTheSystemLetsIt) {
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit low = {std::min<rlim_t>(200, before.rlim_max - 1), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  Listen();
+  rlimit after = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &after), 0);
+  EXPECT_EQ(after.rlim_cur, before.rlim_max);
+  EXPECT_EQ(after.rlim_max, before.rlim_max);
 }
 
 std::string Secret(size_t client) { return std::to_string(10000 + 811 * client); }

@@ -1,6 +1,8 @@
 // tokenizer.json files as hostile, broken or merely unusual ones have them: BAD_INPUT section 3, rows T02 to T07.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "tests/tokenizer/made_vocab.h"
 
 namespace damask::tokenizer {
@@ -181,6 +183,26 @@ TEST(BadJson, T07IgnoreMergesTakesAWholeWordAtOnce) {
   const auto with = [&](const char* flag) { return std::string(json).replace(json.find('%'), 1, flag); };
   ExpectPieces(with("true"), "abc", {"abc"});
   ExpectPieces(with("false"), "abc", {"ab", "c"});
+}
+
+// The name of a folder may steer a terminal: errors quote it.
+TEST(BadJson, ErrorsQuoteThePath) {
+  for (const auto& [name, content] :
+       std::vector<std::pair<std::string, std::string>>{{"tokenizer.json", "[]"},
+                                                        {"tokenizer_config.json", "[]"},
+                                                        {"tokenizer_config.json", R"({"add_bos_token": 7})"},
+                                                        {"generation_config.json", R"({"eos_token_id": "x"})"},
+                                                        {"config.json", R"({"eos_token_id": "x"})"}}) {
+    const std::string plain = testing::MakeFolder({{"tokenizer.json", ByteLevelJson()}, {name, content}});
+    const std::string folder = plain + "\x1b[2J";
+    std::filesystem::rename(plain, folder);
+    const auto tokenizer = Tokenizer::FromHuggingFace(folder);
+    std::filesystem::remove_all(folder);
+    ASSERT_FALSE(tokenizer.ok()) << name;
+    const std::string error = tokenizer.status().ToString();
+    EXPECT_NE(error.find("\\x1b[2J/" + name + "'"), std::string::npos) << error;
+    EXPECT_EQ(error.find('\x1b'), std::string::npos) << error;
+  }
 }
 
 TEST(BadJson, AMissingFolderOrFileIsAnErrorWithItsPath) {

@@ -193,6 +193,58 @@ TEST(ChatTemplate, AnAnswerOfR1BeginsWithThinking) {
             "<｜User｜>Hello<｜Assistant｜><think>\n");
 }
 
+// Two thoughts in one answer, the word in a question, an answer without thoughts.
+const std::vector<ChatMessage> kThoughtful = {
+    {"user", "What is </think>?"},
+    {"assistant", "<think>\nfirst</think> \nsecond\n</think>\n\nA mark.\n"},
+    {"user", "Sure?"},
+    {"assistant", "\nYes."},
+    {"user", "Good"},
+};
+
+constexpr std::string_view kQwen3 =
+    "{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}{%- for message in messages %}{%- if "
+    "(message.role == \"user\") %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}{%- "
+    "elif message.role == \"assistant\" %}{%- set content = message.content %}{%- if '</think>' in message.content %}{%- set "
+    "content = message.content.split('</think>')[-1].lstrip('\\n') %}{%- set reasoning_content = "
+    "message.content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}{%- endif %}{%- if loop.index0 > "
+    "ns.last_query_index %}{%- if loop.last or (not loop.last and reasoning_content) %}{{- '<|im_start|>' + message.role + "
+    "'\\n<think>\\n' + reasoning_content.strip('\\n') + '\\n</think>\\n\\n' + content.lstrip('\\n') }}";
+
+TEST(ChatTemplate, EarlierAnswersOfQwen3LoseTheirThoughts) {
+  ASSERT_EQ(DetectChatFamily(kQwen3), ChatFamily::kChatMl);
+  EXPECT_EQ(Render(ChatFamily::kChatMl, kQwen3, kThoughtful),
+            "<|im_start|>user\nWhat is </think>?<|im_end|>\n<|im_start|>assistant\nA mark.\n<|im_end|>\n<|im_start|>user\nSure?"
+            "<|im_end|>\n<|im_start|>assistant\n\nYes.<|im_end|>\n<|im_start|>user\nGood<|im_end|>\n<|im_start|>assistant\n");
+}
+
+TEST(ChatTemplate, AnAnswerOfQwen3ThatNoQuestionFollowsKeepsItsThoughts) {
+  const std::vector<ChatMessage> messages = {
+      {"user", "a"}, {"assistant", "<think>\nb\n</think>\n\nc"}, {"user", "d"}, {"assistant", "<think>\ne\n</think>\n\nf"}};
+  EXPECT_EQ(Render(ChatFamily::kChatMl, kQwen3, messages),
+            "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nc<|im_end|>\n<|im_start|>user\nd<|im_end|>\n"
+            "<|im_start|>assistant\n<think>\ne\n</think>\n\nf<|im_end|>\n<|im_start|>assistant\n");
+}
+
+TEST(ChatTemplate, EarlierAnswersOfR1LoseTheirThoughtsAndKeepTheirNewlines) {
+  const std::string r1 =
+      "{%- for message in messages -%}{{'<｜User｜>' + message['content']}}{%- set content = message['content'] -%}{%- if "
+      "'</think>' in content -%}{%- set content = content.split('</think>')[-1] -%}{%- endif -%}{{'<｜Assistant｜>' + "
+      "content + '<｜end▁of▁sentence｜>'}}{%- endfor -%}{{'<｜Assistant｜><think>\\n'}}";
+  ASSERT_EQ(DetectChatFamily(r1), ChatFamily::kDeepSeekV3);
+  EXPECT_EQ(
+      Render(ChatFamily::kDeepSeekV3, r1, kThoughtful, {"", "<END>"}),
+      "<｜User｜>What is </think>?<｜Assistant｜>\n\nA mark.\n<END><｜User｜>Sure?<｜Assistant｜>\nYes.<END><｜User｜>Good"
+      "<｜Assistant｜><think>\n");
+}
+
+TEST(ChatTemplate, ThoughtsStayWhereTheTemplateKeepsThem) {
+  EXPECT_NE(
+      Render(ChatFamily::kQwen, kQwen25, kThoughtful).find("assistant\n<think>\nfirst</think> \nsecond\n</think>\n\nA mark"),
+      std::string::npos);
+  EXPECT_NE(Render(ChatFamily::kDeepSeekV3, "", kThoughtful).find("<think>\nfirst"), std::string::npos);
+}
+
 TEST(ChatTemplate, FamiliesOfOthersAreNotTakenForOurs) {
   for (const char* jinja :
        {"", "{{ messages }}", "<|im_start|>user<|im_sep|>", "<|user|>\n<|end|>\n<|assistant|>", "<start_of_turn>model",

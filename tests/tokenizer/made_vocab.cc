@@ -7,7 +7,7 @@
 #include <atomic>
 #include <filesystem>
 
-#include "base/file.h"
+#include "base/write_file.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
 #include "tokenizer/byte_alphabet.h"

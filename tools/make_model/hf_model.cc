@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/checked.h"
-#include "base/file.h"
 #include "base/text.h"
+#include "base/write_file.h"
 #include "tools/make_model/make_model.h"
 #include "tools/make_model/tensors.h"
 #include "tools/make_model/vocabulary.h"

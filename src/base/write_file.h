@@ -1,0 +1,45 @@
+// Writing files that are never seen half-written.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/descriptor.h"
+#include "base/status.h"
+
+namespace damask {
+
+// Writes to a temporary beside the file, fsyncs, renames: readers see the old file or the whole new one, and after an error the
+// old one is as it was. A file that is there keeps its permissions; behind a symbolic link the file that it names is replaced.
+// What is there and no regular file (a pipe, a terminal, /dev/null) is written to. Errors: WriteFailed.
+Status WriteFileAtomically(const std::string& path, std::string_view bytes);
+
+// The same for what is too long to be held: piece by piece, the file is in its place with Commit. A pipe or a device gets each
+// piece at once.
+class AtomicFile {
+ public:
+  // Errors: those of CheckFileName, WriteFailed.
+  static Result<std::unique_ptr<AtomicFile>> Create(const std::string& path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  // Without Commit, or after an error, what was at `path` is as it was.
+  ~AtomicFile();
+
+  Status Append(std::string_view bytes);
+  // Nothing can be appended after it.
+  Status Commit();
+
+ private:
+  explicit AtomicFile(std::string path) : path_(std::move(path)), fd_(-1) {}
+
+  std::string path_;       // behind symbolic links
+  std::string temporary_;  // empty: none, as for a pipe, or no longer
+  Descriptor fd_;
+};
+
+// Whether WriteFileAtomically can begin, before hours of work: makes its temporary and removes it again.
+Status CheckWritable(const std::string& path);
+
+}  // namespace damask

@@ -1,0 +1,26 @@
+#include "cli/answer_summary.h"
+
+#include <string>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "report/process.h"
+#include "report/run_json.h"
+
+namespace damask::cli {
+
+void LogAnswer(const engine::GenerateResult& result, std::optional<uint64_t> seed) {
+  std::string line =
+      fmt::format("read {} tokens in {:.3f}s ({:.1f} tokens/s), wrote {} in {:.3f}s ({:.1f} tokens/s), peak memory {}",
+                  result.prompt_tokens, result.prefill_seconds, result.prefill_tokens_per_second(), result.ids.size(),
+                  result.decode_seconds, result.decode_tokens_per_second(), FormatBytes(report::PeakResidentBytes()));
+  const double density = result.prefill_stats.density();
+  if (density < 1) line += fmt::format(", computed {:.1f} % of the attention", 100 * density);
+  if (seed) line += fmt::format(", seed {}", *seed);
+  LogInfo(line);
+  if (const std::string audit = report::AuditText(result.audit); !audit.empty()) LogInfo(audit);
+}
+
+}  // namespace damask::cli
