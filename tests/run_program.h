@@ -35,7 +35,7 @@ struct ProgramRun {
   std::string working_directory;                              // "": this process's
   bool err_is_terminal = false;                               // progress is shown only there
   void (*in_child)() = nullptr;                               // called there first; only what is safe after a fork
-  std::chrono::milliseconds limit = std::chrono::minutes(2);  // then it is killed, with its children
+  std::chrono::milliseconds limit = std::chrono::minutes(10);  // then it is killed, with its children
   std::vector<ProgramSignal> signals;                         // one after the other; none once it has ended
 };
 
