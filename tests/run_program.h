@@ -29,14 +29,14 @@ std::function<bool(const ProgramResult&)> ErrHas(std::string text);
 std::function<bool(const ProgramResult&)> FileHas(std::string path, std::string text);
 
 struct ProgramRun {
-  std::vector<std::string> args;                              // args[0]: the program, by path or by name along $PATH
-  std::string stdin_text;                                     // given to it, then the end of the file
-  std::vector<std::pair<std::string, std::string>> env;       // added to, or in place of, what this process has
-  std::string working_directory;                              // "": this process's
-  bool err_is_terminal = false;                               // progress is shown only there
-  void (*in_child)() = nullptr;                               // called there first; only what is safe after a fork
+  std::vector<std::string> args;                               // args[0]: the program, by path or by name along $PATH
+  std::string stdin_text;                                      // given to it, then the end of the file
+  std::vector<std::pair<std::string, std::string>> env;        // added to, or in place of, what this process has
+  std::string working_directory;                               // "": this process's
+  bool err_is_terminal = false;                                // progress is shown only there
+  void (*in_child)() = nullptr;                                // called there first; only what is safe after a fork
   std::chrono::milliseconds limit = std::chrono::minutes(10);  // then it is killed, with its children
-  std::vector<ProgramSignal> signals;                         // one after the other; none once it has ended
+  std::vector<ProgramSignal> signals;                          // one after the other; none once it has ended
 };
 
 // Returns when the program has ended (or was killed at its limit) and its outputs are closed. Thread-safe.
