@@ -173,7 +173,12 @@ test('H05 what damask lacks is refused by name', async () => {
     });
   }
   await assert.rejects(chat.embeddings.create({ model, input: 'x' }), (error) => error.status === 501);
-  await assert.rejects(plain.chat.completions.create({ model: await modelOf(plain), messages: hello }), OpenAI.BadRequestError);
+});
+
+test('a model without a chat template answers to plain text', async () => {
+  const answer = await plain.chat.completions.create({ model: await modelOf(plain), messages: hello, max_tokens: 3 });
+  assert.equal(answer.choices[0].message.role, 'assistant');
+  assert.ok(answer.usage.completion_tokens <= 3);
 });
 
 test('H09 a wrong key is an AuthenticationError, the right one answers', async () => {
