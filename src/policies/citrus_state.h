@@ -40,8 +40,8 @@ class CitrusSet {
  private:
   struct Sums {
     std::vector<float> text;  // of the chunk's rows over text_
-    std::vector<float>
-        asked;  // of the instruction's rows over the set it sees; kDouble without one: of the chunk's over asked_
+    // Of the instruction's rows over the set it sees; with kDouble and no instruction of the chunk's rows over asked_.
+    std::vector<float> asked;
   };
 
   bool Asked(const ChunkRequest& chunk) const;

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "report/mask_figures.h"
+#include "report/or_null.h"
 
 namespace damask::report {
 namespace {
@@ -39,8 +40,6 @@ Counts Count(const masks::Mask& mask) {
   }
   return counts;
 }
-
-Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 }  // namespace
 

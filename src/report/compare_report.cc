@@ -6,13 +6,12 @@
 
 #include "base/text.h"
 #include "report/eval_report.h"
+#include "report/or_null.h"
 #include "report/process.h"
 #include "report/table.h"
 
 namespace damask::report {
 namespace {
-
-Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 Json RowJson(const evals::CompareRow& row) {
   const evals::Cell& cell = row.cell;

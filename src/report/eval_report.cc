@@ -4,13 +4,12 @@
 
 #include "base/text.h"
 #include "evals/score.h"
+#include "report/or_null.h"
 #include "report/process.h"
 #include "report/table.h"
 
 namespace damask::report {
 namespace {
-
-Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 Json DepthsJson(const evals::ContextResult& result) {
   Json depths = Json::array();

@@ -3,16 +3,12 @@
 
 #include "base/text.h"
 #include "report/mask_figures.h"
+#include "report/or_null.h"
 
 namespace damask::report {
 namespace {
 
 using masks::Treatment;
-
-template <typename T>
-Json OrNull(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
 
 Json Goal(double value) { return value == masks::kNoGoal ? Json(nullptr) : Json(value); }
 

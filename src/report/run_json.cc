@@ -5,12 +5,11 @@
 #include "base/cpu.h"
 #include "base/text.h"
 #include "model/embedded_model.h"
+#include "report/or_null.h"
 #include "report/process.h"
 
 namespace damask::report {
 namespace {
-
-Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 std::optional<double> Density(const model::ForwardStats& stats) {
   return stats.causal_pairs == 0 ? std::nullopt : std::optional(stats.density());

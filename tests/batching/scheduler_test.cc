@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -41,8 +42,8 @@ struct Fixture {
 
   // The collector's type: Collector, or one that does more.
   template <typename Kind = Collector>
-  std::shared_ptr<Kind> Submit(Request request, std::shared_ptr<Kind> collector = std::make_shared<Kind>()) {
-    const Result<uint64_t> id = scheduler->Submit(std::move(request), collector);
+  std::shared_ptr<Kind> Submit(const Request& request, std::shared_ptr<Kind> collector = std::make_shared<Kind>()) {
+    const Result<uint64_t> id = scheduler->Submit(request, collector);
     EXPECT_TRUE(id.ok()) << id.status().ToString();
     if (id.ok()) collector->request = *id;
     return collector;
@@ -254,6 +255,16 @@ struct DocumentAndQuestion {
     for (size_t i = 1200; i < question.prompt.size(); ++i) question.prompt[i] = (question.prompt[i] + 1) % 512;
     question.options.ignore_eos = true;
   }
+  // The question comes when the document has had its first turn; returns when both have ended.
+  std::pair<std::shared_ptr<Collector>, std::shared_ptr<Collector>> BothIn(StoreFixture* run) const {
+    const auto gate = run->Submit(document, std::make_shared<Gate>());
+    gate->WaitUntilReached();
+    const auto asked = run->Submit(question);
+    gate->Open();
+    gate->Wait();
+    asked->Wait();
+    return {gate, asked};
+  }
   Request document = MakeRequest(1800, 1);
   Request question = MakeRequest(1205, 5);
 };
@@ -262,12 +273,7 @@ TEST(Scheduler, ACommonBeginningIsComputedOnceWhoeverHasTheTurn) {
   const DocumentAndQuestion ask;
   for (const uint64_t memory : {uint64_t{0}, uint64_t{1} << 30}) {
     StoreFixture run({.memory_bytes = memory});
-    const auto document = run.Submit(ask.document, std::make_shared<Gate>());
-    document->WaitUntilReached();
-    const auto question = run.Submit(ask.question);
-    document->Open();
-    document->Wait();
-    question->Wait();
+    const auto [document, question] = ask.BothIn(&run);
     constexpr uint64_t kShared = 18 * 64;
     EXPECT_EQ(run.scheduler->stats().prompt_tokens, 1800 + 1205 - kShared);
     EXPECT_EQ(run.scheduler->stats().cached_tokens, kShared);
@@ -281,12 +287,7 @@ TEST(Scheduler, ACommonBeginningIsComputedOnceWhoeverHasTheTurn) {
 TEST(Scheduler, NothingIsSharedUnderAPolicyThatWantsChunks) {
   const DocumentAndQuestion ask;
   StoreFixture run({}, "h2o");
-  const auto document = run.Submit(ask.document, std::make_shared<Gate>());
-  document->WaitUntilReached();
-  const auto question = run.Submit(ask.question);
-  document->Open();
-  document->Wait();
-  question->Wait();
+  const auto [document, question] = ask.BothIn(&run);
   EXPECT_EQ(run.scheduler->stats().prompt_tokens, 1800u + 1205u);
   EXPECT_EQ(run.scheduler->stats().cached_tokens, 0u);
 }

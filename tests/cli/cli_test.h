@@ -1,6 +1,9 @@
 // The program under test: run as a person would, with its outputs read back.
 #pragma once
 
+#include <sys/resource.h>
+
+#include <csignal>
 #include <string>
 #include <vector>
 
@@ -26,6 +29,14 @@ Json DamaskJson(std::vector<std::string> args);
 
 // Exit code 2, nothing on standard output, and one line "damask: error: ..." on standard error that contains `part`.
 void ExpectRefused(const ProgramResult& result, const std::string& part);
+
+// For ProgramRun::in_child: no file of the process may be longer from now on, as if the disk were full.
+template <rlim_t kBytes>
+void FillTheDisk() {
+  signal(SIGXFSZ, SIG_IGN);
+  const rlimit limit{kBytes, kBytes};
+  setrlimit(RLIMIT_FSIZE, &limit);
+}
 
 // A random-weight model of the repository's tool, made once per test program: the SPM vocabulary of 512 pieces, 2 layers,
 // context 2048, no chat template. `type` is "F32", "Q8_0", ...

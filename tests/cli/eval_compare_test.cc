@@ -1,6 +1,4 @@
 // damask eval compare.
-#include <sys/resource.h>
-
 #include <csignal>
 #include <filesystem>
 #include <sstream>
@@ -182,21 +180,18 @@ TEST(EvalCompare, AnInterruptKeepsEveryAnswer) {
   EXPECT_EQ(stored, answered);
 }
 
-// From now on no file of this process may be longer than 600 bytes, as if the disk were full; the first line of a resume file
-// is shorter.
-void FillTheDisk() {
-  signal(SIGXFSZ, SIG_IGN);
-  const rlimit limit{600, 600};
-  setrlimit(RLIMIT_FSIZE, &limit);
+// The program on a disk that is full after 600 bytes: the first line of a resume file is shorter.
+ProgramResult CompareOnAFullDisk(const std::string& flag, const std::string& path) {
+  ProgramRun run;
+  run.args = Compare({flag, path, "--json", "--quiet"});
+  run.args.insert(run.args.begin(), DAMASK_PROGRAM);
+  run.in_child = FillTheDisk<600>;
+  return RunProgram(run);
 }
 
 TEST(EvalCompare, AnswersThatCannotBeKeptArePrinted) {
   const TempDir dir;
-  ProgramRun run;
-  run.args = Compare({"--resume", dir.File("cells"), "--json", "--quiet"});
-  run.args.insert(run.args.begin(), DAMASK_PROGRAM);
-  run.in_child = FillTheDisk;
-  const ProgramResult result = RunProgram(run);
+  const ProgramResult result = CompareOnAFullDisk("--resume", dir.File("cells"));
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_GT(JsonOf(result)["rows"].size(), 0U);
   EXPECT_NE(result.err.find("/cells': cannot write"), std::string::npos) << result.err;
@@ -204,11 +199,7 @@ TEST(EvalCompare, AnswersThatCannotBeKeptArePrinted) {
 
 TEST(EvalCompare, APageThatCannotBeWrittenLeavesTheTable) {
   const TempDir dir;
-  ProgramRun run;
-  run.args = Compare({"-o", dir.File("page.html"), "--json", "--quiet"});
-  run.args.insert(run.args.begin(), DAMASK_PROGRAM);
-  run.in_child = FillTheDisk;
-  const ProgramResult result = RunProgram(run);
+  const ProgramResult result = CompareOnAFullDisk("-o", dir.File("page.html"));
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_EQ(JsonOf(result)["rows"].size(), 8U);
   EXPECT_NE(result.err.find("/page.html': cannot write"), std::string::npos) << result.err;

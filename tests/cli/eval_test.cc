@@ -1,6 +1,4 @@
 // damask eval and bench.
-#include <sys/resource.h>
-
 #include <cmath>
 #include <csignal>
 #include <cstring>
@@ -80,20 +78,13 @@ TEST(EvalLogits, TokensMayComeFromAFile) {
   EXPECT_EQ(top({"-f", dir.Write("ids.txt", "1 300\n301\n")}), top({"--tokens", "1,300,301"}));
 }
 
-// From now on no file of this process may be longer than 100 bytes, as if the disk were full.
-void FillTheDisk() {
-  signal(SIGXFSZ, SIG_IGN);
-  const rlimit limit{100, 100};
-  setrlimit(RLIMIT_FSIZE, &limit);
-}
-
 TEST(EvalLogits, AFullDiskLeavesTheOldFile) {
   const TempDir dir;
   const std::string out = dir.Write("logits.f32", "old");
   for (const std::string which : {"--all", "--quiet"}) {
     const ProgramResult result = RunProgram(
         ProgramRun{.args = {DAMASK_PROGRAM, "eval", "logits", "-m", TinyModel(), "--tokens", "1,2", "-o", out, which},
-                   .in_child = FillTheDisk});
+                   .in_child = FillTheDisk<100>});
     EXPECT_EQ(result.exit_code, 1) << result.err;
     EXPECT_NE(result.err.find("cannot write"), std::string::npos) << result.err;
     EXPECT_EQ(ReadBytes(out), "old");
