@@ -35,10 +35,10 @@ struct Pipe {
   explicit Pipe(Terminal) {
     read_end = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     char name[128];
-    if (read_end < 0 || grantpt(read_end) != 0 || unlockpt(read_end) != 0 || ptsname_r(read_end, name, sizeof(name)) != 0 ||
-        (write_end = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
-      throw std::runtime_error("there is no terminal to be had");
-    }
+    const bool made =
+        read_end >= 0 && grantpt(read_end) == 0 && unlockpt(read_end) == 0 && ptsname_r(read_end, name, sizeof(name)) == 0;
+    if (made) write_end = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (write_end < 0) throw std::runtime_error("there is no terminal to be had");
   }
   Pipe(const Pipe&) = delete;
   Pipe& operator=(const Pipe&) = delete;

@@ -498,7 +498,7 @@ TEST(Scheduler, LogprobsSumToOneAndTheGreedyTokenIsTheLikeliest) {
   Fixture run;
   Request request = MakeRequest(30, 4);
   request.top_logprobs = 512;
-  const auto collector = run.Submit(std::move(request));
+  const auto collector = run.Submit(request);
   collector->Wait();
   ASSERT_EQ(collector->logprobs.size(), 4u);
   for (const DrawnToken& token : collector->logprobs) {
@@ -558,7 +558,7 @@ TEST(Scheduler, LogprobsHaveNoEndToken) {
   for (size_t step = 37; step < 137 && ended == 0; step += 2) {
     Request request = MakeRequest(30, 400, step);
     request.top_logprobs = 0;
-    const auto collector = run.Submit(std::move(request));
+    const auto collector = run.Submit(request);
     collector->Wait();
     const bool at_end = collector->outcome.finish == engine::FinishReason::kStop;
     EXPECT_EQ(collector->logprobs.size(), collector->ids.size() - (at_end ? 1 : 0));

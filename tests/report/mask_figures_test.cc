@@ -125,7 +125,7 @@ TEST(InspectJson, SaysOfAMaskWhatItsCalibrationSaid) {
   made.mask = FourHeads();
   const auto expect_the_same = [&] {
     const Json said = CalibrationJson(made);
-    const Json found = InspectJson(made.mask, Measure(made.mask, {1000}));
+    Json found = InspectJson(made.mask, Measure(made.mask, {1000}));
     for (const char* key : {"mass_mean", "mass_min", "effect_sum", "treatments"}) EXPECT_EQ(said[key], found[key]) << key;
     return found;
   };

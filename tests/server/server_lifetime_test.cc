@@ -232,7 +232,7 @@ TEST_F(ServerLifetimeTest, L06NobodyGetsWhatBelongsToAnother) {
 // Overwrites the embedding of one token with NaN: a request that has it fails, as one in which something of ours goes wrong.
 std::string PoisonedModel(const test::TempDir& dir, batching::TokenId token) {
   namespace fs = std::filesystem;
-  const std::string path = dir.File("poisoned");
+  std::string path = dir.File("poisoned");
   fs::copy(TinyChatModel(), path);
   uint64_t offset = 0;
   {
