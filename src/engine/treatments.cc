@@ -15,8 +15,15 @@ using masks::Treatment;
 
 // Mass orders heads that keep their strong keys equally well; it never outweighs a lost one.
 constexpr double kMassWeight = 0.1;
-// What static heads may use of the limit where others are to choose blocks at run time.
-constexpr double kStaticShare = 0.6;
+// What static heads may use of the limit at first, where others are to choose blocks at run time.
+constexpr double kStaticShare = 0.2;
+
+// A static form that costs more, as a share of all keys, is not taken where the head can choose blocks at run time instead: at
+// the same density far keys that are chosen answer more than near ones that are not (docs/results.md).
+constexpr double kCheapForm = 0.05;
+// Passes of the two looks behind the search for static heads.
+constexpr uint64_t kContentPasses = 8;
+constexpr uint64_t kRestPasses = 12;
 
 // A threshold that no form reaches.
 constexpr double kNoForm = 2.0;
@@ -37,11 +44,12 @@ class Chooser {
   Result<TreatmentResult> Run() {
     if (!wanted_.effect) {
       Assign(kQualityWithoutEffect);
-      MakeContent(UnmaskedByError(), SIZE_MAX);
+      if (wanted_.content) MakeContent(UnmaskedByError());
       return result_;
     }
     DAMASK_RETURN_IF_ERROR(ChooseStatic());
     DAMASK_RETURN_IF_ERROR(ChooseContent());
+    DAMASK_RETURN_IF_ERROR(UseTheRest());
     if (wanted_.each_head) DAMASK_RETURN_IF_ERROR(MeasureEachHead());
     mask_->parameters.joint_effect = result_.joint.worst();
     return result_;
@@ -61,24 +69,28 @@ class Chooser {
   int Choice(size_t head, double threshold) const {
     const double needed = std::max(threshold, floor_[head]);
     for (size_t i = 0; i < options_[head].size(); ++i) {
+      if (wanted_.content && options_[head][i].cost > kCheapForm) break;
       if (options_[head][i].quality >= needed) return static_cast<int>(i);
     }
     return -1;
   }
 
+  void MakeStatic(size_t h, const StaticOption& option) {
+    HeadMask& head = mask_->heads[h];
+    head.treatment = Treatment::kStatic;
+    head.form = option.form;
+    head.strong_key_hit = static_cast<float>(option.hit);
+    if (option.form == masks::StaticForm::kWindow) {
+      head.window = option.window;
+      head.mass_window = static_cast<float>(option.mass);
+    }
+  }
+
   void Assign(double threshold) {
     for (size_t h = 0; h < options_.size(); ++h) {
       const int choice = Choice(h, threshold);
-      HeadMask& head = mask_->heads[h];
-      head.treatment = choice < 0 ? Treatment::kDense : Treatment::kStatic;
-      if (choice < 0) continue;
-      const StaticOption& option = options_[h][static_cast<size_t>(choice)];
-      head.form = option.form;
-      head.strong_key_hit = static_cast<float>(option.hit);
-      if (option.form == masks::StaticForm::kWindow) {
-        head.window = option.window;
-        head.mass_window = static_cast<float>(option.mass);
-      }
+      mask_->heads[h].treatment = Treatment::kDense;
+      if (choice >= 0) MakeStatic(h, options_[h][static_cast<size_t>(choice)]);
     }
   }
 
@@ -150,31 +162,64 @@ class Chooser {
     return heads;
   }
 
-  void MakeContent(const std::vector<size_t>& heads, size_t count) {
-    for (size_t i = 0; i < heads.size(); ++i) {
-      mask_->heads[heads[i]].treatment = i < count && wanted_.content ? Treatment::kContent : Treatment::kDense;
+  void MakeContent(const std::vector<size_t>& heads) {
+    for (const size_t h : heads) mask_->heads[h].treatment = Treatment::kContent;
+  }
+
+  // Gives `heads` another treatment as long as the limit holds: all at once, else by halves, and so on. Those that are first
+  // come first.
+  Status ChangeWithinLimit(const std::vector<size_t>& heads, const std::function<void(size_t)>& change, uint64_t most_passes) {
+    struct Range {
+      size_t begin;
+      size_t end;
+      bool known_to_fail;  // with what has been changed so far it is what failed before
+    };
+    std::vector<Range> open = {{0, heads.size(), heads.empty()}};
+    const uint64_t last_pass = result_.passes + most_passes;
+    while (!open.empty() && result_.passes < last_pass) {
+      const Range range = open.back();
+      open.pop_back();
+      if (!range.known_to_fail) {
+        const std::vector<HeadMask> before = mask_->heads;
+        for (size_t i = range.begin; i < range.end; ++i) change(heads[i]);
+        DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure(wanted_.max_kl));
+        if (effect.worst() <= wanted_.max_kl) {
+          result_.joint = effect;
+          if (!open.empty() && open.back().begin == range.end) open.back().known_to_fail = true;
+          continue;
+        }
+        mask_->heads = before;
+      }
+      if (range.end - range.begin < 2) continue;
+      const size_t middle = range.begin + (range.end - range.begin + 1) / 2;
+      open.push_back({middle, range.end, false});
+      open.push_back({range.begin, middle, false});
     }
+    return {};
   }
 
   Status ChooseContent() {
-    const std::vector<size_t> heads = UnmaskedByError();
-    if (!wanted_.content || heads.empty()) return {};
-    size_t fits = 0;
-    size_t fails = heads.size() + 1;
-    size_t next = heads.size();  // all of them, in most models
-    while (fails - fits > 1) {
-      MakeContent(heads, next);
-      DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure(wanted_.max_kl));
-      if (effect.worst() <= wanted_.max_kl) {
-        fits = next;
-        result_.joint = effect;
-      } else {
-        fails = next;
+    if (!wanted_.content) return {};
+    return ChangeWithinLimit(
+        UnmaskedByError(), [&](size_t h) { mask_->heads[h].treatment = Treatment::kContent; }, kContentPasses);
+  }
+
+  // What is left of the limit goes to heads that are not static yet and have a cheap static form, the best form first.
+  Status UseTheRest() {
+    const auto best = [&](size_t h) {
+      const StaticOption* found = nullptr;
+      for (const StaticOption& option : options_[h]) {
+        if (option.cost <= kCheapForm && (found == nullptr || option.quality > found->quality)) found = &option;
       }
-      next = fits + (fails - fits) / 2;
+      return found;
+    };
+    std::vector<size_t> heads;
+    for (size_t h = 0; h < options_.size(); ++h) {
+      if (mask_->heads[h].treatment != Treatment::kStatic && best(h) != nullptr) heads.push_back(h);
     }
-    MakeContent(heads, fits);
-    return {};
+    std::stable_sort(heads.begin(), heads.end(), [&](size_t a, size_t b) { return best(a)->quality > best(b)->quality; });
+    return ChangeWithinLimit(
+        heads, [&](size_t h) { MakeStatic(h, *best(h)); }, kRestPasses);
   }
 
   // Every head alone in its static form, the cheapest one where it is not static; all others see everything.

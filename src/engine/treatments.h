@@ -30,7 +30,7 @@ inline constexpr double kQualityWithoutEffect = 0.95;
 
 // A second and third look at what lies behind the edge is worth so many passes in all; the choice of content heads takes a few
 // more.
-inline constexpr uint64_t kMaxPasses = 28;
+inline constexpr uint64_t kMaxPasses = 20;
 
 // The static forms of one head, cheapest first, with their quality.
 struct StaticOption {

@@ -17,11 +17,11 @@
 namespace damask::policies {
 
 struct ContentOptions {
-  uint32_t sinks = 16;        // first keys, always
-  uint32_t local = 32;        // latest keys before each query, always
-  uint32_t max_quarters = 8;  // of 16 keys each, beside those
-  double target = 0.95;       // quarters are added until every row's estimated share reaches this
-  double coarse_keep = 1.0;   // share of the quarters that the coarse pass leaves, max_survivors at most
+  uint32_t sinks = 16;         // first keys, always
+  uint32_t local = 32;         // latest keys before each query, always
+  uint32_t max_quarters = 10;  // of 16 keys each, beside those
+  double target = 0.95;        // quarters are added until every row's estimated share reaches this
+  double coarse_keep = 1.0;    // share of the quarters that the coarse pass leaves, max_survivors at most
   uint32_t max_survivors = 1024;
 };
 

@@ -134,7 +134,7 @@ PolicyInfo DamInfo() {
           "DAM: Dynamic Attention Mask (arXiv 2506.11104)",
           {{"mask", "", "the mask file, as damask calibrate writes it"},
            {"mode", "blocks", "blocks: whole quarters of key blocks, a superset of the mask; exact: the mask to the letter"},
-           {"blocks", "8", "content heads: most blocks of 16 keys that a query block chooses, sinks and local keys aside"},
+           {"blocks", "10", "content heads: most blocks of 16 keys that a query block chooses, sinks and local keys aside"},
            {"local", "32", "content heads: latest keys that a query always sees"},
            {"coarse", "1.0",
             "content heads: share of the blocks that are looked at key by key, 1024 at most; means of 16 keys choose which"},

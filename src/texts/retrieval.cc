@@ -17,6 +17,7 @@ namespace {
 constexpr size_t kMinWords = 100;
 constexpr size_t kMinWordLetters = 3;
 constexpr size_t kMaxWordLetters = 10;
+constexpr size_t kMaxChain = 4;
 constexpr double kCharactersPerToken = 3;  // a first guess; the text is made again where it turns out too short
 
 bool IsKeyWord(std::string_view piece) {
@@ -37,10 +38,14 @@ class Writer {
 
   void Run() {
     while (text_.size() < characters_) {
-      const uint64_t choice = random_.Below(8);
-      if (text_.size() >= characters_ / 4 && choice < 4 && Ask()) continue;
+      const uint64_t choice = random_.Below(10);
+      const bool asks = text_.size() >= characters_ / 4;
+      if (asks && choice < 4 && Ask()) continue;
+      if (asks && choice == 4 && AskChain()) continue;
       if (choice < 6) {
         AddFact();
+      } else if (choice < 8) {
+        AddLink();
       } else {
         text_ += prose_.Next().text;
         text_ += '\n';
@@ -55,6 +60,13 @@ class Writer {
   struct Asked {
     size_t place;
     FactWords words;
+  };
+
+  // Variables that got one value, each from the one before it.
+  struct Chain {
+    size_t place;  // of the last assignment
+    std::string value;
+    std::vector<std::string> names;
   };
 
   std::string DrawKey() {
@@ -80,18 +92,67 @@ class Writer {
     open_.push_back({text_.size(), std::move(words)});
   }
 
-  // Asks for one of the open facts that stand an eighth of the text back; they are in the order of the text.
-  bool Ask() {
+  std::string DrawName() {
+    for (;;) {
+      std::string name;
+      for (int i = 0; i < 3; ++i) name += static_cast<char>('A' + random_.Below(26));
+      if (names_.insert(name).second) return name;
+    }
+  }
+
+  // Begins a chain, or goes on with one that is short.
+  void AddLink() {
+    const auto is_short = [](const Chain& chain) { return chain.names.size() < kMaxChain; };
+    const auto chain = std::find_if(chains_.begin(), chains_.end(), is_short);
+    if (chain == chains_.end() || random_.Below(3) == 0) {
+      chains_.push_back({.value = DrawValue(), .names = {DrawName()}});
+      text_ += AssignValue(chains_.back().names.back(), chains_.back().value);
+      chains_.back().place = text_.size();
+      return;
+    }
+    const std::string source = chain->names.back();
+    chain->names.push_back(DrawName());
+    text_ += AssignName(chain->names.back(), source);
+    chain->place = text_.size();
+  }
+
+  // How many of `open`, which are in the order of the text, stand an eighth of it back.
+  template <class T>
+  uint64_t Far(const std::vector<T>& open) const {
     const size_t distance = characters_ / 8;
-    const auto near =
-        std::find_if(open_.begin(), open_.end(), [&](const Asked& asked) { return asked.place + distance > text_.size(); });
-    const auto far = static_cast<uint64_t>(near - open_.begin());
+    const auto near = std::find_if(open.begin(), open.end(), [&](const T& one) { return one.place + distance > text_.size(); });
+    return static_cast<uint64_t>(near - open.begin());
+  }
+
+  void AddAnswer(std::string_view answer) {
+    answers_.push_back({text_.size(), text_.size() + answer.size()});
+    text_ += answer;
+  }
+
+  bool Ask() {
+    const uint64_t far = Far(open_);
     if (far == 0) return false;
     const auto chosen = open_.begin() + static_cast<std::ptrdiff_t>(random_.Below(far));
     text_ += chosen->words.question + chosen->words.prefix;
-    answers_.push_back({text_.size(), text_.size() + chosen->words.value.size()});
-    text_ += chosen->words.value + chosen->words.rest;
+    AddAnswer(chosen->words.value);
+    text_ += chosen->words.rest;
     open_.erase(chosen);
+    return true;
+  }
+
+  // Asks for all names of a chain; the separators between them are no part of the answer.
+  bool AskChain() {
+    std::sort(chains_.begin(), chains_.end(), [](const Chain& a, const Chain& b) { return a.place < b.place; });
+    const uint64_t far = Far(chains_);
+    if (far == 0) return false;
+    const auto chosen = chains_.begin() + static_cast<std::ptrdiff_t>(random_.Below(far));
+    text_ += ChainQuestion(chosen->value);
+    for (size_t i = 0; i < chosen->names.size(); ++i) {
+      if (i != 0) text_ += ", ";
+      AddAnswer(chosen->names[i]);
+    }
+    text_ += '\n';
+    chains_.erase(chosen);
     return true;
   }
 
@@ -101,7 +162,9 @@ class Writer {
   ProseReader prose_;
   std::string text_;
   std::set<std::string> keys_;
+  std::set<std::string> names_;
   std::vector<Asked> open_;
+  std::vector<Chain> chains_;
   std::vector<Stretch> answers_;
 };
 

@@ -13,13 +13,14 @@ namespace damask::texts {
 
 struct RetrievalTokens {
   std::vector<tokenizer::TokenId> ids;
-  std::vector<bool> is_answer;  // of each token: whether it holds part of a value that answers a question
+  std::vector<bool> is_answer;  // of each token: whether it holds part of what answers a question
 };
 
 // Exactly `tokens` tokens (no BOS). The first part is facts in the formats of facts.h, mixed with prose; from a fourth of the
 // text on questions and answers come between new facts and prose. A fact is asked for once, when at least an eighth of the text
-// lies between (less only where no fact is left that far back), anywhere before that. Keys are made of plain words of the
-// model's own vocabulary, never of the evaluation's; values are never the evaluation's.
+// lies between, anywhere before that. Keys are made of plain words of the model's own vocabulary, never of the evaluation's;
+// values are never the evaluation's. Some facts are chains of variables (RULER's variable tracking), asked for by their value:
+// what one step after another has to look up.
 // Errors: those of the tokenizer; Unsupported for one whose tokens do not spell the text.
 Result<RetrievalTokens> RetrievalText(const tokenizer::Tokenizer& tokenizer, size_t tokens, uint64_t seed);
 

@@ -45,8 +45,8 @@ TEST(CalibrateHeads, WrongUseIsRefused) {
   ExpectRefused(Damask({"calibrate", "heads", "-o", dir.File("x"), "--for", "duo", "--by", "luck"}), "expected mass or effect");
   ExpectRefused(Damask({"calibrate", "heads", "-o", dir.File("no/x"), "--for", "duo"}), "there is no folder");
   ExpectRefused(Damask({"calibrate", "heads", "-o", dir.File("x"), "--for", "tca", "--tau", "0"}), "--tau");
-  ExpectRefused(Damask({"calibrate", "heads", "-q", "-o", dir.File("x"), "--for", "tca", "--length", "5000"}),
-                "--length is 5000");
+  ExpectRefused(Damask({"calibrate", "heads", "-q", "-o", dir.File("x"), "--for", "tca", "--length", "20000"}),
+                "--length is 20000");
   const std::string text = dir.Write("text", "words");
   ExpectRefused(Damask({"calibrate", "heads", "-o", dir.File("x"), "--for", "duo", "--text", text}), "--text is for tca");
 }

@@ -85,7 +85,8 @@ TEST(HeadTables, AreReadByTheirPolicies) {
   }
 }
 
-// Masked alone, no other KV head of the embedded model changes its answers half as much (docs/results.md).
+// Masked alone, KV head 2 of layer 4 of the embedded model changes its answers ten times as much as any other; KV head 2 of
+// layer 5 comes next.
 TEST(HeadGates, FindTheHeadsThatRetrieve) {
   const auto engine = LoadEmbedded();
   const policies::ModelShape shape = engine->shape();
@@ -100,7 +101,7 @@ TEST(HeadGates, FindTheHeadsThatRetrieve) {
     std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return gates[a] > gates[b]; });
     std::sort(order.begin(), order.begin() + 2);
     EXPECT_EQ(order[0], 4 * shape.kv_heads + 2);
-    EXPECT_EQ(order[1], 4 * shape.kv_heads + 3);
+    EXPECT_EQ(order[1], 5 * shape.kv_heads + 2);
     EXPECT_EQ(engine->policy().Spec(), "full");
   }
 }

@@ -85,7 +85,9 @@ TEST_F(ServerEndpointsTest, AModelWithoutATemplateChatsInPlainText) {
   const Reply ids = Post("/tokenize", {{"content", plain}, {"add_special", true}, {"parse_special", false}});
   const Reply same = Post("/v1/completions", Greedy(ids.json["tokens"], 8));
   EXPECT_EQ(reply.json["usage"]["prompt_tokens"], ids.json["tokens"].size());
-  EXPECT_EQ(TextOf(reply), TextOf(same));
+  // The chat ends where the user's next turn would begin.
+  const std::string whole = TextOf(same);
+  EXPECT_EQ(TextOf(reply), whole.substr(0, whole.find("\nUser:")));
   ExpectWell();
 }
 

@@ -56,16 +56,44 @@ TEST_P(Retrieval, MarksExactlyTheValuesOfTheAnswers) {
     }
   }
   std::string expected;
-  bool answer_line = false;
+  // The words of an answer's line that answer: the value, or every name of a chain.
+  std::regex answer("$^");
   std::istringstream lines(Text(made));
   for (std::string line; std::getline(lines, line);) {
-    std::smatch match;
-    if (answer_line && std::regex_search(line, match, std::regex("[0-9]{1,5}"))) expected += match.str() + "|";
-    answer_line = line.rfind("What is ", 0) == 0;
+    for (std::sregex_iterator it(line.begin(), line.end(), answer); it != std::sregex_iterator(); ++it) {
+      expected += it->str() + "|";
+    }
+    answer = "$^";  // nothing
+    if (line.rfind("What is ", 0) == 0) answer = "[0-9]{1,5}";
+    if (line.rfind("Find all ", 0) == 0) answer = "[A-Z]{1,3}";
   }
   marked.erase(std::remove(marked.begin(), marked.end(), ' '), marked.end());
   if (!marked.empty() && marked.back() != '|') marked += '|';
   EXPECT_EQ(marked, expected);
+}
+
+TEST_P(Retrieval, AsksForChainsThatStandFarBack) {
+  const std::string text = Text(Make(8192, 4));
+  const std::regex question("Find all variables that are assigned the value ([0-9]{5})\\.\n([A-Z, ]+)\n");
+  size_t chains = 0;
+  size_t longest = 0;
+  std::set<std::string> asked;
+  for (std::sregex_iterator it(text.begin(), text.end(), question); it != std::sregex_iterator(); ++it) {
+    EXPECT_TRUE(asked.insert((*it)[1]).second) << it->str();
+    std::istringstream names((*it)[2].str());
+    std::string source = (*it)[1];
+    size_t links = 0;
+    for (std::string name; std::getline(names >> std::ws, name, ','); ++links) {
+      const size_t assigned = text.find("VAR " + name + " = " + (links == 0 ? "" : "VAR ") + source + "\n");
+      ASSERT_NE(assigned, std::string::npos) << it->str();
+      EXPECT_GT(static_cast<size_t>(it->position()), assigned + text.size() / 10) << it->str();
+      source = name;
+    }
+    longest = std::max(longest, links);
+    ++chains;
+  }
+  EXPECT_GT(chains, 8U);
+  EXPECT_GT(longest, 1U);
 }
 
 TEST_P(Retrieval, EveryQuestionHasItsFactFarBackAndOnlyOnce) {

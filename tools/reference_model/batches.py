@@ -1,10 +1,10 @@
-"""Batches made beside the training by one worker process."""
+"""Batches made beside the training by worker processes."""
 
+import os
 import random
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 import corpus
 import tasks
@@ -13,21 +13,33 @@ from config import SEED
 from tokenizer import Tokenizer
 
 
-class Sequences(IterableDataset):
-    """Endless (ids, weights) of one length; tasks drawn by the mix, reproducible from the first step's number."""
+class Batches(IterableDataset):
+    """Endless (ids, weights), both [batch, length + 1]; each follows from its step's number alone, whatever the number of workers."""
 
-    def __init__(self, folder, mix, length, first_step):
-        self.folder, self.mix, self.length, self.seed = folder, mix, length, SEED + 1000003 * first_step + length
+    def __init__(self, texts, stage, first_step):
+        self.texts, self.stage, self.first_step = texts, stage, first_step
 
     def __iter__(self):
-        rng = random.Random(self.seed)
-        source = tasks.Source(Tokenizer(self.folder), corpus.training_prose(), words.training_words(), rng)
-        names, shares = list(self.mix), list(self.mix.values())
+        worker = get_worker_info()
+        step = self.first_step + worker.id
+        tokenizer = Tokenizer(self.texts.folder)
+        names, shares = list(self.stage.mix), list(self.stage.mix.values())
         while True:
-            ids, weights = tasks.sequence(rng.choices(names, shares)[0], source, self.length)
-            yield ids.astype(np.int64), weights.astype(np.float32)
+            rng = random.Random(SEED + 1000003 * step)
+            source = tasks.Source(tokenizer, self.texts.prose, self.texts.vocabulary, rng)
+            made = [tasks.sequence(rng.choices(names, shares)[0], source, self.stage.length) for _ in range(self.stage.batch)]
+            yield tuple(torch.stack([torch.from_numpy(row) for row in column]) for column in zip(*made))
+            step += worker.num_workers
 
 
-def batches(folder, mix, length, batch, first_step):
+class Texts:
+    """What batches are made of, read once; the workers share it with the process they come from."""
+
+    def __init__(self, folder):
+        self.folder, self.prose, self.vocabulary = folder, corpus.training_prose(folder), words.training_words(folder)
+
+
+def batches(texts, stage, first_step):
     torch.multiprocessing.set_sharing_strategy("file_system")
-    return iter(DataLoader(Sequences(folder, mix, length, first_step), batch_size=batch, num_workers=1, prefetch_factor=8))
+    workers = max(1, len(os.sched_getaffinity(0)) - 2)
+    return iter(DataLoader(Batches(texts, stage, first_step), batch_size=None, num_workers=workers, prefetch_factor=3))

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 import corpus
 import model
 import words
-from config import GROWN, SEED, WEIGHT_VALUE
+from config import SEED, SHAPE, WEIGHT_VALUE
 from tasks import PAIRS, TASKS, Source, Text, sequence, with_prose
-from tokenizer import Tokenizer
+from tokenizer import FIRST_ID, Tokenizer
 
 
 class HeldOut(Source):
@@ -22,7 +22,7 @@ class HeldOut(Source):
 
     def __init__(self, tokenizer, rng):
         self.halves = words.evaluation_words()
-        super().__init__(tokenizer, corpus.held_out_prose(), sum(self.halves, []), rng)
+        super().__init__(tokenizer, corpus.held_out_prose(tokenizer.folder), sum(self.halves, []), rng)
 
     def key(self):
         return "-".join(self.random.choice(half) for half in self.halves)
@@ -62,6 +62,7 @@ def needle_prompt(task, source, length):
     return "".join(part for part, _ in text.parts), facts[key]
 
 
+LENGTHS = (1024, 2048, 4096, 8192, 16384)
 PROMPTS = {"lines": pairs_prompt, "kv": pairs_prompt, "passkey": passkey_prompt, "needle": needle_prompt}
 
 
@@ -69,8 +70,8 @@ PROMPTS = {"lines": pairs_prompt, "kv": pairs_prompt, "passkey": passkey_prompt,
 def digits_right(net, tokenizer, prompt, value):
     """Greedy exactness: with the right digits given, is each of them the likeliest next token? The same as generating them."""
     ids = tokenizer.encode(prompt + (value if prompt.endswith("<") else " " + value))
-    with torch.autocast("cpu", torch.bfloat16):
-        hidden = net.hidden(torch.tensor([ids[:-1]]))[:, -5:]
+    with model.autocast():
+        hidden = net.hidden(torch.tensor([ids[:-1]], device=net.e.weight.device))[:, -5:]
         best = F.linear(hidden, net.e.weight).float().argmax(-1)[0].tolist()
     return [a == b for a, b in zip(best, ids[-5:])]
 
@@ -94,10 +95,10 @@ def whole_values(net, tokenizer, task, length, samples, seed=SEED):
     right = total = 0
     for _ in range(samples):
         ids, weights = sequence(task, source, length)
-        ids, carries = torch.tensor(ids)[None], torch.tensor(weights[1:]) >= WEIGHT_VALUE
-        with torch.autocast("cpu", torch.bfloat16):
+        ids, carries = torch.tensor(ids, device=net.e.weight.device)[None], torch.tensor(weights[1:]) >= WEIGHT_VALUE
+        with model.autocast():
             best = net(ids[:, :-1]).argmax(-1)[0]
-        hits = best == ids[0, 1:]
+        hits = (best == ids[0, 1:]).cpu()
         starts = (carries & ~torch.cat([torch.tensor([False]), carries[:-1]])).nonzero().flatten().tolist()
         for start in starts:
             end = start
@@ -110,26 +111,28 @@ def whole_values(net, tokenizer, task, length, samples, seed=SEED):
 @torch.no_grad()
 def prose_nats(net, tokenizer, length, windows):
     """Mean cross-entropy a token of held-out prose, in windows of `length` tokens that begin anew."""
-    ids = torch.tensor(tokenizer.encode(corpus.held_out_prose())[1 : windows * length + 1]).view(-1, length)
+    ids = tokenizer.encode(corpus.held_out_prose(tokenizer.folder))[1 : windows * length + 1]
+    ids = torch.tensor(ids, device=net.e.weight.device).view(-1, length)
+    first = ids.new_tensor([FIRST_ID])
     total = 0.0
     for window in ids:
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = net(torch.cat([torch.tensor([1]), window])[None, :-1])
+        with model.autocast():
+            logits = net(torch.cat([first, window])[None, :-1])
         total += F.cross_entropy(logits[0].float(), window).item()
     return total / len(ids)
 
 
 def main(checkpoint, folder, samples):
     tokenizer = Tokenizer(folder)
-    net = model.load(checkpoint, GROWN)
+    net = model.load(checkpoint, SHAPE).to(model.device())
     nats = prose_nats(net, tokenizer, 1024, 48)
     print(f"held-out prose: {nats:.3f} nats a token, perplexity {2.718281828**nats:.1f}", flush=True)
     for task in PROMPTS:
-        for length in (1024, 2048, 4096):
+        for length in LENGTHS:
             digits, first, exact, tokens = retrieval(net, tokenizer, task, length, samples, SEED + 1)
             print(f"{task:8} {tokens:6.0f} tokens: exact {exact:.3f}, digits {digits:.3f}, first {first:.3f} of {samples}", flush=True)
     for task in list(PAIRS) + [task for task in TASKS if task != "prose"]:
-        for length in (512, 4096):
+        for length in (512, 4096, 16384):
             right, total = whole_values(net, tokenizer, task, length, max(4, samples * 128 // length), SEED + 2)
             print(f"{task:8} {length:6} tokens, dense: whole values {right:.3f} of {total}", flush=True)
 

@@ -1,4 +1,4 @@
-"""Checkpoint -> GGUF with BF16 or Q8_0 weights. usage: export_gguf.py CHECKPOINT TOKENIZER_FOLDER OUT.gguf [BF16|Q8_0] [small|grown]"""
+"""Checkpoint -> GGUF with BF16 or Q8_0 weights. usage: export_gguf.py CHECKPOINT TOKENIZER_FOLDER OUT.gguf [BF16|Q8_0]"""
 
 import struct
 import sys
@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import torch
 
-from config import CONTEXT, GROWN, SMALL
+from config import CONTEXT, SHAPE
 from tokenizer import END_ID, FIRST_ID, UNKNOWN_ID, Tokenizer
 
 ALIGNMENT = 32
@@ -139,7 +139,6 @@ def export(weights, tokenizer, path, file_type, shape):
 
 
 if __name__ == "__main__":
-    saved = torch.load(sys.argv[1])
+    saved = torch.load(sys.argv[1], map_location="cpu")
     kind = sys.argv[4] if len(sys.argv) > 4 else "BF16"
-    shape = SMALL if sys.argv[5:] == ["small"] else GROWN
-    export(saved.get("model", saved), Tokenizer(sys.argv[2]), sys.argv[3], kind, shape)
+    export(saved.get("model", saved), Tokenizer(sys.argv[2]), sys.argv[3], kind, SHAPE)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from config import CONTEXT, GROWN
+from config import CONTEXT, SHAPE
 from tokenizer import END_ID, FIRST_ID, UNKNOWN_ID, Tokenizer
 
 LAYER_NAMES = {
@@ -147,13 +147,13 @@ def export(weights, folder, out):
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     model = Tokenizer(folder).model
-    files = {"config.json": config(GROWN), "tokenizer_config.json": tokenizer_config(), "tokenizer.json": tokenizer_json(model)}
+    files = {"config.json": config(SHAPE), "tokenizer_config.json": tokenizer_config(), "tokenizer.json": tokenizer_json(model)}
     for name, value in files.items():
         (out / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     shutil.copy(Path(folder) / "tokenizer.model", out / "tokenizer.model")
-    write_safetensors(out / "model.safetensors", tensors(weights, GROWN))
+    write_safetensors(out / "model.safetensors", tensors(weights, SHAPE))
 
 
 if __name__ == "__main__":
-    saved = torch.load(sys.argv[1])
+    saved = torch.load(sys.argv[1], map_location="cpu")
     export(saved.get("model", saved), sys.argv[2], sys.argv[3])

@@ -16,6 +16,8 @@ class Norm(nn.Module):
         self.eps = eps
 
     def forward(self, x):
+        if hasattr(F, "rms_norm"):
+            return F.rms_norm(x, self.w.shape, self.w, self.eps)
         return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.w
 
 
@@ -69,8 +71,8 @@ class Model(nn.Module):
 
     def hidden(self, ids):
         half = self.shape.head_dim // 2
-        inverse = self.shape.rope_base ** (-torch.arange(half).float() / half)
-        angles = torch.arange(ids.shape[1]).float()[:, None] * inverse
+        inverse = self.shape.rope_base ** (-torch.arange(half, device=ids.device).float() / half)
+        angles = torch.arange(ids.shape[1], device=ids.device).float()[:, None] * inverse
         x, cos, sin = self.e(ids), angles.cos(), angles.sin()
         for block in self.b:
             x = block(x, cos, sin)
@@ -82,6 +84,14 @@ class Model(nn.Module):
 
 def load(path, shape):
     model = Model(shape)
-    saved = torch.load(path)
+    saved = torch.load(path, map_location="cpu")
     model.load_state_dict(saved.get("model", saved))
     return model
+
+
+def device():
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast():
+    return torch.autocast(device().type, torch.bfloat16)

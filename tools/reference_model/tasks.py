@@ -5,6 +5,8 @@ Facts and questions alternate, or all questions come last as in the evaluation; 
 
 import re
 
+import numpy as np
+
 import words
 from config import WEIGHT_FACT, WEIGHT_KEY, WEIGHT_PROSE, WEIGHT_VALUE
 
@@ -225,7 +227,7 @@ def interleaved(groups, r):
 def vt(text, source, length):
     """Chains of variables between each other, questions on the way."""
     r = source.random
-    if r.random() < 0.3:
+    if r.random() < 0.5:
         return vt_in_prose(text, source, length)
     names, chains = set(), []
     prose = r.choice([0, 0.5])
@@ -291,7 +293,7 @@ def fwe(text, source, length):
     """Invented words, the k-th in proportion to 1 / k^2, at least once; the three most frequent, most frequent first."""
     r = source.random
     while text.tokens <= length:
-        pool = list(dict.fromkeys(invented(r) for _ in range(1000)))
+        pool = list(dict.fromkeys(invented(r) for _ in range(min(1000, 50 + length // 3))))
         total = list_words(source, pool, length)
         bag = []
         for k, word in enumerate(pool, 1):
@@ -322,4 +324,4 @@ def sequence(task, source, length):
     while len(ids) <= length:
         prose(text, source, text.tokens + MARGIN)
         ids, weights = source.tokenizer.encode_weighted(text.parts)
-    return ids[: length + 1], weights[: length + 1]
+    return ids[: length + 1].astype(np.int64), weights[: length + 1].astype(np.float32)

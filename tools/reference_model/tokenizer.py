@@ -14,7 +14,7 @@ import sentencepiece
 
 import corpus
 import words
-from config import GROWN, SEED
+from config import SEED, SHAPE
 
 FIRST_ID, END_ID, UNKNOWN_ID = 1, 2, 0
 
@@ -22,8 +22,8 @@ FIRST_ID, END_ID, UNKNOWN_ID = 1, 2, 0
 def train(folder):
     rng = random.Random(SEED)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write(corpus.training_prose())
-        vocabulary = words.training_words()
+        file.write(corpus.training_prose(folder))
+        vocabulary = words.training_words(folder)
         for _ in range(40000):
             first, second = rng.choice(vocabulary), rng.choice(vocabulary)
             file.write(f"\nline {first}-{second}: REGISTER_CONTENT is <{words.training_value(rng)}>")
@@ -31,7 +31,7 @@ def train(folder):
         sentencepiece.SentencePieceTrainer.train(
             input=file.name,
             model_prefix=str(Path(folder) / "tokenizer"),
-            vocab_size=GROWN.vocab,
+            vocab_size=SHAPE.vocab,
             model_type="bpe",
             byte_fallback=True,
             split_digits=True,
@@ -48,6 +48,7 @@ def train(folder):
 
 class Tokenizer:
     def __init__(self, folder):
+        self.folder = folder
         self.model = sentencepiece.SentencePieceProcessor(model_file=str(Path(folder) / "tokenizer.model"))
         # How many bytes of text each piece stands for.
         self.bytes = np.array(
@@ -79,5 +80,4 @@ class Tokenizer:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
     train(sys.argv[1])

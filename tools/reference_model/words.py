@@ -1,10 +1,9 @@
 """Words of which keys are made. The evaluation's words (src/texts/words.cc) and values are never used in training."""
 
 import re
+from pathlib import Path
 
 from config import REPOSITORY
-
-DICTIONARY = "/usr/share/dict/words"  # Debian package wamerican
 
 
 def evaluation_words():
@@ -16,11 +15,10 @@ def evaluation_words():
     return lists
 
 
-def training_words():
-    """Lower-case words of 3 to 8 letters of the dictionary that are not the evaluation's."""
+def training_words(folder):
+    """Lower-case words of 3 to 8 letters of the dictionary (corpus.py) that are not the evaluation's."""
     held_out = {word for half in evaluation_words() for word in half}
-    with open(DICTIONARY, encoding="utf-8") as file:
-        words = [line.strip() for line in file]
+    words = (Path(folder) / "words.txt").read_text(encoding="utf-8").split("\n")
     return [word for word in words if re.fullmatch(r"[a-z]{3,8}", word) and word not in held_out]
 
 
