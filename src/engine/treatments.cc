@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/plan.h"
 #include "masks/density.h"
+#include "policies/content_keys.h"
 #include "policies/dam.h"
 
 namespace damask::engine {
@@ -18,15 +20,23 @@ constexpr double kMassWeight = 0.1;
 // What static heads may use of the limit at first, where others are to choose blocks at run time.
 constexpr double kStaticShare = 0.2;
 
-// A static form that costs more, as a share of all keys, is not taken where the head can choose blocks at run time instead: at
-// the same density far keys that are chosen answer more than near ones that are not (docs/results.md).
-constexpr double kCheapForm = 0.05;
+// A static form that costs more than this share of what a content head does is not taken where heads may choose: at the same
+// density far keys that are chosen answer more than near ones that are not (docs/results.md).
+constexpr double kCheapShare = 0.4;
 // Passes of the two looks behind the search for static heads.
 constexpr uint64_t kContentPasses = 8;
 constexpr uint64_t kRestPasses = 12;
 
 // A threshold that no form reaches.
 constexpr double kNoForm = 2.0;
+
+// The share of all keys that a content head sees of a text, at most.
+double ContentCost(uint64_t length) {
+  const policies::ContentOptions usual;
+  const uint64_t keys =
+      usual.sinks + usual.local + kernels::kQueryBlockRows + uint64_t{usual.max_quarters} * kernels::kQuarterTokens;
+  return std::min(1.0, 2.0 * static_cast<double>(keys) / static_cast<double>(length));
+}
 
 class Chooser {
  public:
@@ -39,12 +49,15 @@ class Chooser {
         shape_(shape),
         progress_(progress),
         cancel_(cancel),
+        dearest_(wanted.content ? kCheapShare * ContentCost(wanted.length) : 1.0),
         floor_(options.size(), 0.0) {}
 
   Result<TreatmentResult> Run() {
     if (!wanted_.effect) {
       Assign(kQualityWithoutEffect);
-      if (wanted_.content) MakeContent(UnmaskedByError());
+      if (wanted_.content) {
+        for (const size_t head : UnmaskedByError()) MakeContent(head);
+      }
       return result_;
     }
     DAMASK_RETURN_IF_ERROR(ChooseStatic());
@@ -68,8 +81,7 @@ class Chooser {
   // The cheapest form that reaches the threshold and what the head itself has been found to need; -1: none.
   int Choice(size_t head, double threshold) const {
     const double needed = std::max(threshold, floor_[head]);
-    for (size_t i = 0; i < options_[head].size(); ++i) {
-      if (wanted_.content && options_[head][i].cost > kCheapForm) break;
+    for (size_t i = 0; i < options_[head].size() && options_[head][i].cost <= dearest_; ++i) {
       if (options_[head][i].quality >= needed) return static_cast<int>(i);
     }
     return -1;
@@ -162,12 +174,10 @@ class Chooser {
     return heads;
   }
 
-  void MakeContent(const std::vector<size_t>& heads) {
-    for (const size_t h : heads) mask_->heads[h].treatment = Treatment::kContent;
-  }
+  void MakeContent(size_t head) { mask_->heads[head].treatment = Treatment::kContent; }
 
-  // Gives `heads` another treatment as long as the limit holds: all at once, else by halves, and so on. Those that are first
-  // come first.
+  // Gives `heads` another treatment as long as the limit holds: all at once, else by halves, and so on, the first of them
+  // first.
   Status ChangeWithinLimit(const std::vector<size_t>& heads, const std::function<void(size_t)>& change, uint64_t most_passes) {
     struct Range {
       size_t begin;
@@ -201,15 +211,15 @@ class Chooser {
   Status ChooseContent() {
     if (!wanted_.content) return {};
     return ChangeWithinLimit(
-        UnmaskedByError(), [&](size_t h) { mask_->heads[h].treatment = Treatment::kContent; }, kContentPasses);
+        UnmaskedByError(), [&](size_t head) { MakeContent(head); }, kContentPasses);
   }
 
-  // What is left of the limit goes to heads that are not static yet and have a cheap static form, the best form first.
+  // What is left of the limit goes to heads that are not static yet: each in the best of its cheap forms, the best first.
   Status UseTheRest() {
     const auto best = [&](size_t h) {
       const StaticOption* found = nullptr;
       for (const StaticOption& option : options_[h]) {
-        if (option.cost <= kCheapForm && (found == nullptr || option.quality > found->quality)) found = &option;
+        if (option.cost <= dearest_ && (found == nullptr || option.quality > found->quality)) found = &option;
       }
       return found;
     };
@@ -250,6 +260,7 @@ class Chooser {
   const policies::ModelShape& shape_;
   const std::function<void(uint64_t)>& progress_;
   const std::atomic<bool>* cancel_;
+  double dearest_;             // the cost of the dearest form that is worth a look
   std::vector<double> floor_;  // quality that a head has been found to need
   TreatmentResult result_;
 };

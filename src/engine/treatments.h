@@ -4,7 +4,9 @@
 // Every static form of a head has a quality, measured without running the model again: the strong-key hit it keeps on texts far
 // beyond the capture length (heads that retrieve have the lowest). For a threshold on quality each head takes its cheapest form
 // that reaches it and stays unmasked where none does; the joint effect grows as the threshold falls, so the threshold is
-// bisected with one pass over the effect texts a step. Heads near the edge are then tried one by one.
+// bisected with one pass over the effect texts a step. Heads near the edge are then tried one by one. Unmasked heads choose
+// blocks at run time where that keeps the limit, and what is left of it makes more heads static; both go by halves, so that few
+// heads that must see everything are found in few passes.
 #pragma once
 
 #include <atomic>
@@ -28,8 +30,8 @@ struct TreatmentOptions {
 };
 inline constexpr double kQualityWithoutEffect = 0.95;
 
-// A second and third look at what lies behind the edge is worth so many passes in all; the choice of content heads takes a few
-// more.
+// A second and third look at what lies behind the edge is worth so many passes in all; content heads and the rest of the limit
+// take at most 20 more.
 inline constexpr uint64_t kMaxPasses = 20;
 
 // The static forms of one head, cheapest first, with their quality.

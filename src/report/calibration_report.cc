@@ -70,8 +70,9 @@ std::string CalibrationText(const engine::CalibrateResult& result, const std::st
   std::string text = fmt::format("{}: {} layers of {} heads; {} static ({} of them windows), {} content, {} dense\n", path,
                                  result.mask.fingerprint.layers, result.mask.fingerprint.heads, counts.fixed, counts.windows,
                                  counts.content, counts.dense);
-  text += fmt::format("density {:.3f}; mass held {} on average, {} at least", result.density, ShareText(counts.mean()),
-                      ShareText(counts.min()));
+  // How much content heads see is known at run time; they are counted as dense.
+  text += fmt::format("density {}{:.3f}; mass held {} on average, {} at least", counts.content != 0 ? "below " : "",
+                      result.density, ShareText(counts.mean()), ShareText(counts.min()));
   if (result.treatments.passes != 0) {
     text += fmt::format("; effect {:.4f} nats on prose, {:.4f} on answers ({} passes)", result.treatments.joint.prose,
                         result.treatments.joint.retrieval, result.treatments.passes);
