@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The main job on the embedded model: a document made on the spot, one question about a line in it, the answer checked.
-#   tools/demo.sh [LINES] [SEED]      180 lines are about 4,000 tokens, the most that it was trained for
+#   tools/demo.sh [LINES] [SEED]      360 lines are about 8,000 tokens, half of what it was trained for; there are 400 keys
 set -euo pipefail
 cd "$(dirname "$0")/.."
 damask=${DAMASK:-build/release/damask}
-lines=${1:-180}
+lines=${1:-360}
 seed=${2:-7}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -99,7 +99,10 @@ async function complete(mock, path, fields, response) {
   for (const [i, piece] of answer.entries()) {
     await pause(state.tokenMs);
     if (response.destroyed) return;
-    if (state.fault === 'cut' && i === 2) return response.destroy();
+    if (state.fault === 'cut' && i === 2) {
+      await pause(300);  // a browser may drop what has come but was not read yet when the connection breaks
+      return response.destroy();
+    }
     send({ choices: [{ index: 0, ...(chat ? { delta: { content: piece } } : { text: piece }), finish_reason: null }] });
   }
   const finish_reason = fields.max_tokens === answer.length ? 'length' : 'stop';

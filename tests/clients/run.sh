@@ -39,7 +39,7 @@ start() {
 "$make_model" --hf "$folder/chat" --context 16384 --layers 8 --width 512 --ffn 1536 > /dev/null
 node chat_model.mjs "$folder/chat"
 
-start plain --mask "$root/models/reference.mask"
+start plain -c 4096 --mask "$root/models/reference.mask"
 export DAMASK_URL=$url
 start chat -m "$folder/chat" --parallel 1 --queue 1
 export DAMASK_CHAT_URL=$url
