@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/by_halves.h"
 #include "kernels/plan.h"
 #include "masks/density.h"
 #include "policies/content_keys.h"
@@ -176,36 +177,20 @@ class Chooser {
 
   void MakeContent(size_t head) { mask_->heads[head].treatment = Treatment::kContent; }
 
-  // Gives `heads` another treatment as long as the limit holds: all at once, else by halves, and so on, the first of them
-  // first.
+  // Gives `heads` another treatment as long as the limit holds, the first of them first.
   Status ChangeWithinLimit(const std::vector<size_t>& heads, const std::function<void(size_t)>& change, uint64_t most_passes) {
-    struct Range {
-      size_t begin;
-      size_t end;
-      bool known_to_fail;  // with what has been changed so far it is what failed before
-    };
-    std::vector<Range> open = {{0, heads.size(), heads.empty()}};
-    const uint64_t last_pass = result_.passes + most_passes;
-    while (!open.empty() && result_.passes < last_pass) {
-      const Range range = open.back();
-      open.pop_back();
-      if (!range.known_to_fail) {
-        const std::vector<HeadMask> before = mask_->heads;
-        for (size_t i = range.begin; i < range.end; ++i) change(heads[i]);
-        DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure(wanted_.max_kl));
-        if (effect.worst() <= wanted_.max_kl) {
-          result_.joint = effect;
-          if (!open.empty() && open.back().begin == range.end) open.back().known_to_fail = true;
-          continue;
-        }
+    return TakeByHalves(heads.size(), most_passes, [&](size_t begin, size_t end) -> Result<bool> {
+      const std::vector<HeadMask> before = mask_->heads;
+      for (size_t i = begin; i < end; ++i) change(heads[i]);
+      DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure(wanted_.max_kl));
+      const bool holds = effect.worst() <= wanted_.max_kl;
+      if (holds) {
+        result_.joint = effect;
+      } else {
         mask_->heads = before;
       }
-      if (range.end - range.begin < 2) continue;
-      const size_t middle = range.begin + (range.end - range.begin + 1) / 2;
-      open.push_back({middle, range.end, false});
-      open.push_back({range.begin, middle, false});
-    }
-    return {};
+      return holds;
+    });
   }
 
   Status ChooseContent() {
