@@ -18,7 +18,8 @@ constexpr size_t kMinWords = 100;
 constexpr size_t kMinWordLetters = 3;
 constexpr size_t kMaxWordLetters = 10;
 constexpr size_t kMaxChain = 4;
-constexpr double kCharactersPerToken = 3;  // a first guess; the text is made again where it turns out too short
+constexpr size_t kMostNames = 26 * 26 * 26 / 2;  // half of those of three letters, so that a new one is soon drawn
+constexpr double kCharactersPerToken = 3;        // a first guess; the text is made again where it turns out too short
 
 bool IsKeyWord(std::string_view piece) {
   return piece.size() >= kMinWordLetters && piece.size() <= kMaxWordLetters &&
@@ -42,7 +43,7 @@ class Writer {
       const bool asks = text_.size() >= characters_ / 4;
       if (asks && choice < 4 && Ask()) continue;
       if (asks && choice == 4 && AskChain()) continue;
-      if (choice < 6) {
+      if (choice < 6 || (choice < 8 && names_.size() == kMostNames)) {
         AddFact();
       } else if (choice < 8) {
         AddLink();
