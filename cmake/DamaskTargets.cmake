@@ -76,7 +76,7 @@ function(damask_test name)
   endforeach()
   add_test(NAME ${name} COMMAND ${name})
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 2400)  # with sanitizers on two busy cores; a test that hangs is found all the same
+    set(ARG_TIMEOUT 1500)  # with sanitizers on two busy cores; a test that hangs is found all the same
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
 endfunction()

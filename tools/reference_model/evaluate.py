@@ -71,7 +71,7 @@ def digits_right(net, tokenizer, prompt, value):
     """Greedy exactness: with the right digits given, is each of them the likeliest next token? The same as generating them."""
     ids = tokenizer.encode(prompt + (value if prompt.endswith("<") else " " + value))
     with model.autocast():
-        hidden = net.hidden(torch.tensor([ids[:-1]], device=net.e.weight.device))[:, -5:]
+        hidden = net.hidden(torch.tensor([ids[:-1]], device=model.device()))[:, -5:]
         best = F.linear(hidden, net.e.weight).float().argmax(-1)[0].tolist()
     return [a == b for a, b in zip(best, ids[-5:])]
 
@@ -95,7 +95,7 @@ def whole_values(net, tokenizer, task, length, samples, seed=SEED):
     right = total = 0
     for _ in range(samples):
         ids, weights = sequence(task, source, length)
-        ids, carries = torch.tensor(ids, device=net.e.weight.device)[None], torch.tensor(weights[1:]) >= WEIGHT_VALUE
+        ids, carries = torch.tensor(ids, device=model.device())[None], torch.tensor(weights[1:]) >= WEIGHT_VALUE
         with model.autocast():
             best = net(ids[:, :-1]).argmax(-1)[0]
         hits = (best == ids[0, 1:]).cpu()
@@ -112,7 +112,7 @@ def whole_values(net, tokenizer, task, length, samples, seed=SEED):
 def prose_nats(net, tokenizer, length, windows):
     """Mean cross-entropy a token of held-out prose, in windows of `length` tokens that begin anew."""
     ids = tokenizer.encode(corpus.held_out_prose(tokenizer.folder))[1 : windows * length + 1]
-    ids = torch.tensor(ids, device=net.e.weight.device).view(-1, length)
+    ids = torch.tensor(ids, device=model.device()).view(-1, length)
     first = ids.new_tensor([FIRST_ID])
     total = 0.0
     for window in ids:
