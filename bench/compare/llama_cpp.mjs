@@ -55,19 +55,26 @@ await sequence.evaluateWithoutGeneratingNewTokens(tokens(64));
 await generate(2);
 
 const prefill = [];
+const decode = [];
+
+async function measureDecode(depth) {
+  const time = await seconds(() => generate(gen));
+  decode.push({depth, tokens_per_s: gen / time});
+}
+
+const read = count => sequence.evaluateWithoutGeneratingNewTokens(tokens(count));
 for (const count of prompts) {
   await sequence.clearHistory();
-  const time = await seconds(() => sequence.evaluateWithoutGeneratingNewTokens(tokens(count)));
+  const time = await seconds(() => read(count));
   prefill.push({tokens: count, seconds: time, tokens_per_s: count / time});
+  // Reading a long prompt takes minutes: a depth of the same length goes on from it.
+  if (gen > 0 && depths.includes(count)) await measureDecode(count);
 }
-const decode = [];
-if (gen > 0) {
-  for (const depth of depths) {
-    await sequence.clearHistory();
-    if (depth > 0) await sequence.evaluateWithoutGeneratingNewTokens(tokens(depth));
-    const time = await seconds(() => generate(gen));
-    decode.push({depth, tokens_per_s: gen / time});
-  }
+for (const depth of depths) {
+  if (gen === 0 || prompts.includes(depth)) continue;
+  await sequence.clearHistory();
+  if (depth > 0) await read(depth);
+  await measureDecode(depth);
 }
 console.log(JSON.stringify({engine: `llama.cpp (node-llama-cpp ${version})`, threads, batch: Number(flags.batch), flash: flags.flash, prefill, decode}));
 process.exit(0);

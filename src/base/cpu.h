@@ -15,7 +15,7 @@ enum class Target {
   kAvx2,        // AVX2 + FMA + F16C
   kAvx512,      // AVX-512 F, BW, DQ, VL (Skylake-X on)
   kAvx512Bf16,  // and BF16, VNNI (Cooper Lake, Zen 4 on)
-  kAmx,         // and AVX-512 VBMI and AMX tiles in bf16 and int8 (Sapphire Rapids on), granted by the kernel
+  kAmx,         // and AVX-512 VBMI and AMX tiles in bf16 (Sapphire Rapids on), granted by the kernel
 };
 
 std::string_view TargetName(Target target);  // "scalar", "avx2", "avx512", "avx512bf16", "amx"

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <optional>
 
+#include "base/control_group.h"
+
 namespace damask {
 namespace {
 
@@ -32,17 +34,6 @@ std::optional<uint64_t> ReadField(const std::string& path, const std::string& ke
   return std::nullopt;
 }
 
-// Of version 2, as /proc/self/cgroup has it: "0::/user.slice/some.scope". A group inside a container that sees only itself is
-// "/".
-std::string OwnGroup(const std::string& root) {
-  std::ifstream file(root + "/proc/self/cgroup");
-  std::string line;
-  while (std::getline(file, line)) {
-    if (line.rfind("0::/", 0) == 0) return line.substr(3);
-  }
-  return "/";
-}
-
 // What the limit of the group in `folder` leaves. memory.current counts file pages that nobody has asked for lately; the kernel
 // takes those back before it refuses memory.
 uint64_t LeftInGroup(const std::string& folder) {
@@ -53,23 +44,13 @@ uint64_t LeftInGroup(const std::string& folder) {
   return *limit - std::min(*limit, used - given_back);
 }
 
-// A group's limit holds for all groups below it. In a container the root of the file system is the container's own group,
-// whatever the process's group is called outside.
-uint64_t LeftInGroups(const std::string& root) {
-  std::string group = OwnGroup(root);
-  uint64_t left = UINT64_MAX;
-  while (true) {
-    left = std::min(left, LeftInGroup(root + "/sys/fs/cgroup" + group));
-    if (group.empty() || group == "/") return left;
-    group.resize(group.rfind('/'));
-  }
-}
-
 }  // namespace
 
 uint64_t AvailableMemory(const std::string& root) {
   const std::optional<uint64_t> kilobytes = ReadField(root + "/proc/meminfo", "MemAvailable:");
-  return std::min(kilobytes ? *kilobytes << 10 : UINT64_MAX, LeftInGroups(root));
+  uint64_t left = kilobytes ? *kilobytes << 10 : UINT64_MAX;
+  for (const std::string& folder : ControlGroups(root)) left = std::min(left, LeftInGroup(folder));
+  return left;
 }
 
 }  // namespace damask

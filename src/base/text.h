@@ -34,6 +34,13 @@ std::string FormatBytes(uint64_t bytes);
 // "1h02m", "3m07s", "4.2s"; "?" for what is no number of seconds (infinite, NaN).
 std::string FormatSeconds(double seconds);
 
+// ASCII letters only.
+std::string LowerCase(std::string_view text);
+
+// Whether one character (as UTF-8) is a control character that a terminal or a page must not get: C0 but newline and tab, DEL,
+// C1 (U+0080 to U+009F).
+bool IsControlCharacter(std::string_view character);
+
 std::vector<std::string_view> Split(std::string_view text, char separator);
 
 }  // namespace damask

@@ -53,13 +53,22 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::RunShare(Job& job, size_t worker) {
-  while (true) {
+void ThreadPool::RunRanges(Job& job, size_t worker) {
+  while (!job.failed.load(std::memory_order_relaxed)) {
     // Only who gets which range is decided here; what the bodies read and write is ordered by state_.
     const size_t range = job.next_range.fetch_add(1, std::memory_order_relaxed);
     if (range >= job.num_ranges) return;
     const size_t begin = range * job.grain;
     job.body(begin, begin + std::min(job.grain, job.count - begin), worker);
+  }
+}
+
+// Lets no exception out: on a worker it would end the program, on the caller the job's frame while workers are inside.
+void ThreadPool::RunShare(Job& job, size_t worker) {
+  try {
+    RunRanges(job, worker);
+  } catch (...) {
+    if (!job.failed.exchange(true, std::memory_order_relaxed)) job.error = std::current_exception();
   }
 }
 
@@ -93,14 +102,8 @@ void ThreadPool::WorkerLoop(size_t worker) {
   }
 }
 
-void ThreadPool::ParallelFor(size_t count, size_t grain, FunctionRef<void(size_t, size_t, size_t)> body) {
-  if (count == 0) return;
-  grain = std::max<size_t>(grain, 1);
-  Job job{body, count, grain, CeilDiv(count, grain)};
-  if (workers_.empty() || job.num_ranges == 1) {
-    RunShare(job, 0);
-    return;
-  }
+// The caller's part of a job that workers take part in.
+void ThreadPool::RunTogether(Job& job) {
   job_ = &job;
   state_.fetch_add(kOneTurn, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) != 0) state_.notify_all();
@@ -116,6 +119,18 @@ void ThreadPool::ParallelFor(size_t count, size_t grain, FunctionRef<void(size_t
     }
     state = state_.load(std::memory_order_acquire);
   }
+}
+
+void ThreadPool::ParallelFor(size_t count, size_t grain, FunctionRef<void(size_t, size_t, size_t)> body) {
+  if (count == 0) return;
+  grain = std::max<size_t>(grain, 1);
+  Job job{.body = body, .count = count, .grain = grain, .num_ranges = CeilDiv(count, grain)};
+  if (workers_.empty() || job.num_ranges == 1) {
+    RunShare(job, 0);
+  } else {
+    RunTogether(job);
+  }
+  if (job.error != nullptr) std::rethrow_exception(job.error);
 }
 
 }  // namespace damask

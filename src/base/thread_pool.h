@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -28,7 +29,8 @@ class ThreadPool {
   // Calls body(begin, end, worker) for consecutive ranges of at most `grain` items that cover [0, count) exactly once. Ranges
   // start at multiples of `grain`, so what a range holds never depends on the number of threads; which worker
   // (0..num_threads-1) takes it does. Returns when all are done. Not re-entrant: a body must not call ParallelFor of the same
-  // pool, and one thread at a time may call it. Bodies must not throw.
+  // pool, and one thread at a time may call it. Where a body throws (bodies allocate scratch), ranges that nobody has begun are
+  // left out, and the first exception, whichever thread it came up on, is thrown here once all threads are out of the job.
   void ParallelFor(size_t count, size_t grain, FunctionRef<void(size_t begin, size_t end, size_t worker)> body);
 
  private:
@@ -37,11 +39,16 @@ class ThreadPool {
     size_t count;
     size_t grain;
     size_t num_ranges;
+    std::exception_ptr error;  // of the thread that set `failed`; read when no thread is inside any more
+    // On one line: whoever takes a range holds both.
     alignas(kCacheLine) std::atomic<size_t> next_range{0};
+    std::atomic<bool> failed{false};
   };
 
   void WorkerLoop(size_t worker);
   uint32_t AwaitChange(uint32_t state);
+  void RunTogether(Job& job);
+  static void RunRanges(Job& job, size_t worker);
   static void RunShare(Job& job, size_t worker);
 
   std::vector<std::thread> workers_;
@@ -53,7 +60,7 @@ class ThreadPool {
   alignas(kCacheLine) std::atomic<uint32_t> sleepers_{0};
 };
 
-// Cores as the system grants them to this process (affinity, physical cores and the control group's quota considered), at
+// Cores as the system grants them to this process (affinity, physical cores and the control groups' quotas considered), at
 // least 1.
 size_t DefaultThreadCount();
 

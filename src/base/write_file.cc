@@ -6,9 +6,11 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -26,17 +28,38 @@ Status SystemError(const char* what, const std::string& path) {
   return WriteFailed(fmt::format("{}: {}", what, std::strerror(errno))).At(Quote(path, 300));
 }
 
+// The N of a name that stands for this process's descriptor N, /dev/stdout say. What lies behind it may be a regular file that
+// others write to as well: it is written to where they are, never replaced.
+std::optional<int> OwnDescriptor(std::string_view path) {
+  if (path == "/dev/stdout") return STDOUT_FILENO;
+  if (path == "/dev/stderr") return STDERR_FILENO;
+  for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (!path.starts_with(folder)) continue;
+    int number = -1;
+    const char* const end = path.data() + path.size();
+    const auto [rest, error] = std::from_chars(path.data() + folder.size(), end, number);
+    if (error == std::errc() && rest == end && number >= 0) return number;
+  }
+  return std::nullopt;
+}
+
 // What is to be written: the file behind symbolic links, even where the last of them leads nowhere yet. What is no regular file
-// keeps the name that was given: /dev/stdout and a shell's >(command) are links without a name behind them.
+// keeps the name that was given: a shell's >(command) is a link without a name behind it.
 struct Target {
   std::string path;
   bool exists = false;
   bool regular = true;
   mode_t mode = 0;
+  std::optional<int> descriptor = std::nullopt;  // of this process, open already; regular is false then
 };
+
+Target OpenAlready(std::string path, int descriptor) {
+  return {.path = std::move(path), .exists = true, .regular = false, .descriptor = descriptor};
+}
 
 Result<Target> FindTarget(const std::string& path) {
   DAMASK_RETURN_IF_ERROR(CheckFileName(path));
+  if (const std::optional<int> own = OwnDescriptor(path)) return OpenAlready(path, *own);
   Target target{.path = path};
   struct stat info = {};
   if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
@@ -50,6 +73,7 @@ Result<Target> FindTarget(const std::string& path) {
     const std::filesystem::path next = std::filesystem::read_symlink(target.path, error);
     if (error || links == kMaxLinks) return WriteFailed("is a symbolic link that leads nowhere").At(Quote(path, 300));
     target.path = (std::filesystem::path(target.path).parent_path() / next).string();
+    if (const std::optional<int> own = OwnDescriptor(target.path)) return OpenAlready(path, *own);
   }
   if (stat(target.path.c_str(), &info) != 0) return target;
   target.exists = true;
@@ -83,7 +107,8 @@ Result<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) 
   DAMASK_ASSIGN_OR_RETURN(const Target target, FindTarget(path));
   std::unique_ptr<AtomicFile> file(new AtomicFile(target.path));
   if (!target.regular) {
-    file->fd_ = Descriptor(open(target.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
+    file->fd_ = Descriptor(target.descriptor ? fcntl(*target.descriptor, F_DUPFD_CLOEXEC, 0)
+                                             : open(target.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
     if (file->fd_.get() < 0) return SystemError("cannot open", target.path);
     return file;
   }
@@ -127,6 +152,11 @@ Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
 
 Status CheckWritable(const std::string& path) {
   DAMASK_ASSIGN_OR_RETURN(const Target target, FindTarget(path));
+  if (target.descriptor) {
+    const int flags = fcntl(*target.descriptor, F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) == O_RDONLY) errno = EBADF;
+    return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY ? Status() : SystemError("cannot write", target.path);
+  }
   if (!target.regular) return access(target.path.c_str(), W_OK) == 0 ? Status() : SystemError("cannot write", target.path);
   DAMASK_ASSIGN_OR_RETURN(const auto temporary, CreateTemporary(target.path));
   close(temporary.first);

@@ -78,6 +78,10 @@ class Calibrate : public Command {
     if (no_effect_ && (target_recall_ != kUnset || budget_ != kUnset)) {
       return InvalidArgument("--no-effect belongs to the choice by effect: leave --target-recall and --budget away");
     }
+    if (no_effect_ && max_kl_ != kUnset) return InvalidArgument("--max-kl wants effects to be measured: leave --no-effect away");
+    if (patterns_only_ && (goals > 0 || each_head_ || no_effect_)) {
+      return InvalidArgument("--patterns-only chooses nothing: leave --max-kl, --target-recall, --budget, --each-head and --no-effect away");
+    }
     if (each_head_ && (no_effect_ || maps_ || target_recall_ != kUnset || budget_ != kUnset)) {
       return InvalidArgument("--each-head belongs to the choice by effect");
     }
@@ -92,7 +96,7 @@ class Calibrate : public Command {
     if (target_recall_ != kUnset) parameters_.target_recall = target_recall_;
     if (budget_ != kUnset) parameters_.budget = budget_;
     if (goals == 0 || max_kl_ != kUnset) parameters_.max_kl = max_kl_ == kUnset ? kDefaultMaxKl : max_kl_;
-    if (maps_ || patterns_only_) parameters_.max_kl = masks::kNoGoal;
+    if (maps_ || patterns_only_ || no_effect_) parameters_.max_kl = masks::kNoGoal;
     if (match_) {
       if (*match_ != "union" && *match_ != "best") {
         return InvalidArgument(fmt::format("--match is {}, expected union or best", Quote(*match_)));

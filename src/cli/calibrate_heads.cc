@@ -80,12 +80,27 @@ class CalibrateHeads : public Command {
     if (by_ && *by_ != "mass" && *by_ != "effect") {
       return InvalidArgument(fmt::format("--by is {}, expected mass or effect", Quote(*by_)));
     }
-    if (is_duo() && !texts_.empty()) return InvalidArgument("--text is for tca: gates want questions and their answers");
+    DAMASK_RETURN_IF_ERROR(CheckOtherTable());
     gates_.by = by_ == "effect" ? engine::GateBy::kEffect : engine::GateBy::kMass;
     if (samples_ != 0) shares_.samples = gates_.samples = samples_;
     shares_.length = gates_.length = length_;
     shares_.seed = gates_.seed = seed_;
     return CheckOutputFile("-o", *output_);
+  }
+
+  // Flags of the table that is not asked for.
+  Status CheckOtherTable() const {
+    const engine::SharesOptions shares;
+    const engine::GatesOptions gates;
+    if (is_duo() && !texts_.empty()) return InvalidArgument("--text is for tca: gates want questions and their answers");
+    if (is_duo() && (shares_.tau != shares.tau || shares_.rows != shares.rows || shares_.least != shares.least ||
+                     shares_.mean != shares.mean)) {
+      return InvalidArgument("--tau, --rows, --least and --mean are for tca");
+    }
+    if (!is_duo() && (by_ || gates_.sinks != gates.sinks || gates_.recent != gates.recent)) {
+      return InvalidArgument("--by, --sinks and --recent are for duo");
+    }
+    return {};
   }
 
   std::string How() const {

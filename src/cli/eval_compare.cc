@@ -118,11 +118,18 @@ class EvalCompare : public Command {
     const masks::Fingerprint model = engine::FingerprintOf(engine.model());
     masks::Hasher text;
     text.AddText(run_.text);
+    // What a file sets beside its weights.
+    const model::ModelConfig& config = engine.model().config();
+    masks::Hasher settings;
+    settings.AddText(fmt::format("{} {} {}", config.rope.ToString(), config.rms_epsilon, fmt::join(config.windows, " ")));
+    settings.AddText(engine.tokenizer().chat_template());
+    settings.AddNumber(engine.tokenizer().special().puts_bos() ? 1 : 0);
     // Not a part of its own: files of the time before there was a choice stay of use.
     const char* const q8 = engine.kv_type() == kernels::KvType::kQ8 ? ", --kv q8" : "";
     return {{"model", masks::Describe(model)},
             {"weights", fmt::format("{:016x}", model.weights_hash)},
             {"tokenizer", fmt::format("{:016x}", model.tokenizer_hash)},
+            {"the model's settings", fmt::format("{:016x}", settings.value())},
             {"-c", fmt::format("{}", engine.context())},
             {"rope", fmt::format("{} {} {} {}", model_.rope_scaling.value_or("as the model"), model_.rope_scale,
                                  model_.rope_base, model_.yarn_context)},

@@ -21,6 +21,7 @@ Result<std::unique_ptr<engine::Engine>> LoadEvalEngine(ModelFlags flags, const C
   if (flags.context != 0 || longest <= engine->context()) return engine;
   LogWarning(fmt::format("{} tokens are more than the model's context of {}", longest, engine->context()));
   flags.context = longest;
+  engine.reset();  // not two models at once
   DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, flags.Options(common));
   return engine::Engine::Load(options);
 }

@@ -19,7 +19,7 @@ void ModelFlags::DeclareModel(Flags* flags) {
 
 void ModelFlags::DeclareReading(Flags* flags) {
   DeclareModel(flags);
-  flags->Uint("-c,--ctx-size", 1, limits::kMaxContext, &context, "context in tokens (default: the model's)");
+  flags->Uint("-c,--ctx-size", 1, limits::kMaxContext, &context, context_help);
   flags->Text("--kv", "TYPE", &kv, "KV cache: bf16, or q8 in about half the memory (default: bf16)");
   flags->Switch("--repack", &repack, "keep the weights a second time, as prefill wants them: faster, in more memory");
   flags->Text("--rope-scaling", "NAME", &rope_scaling, "read past the trained length: none, linear, llama3, yarn");
@@ -28,7 +28,7 @@ void ModelFlags::DeclareReading(Flags* flags) {
   flags->Uint("--yarn-orig-ctx", 1, limits::kMaxContext, &yarn_context, "trained context (default: the model's)");
 }
 
-void ModelFlags::DeclareRun(Flags* flags) {
+void ModelFlags::DeclareServing(Flags* flags) {
   DeclareReading(flags);
   flags->Group("Attention");
   flags->Text("--policy", "SPEC", &policy,
@@ -37,6 +37,10 @@ void ModelFlags::DeclareRun(Flags* flags) {
   flags->Uint("--audit", 0, limits::kMaxContext, &audit.prefill_every,
               "of a sparse prefill, compute one row in N densely too and report what was kept; 0: none (default 256)");
   flags->Uint("--audit-decode", 0, limits::kMaxContext, &audit.decode_every, "the same for one answer token in N (default 64)");
+}
+
+void ModelFlags::DeclareRun(Flags* flags) {
+  DeclareServing(flags);
   flags->Number("--audit-floor", 0, 1, &audit.floor, "heads whose strong-key hit falls below see every key from then on");
   flags->Switch("--kv-release", &kv_release, "positions that no head can reach again leave the KV cache as the text goes by");
 }
@@ -89,6 +93,8 @@ Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) con
   return options;
 }
 
+namespace {
+
 void WarnOfLongContext(const ModelFlags& flags, const engine::Engine& engine) {
   const uint64_t trained = engine.model().config().context;
   const bool meant = flags.rope_scaling.value_or("none") != "none" || flags.rope_scale != 0 || flags.rope_base != 0;
@@ -97,16 +103,26 @@ void WarnOfLongContext(const ModelFlags& flags, const engine::Engine& engine) {
       fmt::format("{} tokens are more than the model's context of {} (--rope-scaling reads past it)", flags.context, trained));
 }
 
+void WarnOfIdleRepack(const ModelFlags& flags, const engine::Engine& engine) {
+  if (!flags.repack || engine.repacked_bytes() != 0) return;
+  LogWarning(
+      fmt::format("--repack changes nothing: products of {} take the weights as they are", TargetName(engine.target())));
+}
+
+}  // namespace
+
+void WarnOfRunFlags(const ModelFlags& flags, const engine::Engine& engine) {
+  WarnOfLongContext(flags, engine);
+  WarnOfIdleRepack(flags, engine);
+}
+
 void NoteEmbeddedModel() { LogInfo("no -m given: the model inside the program answers"); }
 
 Result<std::unique_ptr<engine::Engine>> LoadEngine(const ModelFlags& flags, const CommonFlags& common) {
   DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, flags.Options(common));
   DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<engine::Engine> engine, engine::Engine::Load(options));
   if (engine->embedded()) NoteEmbeddedModel();
-  WarnOfLongContext(flags, *engine);
-  if (options.repack && engine->repacked_bytes() == 0)
-    LogWarning(
-        fmt::format("--repack changes nothing: products of {} take the weights as they are", TargetName(engine->target())));
+  WarnOfRunFlags(flags, *engine);
   return engine;
 }
 

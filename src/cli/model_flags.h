@@ -32,7 +32,10 @@ struct ModelFlags {
   void DeclareModel(Flags* flags);
   // And what whatever reads texts needs: -c, --kv, --repack, the rope flags.
   void DeclareReading(Flags* flags);
-  // And what a run with an attention policy needs: --policy, --mask, the audit, --kv-release.
+  std::string context_help = "context in tokens (default: the model's)";
+  // And what a run with an attention policy needs: --policy, --mask, the audit.
+  void DeclareServing(Flags* flags);
+  // And --audit-floor and --kv-release, under which what is read depends on what was read before.
   void DeclareRun(Flags* flags);
 
   // The path, "" for the embedded model. An empty -m is an error.
@@ -48,8 +51,9 @@ struct ModelFlags {
 // What --kv says, bf16 where it is not given.
 Result<kernels::KvType> ParseKv(const std::optional<std::string>& kv);
 
-// Warns of -c past the model's context, where no rope flag says that it is meant to be read past.
-void WarnOfLongContext(const ModelFlags& flags, const engine::Engine& engine);
+// Warns of -c past the model's context, where no rope flag says that it is meant to be read past, and of a --repack that changes
+// nothing.
+void WarnOfRunFlags(const ModelFlags& flags, const engine::Engine& engine);
 
 // Says on standard error that the embedded model runs, unless --quiet.
 void NoteEmbeddedModel();

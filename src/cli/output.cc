@@ -14,18 +14,11 @@ namespace {
 
 int write_error = 0;  // errno of the first failed write
 
-// C0 controls except newline and tab, DEL, and C1 controls (U+0080 to U+009F).
-bool IsTerminalControl(std::string_view character) {
-  const auto first = static_cast<unsigned char>(character[0]);
-  if (character.size() == 1) return (first < 0x20 && first != '\n' && first != '\t') || first == 0x7f;
-  return first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0;
-}
-
 std::string WithoutControls(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const std::string_view character = text.substr(0, std::max<size_t>(1, Utf8Length(text)));
-    if (!IsTerminalControl(character)) out += character;
+    if (!IsControlCharacter(character)) out += character;
     text.remove_prefix(character.size());
   }
   return out;

@@ -12,6 +12,7 @@
 #include "cli/model_flags.h"
 #include "cli/output.h"
 #include "report/run_json.h"
+#include "server/access.h"
 #include "server/server.h"
 
 namespace damask::cli {
@@ -29,7 +30,7 @@ class Serve : public Command {
     flags->Text("--host", "HOST", &host_, "address to listen on (default 127.0.0.1: this machine only)");
     flags->Uint("--port", 0, 65535, &port_, "port to listen on (default 8080; 0: a free one)");
     flags->Texts("--api-key", "KEY", &api_keys_, "clients must send this key (also: DAMASK_API_KEY in the environment)");
-    flags->Text("--api-key-file", "FILE", &api_key_file_, "a key a line");
+    flags->Texts("--api-key-file", "FILE", &api_key_files_, "a key a line");
     flags->Texts("--allowed-host", "HOST", &allowed_hosts_,
                  "name by which the server may be called, and whose pages may call it, beside localhost and addresses");
     flags->Text("-a,--alias", "NAME", &alias_, "name of the model for clients (default: its file's)");
@@ -42,12 +43,11 @@ class Serve : public Command {
                 "memory for prompts that have been read, 0: none (default 1 GiB)");
     flags->Uint("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.disk_bytes,
                 "most that the folder may hold (default 8 GiB)");
-    model_.DeclareRun(flags);
+    model_.DeclareServing(flags);
   }
 
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_ASSIGN_OR_RETURN(const server::ServerOptions options, Options(common));
-    CancelScope cancel;
     Result<std::unique_ptr<server::Server>> listening = server::Server::Listen(options);
     if (!listening.ok()) {
       PrintError(listening.status());
@@ -56,8 +56,9 @@ class Serve : public Command {
     server::Server& server = **listening;
     LogInfo(fmt::format("listening on {}", server.url()));
     DAMASK_RETURN_IF_ERROR(server.Load());
+    const CancelScope cancel;  // before, there is nobody to wait for: a signal ends the program at once
     if (server.model().engine().embedded()) NoteEmbeddedModel();
-    WarnOfLongContext(model_, server.model().engine());
+    WarnOfRunFlags(model_, server.model().engine());
     Announce(server, options, common);
     cancel.Wait();
     LogInfo(fmt::format("stopping: answers under way get {} s, a second signal ends at once", kGraceSeconds));
@@ -67,14 +68,17 @@ class Serve : public Command {
 
  private:
   Result<server::ServerOptions> Options(const CommonFlags& common) const {
-    if (model_.kv_release || model_.audit.floor >= 0) {
-      return InvalidArgument("--kv-release and --audit-floor are not for serve: an answer would depend on those before it");
-    }
     server::ServerOptions options;
     options.host = host_.value_or("127.0.0.1");
     if (options.host.empty()) return InvalidArgument("--host: the address is empty");
     options.port = static_cast<uint16_t>(port_);
     DAMASK_ASSIGN_OR_RETURN(options.access.api_keys, ApiKeys());
+    for (const std::string& host : allowed_hosts_) {
+      const std::optional<std::string> name = server::HostName(host);
+      if (!name || *name != LowerCase(host)) {
+        return InvalidArgument(fmt::format("--allowed-host is {}, expected a name without a port", Quote(host)));
+      }
+    }
     options.access.allowed_hosts = allowed_hosts_;
     options.access.allowed_hosts.push_back(options.host);
     DAMASK_ASSIGN_OR_RETURN(options.model.engine, model_.Options(common));
@@ -84,25 +88,36 @@ class Serve : public Command {
     options.model.prefixes.directory = prefix_folder_.value_or("");
     options.model.alias = alias_.value_or("");
     if (!IsValidUtf8(options.model.alias)) return InvalidArgument("--alias: the name is not valid UTF-8");
-    options.model.mask_path = model_.mask.value_or("");
     return options;
   }
 
   Result<std::vector<std::string>> ApiKeys() const {
     std::vector<std::string> keys = api_keys_;
     if (const char* const key = std::getenv("DAMASK_API_KEY"); key != nullptr && *key != '\0') keys.emplace_back(key);
-    if (api_key_file_) {
-      DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadDocumentFile(*api_key_file_, kMaxKeyFile));
+    for (const std::string& file : api_key_files_) {
+      DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadDocumentFile(file, kMaxKeyFile));
+      const size_t before = keys.size();
       for (std::string_view line : Split(text, '\n')) {
         while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
         if (!line.empty()) keys.emplace_back(line);
       }
-      if (keys.empty()) return BadFormat("the file has no key in it").At("--api-key-file");
+      if (keys.size() == before) return BadFormat("the file has no key in it").At("--api-key-file " + Quote(file, 300));
     }
     for (const std::string& key : keys) {
       if (key.empty()) return InvalidArgument("--api-key: the key is empty");
     }
     return keys;
+  }
+
+  static void AnnouncePrefixes(const server::ServedModel& model, const batching::PrefixStoreOptions& prefixes) {
+    if (model.engine().policy().WantsChunks()) {
+      const std::string why = fmt::format("no prompts are kept: the policy {} decides while it reads", model.policy_name());
+      return prefixes.directory.empty() ? LogInfo(why) : LogWarning(why + "; --prefix-cache has no use");
+    }
+    LogInfo(fmt::format("prompts that have been read are kept: {} in memory, {}", FormatBytes(prefixes.memory_bytes),
+                        prefixes.directory.empty()
+                            ? "none on disk (--prefix-cache DIR)"
+                            : fmt::format("{} in {}", FormatBytes(prefixes.disk_bytes), Quote(prefixes.directory, 300))));
   }
 
   // What the numbers given will cost, before anything is spent (and before anybody wonders).
@@ -113,11 +128,7 @@ class Serve : public Command {
     LogInfo(fmt::format("{}: {} requests at once with up to {} tokens ({} of keys and values each), policy {}",
                         Quote(model.card().id), options.model.scheduler.parallel, engine.context(), FormatBytes(request),
                         model.policy_name()));
-    const batching::PrefixStoreOptions& prefixes = options.model.prefixes;
-    LogInfo(fmt::format("prompts that have been read are kept: {} in memory, {}", FormatBytes(prefixes.memory_bytes),
-                        prefixes.directory.empty()
-                            ? "none on disk (--prefix-cache DIR)"
-                            : fmt::format("{} in {}", FormatBytes(prefixes.disk_bytes), Quote(prefixes.directory, 300))));
+    AnnouncePrefixes(model, options.model.prefixes);
     if (options.access.api_keys.empty() && options.host != "127.0.0.1" && options.host != "localhost" &&
         options.host != "::1") {
       LogWarning("the server can be reached from other machines, and no --api-key is asked for");
@@ -140,7 +151,7 @@ class Serve : public Command {
   std::optional<std::string> host_;
   uint64_t port_ = 8080;
   std::vector<std::string> api_keys_;
-  std::optional<std::string> api_key_file_;
+  std::vector<std::string> api_key_files_;
   std::vector<std::string> allowed_hosts_;
   std::optional<std::string> alias_;
   uint64_t parallel_ = batching::SchedulerOptions{}.parallel;

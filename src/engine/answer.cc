@@ -52,10 +52,9 @@ std::string StopMatcher::Finish() { return stopped_ ? std::string() : std::excha
 Answer::Answer(const tokenizer::Tokenizer* tokenizer, const GenerateOptions& options)
     : tokenizer_(tokenizer),
       max_tokens_(options.max_tokens),
-      show_special_(options.show_special),
       ignore_eos_(options.ignore_eos),
       sampler_(options.sampler),
-      decoder_(tokenizer, false),
+      decoder_(tokenizer, /*at_start=*/false, options.show_special),
       stops_(options.stop) {}
 
 TokenId Answer::Draw(std::span<const float> logits, std::span<const TokenId> history, uint64_t room) {
@@ -75,7 +74,6 @@ TokenId Answer::Draw(std::span<const float> logits, std::span<const TokenId> his
 }
 
 void Answer::AddText(TokenId id) {
-  if (!show_special_ && tokenizer_->IsControl(id)) return;
   const std::string text = decoder_.Add(id);
   drawn_bytes_ += text.size();
   AddCertain(stops_.Add(text));

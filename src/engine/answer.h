@@ -81,7 +81,6 @@ class Answer {
 
   const tokenizer::Tokenizer* tokenizer_;
   uint64_t max_tokens_;
-  bool show_special_;
   bool ignore_eos_;
   Sampler sampler_;
   tokenizer::StreamDecoder decoder_;

@@ -16,6 +16,8 @@ struct Session::Impl {
   engine::Engine* engine = nullptr;
   engine::Session session;
   std::vector<tokenizer::ChatMessage> messages;
+  // The last token of an answer that it does not end by itself: said, and not in the cache yet.
+  std::optional<TokenId> pending = std::nullopt;
 };
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -87,8 +89,14 @@ Result<Answer> Session::GenerateFromIds(const std::vector<TokenId>& prompt, cons
     callbacks.progress = [&](uint64_t done, uint64_t total, double) { options.on_progress(done, total); };
   }
   callbacks.cancel = options.cancel;
+  std::vector<TokenId> ids(prompt);
+  if (impl_->pending && !ids.empty()) ids.insert(ids.begin(), *impl_->pending);
   DAMASK_ASSIGN_OR_RETURN(engine::GenerateResult result,
-                          engine::Generate(impl_->engine, &impl_->session, prompt, generate, callbacks));
+                          engine::Generate(impl_->engine, &impl_->session, ids, generate, callbacks));
+  impl_->pending.reset();
+  if (!result.ids.empty() && !impl_->engine->tokenizer().IsEndOfGeneration(result.ids.back())) {
+    impl_->pending = result.ids.back();
+  }
   return Answer{.text = std::move(result.text),
                 .ids = std::move(result.ids),
                 .finish_reason = std::string(engine::FinishReasonName(result.finish)),
@@ -114,6 +122,7 @@ Result<Answer> Session::Chat(std::string_view message, const GenerateOptions& op
   std::vector<tokenizer::ChatMessage> messages = impl_->messages;
   messages.push_back({"user", std::string(message)});
   DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(impl_->engine->tokenizer(), *family, messages));
+  impl_->pending.reset();  // the conversation is encoded anew
   const size_t shared = engine::ReusePrefix(&impl_->session, ids);
   DAMASK_ASSIGN_OR_RETURN(Answer answer,
                           GenerateFromIds({ids.begin() + static_cast<std::ptrdiff_t>(shared), ids.end()}, options));
@@ -124,6 +133,9 @@ Result<Answer> Session::Chat(std::string_view message, const GenerateOptions& op
 
 uint64_t Session::length() const { return impl_->session.length(); }
 uint64_t Session::kv_bytes() const { return impl_->session.kv_bytes(); }
-void Session::Truncate(uint64_t length) { impl_->session.Truncate(length); }
+void Session::Truncate(uint64_t length) {
+  impl_->pending.reset();
+  impl_->session.Truncate(length);
+}
 
 }  // namespace damask

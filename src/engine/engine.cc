@@ -1,11 +1,13 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/timer.h"
 #include "engine/fingerprint.h"
 #include "kernels/attention.h"
@@ -180,6 +182,17 @@ policies::Instruction Session::AskedNow() const {
   return instruction;
 }
 
+namespace {
+
+// Once for each policy: an instruction is read before every chunk.
+void WarnOfLongInstruction(uint64_t policy, size_t tokens) {
+  static std::atomic<uint64_t> warned{0};  // no policy has this id
+  if (warned.exchange(policy) == policy) return;
+  LogWarning(fmt::format("the instruction has {} tokens: its last {} are read", tokens, policies::kMaxInstructionTokens));
+}
+
+}  // namespace
+
 // Errors: those of reading, and of an instruction that cannot be read.
 Status Session::LookAhead(const policies::Instruction& instruction, std::span<const TokenId> rest,
                           const std::atomic<bool>* cancel) {
@@ -188,7 +201,9 @@ Status Session::LookAhead(const policies::Instruction& instruction, std::span<co
   if (!instruction.text.empty()) {
     DAMASK_ASSIGN_OR_RETURN(ids, engine_->tokenizer().Encode(instruction.text, tokenizer::Special::kPlain));
   }
-  ids.resize(std::min<uint64_t>({ids.size(), policies::kMaxInstructionTokens, engine_->context() - length()}));
+  if (ids.size() > policies::kMaxInstructionTokens) WarnOfLongInstruction(engine_->policy_->id(), ids.size());
+  const size_t skipped = policies::FirstInstructionToken(ids.size(), engine_->context() - length());
+  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(skipped));
   if (ids.empty()) return {};
   const model::Segment segment = {.cache = &cache_, .tokens = ids, .prompt_end = false, .aside = true};
   DAMASK_RETURN_IF_ERROR(engine_->forward_->Run({&segment, 1}, {}, cancel));

@@ -93,7 +93,7 @@ class Engine {
 
   // The unit that most of a prefill's products run on.
   kernels::ArithmeticUnit prefill_unit() const;
-  // Names of what runs here: {"prefill product", "avx512bf16 ..."}, {"decode product", ...}, {"attention", ...}.
+  // Names of what runs here: {"prefill_product", "avx512bf16 ..."}, {"decode_product", ...}, {"attention", ...}.
   std::vector<std::pair<std::string, std::string>> Kernels() const;
 
  private:

@@ -33,7 +33,7 @@ Prompts::Prompts(const engine::Engine* engine, PromptForm form) : engine_(engine
 Result<std::vector<engine::TokenId>> Prompts::Encode(const texts::Sample& sample) const {
   if (family_) {
     const std::vector<tokenizer::ChatMessage> messages = {{"user", std::string(WithoutNewline(sample.text + sample.question))}};
-    return tokenizer::EncodeChat(engine_->tokenizer(), *family_, messages);
+    return tokenizer::EncodeChat(engine_->tokenizer(), *family_, messages, tokenizer::Thoughts::kNone);
   }
   return tokenizer::EncodePrompt(engine_->tokenizer(), sample.text + sample.question + sample.prefix,
                                  tokenizer::Special::kPlain);

@@ -29,8 +29,8 @@ class Prompts {
   Prompts(const engine::Engine* engine, PromptForm form);
 
   bool chat() const { return family_.has_value(); }
-  // Chat: text and question are the user's message, and the model begins its answer itself. Raw: text, question and prefix go
-  // on; what spells a control token stays text.
+  // Chat: text and question are the user's message, and the model begins its answer itself, without thinking aloud. Raw: text,
+  // question and prefix go on; what spells a control token stays text.
   Result<std::vector<engine::TokenId>> Encode(const texts::Sample& sample) const;
   // Tokens of a text, without those that Encode puts around it.
   texts::CountTokens Count() const;

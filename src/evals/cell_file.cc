@@ -212,6 +212,8 @@ std::vector<Answered> CellFile::Find(const Cell& wanted) const {
 Status CellFile::Put(const Cell& cell) {
   const size_t index = IndexOf(cell);
   if (index == lines_.size()) lines_.emplace_back();
+  // Another run may have got further with it.
+  if (lines_[index].cell.answers.size() > cell.answers.size()) return {};
   lines_[index] = {cell, ""};
   dirty_ = true;
   return since_written_.Seconds() < kWriteEverySeconds ? Status() : Flush();

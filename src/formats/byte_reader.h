@@ -44,7 +44,8 @@ class ByteReader {
   }
 
   // "byte 24", for Status::At.
-  std::string Here() const { return fmt::format("byte {}", offset_); }
+  std::string Here() const { return At(offset_); }
+  static std::string At(uint64_t offset) { return fmt::format("byte {}", offset); }
 
  private:
   Status Short(std::string_view what, uint64_t size) const {

@@ -2,7 +2,6 @@
 
 #include <cstring>
 #include <map>
-#include <span>
 #include <string_view>
 #include <utility>
 
@@ -89,17 +88,15 @@ void CheckTensor(const TensorInfo& tensor, const std::string& file, FaultList* f
                                  type.block_values == 1 ? "values" : fmt::format("blocks of {}", type.name)));
 }
 
-void CheckTensors(std::span<const TensorInfo> tensors, const std::string& file, FaultList* faults) {
-  for (const TensorInfo& tensor : tensors) CheckTensor(tensor, file, faults);
-}
-
 void CheckGguf(const Result<std::shared_ptr<const GgufFile>>& model, FaultList* faults) {
   if (!model.ok()) return faults->Add(model.status());
-  CheckTensors((*model)->tensors(), Quote((*model)->path(), 300), faults);
+  for (const TensorInfo& tensor : (*model)->tensors()) {
+    CheckTensor(tensor, Quote((*model)->shard_path(tensor.shard), 300), faults);
+  }
 }
 
 void CheckSafetensors(const SafetensorsFiles& files, const std::string& path, FaultList* faults) {
-  CheckTensors(files.tensors(), Quote(path, 300), faults);
+  for (const TensorInfo& tensor : files.tensors()) CheckTensor(tensor, Quote(path, 300), faults);
   for (const auto& [name, dtype] : std::map(files.unsupported().begin(), files.unsupported().end())) {
     faults->Add(fmt::format("{}: tensor {}", Quote(path, 300), Quote(name)),
                 fmt::format("dtype {}, expected F32, F16 or BF16", Quote(dtype)));

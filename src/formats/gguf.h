@@ -58,6 +58,7 @@ class GgufFile {
   uint32_t version() const { return version_; }
   uint64_t file_bytes() const { return file_bytes_; }  // all shards
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  const std::string& shard_path(size_t shard) const { return files_[shard]->path(); }  // of TensorInfo::shard
   const TensorInfo* FindTensor(std::string_view name) const;
   const std::vector<std::pair<std::string_view, GgufValue>>& metadata() const { return metadata_; }
   const GgufValue* FindKey(std::string_view key) const;

@@ -130,23 +130,25 @@ Result<std::string_view> GgufReader::ReadKey() {
   return key;
 }
 
+// Called for every string of a vocabulary: the place is put into words only where it is told.
 Result<std::string_view> GgufReader::ReadString(std::string_view what) {
-  const std::string where = reader_.Here();
+  const uint64_t start = reader_.offset();
   DAMASK_ASSIGN_OR_RETURN(const uint64_t length, reader_.Read<uint64_t>(what));
   if (length > limits::kMaxStringBytes) {
     const std::string found = fmt::format("{} of {} bytes, ", what, length);
-    if (length > reader_.remaining()) return BadFormat(fmt::format("{}{} are left", found, reader_.remaining())).At(where);
-    return TooLarge(fmt::format("{}expected at most {}", found, limits::kMaxStringBytes)).At(where);
+    if (length > reader_.remaining()) return BadFormat(fmt::format("{}{} are left", found, reader_.remaining())).At(ByteReader::At(start));
+    return TooLarge(fmt::format("{}expected at most {}", found, limits::kMaxStringBytes)).At(ByteReader::At(start));
   }
   DAMASK_ASSIGN_OR_RETURN(const auto bytes, reader_.Take(what, length));
   return AsText(bytes);
 }
 
 Result<bool> GgufReader::ReadBool() {
-  const std::string where = reader_.Here();
+  const uint64_t start = reader_.offset();
   DAMASK_ASSIGN_OR_RETURN(const uint8_t byte, reader_.Read<uint8_t>("a bool"));
   if (byte > 1) {
-    DAMASK_RETURN_IF_ERROR(Note(BadFormat(fmt::format("a bool of value {}, expected 0 or 1", byte)).At(where)));
+    const Status fault = BadFormat(fmt::format("a bool of value {}, expected 0 or 1", byte));
+    DAMASK_RETURN_IF_ERROR(Note(fault.At(ByteReader::At(start))));
   }
   return byte != 0;
 }

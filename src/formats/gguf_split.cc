@@ -73,7 +73,8 @@ Status GgufReader::Append(GgufFile* whole, GgufFile* shard, size_t number, Fault
   for (const auto& [name, index] : shard->tensor_index_) names[index] = name;
   for (size_t i = 0; i < names.size(); ++i) {
     if (!whole->tensor_index_.emplace(names[i], whole->tensors_.size()).second) {
-      DAMASK_RETURN_IF_ERROR(Report(faults, BadFormat("the tensor is in two shards").At("tensor " + Quote(names[i]))));
+      const Status fault = BadFormat("the tensor is in two shards").At("tensor " + Quote(names[i]));
+      DAMASK_RETURN_IF_ERROR(Report(faults, fault.At(Quote(whole->shard_path(number), 300))));
       continue;
     }
     shard->tensors_[i].shard = number;
@@ -105,7 +106,7 @@ Status GgufReader::AppendShards(const std::string& path, uint64_t count, const G
                                    number + 1, count))
           .At(Quote(shard_path, 300));
     }
-    if (Status status = Append(whole, shard.get(), number, faults); !status.ok()) return status.At(Quote(shard_path, 300));
+    DAMASK_RETURN_IF_ERROR(Append(whole, shard.get(), number, faults));
   }
   return {};
 }

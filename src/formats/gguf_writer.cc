@@ -1,12 +1,8 @@
 #include "formats/gguf_writer.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <cstring>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
@@ -14,6 +10,7 @@
 #include "base/checked.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "base/write_file.h"
 
 namespace damask::formats {
 namespace {
@@ -56,58 +53,29 @@ void PutKey(std::string* out, std::string_view key, uint32_t type, T value) {
   Put(out, value);
 }
 
-// A file under a temporary name until Commit; removed when that never comes. Positions are kept for the padding.
-class TemporaryFile {
+// The file that becomes `path`; positions are kept for the padding.
+class PaddedFile {
  public:
-  explicit TemporaryFile(const std::string& path)
-      : path_(path),
-        temporary_(fmt::format("{}.{}.tmp", path, getpid())),
-        fd_(open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644)) {}
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    if (fd_ >= 0) {
-      close(fd_);
-      unlink(temporary_.c_str());
-    }
+  static Result<PaddedFile> Create(const std::string& path) {
+    DAMASK_ASSIGN_OR_RETURN(auto file, AtomicFile::Create(path));
+    return PaddedFile(std::move(file));
   }
 
-  bool ok() const { return fd_ >= 0; }
   uint64_t position() const { return position_; }
 
-  Status Error(const char* what) const {
-    return IoError(fmt::format("{}: {}", what, std::strerror(errno))).At(Quote(temporary_, 300));
+  Status Append(std::string_view bytes) {
+    position_ += bytes.size();
+    return file_->Append(bytes);
   }
 
-  Status Append(const void* bytes, size_t size) {
-    const char* next = static_cast<const char*>(bytes);
-    while (size > 0) {
-      const ssize_t put = write(fd_, next, size);
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return Error("cannot write");
-      next += put;
-      size -= static_cast<size_t>(put);
-      position_ += static_cast<uint64_t>(put);
-    }
-    return {};
-  }
+  Status PadTo(uint64_t alignment) { return Append(std::string((alignment - position_ % alignment) % alignment, '\0')); }
 
-  Status PadTo(uint64_t alignment) {
-    const std::string zeros((alignment - position_ % alignment) % alignment, '\0');
-    return Append(zeros.data(), zeros.size());
-  }
-
-  Status Commit() {
-    if (fsync(fd_) != 0) return Error("cannot sync");
-    if (rename(temporary_.c_str(), path_.c_str()) != 0) return Error("cannot rename");
-    close(std::exchange(fd_, -1));
-    return {};
-  }
+  Status Commit() { return file_->Commit(); }
 
  private:
-  std::string path_;
-  std::string temporary_;
-  int fd_;
+  explicit PaddedFile(std::unique_ptr<AtomicFile> file) : file_(std::move(file)) {}
+
+  std::unique_ptr<AtomicFile> file_;
   uint64_t position_ = 0;
 };
 
@@ -246,10 +214,8 @@ std::string GgufWriter::Header(const Shard& shard) const {
 }
 
 Status GgufWriter::WriteShard(const std::string& path, const Shard& shard, const Source& source) const {
-  TemporaryFile file(path);
-  if (!file.ok()) return file.Error("cannot create");
-  const std::string header = Header(shard);
-  DAMASK_RETURN_IF_ERROR(file.Append(header.data(), header.size()));
+  DAMASK_ASSIGN_OR_RETURN(PaddedFile file, PaddedFile::Create(path));
+  DAMASK_RETURN_IF_ERROR(file.Append(Header(shard)));
   if (shard.begin < shard.end) DAMASK_RETURN_IF_ERROR(file.PadTo(alignment_));
   for (size_t i = shard.begin; i < shard.end; ++i) {
     const Tensor& tensor = tensors_[i];
@@ -259,7 +225,7 @@ Status GgufWriter::WriteShard(const std::string& path, const Shard& shard, const
         return InvalidArgument(fmt::format("the source gives more than the tensor's {} bytes", tensor.bytes))
             .At("tensor " + Quote(tensor.name));
       }
-      return file.Append(bytes.data(), bytes.size());
+      return file.Append({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     };
     DAMASK_RETURN_IF_ERROR(source(i, sink));
     if (const uint64_t got = file.position() - start; got != tensor.bytes) {

@@ -9,17 +9,19 @@
 namespace damask::kernels::avx2 {
 namespace {
 
+__m256i Magnitude(__m256 v) { return _mm256_castps_si256(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), v)); }
+
+// As integers the bits of |x| have the order of the numbers, with NaN above all: max() of floats forgets it.
 float LargestMagnitude(const __m256* v) {
-  const __m256 sign = _mm256_set1_ps(-0.0f);
-  __m256 largest = _mm256_max_ps(_mm256_max_ps(_mm256_andnot_ps(sign, v[0]), _mm256_andnot_ps(sign, v[1])),
-                                 _mm256_max_ps(_mm256_andnot_ps(sign, v[2]), _mm256_andnot_ps(sign, v[3])));
-  __m128 half = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps(largest, 1));
-  half = _mm_max_ps(half, _mm_movehl_ps(half, half));
-  half = _mm_max_ss(half, _mm_movehdup_ps(half));
-  return _mm_cvtss_f32(half);
+  const __m256i largest =
+      _mm256_max_epi32(_mm256_max_epi32(Magnitude(v[0]), Magnitude(v[1])), _mm256_max_epi32(Magnitude(v[2]), Magnitude(v[3])));
+  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+  return _mm_cvtss_f32(_mm_castsi128_ps(half));
 }
 
-// 32 floats to bytes; gives the scale.
+// 32 floats to bytes; gives the scale. Where one is NaN the scale is, and with it all that the bytes are used for.
 __m256i QuantizeBlock(const float* x, float* scale) {
   const __m256 v[4] = {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _mm256_loadu_ps(x + 16), _mm256_loadu_ps(x + 24)};
   const float max = LargestMagnitude(v);

@@ -15,7 +15,7 @@
 namespace damask::kernels {
 
 struct AttentionShape {
-  size_t head_dim = 0;        // 64, 80, 96, 128 or 256 have fast bodies; any multiple of 16 up to 256 runs
+  size_t head_dim = 0;        // a multiple of 16, at most 256
   size_t group = 1;           // query heads of this KV head
   float scale = 1.0f;         // applied to q.k, usually 1 / sqrt(head_dim)
   KvType kv = KvType::kBf16;  // of the pages
@@ -53,7 +53,7 @@ class AttentionScratch {
 using AttentionFn = void (*)(const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
                              const std::byte* const* pages, AttentionScratch* scratch);
 
-// The fastest body of `target` for this shape; the scalar reference for f32 pages.
+// What `target` runs, for every head_dim and group; the scalar reference for f32 pages.
 AttentionFn FindAttention(Target target, const AttentionShape& shape);
 
 // "avx512bf16", "scalar", ...: the name of what FindAttention gives.

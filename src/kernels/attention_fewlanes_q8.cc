@@ -172,9 +172,13 @@ struct FewLanesQ8 {
     const auto product = [&](size_t key) {
       return _mm512_mul_ps(_mm512_load_ps(weights + key / 4 * kRow), _mm512_broadcast_f32x4(_mm_load_ps(scales + key)));
     };
+    // Nothing is negative, and such numbers order as their bits do, with NaN above all: max() of floats forgets it.
+    const auto larger = [](__m512 a, __m512 b) {
+      return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+    };
     __m512 largest = _mm512_setzero_ps();
-    for (size_t key = 0; key < keys; key += 4) largest = _mm512_max_ps(largest, product(key));
-    largest = ReduceGroups(largest, [](__m512 a, __m512 b) { return _mm512_max_ps(a, b); });
+    for (size_t key = 0; key < keys; key += 4) largest = larger(largest, product(key));
+    largest = ReduceGroups(largest, larger);
     const __mmask16 some = _mm512_cmp_ps_mask(largest, _mm512_set1_ps(kSmall), _CMP_NLT_UQ);
     const __m512 inverse = _mm512_maskz_div_ps(some, _mm512_set1_ps(kLargest), largest);
     out->unit = _mm512_maskz_mul_ps(some, largest, _mm512_set1_ps(1.0f / kLargest));

@@ -12,9 +12,6 @@
 namespace damask::kernels {
 namespace {
 
-// Distance between the V^T tiles of one 32-key half and the next, in elements.
-size_t HalfStride(size_t head_dim) { return head_dim * kValueLine; }
-
 template <typename T>
 T* Keys(std::byte* page) {
   return reinterpret_cast<T*>(page);
@@ -44,32 +41,12 @@ bf16* ValueScales(const PageLayout& layout, std::byte* page) {
   return reinterpret_cast<bf16*>(page + layout.value_scale_offset());
 }
 
-void StoreKeyRow(size_t head_dim, const float* key, bf16* row) {
-  for (size_t d = 0; d < head_dim; ++d) row[d] = ToBf16(key[d]);
-}
-
-// Slots [begin, end) lie in one half. Sixteen dimensions at a time: one cache line of each row is read whole, and the 16 lines
-// of a tile that are written stay in L1, although rows of a chunk lie some KiB apart.
-void StoreValuesOfHalf(size_t head_dim, bf16* values, size_t begin, size_t end, const float* rows, size_t row_stride) {
-  bf16* const half = values + (begin / kValueLine) * HalfStride(head_dim) + begin % kValueLine;
-  for (size_t tile = 0; tile < head_dim; tile += 16) {
-    bf16* const lines = half + tile * kValueLine;  // lines of all dimensions follow each other, 32 keys wide
-    for (size_t i = 0; i < end - begin; ++i) {
-      const float* const numbers = rows + i * row_stride + tile;
-      for (size_t d = 0; d < 16; ++d) lines[d * kValueLine + i] = ToBf16(numbers[d]);
-    }
-  }
-}
-
-void StoreBf16Slots(const PageLayout& layout, std::byte* page, size_t slot, size_t count, const float* keys,
-                    const float* values, size_t row_stride) {
+void StoreBf16Slot(const PageLayout& layout, std::byte* page, size_t slot, const float* key, const float* value) {
   const size_t head_dim = layout.head_dim;
-  for (size_t i = 0; i < count; ++i) StoreKeyRow(head_dim, keys + i * row_stride, Keys<bf16>(page) + (slot + i) * head_dim);
-  for (size_t begin = slot; begin < slot + count;) {
-    const size_t end = std::min((begin / kValueLine + 1) * kValueLine, slot + count);
-    StoreValuesOfHalf(head_dim, Values<bf16>(layout, page), begin, end, values + (begin - slot) * row_stride, row_stride);
-    begin = end;
-  }
+  bf16* const row = Keys<bf16>(page) + slot * head_dim;
+  bf16* const lines = Values<bf16>(layout, page) + ValueIndex(head_dim, slot, 0);
+  for (size_t d = 0; d < head_dim; ++d) row[d] = ToBf16(key[d]);
+  for (size_t d = 0; d < head_dim; ++d) lines[d * kValueLine] = ToBf16(value[d]);
 }
 
 void StoreF32Slot(const PageLayout& layout, std::byte* page, size_t slot, const float* key, const float* value) {
@@ -140,14 +117,11 @@ Result<KvType> ParseKvType(std::string_view name) {
 }
 
 void StoreSlot(const PageLayout& layout, std::byte* page, size_t slot, const float* key, const float* value) {
-  StoreSlots(layout, page, slot, 1, key, value, layout.head_dim);
-}
-
-void StoreSlots(const PageLayout& layout, std::byte* page, size_t slot, size_t count, const float* keys, const float* values,
-                size_t row_stride) {
-  if (layout.type == KvType::kBf16) return StoreBf16Slots(layout, page, slot, count, keys, values, row_stride);
-  const auto store = layout.type == KvType::kF32 ? StoreF32Slot : StoreQ8Slot;
-  for (size_t i = 0; i < count; ++i) store(layout, page, slot + i, keys + i * row_stride, values + i * row_stride);
+  switch (layout.type) {
+    case KvType::kBf16: return StoreBf16Slot(layout, page, slot, key, value);
+    case KvType::kF32: return StoreF32Slot(layout, page, slot, key, value);
+    case KvType::kQ8: return StoreQ8Slot(layout, page, slot, key, value);
+  }
 }
 
 void CopyKey(const PageLayout& layout, const std::byte* from, size_t from_slot, std::byte* to, size_t to_slot) {

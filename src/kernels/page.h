@@ -60,14 +60,8 @@ inline size_t ValueIndex(size_t head_dim, size_t slot, size_t dim) {
   return ((slot / 32) * (head_dim / 16) + dim / 16) * 512 + (dim % 16) * 32 + slot % 32;
 }
 
-// Stores key and value [head_dim] of one slot.
+// Stores key and value [head_dim] of one slot. Many at once were tried and took as long (docs/benchmarks.md).
 void StoreSlot(const PageLayout& layout, std::byte* page, size_t slot, const float* key, const float* value);
-
-// Stores `count` slots of one page from `slot` on: rows of keys and values `row_stride` floats apart (kv_heads * head_dim for a
-// chunk's [tokens, kv_heads, head_dim]). slot + count is at most kPageTokens. Gives the same bytes as StoreSlot for each.
-// Measured (one Zen 4 core): about 1 ns per number stored.
-void StoreSlots(const PageLayout& layout, std::byte* page, size_t slot, size_t count, const float* keys, const float* values,
-                size_t row_stride);
 
 // Copies a slot's key (of a page, or of its keys' half alone: value_offset() bytes), or key and value, to a page of the same
 // layout.

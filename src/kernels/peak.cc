@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "base/aligned.h"
-#include "base/cpu.h"
 #include "base/function_ref.h"
 #include "base/timer.h"
 #include "kernels/peak_loops.h"
@@ -83,28 +82,37 @@ double ReadRate(ThreadPool* pool, uint64_t (*loop)(const std::byte*, size_t)) {
 
 }  // namespace
 
+PeakLoops LoopsOf(Target target) {
+  constexpr size_t kIterations = 1'000'000;
+  PeakLoops loops = {.fma_f32 = {generic::FmaLoop, 2 * kIterations}, .read = generic::ReadLoop};
+#if defined(__x86_64__)
+  if (target >= Target::kAvx2) loops.fma_f32 = {avx2::FmaLoop, 2 * kIterations};
+  if (target >= Target::kAvx512) {
+    loops.fma_f32 = {avx512::FmaLoop, kIterations};
+    loops.read = avx512::ReadLoop;
+  }
+  if (target >= Target::kAvx512Bf16) {
+    loops.dot_bf16 = {avx512bf16::DotBf16Loop, kIterations};
+    loops.dot_int8 = {avx512bf16::DotInt8Loop, kIterations};
+  }
+  if (target >= Target::kAmx) loops.tile_bf16 = {amx::TileBf16Loop, kIterations / 2};
+#endif
+  return loops;
+}
+
 MachinePeaks MeasurePeaks(ThreadPool* pool) {
+  const auto tera = [pool](const ArithmeticLoop& loop) {
+    if (loop.run == nullptr) return 0.0;
+    return Rate(pool, [&](size_t /*worker*/) { return loop.run(loop.iterations); }) * 1e-12;
+  };
+  const PeakLoops loops = LoopsOf(BestTarget());
   MachinePeaks peaks;
   peaks.threads = pool->num_threads();
-  // Some ten milliseconds each.
-  constexpr size_t kIterations = 1'000'000;
-  const auto rate = [pool](double (*loop)(size_t), size_t iterations) {
-    return Rate(pool, [&](size_t /*worker*/) { return loop(iterations); }) * 1e-12;
-  };
-#if defined(__x86_64__)
-  const Target target = BestTarget();
-  if (target >= Target::kAvx512Bf16) {
-    peaks.fma_f32_tflops = rate(avx512bf16::FmaLoop, kIterations);
-    peaks.dot_bf16_tflops = rate(avx512bf16::DotBf16Loop, kIterations);
-    peaks.dot_int8_tops = rate(avx512bf16::DotInt8Loop, kIterations);
-    peaks.read_gb_s = ReadRate(pool, avx512bf16::ReadLoop) * 1e-9;
-  } else if (target >= Target::kAvx2) {
-    peaks.fma_f32_tflops = rate(avx2::FmaLoop, 2 * kIterations);
-  }
-  if (target >= Target::kAmx) peaks.tile_bf16_tflops = rate(amx::TileBf16Loop, kIterations / 2);
-#endif
-  if (peaks.fma_f32_tflops == 0) peaks.fma_f32_tflops = rate(generic::FmaLoop, 2 * kIterations);
-  if (peaks.read_gb_s == 0) peaks.read_gb_s = ReadRate(pool, generic::ReadLoop) * 1e-9;
+  peaks.fma_f32_tflops = tera(loops.fma_f32);
+  peaks.dot_bf16_tflops = tera(loops.dot_bf16);
+  peaks.dot_int8_tops = tera(loops.dot_int8);
+  peaks.read_gb_s = ReadRate(pool, loops.read) * 1e-9;
+  peaks.tile_bf16_tflops = tera(loops.tile_bf16);
   return peaks;
 }
 

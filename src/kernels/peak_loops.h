@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/cpu.h"
+
 namespace damask::kernels {
 
 namespace generic {
@@ -16,15 +18,35 @@ namespace avx2 {
 double FmaLoop(size_t iterations);
 }  // namespace avx2
 
-namespace avx512bf16 {
+namespace avx512 {
 double FmaLoop(size_t iterations);
+uint64_t ReadLoop(const std::byte* data, size_t bytes);
+}  // namespace avx512
+
+namespace avx512bf16 {
 double DotBf16Loop(size_t iterations);
 double DotInt8Loop(size_t iterations);
-uint64_t ReadLoop(const std::byte* data, size_t bytes);
 }  // namespace avx512bf16
 
 namespace amx {
 double TileBf16Loop(size_t iterations);
 }  // namespace amx
+
+// A loop, and how often it goes round in some ten milliseconds.
+struct ArithmeticLoop {
+  double (*run)(size_t iterations) = nullptr;
+  size_t iterations = 0;
+};
+
+// What the units of a target are measured by; no loop where it has no such unit.
+struct PeakLoops {
+  ArithmeticLoop fma_f32;
+  ArithmeticLoop dot_bf16;
+  ArithmeticLoop dot_int8;
+  ArithmeticLoop tile_bf16;
+  uint64_t (*read)(const std::byte* data, size_t bytes) = nullptr;
+};
+
+PeakLoops LoopsOf(Target target);
 
 }  // namespace damask::kernels

@@ -2,22 +2,10 @@
 
 #include <algorithm>
 
+#include "masks/quarters.h"
+
 namespace damask::masks {
 namespace {
-
-void SortAndJoin(std::vector<KeySpan>* keys) {
-  std::sort(keys->begin(), keys->end(), [](const KeySpan& a, const KeySpan& b) { return a.begin < b.begin; });
-  size_t kept = 0;
-  for (const KeySpan span : *keys) {
-    if (span.begin >= span.end) continue;
-    if (kept != 0 && span.begin <= (*keys)[kept - 1].end) {
-      (*keys)[kept - 1].end = std::max((*keys)[kept - 1].end, span.end);
-    } else {
-      (*keys)[kept++] = span;
-    }
-  }
-  keys->resize(kept);
-}
 
 void AddPatterns(const Patterns& patterns, uint64_t query, std::vector<KeySpan>* keys) {
   for (const DiagonalInterval& interval : patterns.diagonals) {

@@ -26,10 +26,13 @@ inline void AppendRange(QuarterRange range, std::vector<QuarterRange>* ranges) {
   }
 }
 
-inline void SortAndJoin(std::vector<QuarterRange>* ranges) {
-  std::sort(ranges->begin(), ranges->end(), [](const QuarterRange& a, const QuarterRange& b) { return a.begin < b.begin; });
+// Of ranges [begin, end) in any unit; empty ones go.
+template <class Range>
+void SortAndJoin(std::vector<Range>* ranges) {
+  std::sort(ranges->begin(), ranges->end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
   size_t kept = 0;
-  for (const QuarterRange range : *ranges) {
+  for (const Range range : *ranges) {
+    if (range.begin >= range.end) continue;
     if (kept != 0 && range.begin <= (*ranges)[kept - 1].end) {
       (*ranges)[kept - 1].end = std::max((*ranges)[kept - 1].end, range.end);
     } else {

@@ -36,6 +36,11 @@ Result<RopeScaling> ParseRopeScaling(std::string_view name) {
   return Unsupported(fmt::format("unknown rope scaling {}, expected none, linear, llama3 or yarn", Quote(name)));
 }
 
+std::string RopeConfig::ToString() const {
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(kind), dims, base, static_cast<int>(scaling), factor,
+                     original_context, low_freq_factor, high_freq_factor, beta_fast, beta_slow, attention_factor);
+}
+
 double YarnTemperature(double factor) { return factor > 1.0 ? 1.0 + 0.1 * std::log(factor) : 1.0; }
 
 namespace {
@@ -46,12 +51,10 @@ Status CheckPositive(std::string_view what, double value, double limit) {
   return InvalidArgument(fmt::format("{} is {}, expected a positive number up to {:g}", what, value, limit));
 }
 
-// A yarn or llama3 factor that is missing follows from how far past the trained length the caller wants to read.
-Status FillMissingFactor(uint64_t wanted_context, uint64_t trained_context, RopeConfig* rope) {
-  if (rope->factor > 1.0) return {};
-  if (wanted_context <= trained_context) return {};
-  rope->factor = static_cast<double>(wanted_context) / static_cast<double>(trained_context);
-  return {};
+// A factor that is missing follows from how far past the trained length the caller wants to read.
+void FillMissingFactor(uint64_t wanted_context, RopeConfig* rope) {
+  if (rope->factor > 1.0 || wanted_context <= rope->original_context) return;
+  rope->factor = static_cast<double>(wanted_context) / static_cast<double>(rope->original_context);
 }
 
 }  // namespace
@@ -86,7 +89,7 @@ Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_contex
     DAMASK_RETURN_IF_ERROR(CheckPositive("--rope-scale", overrides.factor, 1e6));
     rope.factor = overrides.factor;
   }
-  DAMASK_RETURN_IF_ERROR(FillMissingFactor(wanted_context, config->context, &rope));
+  FillMissingFactor(wanted_context != 0 ? wanted_context : config->context, &rope);
   const double reach = static_cast<double>(rope.original_context) * rope.factor;
   config->context =
       std::max<uint64_t>(config->context, static_cast<uint64_t>(std::min(reach, static_cast<double>(limits::kMaxContext))));

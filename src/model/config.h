@@ -40,6 +40,9 @@ struct RopeConfig {
   double beta_fast = 32.0;
   double beta_slow = 1.0;
   double attention_factor = 1.0;  // multiplies the temperature term that yarn itself adds
+
+  // All of it as numbers, the same for the same rotations: what results are bound to.
+  std::string ToString() const;
 };
 
 // By what yarn multiplies queries and keys: YaRN's 0.1 ln(factor) + 1.
@@ -80,7 +83,7 @@ struct RopeOverrides {
 Result<ModelConfig> ConfigFromGguf(const formats::GgufFile& file);
 Result<ModelConfig> ConfigFromHuggingFace(const formats::Json& config);
 
-// Applies the flags; `wanted_context` is the -c flag (0: the model's own), from which a missing factor follows.
+// Applies the flags; `wanted_context` is the -c flag (0: the model's own); over the trained context it is a missing factor.
 Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_context, ModelConfig* config);
 
 }  // namespace damask::model

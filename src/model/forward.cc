@@ -1,9 +1,12 @@
 #include "model/forward.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -28,6 +31,19 @@ kernels::Phase PhaseOf(std::span<const Segment> batch) {
   const Segment& first = batch.front();
   const bool tiny = batch.size() == 1 && first.cache->length() == 0 && first.tokens.size() <= kDecodeRows;
   return first.decode || tiny ? kernels::Phase::kDecode : kernels::Phase::kPrefill;
+}
+
+// Whether none of the numbers is NaN or infinite: of one that is, all bits of the exponent are set, and one more in them
+// carries into the sign. Without a branch, so that compilers take many at a time.
+bool AllFinite(const float* x, size_t count) {
+  uint32_t carries = 0;
+  for (size_t i = 0; i < count; ++i) carries |= (std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu) + 0x00800000u;
+  return carries >> 31 == 0;
+}
+
+Status BrokenNumbers(std::string_view what) {
+  return BadFormat(
+      fmt::format("the model computes NaN or infinite {}: its weights are broken (damask check names them)", what));
 }
 
 }  // namespace
@@ -79,10 +95,13 @@ Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, cons
       return OutOfMemory(fmt::format("no memory for a batch of {} tokens", rows_));
     }
   }();
-  for (const Segment& segment : batch) {
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const Segment& segment = batch[s];
     KvCache& cache = *segment.cache;
     if (!status.ok() || segment.aside) {
       cache.Truncate(cache.length());  // the policy's state may have seen keys of the broken chunk
+      // Nor need it have seen what it was to be shown with them, pages that came from somewhere else.
+      if (!status.ok() && s < shown_before_.size()) cache.ForgetShown(shown_before_[s]);
       continue;
     }
     cache.Commit(cache.length() + segment.tokens.size());
@@ -117,6 +136,7 @@ void Forward::FillRotations() {
 
 Status Forward::Prepare(std::span<const Segment> batch) {
   runs_.clear();
+  shown_before_.clear();
   size_t rows = 0;
   for (const Segment& segment : batch) {
     KvCache& cache = *segment.cache;
@@ -135,12 +155,16 @@ Status Forward::Prepare(std::span<const Segment> batch) {
                      .closing = segment.closing || segment.aside,
                      .aside = segment.aside,
                      .segment = runs_.size()});
+    shown_before_.push_back(cache.state_length());
     cache.set_state_length(cache.length() + segment.tokens.size());
     rows += segment.tokens.size();
   }
   phase_ = PhaseOf(batch);
   segment_reports_.assign(batch.size(), {});
-  for (Buffers::Worker& worker : buffers_->workers) worker.reports.assign(batch.size(), {});
+  for (Buffers::Worker& worker : buffers_->workers) {
+    worker.reports.assign(batch.size(), {});
+    worker.audited.clear();  // of a layer that ended in an exception
+  }
   Reserve(rows);
   FillRotations();
   return {};
@@ -153,7 +177,7 @@ Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* 
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled();
     const LayerWeights& weights = model_->layers()[layer];
     NormRows(weights.attention_norm);
-    AttentionInputs(weights, layer);
+    DAMASK_RETURN_IF_ERROR(AttentionInputs(weights, layer));
     ShowKeysToPolicy(layer);
     if (layer + 1 < c.layers) {
       Attend(layer);
@@ -191,7 +215,7 @@ Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, 
     std::copy(x.begin(), x.end(), buffers_->x.data());
     const LayerWeights& weights = model_->layers()[layer];
     NormRows(weights.attention_norm);
-    AttentionInputs(weights, layer);
+    DAMASK_RETURN_IF_ERROR(AttentionInputs(weights, layer));
     if (observer) observer({layer, first_position, rows, buffers_->q.data(), cache});
     Attend(layer);
     ShowChunkToPolicy(layer, runs_);
@@ -227,7 +251,7 @@ void Forward::NormRows(const FloatVector& weight) {
   });
 }
 
-void Forward::AttentionInputs(const LayerWeights& weights, size_t layer) {
+Status Forward::AttentionInputs(const LayerWeights& weights, size_t layer) {
   {
     const Stopwatch watch(&stats_.product_seconds);
     const ModelConfig& c = model_->config();
@@ -237,13 +261,34 @@ void Forward::AttentionInputs(const LayerWeights& weights, size_t layer) {
     matmul_.Multiply(b.activations, weights.k, {.bias = weights.k_bias.data()}, b.k.data(), c.kv_width());
     matmul_.Multiply(b.activations, weights.v, {.bias = weights.v_bias.data()}, b.v.data(), c.kv_width());
   }
-  RotateAndStore(weights, layer);
+  return RotateAndStore(weights, layer);
 }
 
-void Forward::RotateAndStore(const LayerWeights& weights, size_t layer) {
+Status Forward::RotateAndStore(const LayerWeights& weights, size_t layer) {
   const Stopwatch watch(&stats_.other_seconds);
+  std::atomic<bool> broken = false;
+  for (const RowRun& run : runs_) {
+    pool_->ParallelFor(run.rows, kRowGrain, [&](size_t begin, size_t end, size_t) {
+      for (size_t i = begin; i < end; ++i) {
+        if (!RotateAndStoreRow(weights, layer, run, i)) broken.store(true, std::memory_order_relaxed);
+      }
+    });
+  }
+  if (broken.load(std::memory_order_relaxed)) return BrokenNumbers(fmt::format("queries, keys or values in layer {}", layer));
+  return {};
+}
+
+// False where a number is NaN or infinite. The fast bodies of attention would give such a pair no weight, and what is broken
+// must not look sound. Nor is it stored: a slot that is masked, or given up with its chunk, must not bring a NaN into a tile.
+bool Forward::RotateAndStoreRow(const LayerWeights& weights, size_t layer, const RowRun& run, size_t row_of_run) {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
+  const size_t row = run.first_row + row_of_run;
+  const uint64_t position = run.first_position + row_of_run;
+  const float* cos_sin = b.cos_sin.data() + row * c.rope.dims;
+  float* q = b.q.data() + row * c.q_width();
+  float* k = b.k.data() + row * c.kv_width();
+  const float* v = b.v.data() + row * c.kv_width();
   const auto norm_heads = [&](const FloatVector& weight, float* vectors, size_t heads) {
     if (weight.size() == 0) return;
     for (size_t h = 0; h < heads; ++h) {
@@ -251,26 +296,16 @@ void Forward::RotateAndStore(const LayerWeights& weights, size_t layer) {
       kernels::RmsNorm(target_, vector, weight.data(), c.rms_epsilon, c.head_dim, vector);
     }
   };
-  for (const RowRun& run : runs_) {
-    pool_->ParallelFor(run.rows, kRowGrain, [&](size_t begin, size_t end, size_t) {
-      for (size_t i = begin; i < end; ++i) {
-        const size_t row = run.first_row + i;
-        const uint64_t position = run.first_position + i;
-        const float* cos_sin = b.cos_sin.data() + row * c.rope.dims;
-        float* q = b.q.data() + row * c.q_width();
-        float* k = b.k.data() + row * c.kv_width();
-        const float* v = b.v.data() + row * c.kv_width();
-        norm_heads(weights.q_norm, q, c.heads);
-        norm_heads(weights.k_norm, k, c.kv_heads);
-        kernels::Rope(target_, c.rope.kind, q, c.heads, c.head_dim, c.rope.dims, cos_sin);
-        kernels::Rope(target_, c.rope.kind, k, c.kv_heads, c.head_dim, c.rope.dims, cos_sin);
-        for (size_t h = 0; h < c.kv_heads; ++h) {
-          std::byte* page = run.cache->page(layer, h, position / kernels::kPageTokens);
-          kernels::StoreSlot(layout_, page, position % kernels::kPageTokens, k + h * c.head_dim, v + h * c.head_dim);
-        }
-      }
-    });
+  norm_heads(weights.q_norm, q, c.heads);
+  norm_heads(weights.k_norm, k, c.kv_heads);
+  kernels::Rope(target_, c.rope.kind, q, c.heads, c.head_dim, c.rope.dims, cos_sin);
+  kernels::Rope(target_, c.rope.kind, k, c.kv_heads, c.head_dim, c.rope.dims, cos_sin);
+  if (!AllFinite(q, c.q_width()) || !AllFinite(k, c.kv_width()) || !AllFinite(v, c.kv_width())) return false;
+  for (size_t h = 0; h < c.kv_heads; ++h) {
+    std::byte* page = run.cache->page(layer, h, position / kernels::kPageTokens);
+    kernels::StoreSlot(layout_, page, position % kernels::kPageTokens, k + h * c.head_dim, v + h * c.head_dim);
   }
+  return true;
 }
 
 std::vector<Forward::RowRun> Forward::WantedRuns(std::span<const Segment> batch) const {
@@ -338,10 +373,7 @@ Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {
       matmul_.Load(phase(), b.normed.data() + done * c.width, rows, c.width, c.width, &b.activations);
       matmul_.Multiply(b.activations, model_->output(), {}, b.logits.data(), c.vocab);
     }
-    const float* end = b.logits.data() + rows * c.vocab;
-    const bool broken =
-        std::any_of(static_cast<const float*>(b.logits.data()), end, [](float value) { return std::isnan(value); });
-    if (broken) return BadFormat("the model computes NaN logits: its weights are broken (damask check names them)");
+    if (!AllFinite(b.logits.data(), rows * c.vocab)) return BrokenNumbers("logits");
     if (sink) HandOutLogits(batch, done, rows, sink);
   }
   return {};

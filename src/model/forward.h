@@ -95,7 +95,8 @@ class Forward {
   using LogitsSink = std::function<void(size_t segment, size_t first_row, size_t rows, const float* logits)>;
 
   // Runs a batch and commits its positions to the caches. Errors: OutOfMemory for pages, Cancelled (looked at between layers;
-  // the caches then keep their old length), BadFormat when the model yields NaN logits. Token ids must be in range.
+  // the caches then keep their old length), BadFormat when the model yields queries, keys, values (it names the layer) or
+  // logits that are NaN or infinite. Token ids must be in range.
   Status Run(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel);
 
   // The same in single layers, for callers that go through a model layer by layer (calibration). x [rows, width] is the
@@ -158,8 +159,9 @@ class Forward {
   Status Prepare(std::span<const Segment> batch);
   Status Layers(std::span<const Segment> batch, const std::atomic<bool>* cancel);
   void NormRows(const FloatVector& weight);
-  void AttentionInputs(const LayerWeights& weights, size_t layer);
-  void RotateAndStore(const LayerWeights& weights, size_t layer);
+  Status AttentionInputs(const LayerWeights& weights, size_t layer);
+  Status RotateAndStore(const LayerWeights& weights, size_t layer);
+  bool RotateAndStoreRow(const LayerWeights& weights, size_t layer, const RowRun& run, size_t row_of_run);
   // The rows whose logits are asked for, where they lie.
   std::vector<RowRun> WantedRuns(std::span<const Segment> batch) const;
   // Moves what attention gave for the rows of runs_ to the front of the buffers, and forgets all others.
@@ -199,6 +201,7 @@ class Forward {
   kernels::Phase phase_ = kernels::Phase::kPrefill;
   std::vector<SegmentReport> segment_reports_;
   std::vector<RowRun> runs_;
+  std::vector<uint64_t> shown_before_;  // by segment: keys that its policy's state had seen before the run
   std::vector<AttentionItem> items_;
   std::unique_ptr<Buffers> buffers_;
 };

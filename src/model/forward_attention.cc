@@ -178,7 +178,9 @@ void Forward::ReleasePages(KvCache* cache) const {
     for (size_t kv_head = 0; kv_head < c.kv_heads; ++kv_head) {
       for (size_t block = 0; (block + 1) * kernels::kPageTokens <= length; ++block) {
         if (cache->pages(layer, kv_head)[block] == nullptr) continue;
-        if (policy_->MayRelease(layer, kv_head, block, length, cache->state(*policy_))) cache->Release(layer, kv_head, block);
+        if (policy_->MayRelease(layer, kv_head, block, length, cache->state(*policy_))) {
+          cache->Release(layer, kv_head, block, policy_->id());
+        }
       }
     }
   }

@@ -159,17 +159,21 @@ void KvCache::Truncate(uint64_t length) {
   blocks_ = std::min(blocks_, keep);
   length_ = std::min(length_, length);
   if (length_ == 0) released_end_ = 0;
-  if (state_length_ > length_) {
-    state_length_ = length_;
-    if (state_ != nullptr) state_->Truncate(length_);
-  }
+  ForgetShown(length_);
 }
 
-void KvCache::Release(size_t layer, size_t kv_head, size_t block) {
+void KvCache::ForgetShown(uint64_t length) {
+  if (state_length_ <= length) return;
+  state_length_ = length;
+  if (state_ != nullptr) state_->Truncate(length);
+}
+
+void KvCache::Release(size_t layer, size_t kv_head, size_t block, uint64_t policy_id) {
   std::byte*& page = table(layer, kv_head)[block];
   if (page == nullptr) return;
   pool_->Free(std::exchange(page, nullptr));
   ++released_pages_;
+  released_by_ = policy_id;
   released_end_ = std::max<uint64_t>(released_end_, (block + 1) * kernels::kPageTokens);
 }
 

@@ -65,18 +65,21 @@ class KvCache {
   // Forgets positions from `length` on; pages beyond go back to the pool. Also takes back pages reserved but never committed.
   void Truncate(uint64_t length);
 
-  // Gives one KV head's page back for good: it reads as null from now on. Positions in it cannot be seen or rewritten again.
-  void Release(size_t layer, size_t kv_head, size_t block);
+  // Gives one KV head's page back for good, as the policy of this id allows: it reads as null from now on. Positions in it cannot
+  // be seen or rewritten again.
+  void Release(size_t layer, size_t kv_head, size_t block, uint64_t policy_id);
   // Truncate below this needs pages that are gone: such a session must begin anew.
   uint64_t released_end() const { return released_end_; }
 
   // The state of `policy` for these positions, made anew when another policy comes; null for policies without one.
   policies::PolicyState* state(const policies::Policy& policy);
   // Whether pages are gone that another policy than the one that released them may want.
-  bool NeedsReleasedPages(const policies::Policy& policy) const { return released_end_ > 0 && state_owner_ != policy.id(); }
+  bool NeedsReleasedPages(const policies::Policy& policy) const { return released_end_ > 0 && released_by_ != policy.id(); }
   // Positions whose keys the policy's state has seen.
   uint64_t state_length() const { return state_length_; }
   void set_state_length(uint64_t length) { state_length_ = length; }
+  // The policy's state forgets keys from position `length` on, which the cache keeps.
+  void ForgetShown(uint64_t length);
 
   // Page table of a layer's KV head: block index -> page. Valid until the next Reserve or Truncate.
   const std::byte* const* pages(size_t layer, size_t kv_head) const { return table(layer, kv_head).data(); }
@@ -102,6 +105,7 @@ class KvCache {
   uint64_t length_ = 0;
   uint64_t released_pages_ = 0;
   uint64_t released_end_ = 0;
+  uint64_t released_by_ = 0;  // a policy's id
   std::unique_ptr<policies::PolicyState> state_;
   uint64_t state_owner_ = 0;
   uint64_t state_length_ = 0;

@@ -176,7 +176,9 @@ Result<ModelConfig> PreparedConfig(Result<ModelConfig> config, const LoadOptions
   return config;
 }
 
-// A vocabulary smaller than the embedding is legal (padded rows are never drawn); ids beyond the embedding are not.
+// A vocabulary smaller than the embedding is legal: files pad the embedding. Nothing masks the logits of padded rows (training
+// leaves them next to no probability, and perplexities are sums over all rows); such an id, should it be drawn, has no text.
+// Ids beyond the embedding are not legal.
 Status CheckVocabulary(const tokenizer::Tokenizer& tokenizer, const ModelConfig& config) {
   if (tokenizer.vocab_size() <= config.vocab) return {};
   return BadFormat(fmt::format("the tokenizer has {} tokens, but the model only {}", tokenizer.vocab_size(), config.vocab));

@@ -25,6 +25,7 @@ using kernels::kQueryBlockRows;
 constexpr size_t kChunkRows = 512;  // as the engine reads prompts
 constexpr size_t kDrawnTokens = 64;
 constexpr uint64_t kShortest = 2 * kChunkRows;
+constexpr uint64_t kLeastStep = kChunkRows + kDrawnTokens;  // a context's last rows are read behind what was drawn before
 constexpr std::string_view kContentSpec = "content-heads:rank=";
 constexpr uint64_t kMaxBytes = uint64_t{16} << 30;  // of keys and values
 
@@ -41,6 +42,9 @@ Status Check(const PolicyBenchOptions& options) {
     if (context < kShortest || context > limits::kMaxContext || context <= before) {
       return InvalidArgument(fmt::format("contexts are in ascending order and between {} and {}, found {}", kShortest,
                                          limits::kMaxContext, context));
+    }
+    if (before != 0 && context - before < kLeastStep) {
+      return InvalidArgument(fmt::format("contexts are at least {} apart, found {} and {}", kLeastStep, before, context));
     }
     before = context;
   }
@@ -110,16 +114,17 @@ class Reading {
     }
   }
 
-  // A prompt goes on to `end`.
-  Status ReadTo(uint64_t end, const std::atomic<bool>* cancel) {
+  // A prompt goes on to `end`, where it ends if `prompt_end`.
+  Status ReadTo(uint64_t end, bool prompt_end, const std::atomic<bool>* cancel) {
     const size_t border = policy_->ChunkRows() != 0 ? policy_->ChunkRows() : kChunkRows;
     while (length_ < end) {
       if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled();
-      Step(std::min<uint64_t>(end - length_, border - length_ % border), false);
+      const size_t rows = std::min<uint64_t>(end - length_, border - length_ % border);
+      Step(rows, prompt_end && length_ + rows == end ? Rows::kPromptEnd : Rows::kPrompt);
     }
     return {};
   }
-  void Draw() { Step(1, true); }
+  void Draw() { Step(1, Rows::kDrawn); }
 
   // Of the last block, mean over the heads.
   double PlannedKeys() const {
@@ -128,8 +133,10 @@ class Reading {
   }
 
  private:
+  enum class Rows { kPrompt, kPromptEnd, kDrawn };
+
   // The next rows, which are within one chunk.
-  void Step(size_t rows, bool drawn) {
+  void Step(size_t rows, Rows kind) {
     const KeyPages keys = {pages_.data(), &layout_};
     const uint64_t end = length_ + rows;
     if (policy_->WantsKeys()) policy_->KeysAppended({0, 0, length_, end, keys, state_.get()});
@@ -138,7 +145,7 @@ class Reading {
       policy_->MakePlan({.first_position = first,
                          .rows = count,
                          .context = first + count,
-                         .decode = drawn,
+                         .decode = kind == Rows::kDrawn,
                          .keys = keys,
                          .queries = Queries(first, count),
                          .state = state_.get()},
@@ -146,7 +153,8 @@ class Reading {
       first += count;
     }
     if (policy_->WantsChunks()) {
-      policy_->ChunkDone({.queries = Queries(length_, rows), .prompt_end = drawn, .keys = keys, .state = state_.get()});
+      policy_->ChunkDone(
+          {.queries = Queries(length_, rows), .prompt_end = kind != Rows::kPrompt, .keys = keys, .state = state_.get()});
     }
     length_ = end;
   }
@@ -189,9 +197,9 @@ Result<std::vector<PolicyBenchResult>> BenchPolicy(const std::string& spec, cons
   for (const uint64_t context : options.contexts) {
     PolicyBenchResult& result = results.emplace_back();
     result.context = context;
-    DAMASK_RETURN_IF_ERROR(reading.ReadTo(context - kChunkRows, cancel));
+    DAMASK_RETURN_IF_ERROR(reading.ReadTo(context - kChunkRows, false, cancel));
     const Timer prefill;
-    DAMASK_RETURN_IF_ERROR(reading.ReadTo(context, cancel));
+    DAMASK_RETURN_IF_ERROR(reading.ReadTo(context, true, cancel));
     result.prefill_seconds = prefill.Seconds() / kChunkRows;
     const Timer decode;
     for (size_t i = 0; i < kDrawnTokens; ++i) reading.Draw();

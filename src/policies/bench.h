@@ -15,7 +15,7 @@ namespace damask::policies {
 struct PolicyBenchOptions {
   size_t head_dim = 64;
   size_t group = 4;                // query heads of the KV head
-  std::vector<uint64_t> contexts;  // ascending, at least 1024
+  std::vector<uint64_t> contexts;  // ascending, at least 1024 and 576 apart: what is timed at one is behind the one before
   Target target = BestTarget();
   uint32_t seed = 1;
 };
@@ -33,7 +33,7 @@ struct PolicyBenchResult {
 // file.
 //
 // One pass over the longest context, in chunks as a prompt is read; it halts at the others on its way. InvalidArgument: a wrong
-// SPEC, contexts out of order, a shape that the kernels do not take; TooLarge; Cancelled.
+// SPEC, contexts out of order or too close, a shape that the kernels do not take; TooLarge; Cancelled.
 Result<std::vector<PolicyBenchResult>> BenchPolicy(const std::string& spec, const PolicyBenchOptions& options,
                                                    const std::atomic<bool>* cancel);
 

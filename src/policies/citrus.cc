@@ -19,6 +19,8 @@ constexpr std::string_view kLast = "last";
 constexpr std::string_view kNone = "none";
 constexpr std::string_view kTurn = "turn";
 constexpr size_t kUsualTokens = 32;
+// Much more than the tokens that are read of an instruction, and little enough to be encoded before each chunk.
+constexpr uint64_t kMaxInstructionBytes = 64 << 10;
 
 struct Settings {
   uint64_t budget = 0;
@@ -129,7 +131,7 @@ Status ReadInstruction(const Options& options, Instruction* instruction) {
   }
   if (text != kLast) instruction->text = text;
   if (file != kNone) {
-    DAMASK_ASSIGN_OR_RETURN(instruction->text, ReadTextFile(file, limits::kMaxTextFileBytes));
+    DAMASK_ASSIGN_OR_RETURN(instruction->text, ReadTextFile(file, kMaxInstructionBytes));
     if (instruction->text.empty()) return InvalidArgument(fmt::format("{}: an empty instruction", Quote(file, 300)));
   }
   return {};
@@ -145,8 +147,9 @@ PolicyInfo CitrusInfo() {
           {{"keep", "768", "keys that stay of everything before the latest chunk"},
            {"chunk", "256", "rows of a chunk: 64, 128, 256 or 512"},
            {"cache", "double", "standard: chunks decide; single: the instruction does; double: each has a set of its own"},
-           {"instruction", "last", "what is asked of the text, without commas; last: the prompt's last tokens"},
-           {"file", "none", "a file with the instruction"},
+           {"instruction", "last",
+            "what is asked of the text, without commas (its last 256 tokens are read); last: the prompt's last tokens"},
+           {"file", "none", "a file with the instruction, at most 64 KiB"},
            {"last", "turn",
             "how many last tokens of the prompt are the instruction, at most 256; turn: a chat's last turn, else 32"},
            {"heads", "shared", "shared: one set for all heads of a layer; own: one for each KV head"}},

@@ -17,23 +17,25 @@ constexpr size_t kCoarseFrom = 64;
 
 // The quarters around a query block.
 struct Regions {
-  size_t sinks;  // quarters [0, sinks)
+  size_t begin;  // the first that some row sees in the model's own window
+  size_t sinks;  // quarters [begin, sinks)
   size_t local;  // quarters [local, end), up to the diagonal
   size_t end;
 };
 
-Regions RegionsOf(const ContentOptions& options, uint64_t first, size_t rows) {
+Regions RegionsOf(const ContentOptions& options, uint64_t first, size_t rows, uint32_t own_window) {
   const uint64_t block_first = first / kernels::kQueryBlockRows * kernels::kQueryBlockRows;
   const uint64_t lowest = block_first + 1 > options.local ? block_first + 1 - options.local : 0;
+  const size_t begin = kernels::LowestKey(first, own_window) / kQuarter;
   const size_t end = (first + rows - 1) / kQuarter + 1;
-  const size_t local = std::min<size_t>(lowest / kQuarter, end - 1);
-  return {std::min<size_t>((options.sinks + kQuarter - 1) / kQuarter, local), local, end};
+  const size_t local = std::clamp<size_t>(lowest / kQuarter, begin, end - 1);
+  return {begin, std::clamp<size_t>((options.sinks + kQuarter - 1) / kQuarter, begin, local), local, end};
 }
 
 class Choice {
  public:
   Choice(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
-         const QueryRows& queries, ContentScratch* scratch)
+         const QueryRows& queries, uint32_t own_window, ContentScratch* scratch)
       : target_(target),
         options_(options),
         rank_(projection.rank()),
@@ -42,7 +44,8 @@ class Choice {
         rows_(queries.rows),
         lanes_(kernels::ByteQueries::LanesOf(queries.rows)),
         scale_(1.0f / std::sqrt(static_cast<float>(projection.head_dim()))),
-        regions_(RegionsOf(options, queries.first_position, queries.rows)),
+        own_window_(own_window),
+        regions_(RegionsOf(options, queries.first_position, queries.rows, own_window)),
         s_(scratch) {}
 
   // Quarters of the middle that are worth a look, ascending, into candidates.
@@ -54,8 +57,8 @@ class Choice {
                                          static_cast<size_t>(std::ceil(options_.coarse_keep * static_cast<double>(middle))));
     if (middle <= kCoarseFrom || kept >= middle) return;
     ScoreMeans();
-    ShareColumns(regions_.end);
-    BestIndicesAscending(std::span(s_->best).subspan(regions_.sinks, middle), kept, &s_->candidates);
+    ShareColumns(regions_.end - regions_.begin);
+    BestIndicesAscending(std::span(s_->best).subspan(regions_.sinks - regions_.begin, middle), kept, &s_->candidates);
     for (uint32_t& candidate : s_->candidates) candidate += static_cast<uint32_t>(regions_.sinks);
   }
 
@@ -63,15 +66,13 @@ class Choice {
   void FinePass() {
     s_->byte_queries.Pack(target_, s_->queries.data(), rank_, rows_, rank_, scale_);
     const size_t survivors = s_->candidates.size();
-    const size_t columns = survivors + regions_.sinks + regions_.end - regions_.local;
+    const size_t sinks = regions_.sinks - regions_.begin;
+    const size_t columns = survivors + sinks + regions_.end - regions_.local;
     s_->shares.resize(columns * lanes_);
-    const auto maxima = [&](size_t quarter, size_t column) {
-      kernels::ByteMaxima(target_, keys_.quarter(quarter), s_->byte_queries, Column(column));
-    };
-    for (size_t i = 0; i < survivors; ++i) maxima(s_->candidates[i], i);
-    for (size_t quarter = 0; quarter < regions_.sinks; ++quarter) maxima(quarter, survivors + quarter);
+    for (size_t i = 0; i < survivors; ++i) Maxima(s_->candidates[i], Column(i));
+    for (size_t i = 0; i < sinks; ++i) Maxima(regions_.begin + i, Column(survivors + i));
     for (size_t quarter = regions_.local; quarter < regions_.end; ++quarter) {
-      LocalMaxima(quarter, Column(survivors + regions_.sinks + quarter - regions_.local));
+      VisibleMaxima(quarter, Column(survivors + sinks + quarter - regions_.local));
     }
     ShareColumns(columns);
     s_->covered.assign(rows_, 0.0);
@@ -82,7 +83,7 @@ class Choice {
   void Take(std::vector<masks::QuarterRange>* chosen) {
     BestIndices(std::span(s_->best).first(s_->candidates.size()), options_.max_quarters, &s_->order);
     chosen->clear();
-    if (regions_.sinks != 0) chosen->push_back({0, static_cast<uint32_t>(regions_.sinks)});
+    chosen->push_back({static_cast<uint32_t>(regions_.begin), static_cast<uint32_t>(regions_.sinks)});
     for (const uint32_t column : s_->order) {
       if (*std::min_element(s_->covered.begin(), s_->covered.end()) >= options_.target) break;
       const uint32_t quarter = s_->candidates[column];
@@ -94,13 +95,15 @@ class Choice {
   }
 
  private:
-  // Scores of the means of all quarters up to the diagonal: [quarters][lanes].
+  // Scores of the means of all quarters from the first visible one up to the diagonal: [quarters][lanes].
   void ScoreMeans() {
-    s_->shares.resize(regions_.end * lanes_);
+    const float* const means = keys_.means() + regions_.begin * rank_;
+    const size_t quarters = regions_.end - regions_.begin;
+    s_->shares.resize(quarters * lanes_);
     if (lanes_ == 1) {
-      for (size_t quarter = 0; quarter < regions_.end; ++quarter) {
-        const float* const mean = keys_.means() + quarter * rank_;
-        s_->shares[quarter] = scale_ * std::inner_product(mean, mean + rank_, s_->queries.data(), 0.0f);
+      for (size_t i = 0; i < quarters; ++i) {
+        const float* const mean = means + i * rank_;
+        s_->shares[i] = scale_ * std::inner_product(mean, mean + rank_, s_->queries.data(), 0.0f);
       }
       return;
     }
@@ -111,8 +114,8 @@ class Choice {
       for (size_t d = 0; d < rank_; ++d) lane[d * kQuarter] = s_->queries[r * rank_ + d];
     }
     for (size_t lane = 0; lane < lanes_; lane += kQuarter) {
-      kernels::QuarterProducts(target_, s_->lane_queries.data() + lane * rank_, rank_, keys_.means(), rank_, regions_.end,
-                               scale_, Column(0) + lane, lanes_);
+      kernels::QuarterProducts(target_, s_->lane_queries.data() + lane * rank_, rank_, means, rank_, quarters, scale_,
+                               Column(0) + lane, lanes_);
     }
   }
 
@@ -134,17 +137,26 @@ class Choice {
     for (size_t r = 0; r < rows_; ++r) s_->covered[r] += static_cast<double>(shares[r]);
   }
 
-  // Keys behind a row's own position do not count.
-  void LocalMaxima(size_t quarter, float* largest) {
+  // Of a quarter before the diagonal.
+  void Maxima(size_t quarter, float* largest) {
+    const bool all_see_it = quarter * kQuarter >= kernels::LowestKey(queries_.first_position + rows_ - 1, own_window_);
+    if (!all_see_it) return VisibleMaxima(quarter, largest);
+    kernels::ByteMaxima(target_, keys_.quarter(quarter), s_->byte_queries, largest);
+  }
+
+  // Keys behind a row's own position do not count, nor those that the model's own window hides from it.
+  void VisibleMaxima(size_t quarter, float* largest) {
     s_->block.resize(rows_ * kQuarter);
     s_->keys.resize(rank_ * kQuarter);
     kernels::LoadByteQuarter(keys_.quarter(quarter), rank_, s_->keys.data());
     kernels::QuarterProducts(target_, s_->keys.data(), rank_, s_->queries.data(), rank_, rows_, scale_, s_->block.data(),
                              kQuarter);
     for (size_t r = 0; r < rows_; ++r) {
+      const uint64_t position = queries_.first_position + r;
+      const uint64_t lowest = kernels::LowestKey(position, own_window_);
       float best = -std::numeric_limits<float>::infinity();
-      for (size_t j = 0; j < kQuarter && quarter * kQuarter + j <= queries_.first_position + r; ++j) {
-        best = std::max(best, s_->block[r * kQuarter + j]);
+      for (size_t j = 0; j < kQuarter && quarter * kQuarter + j <= position; ++j) {
+        if (quarter * kQuarter + j >= lowest) best = std::max(best, s_->block[r * kQuarter + j]);
       }
       largest[r] = best;
     }
@@ -159,6 +171,7 @@ class Choice {
   size_t rows_;
   size_t lanes_;
   float scale_;
+  uint32_t own_window_;
   Regions regions_;
   ContentScratch* s_;
 };
@@ -208,11 +221,12 @@ void ContentKeys::Append(Target target, const Projection& projection, const KeyP
 }
 
 void ChooseQuarters(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
-                    const QueryRows& queries, size_t head, ContentScratch* scratch, std::vector<masks::QuarterRange>* chosen) {
+                    const QueryRows& queries, size_t head, uint32_t own_window, ContentScratch* scratch,
+                    std::vector<masks::QuarterRange>* chosen) {
   scratch->queries.resize(queries.rows * projection.rank());
   projection.Queries(target, queries.row(0, head, projection.head_dim()), queries.stride, queries.rows,
                      scratch->queries.data());
-  Choice choice(target, options, projection, keys, queries, scratch);
+  Choice choice(target, options, projection, keys, queries, own_window, scratch);
   choice.CoarsePass();
   choice.FinePass();
   choice.Take(chosen);

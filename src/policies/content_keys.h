@@ -25,6 +25,9 @@ struct ContentOptions {
   uint32_t max_survivors = 1024;
 };
 
+// The largest rank: kernels/byte_scores.h takes no more numbers.
+inline constexpr uint32_t kMaxDirections = 256;
+
 // The rotation into the directions, ready for kernels::QuarterProducts: [rank / 16][head_dim][16].
 class Projection {
  public:
@@ -88,8 +91,10 @@ struct ContentScratch {
 
 // The quarters that a head's query rows (of one query block, `rows` from `first_position` on) need, ascending and disjoint:
 // sinks, local ones up to the diagonal, and the best others. A coarse pass over means of 16 keys drops the least, then every
-// key of the survivors is scored; a quarter stands for its largest share of any row. Ties go to the lower index.
+// key of the survivors is scored; a quarter stands for its largest share of any row. Ties go to the lower index. What the
+// model's own window (0: none) hides from all rows is not chosen, and from one row counts nothing for that row.
 void ChooseQuarters(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
-                    const QueryRows& queries, size_t head, ContentScratch* scratch, std::vector<masks::QuarterRange>* chosen);
+                    const QueryRows& queries, size_t head, uint32_t own_window, ContentScratch* scratch,
+                    std::vector<masks::QuarterRange>* chosen);
 
 }  // namespace damask::policies

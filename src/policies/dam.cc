@@ -57,8 +57,13 @@ class DamPolicy : public Policy {
     masks::Hasher hasher;
     const Result<std::string> bytes = masks::SerializeMask(mask_);
     if (bytes.ok()) hasher.AddText(*bytes);
+    // Spec() leaves out what is as usual, and what is usual may change.
+    const ContentOptions& c = options_.content;
+    hasher.AddText(fmt::format("{} {} {} {}", c.max_quarters, c.local, c.coarse_keep, c.target));
     return hasher.value();
   }
+
+  const masks::Mask* mask() const override { return &mask_; }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
     thread_local Scratch scratch;
@@ -79,6 +84,7 @@ class DamPolicy : public Policy {
   }
 
   bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState*) const override {
+    if ((block + 1) * kernels::kPageTokens <= kernels::LowestKey(position, shape_.window(layer))) return true;
     return groups_[layer * shape_.kv_heads + kv_head].NeverReaches(block, position);
   }
 
@@ -109,8 +115,8 @@ class DamPolicy : public Policy {
     scratch->chosen.assign(group(), nullptr);
     for (size_t g = 0; g < group(); ++g) {
       if (!IsContent(index, g)) continue;
-      ChooseQuarters(shape_.target, options_.content, *projections_[index], keys, request.queries, g, &scratch->content,
-                     &scratch->ranges[g]);
+      ChooseQuarters(shape_.target, options_.content, *projections_[index], keys, request.queries, g,
+                     shape_.window(request.layer), &scratch->content, &scratch->ranges[g]);
       scratch->chosen[g] = &scratch->ranges[g];
     }
     return scratch->chosen;
@@ -124,6 +130,14 @@ class DamPolicy : public Policy {
   std::vector<std::optional<Projection>> projections_;  // [layers * kv_heads]: of those with content heads
   bool any_content_ = false;
 };
+
+// A mask may leave the number and the size of KV heads open: only here is it known whether what it holds of them fits.
+Status CheckDirections(const masks::KeyDirections& d, const ModelShape& shape) {
+  if (d.kv_head < shape.kv_heads && d.head_dim == shape.head_dim && d.rank <= kMaxDirections) return {};
+  return BadFormat(fmt::format("rank {} of head_dim {}, expected a KV head below {}, head_dim {} and a rank up to {}", d.rank,
+                               d.head_dim, shape.kv_heads, shape.head_dim, kMaxDirections))
+      .At(fmt::format("key directions of layer {} KV head {}", d.layer, d.kv_head));
+}
 
 }  // namespace
 
@@ -150,6 +164,9 @@ Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& nam
   const auto match = masks::CompareFingerprints(mask.fingerprint, model);
   if (!match.ok()) return match.status().At(Quote(name, 300));
   DAMASK_RETURN_IF_ERROR(masks::CheckMask(mask));
+  for (const masks::KeyDirections& directions : mask.key_directions) {
+    DAMASK_RETURN_IF_ERROR(CheckDirections(directions, shape));
+  }
   DamOptions own = options;
   own.content.sinks = mask.parameters.sink_keys;
   return std::unique_ptr<Policy>(std::make_unique<DamPolicy>(std::move(mask), name, own, shape));

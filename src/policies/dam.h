@@ -15,7 +15,8 @@
 namespace damask::policies {
 
 PolicyInfo DamInfo();
-// InvalidArgument where the mask is of another shape than the model; the errors of masks::ReadMaskFile.
+// InvalidArgument where the mask is of another shape than the model, BadFormat where its key directions are; the errors of
+// masks::ReadMaskFile.
 Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape& shape);
 
 // The same for a mask that is in memory (calibration tries masks before it writes them). `name` is what Spec() calls it.

@@ -7,12 +7,12 @@
 #include "base/limits.h"
 #include "policies/head_states.h"
 #include "policies/heavy_hitters.h"
+#include "policies/kept_keys.h"
 #include "policies/quarter_plan.h"
 
 namespace damask::policies {
 namespace {
 
-using kernels::kPageTokens;
 using kernels::kQuarterTokens;
 
 using State = HeadStates<HeavyHitters>;
@@ -59,10 +59,9 @@ class H2oPolicy : public Policy {
     kept.AddChunk(chunk, shape_.window(chunk.layer), Budget(kept.end()), Budget(end), &scratch);
   }
 
-  bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t /*position*/, const PolicyState* state) const override {
-    if (state == nullptr) return false;
-    const HeavyHitters& kept = static_cast<const State*>(state)->at(layer, kv_head);
-    return !kept.Keeps(block * kPageTokens, (block + 1) * kPageTokens);
+  bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const override {
+    const HeavyHitters* const kept = state == nullptr ? nullptr : &static_cast<const State*>(state)->at(layer, kv_head);
+    return MayReleasePage(kept, shape_.window(layer), block, position);
   }
 
  private:
@@ -73,14 +72,15 @@ class H2oPolicy : public Policy {
     return {s_.heavy.Of(length), std::max<uint64_t>(1, s_.recent.Of(length))};
   }
 
-  // The first keys stand for any heavy hitters.
+  // The first keys that the rows may see stand for any heavy hitters.
   void ChooseShape(const PlanRequest& request, QuarterChoice* choice) const {
     const uint64_t end = request.first_position / kH2oChunk * kH2oChunk;
     const H2oBudget budget = Budget(end);
     const uint64_t low = end + 1 > budget.recent ? (end + 1 - budget.recent) / kQuarterTokens * kQuarterTokens : 0;
     const uint64_t begin = HeavyHitters::WindowBegin(request.first_position, low, end, budget.recent);
     choice->AddQuarters(begin / kQuarterTokens, ~uint64_t{0}, kernels::kAllHeads);
-    for (uint64_t key = 0; key < std::min(budget.heavy, low); ++key) choice->AddKey(key, kernels::kAllHeads);
+    const uint64_t first = LowestSingleKey(request.first_position, shape_.window(request.layer));
+    for (uint64_t key = first; key < std::min(first + budget.heavy, low); ++key) choice->AddKey(key, kernels::kAllHeads);
   }
 
   Settings s_;

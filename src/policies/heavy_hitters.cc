@@ -4,10 +4,11 @@
 #include <cmath>
 #include <limits>
 
+#include "policies/quarter_plan.h"
+
 namespace damask::policies {
 namespace {
 
-using kernels::kPageTokens;
 using kernels::kQuarterTokens;
 using kernels::kQueryBlockRows;
 
@@ -17,6 +18,7 @@ constexpr float kHidden = -std::numeric_limits<float>::infinity();
 
 uint64_t HeavyHitters::WindowBegin(uint64_t position, uint64_t low, uint64_t end, uint64_t recent) {
   // Keys that this state was never shown the attention of, because it came to a running session, stay until they are decided.
+  // In the first kH2oChunk positions a query block does not tell whether its chunk began at 0: there it counts as if it did.
   const bool unseen = position >= end + kH2oChunk;
   const uint64_t begin = position + 1 > recent && !unseen ? (position + 1 - recent) / kQuarterTokens * kQuarterTokens : 0;
   return std::max(begin, low);
@@ -33,12 +35,13 @@ bool HeavyHitters::Keeps(uint64_t begin, uint64_t end) const {
 
 void HeavyHitters::AddChunk(const ChunkRequest& chunk, uint32_t own_window, const H2oBudget& now, const H2oBudget& next,
                             Scratch* scratch) {
-  previous_ = now_;
   const uint64_t first = chunk.queries.first_position;
+  before_.Begin(now_, first);
   const uint64_t end = first + chunk.queries.rows;
   for (size_t head = 0; head < now_.heads.size(); ++head) {
     now_.heads[head].waiting.resize(end - now_.low, 0.0);
-    PackKeys(chunk.keys, head, scratch);
+    const std::vector<Key>& heavy = now_.heads[head].heavy;
+    scratch->packed.Pack(chunk.keys, heavy.size(), [&](size_t i) { return heavy[i].position; });
     for (size_t done = 0; done < chunk.queries.rows;) {
       const uint64_t position = first + done;
       const size_t rows = std::min<size_t>(chunk.queries.rows - done, kQueryBlockRows - position % kQueryBlockRows);
@@ -48,23 +51,7 @@ void HeavyHitters::AddChunk(const ChunkRequest& chunk, uint32_t own_window, cons
   }
   now_.end = end;
   const uint64_t low = end + 1 > next.recent ? (end + 1 - next.recent) / kQuarterTokens * kQuarterTokens : 0;
-  Decide(std::max(now_.low, low), next.heavy);
-}
-
-// One head's heavy hitters side by side, so that their scores are plain products.
-void HeavyHitters::PackKeys(const KeyPages& keys, size_t head, Scratch* scratch) const {
-  const std::vector<Key>& heavy = now_.heads[head].heavy;
-  const size_t half = keys.layout->value_offset();  // the keys' half of a page
-  const size_t pages = (heavy.size() + kPageTokens - 1) / kPageTokens;
-  scratch->packed.resize(pages * half);
-  scratch->packed_pages.clear();
-  for (size_t page = 0; page < pages; ++page) scratch->packed_pages.push_back(scratch->packed.data() + page * half);
-  for (size_t i = 0; i < heavy.size(); ++i) {
-    const std::byte* page = keys.pages[heavy[i].position / kPageTokens];
-    if (page == nullptr) continue;  // released by another policy; plans leave it out
-    kernels::CopyKey(*keys.layout, page, heavy[i].position % kPageTokens, scratch->packed.data() + i / kPageTokens * half,
-                     i % kPageTokens);
-  }
+  Decide(std::max(now_.low, low), next.heavy, own_window);
 }
 
 void HeavyHitters::AddRows(const ChunkRequest& chunk, const Rows& rows, size_t index, uint32_t own_window, uint64_t recent,
@@ -79,17 +66,16 @@ void HeavyHitters::AddRows(const ChunkRequest& chunk, const Rows& rows, size_t i
   float* scores = scratch->scores.data();
   const float* q = chunk.queries.row(rows.first, index, layout.head_dim);
   const float scale = 1.0f / std::sqrt(static_cast<float>(layout.head_dim));
-  kernels::Scores(target_, layout, scratch->packed_pages.data(), 0, heavy, q, chunk.queries.stride, rows.count, scale, scores,
+  kernels::Scores(target_, layout, scratch->packed.pages.data(), 0, heavy, q, chunk.queries.stride, rows.count, scale, scores,
                   stride, &scratch->keys);
   kernels::Scores(target_, layout, chunk.keys.pages, begin, end, q, chunk.queries.stride, rows.count, scale, scores + heavy,
                   stride, &scratch->keys);
-  // As plans do: heavy hitters only while all rows of the query block may see them in the model's own window.
-  const uint64_t block_last = rows.position / kQueryBlockRows * kQueryBlockRows + kQueryBlockRows - 1;
+  const uint64_t lowest_heavy = LowestSingleKey(rows.position, own_window);  // as plans do
   for (size_t row = 0; row < rows.count; ++row) {
     float* const p = scores + row * stride;
     const uint64_t position = rows.position + row;
     if (own_window != 0) {
-      for (size_t i = 0; i < heavy && head.heavy[i].position + own_window <= block_last; ++i) p[i] = kHidden;
+      for (size_t i = 0; i < heavy && head.heavy[i].position < lowest_heavy; ++i) p[i] = kHidden;
       const uint64_t lowest = kernels::LowestKey(position, own_window);
       if (lowest > begin) std::fill_n(p + heavy, lowest - begin, kHidden);
     }
@@ -100,13 +86,16 @@ void HeavyHitters::AddRows(const ChunkRequest& chunk, const Rows& rows, size_t i
   }
 }
 
-void HeavyHitters::Decide(uint64_t low, uint64_t heavy) {
+void HeavyHitters::Decide(uint64_t low, uint64_t heavy, uint32_t own_window) {
+  const uint64_t lowest_heavy = LowestSingleKey(now_.end, own_window);
   for (Head& head : now_.heads) {
     const size_t decided = low - now_.low;
     for (size_t i = 0; i < decided; ++i) {
       head.heavy.push_back({static_cast<uint32_t>(now_.low + i), head.waiting[i]});
     }
     head.waiting.erase(head.waiting.begin(), head.waiting.begin() + static_cast<std::ptrdiff_t>(decided));
+    // They would win by what they got once and keep out those that can still be seen.
+    std::erase_if(head.heavy, [&](const Key& key) { return key.position < lowest_heavy; });
     if (head.heavy.size() <= heavy) continue;
     const auto kept = head.heavy.begin() + static_cast<std::ptrdiff_t>(heavy);
     std::nth_element(head.heavy.begin(), kept, head.heavy.end(),
@@ -119,9 +108,9 @@ void HeavyHitters::Decide(uint64_t low, uint64_t heavy) {
 
 void HeavyHitters::Truncate(uint64_t length) {
   if (length >= now_.end) return;
-  if (length == previous_.end) now_ = previous_;
-  previous_ = {.heads = std::vector<Head>(now_.heads.size())};
-  if (length == 0) now_ = previous_;
+  if (before_.IsOf(length)) now_ = before_.kept;
+  before_ = {.kept = {.heads = std::vector<Head>(now_.heads.size())}};
+  if (length == 0) now_ = before_.kept;
   if (length >= now_.end) return;
   const uint64_t low = std::min(now_.low, length / kQuarterTokens * kQuarterTokens);
   for (Head& head : now_.heads) {
@@ -139,14 +128,11 @@ void HeavyHitters::Truncate(uint64_t length) {
   now_.end = length;
 }
 
-uint64_t HeavyHitters::ExactLength(uint64_t length) const {
-  if (length >= now_.end) return length;
-  return length >= previous_.end ? previous_.end : 0;
-}
+uint64_t HeavyHitters::ExactLength(uint64_t length) const { return before_.ExactLength(now_, length); }
 
 uint64_t HeavyHitters::bytes() const {
   uint64_t sum = 0;
-  for (const Kept* kept : {&now_, &previous_}) {
+  for (const Kept* kept : {&now_, &before_.kept}) {
     for (const Head& head : kept->heads) sum += head.heavy.size() * sizeof(Key) + head.waiting.size() * sizeof(double);
   }
   return sum;

@@ -6,6 +6,8 @@
 
 #include "base/cpu.h"
 #include "kernels/scores.h"
+#include "policies/before_chunk.h"
+#include "policies/packed_keys.h"
 #include "policies/policy.h"
 
 namespace damask::policies {
@@ -28,7 +30,7 @@ class HeavyHitters {
     double sum = 0;  // of the probabilities that rows gave it
   };
 
-  HeavyHitters(size_t group, Target target) : target_(target) { now_.heads.resize(group), previous_.heads.resize(group); }
+  HeavyHitters(size_t group, Target target) : target_(target) { now_.heads.resize(group), before_.kept.heads.resize(group); }
 
   // Keys below this are decided.
   uint64_t low() const { return now_.low; }
@@ -43,15 +45,15 @@ class HeavyHitters {
   uint64_t WindowBegin(uint64_t position, uint64_t recent) const { return WindowBegin(position, now_.low, now_.end, recent); }
 
   struct Scratch {
-    std::vector<std::byte> packed;  // keys of the heavy hitters, as in pages
-    std::vector<const std::byte*> packed_pages;
+    PackedKeys packed;          // of the heavy hitters
     std::vector<float> scores;  // [rows][heavy hitters, then the window]
     kernels::ScoresScratch keys;
   };
-  // Adds the attention of a chunk's rows over what their plans held with budget `now`, then decides with budget `next`.
+  // Adds the attention of a chunk's rows over what their plans held with budget `now`, then decides with budget `next`. What
+  // the model's own window hides from all later rows is dropped, however much it has got.
   void AddChunk(const ChunkRequest& chunk, uint32_t own_window, const H2oBudget& now, const H2oBudget& next, Scratch* scratch);
 
-  // Back to where the last chunk began, or further to the beginning. What lies between keeps the sums it has.
+  // Back to where the last chunk began, or to the beginning. Elsewhere what lies before the cut keeps the sums it has.
   void Truncate(uint64_t length);
   // The longest length up to `length` at which Truncate gives the very state of that time.
   uint64_t ExactLength(uint64_t length) const;
@@ -73,14 +75,13 @@ class HeavyHitters {
     uint64_t position = 0;
   };
 
-  void PackKeys(const KeyPages& keys, size_t head, Scratch* scratch) const;
   void AddRows(const ChunkRequest& chunk, const Rows& rows, size_t head, uint32_t own_window, uint64_t recent,
                Scratch* scratch);
-  void Decide(uint64_t low, uint64_t heavy);
+  void Decide(uint64_t low, uint64_t heavy, uint32_t own_window);
 
   Target target_;
   Kept now_;
-  Kept previous_;  // before the last chunk: one that is broken off leaves no trace
+  BeforeChunk<Kept> before_;
 };
 
 }  // namespace damask::policies

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -29,21 +30,58 @@ struct Settings {
   bool joint = false;    // the heads of a group search together
 };
 
-// What decoded tokens of one KV head share: the blocks found at `position`, ascending, and where the window began then.
-struct Found {
-  bool valid = false;
-  uint64_t position = 0;
-  uint64_t local_begin = 0;
-  std::vector<std::vector<uint32_t>> heads;
+// What decoded tokens of one KV head share: the blocks found at a position, ascending, and where the window began then.
+class Found {
+ public:
+  explicit Found(uint64_t refresh) : refresh_(refresh) {}
 
-  // So that it does not matter where a session began to decode, tokens share by position.
-  bool Serves(uint64_t now, uint64_t refresh) const { return valid && now >= position && now / refresh == position / refresh; }
-  void Truncate(uint64_t length) { valid = valid && position < length; }
+  uint64_t local_begin() const { return local_begin_; }
+  const std::vector<uint32_t>& blocks(size_t head) const { return heads_[head]; }
+
+  // Whether the search serves the token at `now`, too. So that it does not matter where a session began to decode, tokens share
+  // by position; and only one after another: behind a prompt that came in between the window would begin far back.
+  bool Serve(uint64_t now) {
+    if (!valid_ || now != last_ + 1 || now / refresh_ != position_ / refresh_) return false;
+    last_ = now;
+    return true;
+  }
+  // A search at `now` takes the place of the one before.
+  void Begin(uint64_t now, uint64_t local_begin, size_t heads) {
+    first_ = std::min(first_, now);
+    position_ = last_ = now;
+    local_begin_ = local_begin;
+    heads_.assign(heads, {});
+    valid_ = true;
+  }
+  void SetBlocks(size_t head, std::span<const uint32_t> blocks) { heads_[head].assign(blocks.begin(), blocks.end()); }
+
+  void Truncate(uint64_t length) {
+    valid_ = valid_ && position_ < length;
+    if (valid_) last_ = std::min(last_, length - 1);
+    if (length <= first_) first_ = kNever;
+  }
+  // Once a search is cut away, the one that it took the place of is missed, until the next is due anyway. Before the first
+  // search nothing is.
+  uint64_t ExactLength(uint64_t length) const {
+    if (length <= first_ || (valid_ && position_ < length)) return length;
+    return std::max(first_, length / refresh_ * refresh_);
+  }
   uint64_t bytes() const {
     uint64_t sum = 0;
-    for (const auto& blocks : heads) sum += blocks.capacity() * sizeof(uint32_t);
+    for (const auto& blocks : heads_) sum += blocks.capacity() * sizeof(uint32_t);
     return sum;
   }
+
+ private:
+  static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
+
+  uint64_t refresh_;
+  bool valid_ = false;
+  uint64_t first_ = kNever;  // where the session's first search was
+  uint64_t position_ = 0;    // of the search
+  uint64_t last_ = 0;        // token that it served
+  uint64_t local_begin_ = 0;
+  std::vector<std::vector<uint32_t>> heads_;
 };
 
 using State = HeadStates<Found>;
@@ -69,7 +107,7 @@ class HipPolicy : public Policy {
                        s_.sinks, s_.window, s_.skip, s_.stride, s_.refresh, s_.budget, s_.block, s_.joint ? "joint" : "each");
   }
 
-  std::unique_ptr<PolicyState> NewState() const override { return std::make_unique<State>(shape_); }
+  std::unique_ptr<PolicyState> NewState() const override { return std::make_unique<State>(shape_, s_.refresh); }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
     const uint32_t own = shape_.window(request.layer);
@@ -80,16 +118,13 @@ class HipPolicy : public Policy {
     thread_local Scratch scratch;
     const uint64_t diagonal = request.first_position / s_.block;
     Found* const found = request.decode ? &static_cast<State*>(request.state)->at(request.layer, request.kv_head) : nullptr;
-    if (found != nullptr && found->Serves(request.first_position, s_.refresh)) {
-      scratch.choice.Reset(request, shape_.group(), own, s_.block, share_.sinks, found->local_begin);
-      for (size_t head = 0; head < shape_.group(); ++head) AddBlocks(found->heads[head], 1u << head, &scratch.choice);
+    if (found != nullptr && found->Serve(request.first_position)) {
+      scratch.choice.Reset(request, shape_.group(), own, s_.block, share_.sinks, found->local_begin());
+      for (size_t head = 0; head < shape_.group(); ++head) AddBlocks(found->blocks(head), 1u << head, &scratch.choice);
     } else {
       const uint64_t local_begin = diagonal - std::min(diagonal, share_.local);
       scratch.choice.Reset(request, shape_.group(), own, s_.block, share_.sinks, local_begin);
-      if (found != nullptr) {
-        *found = {.valid = true, .position = request.first_position, .local_begin = local_begin, .heads = {}};
-        found->heads.resize(shape_.group());
-      }
+      if (found != nullptr) found->Begin(request.first_position, local_begin, shape_.group());
       ChooseBlocks(request, local_begin, found, &scratch);
     }
     scratch.choice.MakePlan(plan);
@@ -120,7 +155,7 @@ class HipPolicy : public Policy {
           scratch->search.Find(begin, static_cast<uint32_t>(local_begin), static_cast<uint32_t>(room), score);
       for (size_t h = head; h < head + together; ++h) {
         AddBlocks(blocks, 1u << h, &choice);
-        if (found != nullptr) found->heads[h].assign(blocks.begin(), blocks.end());
+        if (found != nullptr) found->SetBlocks(h, blocks);
       }
     }
   }

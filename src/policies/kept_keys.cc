@@ -19,21 +19,6 @@ using kernels::kQuarterTokens;
 // Rows that are scored together: enough to make them cheap, few enough for long texts.
 constexpr size_t kRowsAtOnce = 32;
 
-// Side by side, so that their scores are plain products.
-void PackKeys(const KeyPages& keys, std::span<const uint32_t> kept, KeptAttentionScratch* scratch) {
-  const size_t half = keys.layout->value_offset();  // the keys' half of a page
-  const size_t pages = (kept.size() + kPageTokens - 1) / kPageTokens;
-  scratch->packed.resize(pages * half);
-  scratch->packed_pages.clear();
-  for (size_t page = 0; page < pages; ++page) scratch->packed_pages.push_back(scratch->packed.data() + page * half);
-  for (size_t i = 0; i < kept.size(); ++i) {
-    const std::byte* page = keys.pages[kept[i] / kPageTokens];
-    if (page == nullptr) continue;  // hidden when rows are added up
-    kernels::CopyKey(*keys.layout, page, kept[i] % kPageTokens, scratch->packed.data() + i / kPageTokens * half,
-                     i % kPageTokens);
-  }
-}
-
 }  // namespace
 
 Result<uint64_t> ChunkOption(const Options& options, std::string_view policy) {
@@ -64,7 +49,7 @@ bool KeptKeys::Keeps(uint64_t begin, uint64_t end) const {
 bool KeptKeys::IsDrawn(const ChunkRequest& chunk) const { return chunk.queries.rows == 1 && chunk.prompt_end && !now_.reading; }
 
 void KeptKeys::BeginChunk(const ChunkRequest& chunk, size_t width, size_t limit) {
-  previous_ = now_;
+  before_.Begin(now_, chunk.queries.first_position);
   now_.end = chunk.queries.first_position + chunk.queries.rows;
   now_.reading = !chunk.prompt_end;
   if (limit > 0) now_.rows.Add(chunk.queries, width, limit);
@@ -84,8 +69,8 @@ void KeptKeys::AddTo(QuarterChoice* choice) const {
 
 void KeptKeys::Truncate(uint64_t length) {
   if (length >= now_.end) return;
-  if (length == previous_.end) now_ = previous_;
-  previous_ = {};
+  if (before_.IsOf(length)) now_ = before_.kept;
+  before_ = {};
   if (length == 0) now_ = {};
   if (length >= now_.end) return;
   now_.low = std::min(now_.low, length / kQuarterTokens * kQuarterTokens);
@@ -94,14 +79,11 @@ void KeptKeys::Truncate(uint64_t length) {
   std::erase_if(now_.positions, [this](uint32_t position) { return position >= now_.low; });
 }
 
-uint64_t KeptKeys::ExactLength(uint64_t length) const {
-  if (length >= now_.end) return length;
-  return length >= previous_.end ? previous_.end : 0;
-}
+uint64_t KeptKeys::ExactLength(uint64_t length) const { return before_.ExactLength(now_, length); }
 
 uint64_t KeptKeys::bytes() const {
   uint64_t sum = 0;
-  for (const Kept* kept : {&now_, &previous_}) {
+  for (const Kept* kept : {&now_, &before_.kept}) {
     sum += kept->positions.size() * sizeof(uint32_t) + kept->rows.q.size() * sizeof(float);
   }
   return sum;
@@ -141,7 +123,7 @@ void KeptAttention(Target target, const QueryRows& queries, size_t group, const 
   const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
   sums->assign(stride, 0.0f);
   scratch->scores.resize(kRowsAtOnce * stride);
-  PackKeys(keys, kept, scratch);
+  scratch->packed.Pack(keys, kept.size(), [&](size_t i) { return kept[i]; });
   // Rows below `low` have seen keys that are decided about by now: they have no say any more.
   const size_t begin = static_cast<size_t>(std::clamp(low, queries.first_position, end) - queries.first_position);
   for (size_t done = begin; done < queries.rows; done += kRowsAtOnce) {
@@ -149,7 +131,7 @@ void KeptAttention(Target target, const QueryRows& queries, size_t group, const 
     for (size_t head = 0; head < group; ++head) {
       const float* q = queries.row(done, head, dim);
       float* const scores = scratch->scores.data();
-      kernels::Scores(target, *keys.layout, scratch->packed_pages.data(), 0, kept.size(), q, queries.stride, rows, scale,
+      kernels::Scores(target, *keys.layout, scratch->packed.pages.data(), 0, kept.size(), q, queries.stride, rows, scale,
                       scores, stride, &scratch->keys);
       kernels::Scores(target, *keys.layout, keys.pages, low, end, q, queries.stride, rows, scale, scores + kept.size(), stride,
                       &scratch->keys);

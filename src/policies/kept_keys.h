@@ -9,7 +9,9 @@
 
 #include "base/cpu.h"
 #include "kernels/scores.h"
+#include "policies/before_chunk.h"
 #include "policies/options.h"
+#include "policies/packed_keys.h"
 #include "policies/policy.h"
 #include "policies/quarter_plan.h"
 
@@ -33,7 +35,7 @@ struct LastRows {
 // Of one KV head (or of a layer, where its heads share one set). Keys below low() are decided: kept or dropped.
 class KeptKeys {
  public:
-  // What a state is made of; copied before each chunk, so that one that is broken off leaves no trace.
+  // What a state is made of.
   struct Kept {
     uint64_t low = 0;                 // a multiple of kernels::kQuarterTokens
     uint64_t end = 0;                 // behind the last row that changed this state
@@ -50,7 +52,8 @@ class KeptKeys {
 
   // Whether a chunk is a token that was drawn, and not the rest of a prompt.
   bool IsDrawn(const ChunkRequest& chunk) const;
-  // A chunk is done: the state before it is what Truncate can bring back. Remembers up to `limit` of its last rows.
+  // A chunk is done: the state before it is what Truncate can bring back, with the drawn tokens up to where it began. Remembers
+  // up to `limit` of its last rows.
   void BeginChunk(const ChunkRequest& chunk, size_t width, size_t limit);
 
   // Candidates of a decision about all keys below `border`: the kept ones, then [low, border).
@@ -64,7 +67,8 @@ class KeptKeys {
 
   void AddTo(QuarterChoice* choice) const;
 
-  // Back to where the last chunk began, or to 0; elsewhere what lies before the cut stays as it was decided.
+  // Back to where the last chunk began, to a token drawn just before it, or to 0; elsewhere what lies before the cut stays as
+  // it was decided.
   void Truncate(uint64_t length);
   // The longest length up to `length` at which Truncate gives the very state of that time.
   uint64_t ExactLength(uint64_t length) const;
@@ -72,11 +76,11 @@ class KeptKeys {
 
  private:
   Kept now_;
-  Kept previous_;
+  BeforeChunk<Kept> before_;
 };
 
-// Whether a page can never be read again: it lies behind the model's own window, or a set (KeptKeys and what is made of them;
-// null: not known yet) has decided about all its keys and kept none.
+// Whether a page can never be read again: it lies behind the model's own window, or a set (KeptKeys and what is made of them,
+// HeavyHitters; null: not known yet) has decided about all its keys and kept none.
 template <typename Set>
 bool MayReleasePage(const Set* set, uint32_t own_window, size_t block, uint64_t position) {
   const uint64_t begin = block * kernels::kPageTokens;
@@ -98,8 +102,7 @@ void ChooseUnits(const KeptKeys& kept, std::span<const float> scores, uint64_t u
 void AddShape(uint64_t kept, uint64_t low, QuarterChoice* choice);
 
 struct KeptAttentionScratch {
-  std::vector<std::byte> packed;  // keys of the kept positions, as in pages
-  std::vector<const std::byte*> packed_pages;
+  PackedKeys packed;          // of the kept positions
   std::vector<float> scores;  // [rows][kept, then the others]
   kernels::ScoresScratch keys;
 };

@@ -67,7 +67,7 @@ Result<Amount> Options::KeysOrShare(const std::string& name) const {
     return Amount{.keys = keys};
   }
   double share = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), share, std::chars_format::fixed);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), share);
   if (error != std::errc() || end != text.data() + text.size() || !(share >= 0 && share <= 1)) {
     return InvalidArgument(fmt::format("policy {}: {}={} is neither a number of keys nor a share between 0.0 and 1.0", policy_,
                                        name, Quote(text)));

@@ -33,7 +33,7 @@ class Options {
 
   // The value as a whole number in [min, max].
   Result<uint64_t> Count(const std::string& name, uint64_t min, uint64_t max) const;
-  // "512": so many keys, at most limits::kMaxContext; "0.1", with a point: that share, at most 1.
+  // "512": so many keys, at most limits::kMaxContext; "0.1", with a point ("1.e-05" too): that share, at most 1.
   Result<Amount> KeysOrShare(const std::string& name) const;
   // Which of the two words stands there: false for the first.
   Result<bool> Either(const std::string& name, std::string_view first, std::string_view second) const;

@@ -11,6 +11,7 @@
 // for every (layer, KV head), so that no two workers write to the same.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -23,6 +24,10 @@
 #include "kernels/page.h"
 #include "kernels/plan.h"
 #include "masks/fingerprint.h"
+
+namespace damask::masks {
+struct Mask;
+}
 
 namespace damask::policies {
 
@@ -116,6 +121,11 @@ struct Instruction {
   bool given() const { return !text.empty() || last > 0; }
 };
 inline constexpr size_t kMaxInstructionTokens = 256;
+// The first token that is read of an instruction of so many, where `room` positions are free: what is too long loses its
+// beginning, since the question usually stands at the end.
+inline size_t FirstInstructionToken(size_t tokens, uint64_t room) {
+  return tokens - std::min<uint64_t>({tokens, kMaxInstructionTokens, room});
+}
 
 class Policy {
  public:
@@ -131,6 +141,8 @@ class Policy {
   virtual std::string Spec() const = 0;
   // A hash of what the SPEC only names (a file's contents); 0 where it says everything.
   virtual uint64_t ContentHash() const { return 0; }
+  // The masks that the plans follow, for pictures of them; null where there are none.
+  virtual const masks::Mask* mask() const { return nullptr; }
 
   // Overwrites `plan`: causal, sorted, without duplicates, within the model's own window, and never empty for a row (the
   // diagonal is kept). A plan depends on the request and its state alone.

@@ -7,7 +7,6 @@ namespace {
 
 using kernels::kPageTokens;
 using kernels::kQuarterTokens;
-using kernels::kQueryBlockRows;
 
 uint32_t PlanHeads(uint32_t heads, uint32_t group_bits) {
   return (heads & group_bits) == group_bits ? kernels::kAllHeads : heads & group_bits;
@@ -49,8 +48,7 @@ void QuarterChoice::AddQuarters(uint64_t begin, uint64_t end, uint32_t heads) {
 }
 
 void QuarterChoice::AddKey(uint64_t position, uint32_t heads) {
-  const uint64_t block_last = first_ / kQueryBlockRows * kQueryBlockRows + kQueryBlockRows - 1;
-  if (position > last_ || (own_window_ != 0 && position + own_window_ <= block_last)) return;
+  if (position > last_ || position < LowestSingleKey(first_, own_window_)) return;
   keys_.push_back({static_cast<uint32_t>(position), heads});
 }
 

@@ -20,6 +20,13 @@ struct SharedQuarters {
 // Returns how many there are.
 size_t ShareQuarters(const uint32_t* heads, uint32_t group_bits, std::array<SharedQuarters, kPageQuarters>* shared);
 
+// The first single key that a plan with row `row` may have: all rows of the query block (kernels::kQueryBlockRows, aligned) see
+// it in the model's own window (0: none).
+inline uint64_t LowestSingleKey(uint64_t row, uint32_t own_window) {
+  const uint64_t block_first = row / kernels::kQueryBlockRows * kernels::kQueryBlockRows;
+  return kernels::LowestKey(block_first + kernels::kQueryBlockRows - 1, own_window);
+}
+
 // What the heads of one group compute for one query block. Memory is kept between uses.
 class QuarterChoice {
  public:
@@ -30,7 +37,7 @@ class QuarterChoice {
   // `heads` are bits of the group. Quarters past the end are ignored.
   void AddQuarter(uint64_t quarter, uint32_t heads);
   void AddQuarters(uint64_t begin, uint64_t end, uint32_t heads);
-  // Left out while some row of the query block (kernels::kQueryBlockRows, aligned) may not see it in the model's own window.
+  // Left out below LowestSingleKey.
   void AddKey(uint64_t position, uint32_t heads);
 
   // Whether one of `heads` computes it.

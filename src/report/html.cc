@@ -6,16 +6,6 @@
 #include "base/text.h"
 
 namespace damask::report {
-namespace {
-
-bool IsControl(std::string_view character) {
-  const auto first = static_cast<unsigned char>(character[0]);
-  if (character.size() == 1) return (first < 0x20 && first != '\n' && first != '\t') || first == 0x7f;
-  return first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0;
-}
-
-}  // namespace
-
 std::string EscapeHtml(std::string_view text) {
   constexpr std::string_view kReplacement = "\xef\xbf\xbd";
   std::string out;
@@ -24,7 +14,7 @@ std::string EscapeHtml(std::string_view text) {
     const size_t length = Utf8Length(text);
     const std::string_view character = text.substr(0, std::max<size_t>(1, length));
     text.remove_prefix(character.size());
-    if (length == 0 || IsControl(character)) {
+    if (length == 0 || IsControlCharacter(character)) {
       out += kReplacement;
       continue;
     }

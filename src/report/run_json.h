@@ -18,7 +18,7 @@ using Json = nlohmann::ordered_json;
 // The path given, or the embedded model's name.
 std::string ModelName(const engine::Engine& engine);
 
-// {"prefill product": "...", ...}
+// {"prefill_product": "...", ...}
 Json KernelsJson(const engine::Engine& engine);
 
 // {"peak_rss_bytes", "kv_bytes", "repacked_bytes"}

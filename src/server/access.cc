@@ -13,12 +13,6 @@
 namespace damask::server {
 namespace {
 
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return lower;
-}
-
 bool IsAddress(const std::string& host) {
   std::array<unsigned char, sizeof(in6_addr)> bytes = {};
   return inet_pton(AF_INET, host.c_str(), bytes.data()) == 1 || inet_pton(AF_INET6, host.c_str(), bytes.data()) == 1;
@@ -27,7 +21,7 @@ bool IsAddress(const std::string& host) {
 bool IsKnown(const AccessRules& rules, const std::string& host) {
   if (host == "localhost" || IsAddress(host)) return true;
   return std::any_of(rules.allowed_hosts.begin(), rules.allowed_hosts.end(),
-                     [&](const std::string& allowed) { return Lower(allowed) == host; });
+                     [&](const std::string& allowed) { return LowerCase(allowed) == host; });
 }
 
 ApiError Forbidden(std::string message) { return {.status = 403, .message = std::move(message), .code = "forbidden"}; }
@@ -39,7 +33,7 @@ bool OriginIsKnown(const AccessRules& rules, const HttpRequest& request, std::st
   const std::string_view host_and_port = origin.substr(scheme + 3);
   const std::optional<std::string> host = HostName(host_and_port);
   if (!host) return false;
-  if (Lower(host_and_port) == Lower(request.header("host"))) return true;
+  if (LowerCase(host_and_port) == LowerCase(request.header("host"))) return true;
   if (*host == "localhost" || *host == "127.0.0.1" || *host == "::1") return true;
   return !IsAddress(*host) && IsKnown(rules, *host);
 }
@@ -56,7 +50,7 @@ bool EqualInConstantTime(std::string_view a, std::string_view b) {
 std::string_view KeyOf(const HttpRequest& request) {
   constexpr std::string_view kBearer = "bearer ";
   const std::string_view authorization = request.header("authorization");
-  if (Lower(authorization.substr(0, kBearer.size())) == kBearer) return authorization.substr(kBearer.size());
+  if (LowerCase(authorization.substr(0, kBearer.size())) == kBearer) return authorization.substr(kBearer.size());
   return request.header("x-api-key");
 }
 
@@ -77,7 +71,7 @@ std::optional<std::string> HostName(std::string_view host_and_port) {
   const bool port_is_fine = port.empty() || (port.front() == ':' && std::all_of(port.begin() + 1, port.end(),
                                                                                 [](char c) { return c >= '0' && c <= '9'; }));
   if (host.empty() || !port_is_fine) return std::nullopt;
-  return Lower(host);
+  return LowerCase(host);
 }
 
 std::optional<ApiError> CheckHostAndOrigin(const AccessRules& rules, const HttpRequest& request) {

@@ -23,11 +23,13 @@ constexpr int64_t kMaxCompletionLogprobs = 5;  // as OpenAI's /v1/completions
 void ReadLength(FieldReader* fields, ApiRequest* request) {
   std::optional<int64_t> tokens;
   const bool llama = request->api == Api::kLlamaCompletion;
-  const IntegerRange range = {llama ? -1 : 1, kMaxTokens};
-  // Of two names the later one wins: the newer one of OpenAI's, llama-server's own on its own path.
-  for (const char* name : {"max_tokens", llama ? "n_predict" : "max_completion_tokens"}) {
-    if (const auto found = fields->Integer(name, range)) tokens = found;
-  }
+  const auto read = [&](const char* name, int64_t least) {
+    if (const auto found = fields->Integer(name, {least, kMaxTokens})) tokens = found;
+  };
+  // Of several the last one wins: the newer one of OpenAI's names, and llama-server's, which it takes on all its paths.
+  read("max_tokens", llama ? -1 : 1);
+  if (!llama) read("max_completion_tokens", 1);
+  read("n_predict", -1);
   request->max_tokens_given = tokens && *tokens >= 0;
   request->options.max_tokens = request->max_tokens_given ? static_cast<uint64_t>(*tokens) : limits::kMaxContext;
 }

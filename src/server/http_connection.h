@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <boost/asio/ip/tcp.hpp>
@@ -29,6 +30,7 @@ class ConnectionOwner {
   virtual const std::shared_ptr<BodyBudget>& body_budget() const = 0;
   virtual bool stopping() const = 0;
   virtual void Handle(std::shared_ptr<Exchange> exchange) = 0;  // may throw what the handler throws
+  virtual std::optional<HttpResponse> Refusal(const HttpRequest& head) = 0;  // before a body is read
   virtual HttpResponse Error(int status, const std::string& message) = 0;
   virtual void AnswerBegins() = 0;
   virtual void AnswerIsSent() = 0;  // or cut off
@@ -63,7 +65,8 @@ class Connection : public Outlet, public std::enable_shared_from_this<Connection
   void OnInputEnd();
   void Advance();  // as far as the bytes at hand and the state of the answer allow
   void Dispatch();
-  void Refuse(int status, const std::string& message);
+  void Refuse(int status, const std::string& message) { RefuseWith(owner_->Error(status, message)); }
+  void RefuseWith(const HttpResponse& response);
   void OnReadTimeout();
   void LookForEnd();
 

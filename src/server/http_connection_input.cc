@@ -80,6 +80,7 @@ void Connection::Advance() {
   }
   if (state != HttpParser::State::kBody || body_begun_) return;
   body_begun_ = true;
+  if (const std::optional<HttpResponse> refusal = owner_->Refusal(parser_.head())) return RefuseWith(*refusal);
   read_deadline_ = Clock::now() + limits_.body_timeout;
   if (parser_.expects_continue()) {
     out_ += kContinue;
@@ -111,13 +112,14 @@ void Connection::Dispatch() {
   }
 }
 
-void Connection::Refuse(int status, const std::string& message) {
+void Connection::RefuseWith(const HttpResponse& response) {
   keep_ = false;
   discarding_ = true;
   in_ = std::string();
   read_deadline_ = kNever;
   head_only_ = false;
-  QueueWhole(owner_->Error(status, message));
+  parser_.Reset();
+  QueueWhole(response);
   Send();
 }
 

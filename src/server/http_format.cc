@@ -5,6 +5,8 @@
 #include <charconv>
 #include <ctime>
 
+#include "base/text.h"
+
 namespace damask::server {
 namespace {
 
@@ -73,14 +75,6 @@ bool IsOurs(const std::string& name) {
 }  // namespace
 
 bool StatusHasBody(int status) { return status != 204 && status != 304; }
-
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 std::string FormatHead(const HttpResponse& response, const HeadOptions& options) {
   // Three digits, or the client could not read the line.

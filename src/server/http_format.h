@@ -31,7 +31,4 @@ void AppendChunk(std::string_view bytes, std::string* out);  // nothing for no b
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-// ASCII only.
-std::string LowerCase(std::string_view text);
-
 }  // namespace damask::server

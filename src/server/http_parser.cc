@@ -10,7 +10,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 
-#include "server/http_format.h"
+#include "base/text.h"
 
 namespace damask::server {
 namespace {
@@ -218,6 +218,7 @@ HttpParser::State HttpParser::state() const { return impl_->state; }
 bool HttpParser::http_1_0() const { return impl_->http_1_0; }
 bool HttpParser::keep_alive() const { return impl_->keep_alive(); }
 bool HttpParser::expects_continue() const { return impl_->expects_continue; }
+const HttpRequest& HttpParser::head() const { return impl_->request; }
 HttpRequest HttpParser::TakeRequest() { return std::move(impl_->request); }
 int HttpParser::error_status() const { return impl_->error_status; }
 const std::string& HttpParser::error_message() const { return impl_->error_message; }

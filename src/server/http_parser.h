@@ -36,6 +36,7 @@ class HttpParser {
   bool http_1_0() const;
   bool keep_alive() const;        // as the client wishes
   bool expects_continue() const;  // "Expect: 100-continue", and there is a body to come
+  const HttpRequest& head() const;  // the request so far
   // In kDone, once.
   HttpRequest TakeRequest();
   // In kFailed: 400, 413, 431 or 503, and one sentence.

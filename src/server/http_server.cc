@@ -47,7 +47,7 @@ class Server final : public HttpServer, public ConnectionOwner {
 
   uint16_t port() const override { return bound_.port(); }
   std::string address() const override { return bound_.address().to_string(); }
-  void Start(Handler handler, ErrorResponse error) override;
+  void Start(Handler handler, ErrorResponse error, Admission admission) override;
   void StopAccepting() override;
   bool Drain(std::chrono::milliseconds grace) override;
   size_t connections() const override { return num_connections_; }
@@ -57,6 +57,9 @@ class Server final : public HttpServer, public ConnectionOwner {
   const std::shared_ptr<BodyBudget>& body_budget() const override { return body_budget_; }
   bool stopping() const override { return stopping_; }
   void Handle(std::shared_ptr<Exchange> exchange) override { handler_(std::move(exchange)); }
+  std::optional<HttpResponse> Refusal(const HttpRequest& head) override {
+    return admission_ ? admission_(head) : std::nullopt;
+  }
   HttpResponse Error(int status, const std::string& message) override;
   void AnswerBegins() override;
   void AnswerIsSent() override;
@@ -74,6 +77,7 @@ class Server final : public HttpServer, public ConnectionOwner {
   const std::shared_ptr<BodyBudget> body_budget_;  // requests that handlers keep may outlive the server
   Handler handler_;
   ErrorResponse error_;
+  Admission admission_;
 
   asio::io_context io_{1};
   asio::ip::tcp::acceptor acceptor_;
@@ -127,10 +131,11 @@ void Server::Run() {
   }
 }
 
-void Server::Start(Handler handler, ErrorResponse error) {
+void Server::Start(Handler handler, ErrorResponse error, Admission admission) {
   if (thread_.joinable()) return;
   handler_ = std::move(handler);
   error_ = std::move(error);
+  admission_ = std::move(admission);
   asio::post(io_, [this] { Accept(); });
   thread_ = std::thread([this] { Run(); });
 }

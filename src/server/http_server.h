@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
@@ -32,6 +33,8 @@ struct HttpLimits {
 using ErrorResponse = std::function<HttpResponse(int status, const std::string& message)>;
 // Called on the server's thread; must return at once (longer work goes elsewhere and answers through the exchange).
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
+// Looks at a request whose body is still to come: an answer refuses it, and nothing of the body is kept. On the server's thread.
+using Admission = std::function<std::optional<HttpResponse>(const HttpRequest& head)>;
 
 class HttpServer {
  public:
@@ -42,7 +45,8 @@ class HttpServer {
 
   virtual uint16_t port() const = 0;
   virtual std::string address() const = 0;  // "127.0.0.1", "::1": what is bound
-  virtual void Start(Handler handler, ErrorResponse error) = 0;
+  // `admission` may be null: everything comes in.
+  virtual void Start(Handler handler, ErrorResponse error, Admission admission) = 0;
   // No new connections and no new requests on old ones; answers that are under way go on. Idle connections are closed.
   virtual void StopAccepting() = 0;
   // Until every answer has ended and been sent, at most `grace`; false where some had to be cut off. Not on the server's

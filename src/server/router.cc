@@ -128,6 +128,13 @@ void AnswerGuarded(const std::shared_ptr<Exchange>& exchange, const Work& work) 
   }
 }
 
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+HttpResponse WithHeaders(HttpResponse response, const Headers& headers) {
+  response.headers.insert(response.headers.end(), headers.begin(), headers.end());
+  return response;
+}
+
 // Answers with the headers that let the page of an allowed origin read them.
 class CorsExchange : public Exchange {
  public:
@@ -135,9 +142,9 @@ class CorsExchange : public Exchange {
 
   const HttpRequest& request() const override { return inner_->request(); }
   void DropBody() override { inner_->DropBody(); }
-  void Respond(HttpResponse response) override { inner_->Respond(WithHeaders(std::move(response))); }
+  void Respond(HttpResponse response) override { inner_->Respond(WithHeaders(std::move(response), headers_)); }
   void BeginStream(HttpResponse head, KeepAlive keep_alive) override {
-    inner_->BeginStream(WithHeaders(std::move(head)), std::move(keep_alive));
+    inner_->BeginStream(WithHeaders(std::move(head), headers_), std::move(keep_alive));
   }
   void Write(std::string bytes) override { inner_->Write(std::move(bytes)); }
   void End() override { inner_->End(); }
@@ -145,13 +152,8 @@ class CorsExchange : public Exchange {
   void OnGone(std::function<void()> gone) override { inner_->OnGone(std::move(gone)); }
 
  private:
-  HttpResponse WithHeaders(HttpResponse response) const {
-    response.headers.insert(response.headers.end(), headers_.begin(), headers_.end());
-    return response;
-  }
-
   std::shared_ptr<Exchange> inner_;
-  std::vector<std::pair<std::string, std::string>> headers_;
+  Headers headers_;
 };
 
 }  // namespace
@@ -194,11 +196,13 @@ HttpResponse Router::Health() const {
 }
 
 // What needs no key: the page, pictures of the mask (nobody's data), and whether the server is well.
-std::optional<HttpResponse> Router::OpenToAll(const std::string& path) const {
+bool Router::IsOpenToAll(const std::string& path) {
+  return FindPageFile(path) != nullptr || path == "/health" || path == "/v1/health" || path == "/mask";
+}
+
+HttpResponse Router::OpenToAll(const std::string& path) const {
   if (const PageFile* file = FindPageFile(path)) return PageResponse(*file);
-  if (path == "/health" || path == "/v1/health") return Health();
-  if (path == "/mask") return MaskResponse(model_.load());
-  return std::nullopt;
+  return path == "/mask" ? MaskResponse(model_.load()) : Health();
 }
 
 void Router::Dispatch(const Route& route, const std::shared_ptr<Exchange>& exchange) const {
@@ -214,17 +218,23 @@ void Router::Dispatch(const Route& route, const std::shared_ptr<Exchange>& excha
   }
 }
 
+std::optional<HttpResponse> Router::Refusal(const HttpRequest& request) const {
+  if (const auto error = CheckHostAndOrigin(rules_, request)) return ApiErrorResponse(*error);
+  const bool looks = request.method == "GET" || request.method == "HEAD";
+  if (request.method == "OPTIONS" || (looks && IsOpenToAll(request.path))) return std::nullopt;
+  if (const auto error = CheckApiKey(rules_, request)) return WithHeaders(ApiErrorResponse(*error), CorsHeaders(request));
+  return std::nullopt;
+}
+
 void Router::Handle(const std::shared_ptr<Exchange>& outer) const {
   std::shared_ptr<Exchange> exchange = outer;
   AnswerGuarded(exchange, [&] {
     const HttpRequest& request = exchange->request();
-    if (const auto error = CheckHostAndOrigin(rules_, request)) return exchange->Respond(ApiErrorResponse(*error));
+    if (std::optional<HttpResponse> refusal = Refusal(request)) return exchange->Respond(*std::move(refusal));
     if (request.has_header("origin")) exchange = std::make_shared<CorsExchange>(exchange);
     const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
     if (method == "OPTIONS") return exchange->Respond({.status = 204, .content_type = ""});
-    if (std::optional<HttpResponse> open = OpenToAll(request.path); open && method == "GET")
-      return exchange->Respond(*std::move(open));
-    if (const auto error = CheckApiKey(rules_, request)) return exchange->Respond(ApiErrorResponse(*error));
+    if (method == "GET" && IsOpenToAll(request.path)) return exchange->Respond(OpenToAll(request.path));
 
     const Route* other_method = nullptr;
     for (const Route& route : Routes()) {
@@ -232,7 +242,7 @@ void Router::Handle(const std::shared_ptr<Exchange>& outer) const {
       if (route.method == method) return Dispatch(route, exchange);
       other_method = &route;
     }
-    if (other_method == nullptr && !OpenToAll(request.path))
+    if (other_method == nullptr && !IsOpenToAll(request.path))
       return exchange->Respond(ApiErrorResponse(UnknownUrl(request.method, request.path)));
     HttpResponse response = ApiErrorResponse(MethodNotSupported(request.method, request.path));
     response.headers.emplace_back("Allow", other_method != nullptr ? std::string(other_method->method) : "GET");

@@ -26,6 +26,8 @@ class Router {
   // From now on 503 again, but for what only looks.
   void SetStopping() { stopping_.store(true); }
 
+  // What a request gets that may not come in, by its head alone: wrong Host or Origin, no key.
+  std::optional<HttpResponse> Refusal(const HttpRequest& request) const;
   // Never throws; always answers.
   void Handle(const std::shared_ptr<Exchange>& exchange) const;
 
@@ -34,7 +36,8 @@ class Router {
   static const std::vector<Route>& Routes();
   void Dispatch(const Route& route, const std::shared_ptr<Exchange>& exchange) const;
   HttpResponse Health() const;
-  std::optional<HttpResponse> OpenToAll(const std::string& path) const;
+  static bool IsOpenToAll(const std::string& path);
+  HttpResponse OpenToAll(const std::string& path) const;
 
   const AccessRules rules_;
   const std::function<void(std::function<void()>)> later_;

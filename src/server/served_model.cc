@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "engine/conversation.h"
-#include "masks/mask_file.h"
+#include "masks/mask.h"
 #include "report/mask_page.h"
 #include "server/prefix_binding.h"
 
@@ -14,10 +14,11 @@ namespace {
 
 constexpr std::string_view kEmbeddedName = "damask-reference";  // clients put it into requests: one word
 
-// "models/llama.Q8_0.gguf" -> "llama.Q8_0": what people call a model.
+// "models/llama.Q8_0.gguf" -> "llama.Q8_0", "Llama-3.2-1B/" -> "Llama-3.2-1B": what people call a model.
 std::string FileName(const std::string& path) {
   const std::filesystem::path name = std::filesystem::path(path).filename();
-  return name.empty() ? std::filesystem::path(path).parent_path().filename().string() : name.stem().string();
+  if (name.empty()) return std::filesystem::path(path).parent_path().filename().string();
+  return (name.extension() == ".gguf" ? name.stem() : name).string();
 }
 
 }  // namespace
@@ -37,7 +38,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions&
                    .parameters = engine.model().parameters(),
                    .bytes = engine.model().file_bytes(),
                    .n_ctx = engine.context()};
-  DAMASK_RETURN_IF_ERROR(served->MakeMaskPage());
+  served->MakeMaskPage();
   const batching::PrefixShape shape = {
       .binding = PrefixBinding(engine), .layers = config.layers, .kv_heads = config.kv_heads, .vocab = config.vocab};
   DAMASK_ASSIGN_OR_RETURN(served->prefixes_, batching::PrefixStore::Open(options.prefixes, shape, engine.page_pool()));
@@ -46,17 +47,16 @@ Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions&
   return served;
 }
 
-Status ServedModel::MakeMaskPage() {
-  if (options_.mask_path.empty()) return {};
-  DAMASK_ASSIGN_OR_RETURN(const masks::Mask mask, masks::ReadMaskFile(options_.mask_path));
-  const report::MaskFigures figures = report::MeasureMask(mask, {engine_->context()}, &engine_->pool());
-  Result<std::string> page = report::MaskPage(mask, figures, &engine_->pool());
+void ServedModel::MakeMaskPage() {
+  const masks::Mask* const mask = engine_->policy().mask();
+  if (mask == nullptr) return;
+  const report::MaskFigures figures = report::MeasureMask(*mask, {engine_->context()}, &engine_->pool());
+  Result<std::string> page = report::MaskPage(*mask, figures, &engine_->pool());
   if (page.ok()) {
     mask_page_ = *std::move(page);
   } else {
     LogWarning("no pictures of the mask: " + page.status().ToString());
   }
-  return {};
 }
 
 int64_t ServedModel::SecondsNow() {

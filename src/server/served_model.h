@@ -20,8 +20,7 @@ struct ServedModelOptions {
   engine::EngineOptions engine;
   batching::SchedulerOptions scheduler;
   batching::PrefixStoreOptions prefixes;
-  std::string alias;      // the name the model goes by; "": its file's name
-  std::string mask_path;  // of the mask in use, for the page with its pictures; "": none
+  std::string alias;  // the name the model goes by; "": its file's name
 };
 
 class ServedModel {
@@ -44,7 +43,7 @@ class ServedModel {
 
  private:
   ServedModel() = default;
-  Status MakeMaskPage();
+  void MakeMaskPage();
 
   ServedModelOptions options_;
   std::unique_ptr<engine::Engine> engine_;

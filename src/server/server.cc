@@ -44,7 +44,7 @@ Result<std::unique_ptr<Server>> Server::Listen(const ServerOptions& options) {
   std::unique_ptr<Server> server(new Server(options));
   DAMASK_ASSIGN_OR_RETURN(server->http_, HttpServer::Listen(options.host, options.port, options.http));
   server->http_->Start([router = server->router_](const std::shared_ptr<Exchange>& exchange) { router->Handle(exchange); },
-                       ErrorOfHttp);
+                       ErrorOfHttp, [router = server->router_](const HttpRequest& head) { return router->Refusal(head); });
   return server;
 }
 

@@ -84,10 +84,11 @@ class BpeEncoder::Session {
 BpeEncoder::BpeEncoder(const Vocabulary* vocabulary, PreTokenizer pre_tokenizer, BpeOptions options,
                        const std::vector<MergePair>& merges)
     : vocabulary_(vocabulary), pre_tokenizer_(std::move(pre_tokenizer)), options_(options) {
+  byte_tokens_.fill(-1);
   if (options_.byte_level) {
     for (size_t byte = 0; byte < 256; ++byte) byte_symbols_[byte] = SymbolOrNew(ByteCharacter(static_cast<uint8_t>(byte)));
   } else {
-    byte_tokens_ = vocabulary->FindByteTokens();
+    if (options_.byte_fallback) byte_tokens_ = vocabulary->FindByteTokens();
     word_by_word_ = !options_.split_at_spaces && TokensStayInWords(*vocabulary);
   }
   AddMerges(merges);
@@ -111,7 +112,8 @@ void BpeEncoder::AddMerges(const std::vector<MergePair>& merges) {
 }
 
 std::string BpeEncoder::Prepare(std::string_view fragment, FragmentPlace place) const {
-  const bool has_space = fragment[0] == ' ' || fragment.substr(0, kSpaceMark.size()) == kSpaceMark;
+  // At byte level the mark is a character like others.
+  const bool has_space = fragment[0] == ' ' || (!options_.byte_level && fragment.starts_with(kSpaceMark));
   bool prefix = false;
   switch (options_.space_prefix) {
     case SpacePrefix::kNone: break;

@@ -30,7 +30,8 @@ struct BpeOptions {
   SpacePrefix space_prefix = SpacePrefix::kNone;
   // Characters only.
   bool split_at_spaces = false;    // every space mark starts a word
-  std::optional<TokenId> unknown;  // for a character without token where byte tokens are missing
+  bool byte_fallback = true;       // a character without token becomes the tokens of its bytes
+  std::optional<TokenId> unknown;  // for a character without token, where it does not become bytes
   bool join_unknown = false;       // several in a row give one
 };
 
@@ -62,7 +63,7 @@ class BpeEncoder : public TextEncoder {
   BpeOptions options_;
   bool word_by_word_ = false;
   std::array<Symbol, 256> byte_symbols_ = {};      // byte level
-  std::array<TokenId, 256> byte_tokens_ = {};      // characters
+  std::array<TokenId, 256> byte_tokens_;           // characters; -1: none
   std::unordered_map<std::string, Symbol> parts_;  // merge sides and results that are no tokens
   std::vector<std::string> part_texts_;            // by symbol minus vocabulary size
   MergeTable merges_;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/text.h"
@@ -10,6 +12,7 @@
 namespace damask::tokenizer {
 namespace {
 
+constexpr std::string_view kThoughtsBegin = "<think>\n";
 constexpr std::string_view kSystem = "system", kUser = "user", kAssistant = "assistant";
 
 std::string_view Trim(std::string_view text) {
@@ -18,6 +21,8 @@ std::string_view Trim(std::string_view text) {
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
 }
+
+bool HasMark(std::string_view jinja, std::string_view mark) { return jinja.find(mark) != std::string_view::npos; }
 
 bool TakesTurns(ChatFamily family) {
   switch (family) {
@@ -64,7 +69,19 @@ class Renderer {
   Renderer(ChatFamily family, std::string_view jinja, const ChatMarks& marks, std::span<const ChatMessage> messages)
       : family_(family), jinja_(jinja), marks_(marks), messages_(messages) {}
 
-  std::vector<ChatPart> Run() {
+  std::vector<ChatPart> Run(Thoughts thoughts) {
+    Conversation();
+    if (thoughts == Thoughts::kNone) LeaveOutThoughts();
+    return std::move(parts_);
+  }
+
+ private:
+  struct MistralMarks {
+    std::string_view before_user, behind_user, before_answer;
+    bool trim_answer;
+  };
+
+  void Conversation() {
     switch (family_) {
       case ChatFamily::kLlama2: Llama2(); break;
       case ChatFamily::kLlama3: Llama3(); break;
@@ -79,16 +96,17 @@ class Renderer {
       case ChatFamily::kDeepSeekV2: DeepSeekV2(); break;
       case ChatFamily::kDeepSeekV3: DeepSeekV3(); break;
     }
-    return std::move(parts_);
   }
 
- private:
-  struct MistralMarks {
-    std::string_view before_user, behind_user, before_answer;
-    bool trim_answer;
-  };
+  void LeaveOutThoughts() {
+    if (!parts_.empty() && parts_.back().text.ends_with(kThoughtsBegin)) {
+      Mark("\n</think>\n\n");
+    } else if (Has("enable_thinking")) {
+      Mark("<think>\n\n</think>\n\n");
+    }
+  }
 
-  bool Has(std::string_view mark) const { return jinja_.find(mark) != std::string_view::npos; }
+  bool Has(std::string_view mark) const { return HasMark(jinja_, mark); }
   void Mark(std::string_view text) { Add(text, Special::kParse); }
   void Say(std::string_view text) { Add(text, Special::kPlain); }
   void Add(std::string_view text, Special special) {
@@ -185,6 +203,8 @@ class Renderer {
       Mark("<|im_end|>\n");
     }
     Mark("<|im_start|>assistant\n");
+    // QwQ's template and its kin begin the thinking themselves.
+    if (Has("<|im_start|>assistant\\n<think>\\n")) Mark(kThoughtsBegin);
   }
 
   void DeepSeekCoder() {
@@ -214,7 +234,7 @@ class Renderer {
     }
     Mark("<｜Assistant｜>");
     // R1's template begins the thinking itself.
-    if (Has("<｜Assistant｜><think>\\n")) Mark("<think>\n");
+    if (Has("<｜Assistant｜><think>\\n")) Mark(kThoughtsBegin);
   }
 
   ChatFamily family_;
@@ -226,11 +246,17 @@ class Renderer {
 
 // Templates of models that think aloud (Qwen 3, QwQ, DeepSeek R1) keep of an earlier answer what follows its thoughts.
 constexpr std::string_view kThoughtsEnd = "</think>";
-constexpr std::string_view kDropsThoughts = "split('</think>')[-1]";
+constexpr std::string_view kDropsThoughts[] = {"split('</think>')[-1]", "split('</think>')|last"};
+
+bool DropsThoughts(std::string_view jinja) {
+  return std::any_of(std::begin(kDropsThoughts), std::end(kDropsThoughts),
+                     [jinja](std::string_view mark) { return HasMark(jinja, mark); });
+}
 
 std::vector<ChatMessage> WithoutThoughts(std::string_view jinja, std::span<const ChatMessage> messages) {
-  const auto has = [jinja](std::string_view mark) { return jinja.find(mark) != std::string_view::npos; };
-  const bool strips_newlines = has("</think>')[-1].lstrip('\\n')");  // R1's does not
+  const auto has = [jinja](std::string_view mark) { return HasMark(jinja, mark); };
+  // R1's does not.
+  const bool strips_newlines = has("</think>')[-1].lstrip('\\n')") || has("</think>')|last).lstrip('\\n')");
   std::vector<ChatMessage> kept(messages.begin(), messages.end());
   size_t end = kept.size();
   // Qwen's leave an answer whole that no further question follows.
@@ -256,19 +282,20 @@ bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
 }  // namespace
 
 Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
-                                         std::span<const ChatMessage> messages) {
+                                         std::span<const ChatMessage> messages, Thoughts thoughts) {
   DAMASK_RETURN_IF_ERROR(CheckMessages(family, messages));
-  if (jinja.find(kDropsThoughts) == std::string_view::npos) return Renderer(family, jinja, marks, messages).Run();
+  if (!DropsThoughts(jinja)) return Renderer(family, jinja, marks, messages).Run(thoughts);
   const std::vector<ChatMessage> kept = WithoutThoughts(jinja, messages);
-  return Renderer(family, jinja, marks, kept).Run();
+  return Renderer(family, jinja, marks, kept).Run(thoughts);
 }
 
-Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily family, std::span<const ChatMessage> messages) {
+Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily family, std::span<const ChatMessage> messages,
+                                        Thoughts thoughts) {
   const SpecialTokens& special = tokenizer.special();
   ChatMarks marks;
   if (special.bos) marks.bos = tokenizer.Piece(*special.bos, /*show_special=*/true);
   if (special.eos) marks.eos = tokenizer.Piece(*special.eos, /*show_special=*/true);
-  DAMASK_ASSIGN_OR_RETURN(const std::vector<ChatPart> rendered, RenderChat(family, tokenizer.chat_template(), marks, messages));
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<ChatPart> rendered, RenderChat(family, tokenizer.chat_template(), marks, messages, thoughts));
   std::vector<TextPart> parts;
   parts.reserve(rendered.size());
   for (const ChatPart& part : rendered) parts.push_back({part.text, part.special});

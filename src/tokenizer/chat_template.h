@@ -46,10 +46,15 @@ std::optional<ChatFamily> DetectChatFamily(std::string_view jinja);
 
 std::string_view ChatFamilyName(ChatFamily family);
 
+// Whether a model that thinks aloud may do so before its answer. kNone begins the answer behind an empty thought, as Qwen 3's
+// own template does with enable_thinking=false; models without thoughts are asked as always.
+enum class Thoughts { kAsTheModel, kNone };
+
 // The prompt of a conversation, ready for the model's next answer, with BOS where the family has one. Only the template's own
 // marks become control tokens: whatever a message contains is encoded as plain text.
 // Errors: an unknown role or an order the family cannot express is InvalidArgument naming the message.
-Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily family, std::span<const ChatMessage> messages);
+Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily family, std::span<const ChatMessage> messages,
+                                        Thoughts thoughts = Thoughts::kAsTheModel);
 
 // A stretch of a rendered conversation.
 struct ChatPart {
@@ -64,6 +69,6 @@ struct ChatMarks {
 
 // What EncodeChat() encodes, without the BOS at the very start. `jinja` may be empty: then the family's usual form.
 Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
-                                         std::span<const ChatMessage> messages);
+                                         std::span<const ChatMessage> messages, Thoughts thoughts = Thoughts::kAsTheModel);
 
 }  // namespace damask::tokenizer

@@ -35,6 +35,20 @@ Status CheckLength(std::string_view name, size_t found, size_t expected) {
   return BadFormat(fmt::format("{} has {} elements, expected {} as in {}", KeyOf(name), found, expected, KeyOf("tokens")));
 }
 
+// GGUF does not say which tokens swallow the spaces behind them. llama.cpp knows of Phi 3 by the model's name that all its
+// special tokens but three do.
+Status MarkStripping(const GgufFile& file, std::vector<Token>* tokens) {
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> name, file.GetString("general.name"));
+  const std::string lower = LowerCase(name.value_or(""));
+  if (lower.find("phi-3") == std::string::npos && lower.find("phi3") == std::string::npos) return {};
+  for (Token& token : *tokens) {
+    const bool special = token.kind == TokenKind::kControl || token.kind == TokenKind::kUnknown ||
+                         token.kind == TokenKind::kUserDefined || token.text == "</s>";
+    token.rstrip = special && token.text != "<unk>" && token.text != "<s>" && token.text != "<|endoftext|>";
+  }
+  return {};
+}
+
 Result<std::vector<Token>> ReadTokens(const GgufFile& file) {
   DAMASK_ASSIGN_OR_RETURN(const std::vector<std::string_view>* texts, file.GetStringArray(KeyOf("tokens")));
   if (texts == nullptr || texts->empty()) return BadFormat(fmt::format("{} is missing or empty", KeyOf("tokens")));
@@ -51,23 +65,22 @@ Result<std::vector<Token>> ReadTokens(const GgufFile& file) {
     if (scores != nullptr) tokens[i].score = (*scores)[i];
     if (types != nullptr) tokens[i].kind = KindFromFile((*types)[i]);
   }
+  DAMASK_RETURN_IF_ERROR(MarkStripping(file, &tokens));
   return tokens;
 }
 
-// An id that is out of range counts as absent: real files write 2^32-1 for "none".
+// An id that is out of range counts as absent, as in llama.cpp: real files write 2^32-1 for "none".
 Result<std::optional<TokenId>> ReadId(const GgufFile& file, std::string_view name, size_t vocab_size,
                                       std::optional<TokenId> otherwise) {
   const std::string key = KeyOf(name);
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> id, file.GetUint(key));
-  if (!id) {
-    const bool fits = otherwise && static_cast<size_t>(*otherwise) < vocab_size;
-    return fits ? otherwise : std::optional<TokenId>();
+  if (id && *id < vocab_size) return std::optional<TokenId>(static_cast<TokenId>(*id));
+  const bool fits = otherwise && static_cast<size_t>(*otherwise) < vocab_size;
+  if (id) {
+    LogWarning(fmt::format("{} is {}, but the vocabulary has {} tokens: {}", key, *id, vocab_size,
+                           fits ? fmt::format("the usual {} is taken", *otherwise) : "taken as absent"));
   }
-  if (*id >= vocab_size) {
-    LogWarning(fmt::format("{} is {}, but the vocabulary has {} tokens: taken as absent", key, *id, vocab_size));
-    return std::optional<TokenId>();
-  }
-  return std::optional<TokenId>(static_cast<TokenId>(*id));
+  return fits ? otherwise : std::optional<TokenId>();
 }
 
 Result<bool> ReadFlag(const GgufFile& file, std::string_view name, bool otherwise) {

@@ -28,7 +28,11 @@ Result<Json> ReadOptional(const std::string& path) {
 Result<std::optional<std::string>> ReadTokenText(const Json& config, const char* key) {
   const auto found = config.find(key);
   if (found == config.end() || found->is_null()) return std::optional<std::string>();
-  if (found->is_object()) return formats::JsonString(*found, "content");
+  if (found->is_object()) {
+    Result<std::optional<std::string>> content = formats::JsonString(*found, "content");
+    if (!content.ok()) return content.status().At(fmt::format("key '{}'", key));
+    return content;
+  }
   return formats::JsonString(config, key);
 }
 

@@ -208,6 +208,7 @@ Result<std::unique_ptr<Tokenizer>> TokenizerFromJson(const Json& root, const HfC
 
   BpeOptions options;
   options.byte_level = pipeline.byte_level;
+  options.byte_fallback = byte_fallback;
   options.space_prefix = pipeline.space_prefix;
   options.split_at_spaces = pipeline.split_at_spaces;
   DAMASK_ASSIGN_OR_RETURN(options.ignore_merges, ModelFlag(*model, "ignore_merges"));

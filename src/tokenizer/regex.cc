@@ -44,6 +44,16 @@ Result<std::string> Translate(std::string_view pattern) {
     if (in_class && c == '&' && i + 1 < pattern.size() && pattern[i + 1] == '&') {
       return Unsupported(fmt::format("the regular expression {} intersects character classes (&&)", Quote(pattern)));
     }
+    if (c == '[' && in_class) {
+      // "[:alpha:]" is one member, whose bracket does not end the class; a class within a class PCRE2 does not have.
+      const size_t end = pattern.substr(i).starts_with("[:") ? pattern.find(":]", i + 2) : std::string_view::npos;
+      if (end == std::string_view::npos) {
+        return Unsupported(fmt::format("the regular expression {} has a character class within another", Quote(pattern)));
+      }
+      out += pattern.substr(i, end + 2 - i);
+      i = end + 1;
+      continue;
+    }
     if (c == '[' && !in_class) {
       in_class = true;
       out += c;

@@ -5,15 +5,6 @@
 
 namespace damask::tokenizer {
 
-Result<std::vector<TokenId>> Tokenizer::EncodeParts(std::span<const TextPart> parts) const {
-  std::vector<TokenId> ids;
-  for (const TextPart& part : parts) {
-    DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> more, Encode(part.text, part.special));
-    ids.insert(ids.end(), more.begin(), more.end());
-  }
-  return ids;
-}
-
 Result<std::vector<TokenId>> EncodePrompt(const Tokenizer& tokenizer, std::string_view text, Special special) {
   DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, tokenizer.Encode(text, special));
   const SpecialTokens& tokens = tokenizer.special();
@@ -36,7 +27,7 @@ std::string StreamDecoder::Release() {
 }
 
 std::string StreamDecoder::Add(TokenId id) {
-  std::string piece = tokenizer_->Piece(id, /*show_special=*/false);
+  std::string piece = tokenizer_->Piece(id, show_special_);
   if (at_start_ && !piece.empty()) {
     at_start_ = false;
     if (tokenizer_->adds_space_prefix() && piece[0] == ' ') piece.erase(0, 1);

@@ -55,7 +55,7 @@ class Tokenizer {
 
   // Ids of all parts as one text, so that words go over their borders; a control token counts only inside a kParse part. This
   // is how a template's marks become control tokens and a user's words never do.
-  virtual Result<std::vector<TokenId>> EncodeParts(std::span<const TextPart> parts) const;
+  virtual Result<std::vector<TokenId>> EncodeParts(std::span<const TextPart> parts) const = 0;
 
   // The bytes a token stands for; with `show_special` false control tokens give "". Byte tokens give single bytes, which need
   // not be UTF-8 by themselves. An id out of range gives "".
@@ -88,7 +88,9 @@ Result<std::vector<TokenId>> EncodePrompt(const Tokenizer& tokenizer, std::strin
 class StreamDecoder {
  public:
   // `at_start`: the stream begins the text (an SPM vocabulary then drops the first space); false when it goes on a prompt.
-  StreamDecoder(const Tokenizer* tokenizer, bool at_start) : tokenizer_(tokenizer), at_start_(at_start) {}
+  // `show_special`: control tokens are text as well.
+  StreamDecoder(const Tokenizer* tokenizer, bool at_start, bool show_special = false)
+      : tokenizer_(tokenizer), at_start_(at_start), show_special_(show_special) {}
 
   // The text that this token completes; may be empty. Invalid bytes become U+FFFD.
   std::string Add(TokenId id);
@@ -100,6 +102,7 @@ class StreamDecoder {
 
   const Tokenizer* tokenizer_;
   bool at_start_;
+  bool show_special_;
   std::string held_;
 };
 

@@ -15,6 +15,12 @@ constexpr std::string_view kEndOfTurn[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",         "<|endoftext|>",     "<|end_of_text|>",
     "<EOT>",      "_<EOT>",     "[EOT]",   "<｜end▁of▁sentence｜>", "<end_of_utterance>"};
 
+// Begins a turn or says whose it is. Some files list such marks as user-defined: a message could then open a turn of its own.
+constexpr std::string_view kTurnMarks[] = {
+    "<|im_start|>",  "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<|user|>",       "<|assistant|>",
+    "<|system|>",    "[INST]",              "[/INST]",           "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<｜User｜>",
+    "<｜Assistant｜>"};
+
 // Ends a generation as well (llama.cpp's list, with what fills and joins files in code models).
 constexpr std::string_view kEndOfGeneration[] = {"<|return|>", "<|call|>",   "<|flush|>",       "<|calls|>",
                                                  "</s>",       "<|eom_id|>", "[EOS]",           "<eos>",
@@ -116,6 +122,10 @@ void Vocabulary::SetSpecial(const SpecialTokens& special, const std::vector<Toke
   }
   for (const std::string_view text : kFillInTheMiddle) {
     if (const std::optional<TokenId> id = Find(text)) MarkEnd(*id, /*make_control=*/true);
+  }
+  for (const std::string_view text : kTurnMarks) {
+    const std::optional<TokenId> id = Find(text);
+    if (id && IsKind(*id, TokenKind::kUserDefined)) tokens_[static_cast<size_t>(*id)].kind = TokenKind::kControl;
   }
   for (const std::string_view text : kAlwaysShown) {
     if (const std::optional<TokenId> id = Find(text)) tokens_[static_cast<size_t>(*id)].kind = TokenKind::kUserDefined;

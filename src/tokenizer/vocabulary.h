@@ -62,7 +62,8 @@ class Vocabulary {
   std::array<TokenId, 256> FindByteTokens() const;
 
   // Sets what the file says and derives what it leaves out, as llama.cpp does it, from the texts: the token that ends a turn,
-  // and which tokens end a generation. Such tokens become control tokens whatever the file called them.
+  // and which tokens end a generation. Such tokens become control tokens whatever the file called them, and so do user-defined
+  // ones that begin a turn (llama.cpp leaves those).
   void SetSpecial(const SpecialTokens& special, const std::vector<TokenId>& more_ends);
   const SpecialTokens& special() const { return special_; }
   bool IsEndOfGeneration(TokenId id) const { return Has(id) && ends_[static_cast<size_t>(id)]; }

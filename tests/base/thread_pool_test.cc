@@ -1,6 +1,8 @@
 #include "base/thread_pool.h"
 
 #include <atomic>
+#include <functional>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -140,6 +142,64 @@ TEST(ThreadPool, AllThreadsWorkAtOnce) {
       ++arrived;
       while (arrived.load() < 4) std::this_thread::yield();  // a pool that leaves one out hangs here
     });
+  }
+}
+
+struct Thrown {
+  size_t worker;
+};
+
+// A job of which every thread takes a range, and those that `throws` names throw there.
+void RunAndThrow(ThreadPool& pool, const std::function<bool(size_t worker)>& throws) {
+  std::atomic<size_t> arrived{0};
+  pool.ParallelFor(pool.num_threads(), 1, [&](size_t, size_t, size_t worker) {
+    ++arrived;
+    while (arrived.load() < pool.num_threads()) std::this_thread::yield();
+    if (throws(worker)) throw Thrown{worker};
+  });
+}
+
+TEST(ThreadPool, WhatABodyThrowsOnAnyThreadReachesTheCallerAndThePoolGoesOn) {
+  for (const size_t num_threads : {1, 2, 4}) {
+    ThreadPool pool(num_threads);
+    for (size_t round = 0; round < 20; ++round) {
+      const size_t thrower = round % pool.num_threads();
+      try {
+        RunAndThrow(pool, [&](size_t worker) { return worker == thrower; });
+        FAIL() << "nothing thrown";
+      } catch (const Thrown& thrown) {
+        EXPECT_EQ(thrown.worker, thrower);
+      }
+      CheckCover(pool, 100, 3);
+    }
+  }
+}
+
+TEST(ThreadPool, OfManyThatThrowOneReachesTheCaller) {
+  for (const size_t num_threads : {1, 2, 4}) {
+    ThreadPool pool(num_threads);
+    for (int round = 0; round < 100; ++round) {
+      EXPECT_THROW(RunAndThrow(pool, [](size_t) { return true; }), Thrown);
+      CheckCover(pool, 10, 1);
+    }
+  }
+}
+
+TEST(ThreadPool, AfterAThrowNoBodyRunsAnyMoreAndTheOtherRangesAreLeftOut) {
+  for (const size_t num_threads : {1, 2, 4}) {
+    ThreadPool pool(num_threads);
+    std::atomic<size_t> inside{0};
+    // A pool that goes on with a job of that many ranges hangs here.
+    EXPECT_THROW(pool.ParallelFor(SIZE_MAX, 1,
+                                  [&](size_t begin, size_t, size_t) {
+                                    ++inside;
+                                    if (begin != 100) std::this_thread::yield();
+                                    --inside;
+                                    if (begin == 100) throw std::bad_alloc();
+                                  }),
+                 std::bad_alloc);
+    EXPECT_EQ(inside.load(), 0u);
+    CheckCover(pool, 100, 3);
   }
 }
 

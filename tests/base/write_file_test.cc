@@ -185,6 +185,24 @@ TEST(WriteFileAtomically, APipeWithoutANameIsWrittenTo) {
   EXPECT_EQ(ReadAtOnce(reader.get()), "through");
 }
 
+TEST(WriteFileAtomically, AFileThatADescriptorHasOpenIsWrittenToAndNotReplaced) {
+  // As standard output is under "> log".
+  const TempDir dir;
+  const std::string log = dir.Write("log", "");
+  const Descriptor writer(open(log.c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(write(writer.get(), "head ", 5), 5);
+  const std::string name = "/dev/fd/" + std::to_string(writer.get());
+  EXPECT_TRUE(CheckWritable(name).ok());
+  ASSERT_TRUE(WriteFileAtomically(name, "page ").ok());
+  ASSERT_EQ(symlink(name.c_str(), dir.File("link").c_str()), 0);
+  ASSERT_TRUE(WriteFileAtomically(dir.File("link"), "more ").ok());
+  ASSERT_EQ(write(writer.get(), "foot", 4), 4);
+  EXPECT_EQ(test::ReadBytes(log), "head page more foot");
+  EXPECT_EQ(NumFiles(dir), 2);
+  const Descriptor reader(open(log.c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(CheckWritable("/dev/fd/" + std::to_string(reader.get())).code(), StatusCode::kWriteFailed);
+}
+
 TEST(WriteFileAtomically, ADeviceStaysADevice) {
   const WithoutRoot user;  // who could not harm it
   EXPECT_TRUE(WriteFileAtomically("/dev/null", "x").ok());

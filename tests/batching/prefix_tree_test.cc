@@ -136,7 +136,7 @@ TEST_F(PrefixTreeTest, StopsBeforeAPageThatWasReleased) {
   const auto ids = Text(4, 1);
   model::KvCache cache(SmallConfig(), &pool_);
   Prefill(ids, 4, &cache);
-  cache.Release(1, 1, 2);
+  cache.Release(1, 1, 2, /*policy_id=*/1);
   tree.Insert(ids, 4, cache);
   EXPECT_EQ(tree.Reach(ids, 4), 2u);
 }

@@ -103,6 +103,16 @@ TEST(PolicyHooks, AStateForgetsWhatACancelledChunkHadShown) {
   EXPECT_TRUE(run.state()->keys.contains({100, 150}));
 }
 
+TEST(PolicyHooks, ANewPolicyIsShownAllKeysAlsoBehindACancelledChunk) {
+  Fixture run;
+  ASSERT_TRUE(run.session.Append(SomeIds(600), nullptr, nullptr).ok());
+  run.engine->SetPolicy(std::make_unique<RecordingPolicy>());
+  const std::atomic<bool> cancel{true};
+  EXPECT_EQ(run.session.Append(SomeIds(10), nullptr, &cancel).code(), StatusCode::kCancelled);
+  ASSERT_TRUE(run.session.Append(SomeIds(10), nullptr, nullptr).ok());
+  EXPECT_TRUE(run.state()->keys.contains({0, 610}));
+}
+
 TEST(PolicyHooks, ReleasedPagesLeaveTheCacheAndTheAnswerStays) {
   Fixture kept;
   Fixture released(true);
@@ -128,6 +138,7 @@ TEST(PolicyHooks, ASessionWhosePagesAnotherPolicyReleasedCannotGoOn) {
   Fixture run(true);
   ASSERT_TRUE(run.session.Append(SomeIds(700), nullptr, nullptr).ok());
   ASSERT_TRUE(run.engine->SetPolicy("full").ok());
+  run.session.policy_state();  // whoever asks for it makes the new policy's, which does not bring pages back
   EXPECT_EQ(run.session.Append(SomeIds(10), nullptr, nullptr).code(), StatusCode::kInvalidArgument);
 }
 

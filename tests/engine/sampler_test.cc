@@ -118,6 +118,18 @@ TEST(Sampler, RefusesImpossibleOptions) {
   EXPECT_TRUE(ValidateSamplerOptions({}).ok());
 }
 
+TEST(Answer, ControlTokensAreTextWhereTheyAreAskedFor) {
+  const auto engine = Engine::Load({.threads = 1}).value();
+  const TokenId bos = engine->tokenizer().special().bos.value();
+  std::vector<float> logits(engine->model().config().vocab, 0.0f);
+  logits[static_cast<size_t>(bos)] = 100.0f;
+  for (const bool shown : {false, true}) {
+    Answer answer(&engine->tokenizer(), {.max_tokens = 1, .sampler = {.temperature = 0}, .show_special = shown});
+    EXPECT_EQ(answer.Draw(logits, {}, 10), bos);
+    EXPECT_EQ(answer.TakeText(), shown ? "<s>" : "");
+  }
+}
+
 TEST(StopMatcher, CutsAtTheStopEvenWhenItArrivesInPieces) {
   StopMatcher stops({"END"});
   EXPECT_EQ(stops.Add("abcE"), "abc");

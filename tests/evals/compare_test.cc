@@ -316,6 +316,10 @@ TEST(CellFile, RunsThatShareAFileKeepOneAnothersAnswers) {
   EXPECT_EQ(OpenCells(path)->Find(SomeCell()).size(), longer.answers.size());
   EXPECT_EQ(OpenCells(path)->Find(elsewhere).size(), elsewhere.answers.size());
   EXPECT_EQ(two->Find(SomeCell()).size(), longer.answers.size());
+  // Nor are they lost to one that has seen them and asks for fewer.
+  ASSERT_TRUE(two->Put(SomeCell()).ok());
+  ASSERT_TRUE(two->Flush().ok());
+  EXPECT_EQ(OpenCells(path)->Find(SomeCell()).size(), longer.answers.size());
   // The first one has not seen the other's cell, and does not lose it.
   longer.answers.push_back(longer.answers.front());
   ASSERT_TRUE(one->Put(longer).ok());

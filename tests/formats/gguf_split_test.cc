@@ -1,9 +1,12 @@
 // BAD_INPUT section 2, models in several files: G22.
+#include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <string>
 
 #include <gtest/gtest.h>
 
+#include "formats/check.h"
 #include "formats/gguf_reader.h"
 #include "tests/formats/gguf_builder.h"
 #include "tests/formats/test_files.h"
@@ -106,6 +109,20 @@ TEST_F(GgufSplitTest, G22AShardNumberTwiceIsRefused) {
 TEST_F(GgufSplitTest, G22ATensorInTwoShardsIsRefused) {
   Write(3, Shard(2, 3, 3).Tensor("a", kTypeI8, {3}, "ccc"));
   ExpectRefused(Name(1), StatusCode::kBadFormat, {"m-00003-of-00003.gguf", "'a'", "two shards"});
+}
+
+TEST_F(GgufSplitTest, FaultsAreToldOfTheShardThatHasThem) {
+  constexpr uint32_t kTypeF32 = 0;
+  const auto is_told = [this](std::string_view where, std::string_view what) {
+    const auto faults = CheckModelFile(Name(1), LoadMode::kMap);
+    return faults.ok() && std::any_of(faults->begin(), faults->end(), [&](const Fault& fault) {
+             return fault.where.find(where) != std::string::npos && fault.what.find(what) != std::string::npos;
+           });
+  };
+  Write(2, Shard(1, 3, 3).Tensor("b", kTypeF32, {1}, Le(std::numeric_limits<float>::quiet_NaN())));
+  EXPECT_TRUE(is_told("m-00002-of-00003.gguf': tensor 'b'", "1 NaN"));
+  Write(3, Shard(2, 3, 3).Tensor("a", kTypeI8, {3}, "ccc"));
+  EXPECT_TRUE(is_told("m-00003-of-00003.gguf': tensor 'a'", "two shards"));
 }
 
 TEST_F(GgufSplitTest, G22ACountOfTensorsThatDiffersIsRefused) {

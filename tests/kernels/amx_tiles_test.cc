@@ -66,38 +66,6 @@ TEST(EmulatedTiles, Bf16DenormalsCountAsZero) {
   EXPECT_EQ(c[0], 2.0f);
 }
 
-TEST(EmulatedTiles, ByteProductsAreSignedByUnsignedAsNamed) {
-  std::mt19937 random(2);
-  std::vector<uint8_t> a(11 * 20);
-  std::vector<uint8_t> b(5 * 28);
-  for (uint8_t& x : a) x = static_cast<uint8_t>(random());
-  for (uint8_t& x : b) x = static_cast<uint8_t>(random());
-  for (const bool is_signed : {true, false}) {
-    std::vector<int32_t> c(11 * 7, 5);
-    std::vector<int32_t> expected = c;
-    for (size_t m = 0; m < 11; ++m) {
-      for (size_t n = 0; n < 7; ++n) {
-        for (size_t k = 0; k < 20; ++k) {
-          const uint8_t x = a[m * 20 + k];
-          const int32_t left = is_signed ? static_cast<int8_t>(x) : x;
-          expected[m * 7 + n] += left * static_cast<int8_t>(b[k / 4 * 28 + n * 4 + k % 4]);
-        }
-      }
-    }
-    EmulatedTiles::Configure(OddShapes());
-    EmulatedTiles::Load<0>(c.data(), 28);
-    EmulatedTiles::Load<1>(a.data(), 20);
-    EmulatedTiles::Load<2>(b.data(), 28);
-    if (is_signed) {
-      EmulatedTiles::DotS8S8<0, 1, 2>();
-    } else {
-      EmulatedTiles::DotU8S8<0, 1, 2>();
-    }
-    EmulatedTiles::Store<0>(c.data(), 28);
-    EXPECT_EQ(c, expected) << (is_signed ? "signed" : "unsigned");
-  }
-}
-
 TEST(EmulatedTiles, LoadsAndStoresTouchOnlyTheConfiguredShape) {
   std::vector<uint8_t> memory(16 * 64, 7);
   std::vector<uint8_t> target(16 * 64, 9);

@@ -276,6 +276,28 @@ TEST(Attention, OverQ8PagesDecodeEqualsThePrefillsRow) {
   }
 }
 
+TEST(Attention, G19OverQ8PagesAValueThatIsNoNumberReachesTheResultFromEverySlot) {
+  AttentionScratch scratch;
+  constexpr size_t kDim = 64;
+  const AttentionShape shape{kDim, 2, 0.1f, KvType::kQ8};
+  const std::vector<float> key(kDim, 0.5f);
+  std::vector<float> value(kDim, 1.0f);
+  value[40] = std::numeric_limits<float>::quiet_NaN();  // and with it all of its group of kScaleDims
+  for (const size_t position : {0, 5, 63, 64, 100, 127, 150, 199}) {
+    RandomCache cache({kDim, KvType::kQ8}, 200, 16);
+    StoreSlot(cache.layout(), cache.page(position / kPageTokens), position % kPageTokens, key.data(), value.data());
+    Plan plan;
+    FullPlan(199, 1, 0, &plan);
+    for (const Body& body : BodiesOverQ8()) {
+      RandomQueries decode(kDim, 2, 199, 1, 23);
+      body.run(shape, decode.block(), plan, cache.pages(), &scratch);
+      for (size_t i = 0; i < decode.width(); ++i) {
+        ASSERT_EQ(std::isnan(decode.out()[i]), i % kDim >= kScaleDims) << body.name << " " << position << " " << i;
+      }
+    }
+  }
+}
+
 TEST(Attention, EveryBodyAgreesWithTheReferenceOnPooledKeys) {
   constexpr size_t kDims[] = {64, 80, 128, 96, 16, 112, 256};
   for (uint32_t seed = 1; seed <= 70; ++seed) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "tests/kernels/matmul_cases.h"
@@ -260,6 +261,32 @@ TEST_F(MatmulTest, G19ANanScaleReachesTheResult) {
           for (size_t m = 0; m < 5; ++m) {
             EXPECT_TRUE(std::isnan(y[m * w.n])) << CaseName(target, type, m, w.n, w.k);
             EXPECT_FALSE(std::isnan(y[m * w.n + 1])) << CaseName(target, type, m, w.n, w.k);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Activations that are rounded to blocks of 8 bits have to keep it, wherever in a block it is.
+TEST_F(MatmulTest, G19AnActivationThatIsNoNumberReachesAllResultsOfItsRow) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const TensorType type : AllWeightTypes()) {
+    const Weights w(type, 20, 1024, 34);
+    const std::vector<float> sound = RandomFloats(3 * w.k, 35);
+    for (const size_t at : {size_t{0}, size_t{37}, size_t{63}, size_t{500}, w.k - 1}) {
+      for (const float broken : {kNan, -kNan, kInfinity, -kInfinity}) {
+        std::vector<float> x = sound;
+        x[w.k + at] = broken;
+        x[w.k + (at ^ 1)] = broken;
+        for (const Target target : SupportedTargets()) {
+          for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+            const std::vector<float> y = Multiply(target, phase, w, x, 3, &pool_);
+            for (size_t n = 0; n < w.n; ++n) {
+              ASSERT_FALSE(std::isfinite(y[w.n + n])) << CaseName(target, type, n, w.n, at) << " " << broken;
+              ASSERT_TRUE(std::isfinite(y[n]) && std::isfinite(y[2 * w.n + n])) << CaseName(target, type, n, w.n, at);
+            }
           }
         }
       }

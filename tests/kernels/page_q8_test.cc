@@ -37,7 +37,9 @@ std::vector<float> Rows(size_t head_dim, uint32_t seed) {
 struct FullPage {
   FullPage(size_t head_dim, uint32_t seed)
       : layout{head_dim, KvType::kQ8}, keys(Rows(head_dim, seed)), values(Rows(head_dim, seed + 1)), page(ZeroPage(layout)) {
-    StoreSlots(layout, page.data(), 0, kPageTokens, keys.data(), values.data(), head_dim);
+    for (size_t slot = 0; slot < kPageTokens; ++slot) {
+      StoreSlot(layout, page.data(), slot, &keys[slot * head_dim], &values[slot * head_dim]);
+    }
   }
   PageLayout layout;
   std::vector<float> keys;

@@ -60,28 +60,6 @@ TEST(Page, WhatIsStoredIsLoadedUpToTheRoundingOfItsType) {
   }
 }
 
-TEST(Page, ManySlotsAtOnceGiveTheSameBytesAsOneByOne) {
-  // Rows as a chunk has them: 3 KV heads side by side, of which the second is stored.
-  constexpr size_t kDim = 96;
-  constexpr size_t kStride = 3 * kDim;
-  const std::vector<float> keys = RandomRows(kPageTokens * kStride, 3);
-  const std::vector<float> values = RandomRows(kPageTokens * kStride, 4);
-  for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
-    const PageLayout layout{kDim, type};
-    for (size_t slot = 0; slot < kPageTokens; slot += 5) {
-      for (size_t count = 1; slot + count <= kPageTokens; count += 9) {
-        AlignedArray<std::byte> one = ZeroPage(layout);
-        AlignedArray<std::byte> many = ZeroPage(layout);
-        for (size_t i = 0; i < count; ++i) {
-          StoreSlot(layout, one.data(), slot + i, &keys[i * kStride + kDim], &values[i * kStride + kDim]);
-        }
-        StoreSlots(layout, many.data(), slot, count, &keys[kDim], &values[kDim], kStride);
-        ASSERT_EQ(std::memcmp(one.data(), many.data(), layout.bytes()), 0) << slot << " + " << count;
-      }
-    }
-  }
-}
-
 TEST(Page, StoringASlotLeavesTheOthersAlone) {
   for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
     const PageLayout layout{64, type};
@@ -105,7 +83,9 @@ TEST(Page, ACopiedSlotHasTheBytesOfAStoredOne) {
       const std::vector<float> keys = RandomRows(kPageTokens * head_dim, 6);
       const std::vector<float> values = RandomRows(kPageTokens * head_dim, 7);
       AlignedArray<std::byte> source = ZeroPage(layout);
-      StoreSlots(layout, source.data(), 0, kPageTokens, keys.data(), values.data(), head_dim);
+      for (size_t slot = 0; slot < kPageTokens; ++slot) {
+        StoreSlot(layout, source.data(), slot, &keys[slot * head_dim], &values[slot * head_dim]);
+      }
       AlignedArray<std::byte> stored = ZeroPage(layout);
       AlignedArray<std::byte> copied = ZeroPage(layout);
       AlignedArray<std::byte> copied_keys = ZeroPage(layout);

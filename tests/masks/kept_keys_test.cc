@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "masks/extend.h"
+#include "masks/quarters.h"
 #include "tests/masks/mask_cases.h"
 
 namespace damask::masks {
@@ -26,6 +27,15 @@ void ExpectAsKeeps(const HeadMask& head, const Parameters& parameters, uint64_t 
       ASSERT_EQ(kept[key], Keeps(head, parameters, query, key)) << "query " << query << " key " << key;
     }
   }
+}
+
+TEST(SortAndJoin, JoinsRangesOfAnyUnitAndDropsEmptyOnes) {
+  std::vector<KeySpan> keys = {{7, 9}, {0, 2}, {20, 20}, {9, 12}, {1, 1}, {8, 10}, {14, 15}};
+  SortAndJoin(&keys);
+  EXPECT_EQ(keys, (std::vector<KeySpan>{{0, 2}, {7, 12}, {14, 15}}));
+  std::vector<QuarterRange> quarters = {{5, 6}, {3, 3}, {6, 8}, {1, 2}};
+  SortAndJoin(&quarters);
+  EXPECT_EQ(quarters, (std::vector<QuarterRange>{{1, 2}, {5, 8}}));
 }
 
 TEST(KeptKeys, AreThePairsOfTheRuleForRandomPatterns) {

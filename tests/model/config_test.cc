@@ -243,6 +243,21 @@ TEST(RopeOverrides, AFactorFollowsFromTheWantedContext) {
   EXPECT_EQ(config.context, 8192u);
 }
 
+TEST(RopeOverrides, TheFactorIsOfTheTrainedLengthAndNotOfWhatTheFileReaches) {
+  ModelConfig config = *Read(GoodKeys());
+  ASSERT_TRUE(ApplyRopeOverrides({.scaling = "yarn", .original_context = 1024}, 8192, &config).ok());
+  EXPECT_DOUBLE_EQ(config.rope.factor, 8.0);
+  EXPECT_EQ(config.context, 8192u);
+  // A file that reads on by a scaling of its own, which gives way to another.
+  ModelConfig scaled = *Read(GoodKeys());
+  scaled.rope.scaling = RopeScaling::kLinear;
+  scaled.rope.factor = 4.0;
+  scaled.rope.original_context = 512;
+  ASSERT_TRUE(ApplyRopeOverrides({.scaling = "yarn"}, 0, &scaled).ok());
+  EXPECT_DOUBLE_EQ(scaled.rope.factor, 4.0);
+  EXPECT_EQ(scaled.context, 2048u);
+}
+
 TEST(RopeOverrides, AnotherScalingHasNoneOfTheFilesFactors) {
   ModelConfig config = *ReadYarn(R"(, "attention_factor": 0.5)");
   ASSERT_TRUE(ApplyRopeOverrides({.scaling = "linear", .factor = 2.0}, 0, &config).ok());

@@ -173,7 +173,7 @@ TEST(KvCache, ReleasingASharedPageLeavesItToTheOthers) {
   FillBlock(&first, pool.layout().bytes());
   KvCache second(SmallConfig(), &pool);
   ASSERT_TRUE(second.AppendShared(Pages(first, 0)).ok());
-  second.Release(1, 0, 0);
+  second.Release(1, 0, 0, /*policy_id=*/1);
   std::vector<std::byte*> pages;
   EXPECT_FALSE(second.BlockPages(0, &pages));
   EXPECT_TRUE(Holds(first.pages(1, 0)[0], pool.layout().bytes(), 3));

@@ -28,6 +28,15 @@ TEST(BenchPolicy, TimesEveryContextAndCountsWhatADrawnTokenSees) {
   }
 }
 
+// The keys that stay are chosen at the prompt's end, so the last quarter of it is there, and not after a drawn token.
+TEST(BenchPolicy, APromptEndsAtTheContext) {
+  PolicyBenchOptions options = Small();
+  options.contexts = {1024, 1024 + 576};
+  const auto results = BenchPolicy("snapkv:cap=256,rows=1", options, nullptr);
+  ASSERT_TRUE(results.ok()) << results.status().ToString();
+  for (const PolicyBenchResult& result : *results) EXPECT_EQ(result.planned_keys, 255 + 16 + 64) << result.context;
+}
+
 TEST(BenchPolicy, RefusesInOneSentence) {
   for (const char* spec :
        {"nothing", "content-heads:rank=", "content-heads:rank=0", "content-heads:rank=33", "content-heads:rank=1x"}) {
@@ -38,6 +47,10 @@ TEST(BenchPolicy, RefusesInOneSentence) {
                             },
                             +[](PolicyBenchOptions* options) { options->contexts = {}; },
                             +[](PolicyBenchOptions* options) { options->contexts = {512}; },
+                            // The 64 tokens drawn at one are among the 512 that are timed at the other.
+                            +[](PolicyBenchOptions* options) {
+                              options->contexts = {1024, 2048, 2048 + 575};
+                            },
                             +[](PolicyBenchOptions* options) { options->head_dim = 20; },
                             +[](PolicyBenchOptions* options) { options->group = 0; }}) {
     PolicyBenchOptions options = Small();

@@ -200,5 +200,37 @@ TEST(CitrusPolicy, SaysWhatItAsksAndRefusesInOneSentence) {
   EXPECT_EQ(message("last=0"), "policy citrus: last='0' is not a whole number between 1 and 256");
 }
 
+TEST(CitrusPolicy, DrawnTokensBeforeTheLastChunkCanBeTakenBackExactly) {
+  Text text(600, 4, 2);
+  PolicyRun fresh("citrus:keep=30,chunk=64", &text);
+  PolicyRun cut("citrus:keep=30,chunk=64", &text);
+  for (PolicyRun* run : {&fresh, &cut}) {
+    run->Append(256);
+    while (run->length() < (run == &fresh ? 300 : 350)) run->Append(1);
+    run->Forget();
+  }
+  cut.Append(20);
+  EXPECT_EQ(cut.state()->ExactLength(350), 350u);
+  EXPECT_EQ(cut.state()->ExactLength(300), 300u);
+  cut.Truncate(300);
+  cut.Forget();
+  for (PolicyRun* run : {&fresh, &cut}) {
+    run->Append(100);
+    run->Append(1);
+  }
+  ExpectSamePlans(fresh, cut);
+}
+
+TEST(CitrusPolicy, OfALongInstructionTheEndIsRead) {
+  EXPECT_EQ(FirstInstructionToken(0, 1000), 0u);
+  EXPECT_EQ(FirstInstructionToken(256, 1000), 0u);
+  EXPECT_EQ(FirstInstructionToken(300, 1000), 44u);
+  EXPECT_EQ(FirstInstructionToken(300, 100), 200u);
+  EXPECT_EQ(FirstInstructionToken(10, 0), 10u);
+  const test::TempDir dir;
+  const std::string book = dir.Write("book", std::string(1 << 20, 'x'));
+  EXPECT_EQ(Create("citrus:file=" + book, {2, 4, 2, 16, {}}).status().code(), StatusCode::kTooLarge);
+}
+
 }  // namespace
 }  // namespace damask::policies

@@ -35,10 +35,10 @@ struct Text {
     for (size_t d = 0; d < kDim; ++d) q[row * kDim + d] = 2.0f * key[d];
   }
   std::vector<masks::QuarterRange> Choose(const ContentKeys& keys, const Projection& projection, const ContentOptions& options,
-                                          uint64_t first, size_t rows) {
+                                          uint64_t first, size_t rows, uint32_t own_window = 0) {
     ContentScratch scratch;
     std::vector<masks::QuarterRange> chosen;
-    ChooseQuarters(Target::kScalar, options, projection, keys, {q.data(), kDim, rows, first}, 0, &scratch, &chosen);
+    ChooseQuarters(Target::kScalar, options, projection, keys, {q.data(), kDim, rows, first}, 0, own_window, &scratch, &chosen);
     return chosen;
   }
 
@@ -141,9 +141,65 @@ TEST(ContentKeys, EveryTargetChoosesTheSame) {
     keys.Append(target, projection, text.pages(), 0, 2048);
     ContentScratch scratch;
     std::vector<masks::QuarterRange> chosen;
-    ChooseQuarters(target, {}, projection, keys, {text.q.data(), kDim, 64, 1984}, 0, &scratch, &chosen);
+    ChooseQuarters(target, {}, projection, keys, {text.q.data(), kDim, 64, 1984}, 0, 0, &scratch, &chosen);
     if (target == Target::kScalar) expected = chosen;
     EXPECT_EQ(chosen, expected) << TargetName(target);
+  }
+}
+
+TEST(ContentKeys, QuartersBehindTheModelsWindowTakeNobodysPlace) {
+  const Projection projection(Coordinates(kDim));
+  Text text(2048);
+  text.Ask(17, 100);
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 2048);
+  const ContentOptions options{.sinks = 16, .local = 64, .max_quarters = 4, .target = 2.0};
+  const auto chosen = text.Choose(keys, projection, options, 1984, 64, 300);
+  EXPECT_GE(chosen.front().begin, (1984 - 299) / 16);
+  EXPECT_EQ(Count(chosen), 4u + 8u);  // as many as may be chosen, and the local ones
+}
+
+TEST(ContentKeys, AQuarterDoesNotCountForRowsThatTheModelsWindowHidesItFrom) {
+  const Projection projection(Coordinates(kDim));
+  Text text(2048);
+  text.Ask(63, 1700);  // the last row sees keys from 1748 on
+  for (size_t d = 0; d < kDim; ++d) text.q[63 * kDim + d] *= 4.0f;
+  text.Ask(40, 1760);
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 2048);
+  const ContentOptions options{.sinks = 16, .local = 32, .max_quarters = 1, .target = 2.0};
+  const auto chosen = text.Choose(keys, projection, options, 1984, 64, 300);
+  EXPECT_TRUE(masks::Contains(chosen, 1760 / 16));
+  EXPECT_FALSE(masks::Contains(chosen, 1700 / 16));
+}
+
+TEST(ContentKeys, TheCoarsePassKeepsToTheModelsWindow) {
+  const Projection projection(Coordinates(kDim));
+  for (const size_t rows : {size_t{1}, size_t{64}}) {
+    Text text(4096);
+    text.Ask(0, 2000);
+    ContentKeys keys;
+    keys.Append(Target::kScalar, projection, text.pages(), 0, 4096);
+    const ContentOptions options{.max_quarters = 200, .target = 2.0, .coarse_keep = 0.5};
+    const auto chosen = text.Choose(keys, projection, options, 4032, rows, 3000);
+    const size_t begin = (4032 - 2999) / 16;
+    const size_t local = (4032 - 31) / 16;
+    const size_t end = (4032 + rows - 1) / 16 + 1;
+    EXPECT_TRUE(masks::Contains(chosen, 2000 / 16)) << rows;
+    EXPECT_GE(chosen.front().begin, begin) << rows;
+    EXPECT_EQ(Count(chosen), (local - begin + 1) / 2 + end - local) << rows;
+  }
+}
+
+TEST(ContentKeys, AWindowThatHidesNothingChangesNothing) {
+  const Projection projection(Coordinates(32));
+  Text text(2048);
+  for (size_t row = 0; row < 64; row += 9) text.Ask(row, 20 * row + 50);
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 2048);
+  for (const double coarse : {0.3, 1.0}) {
+    const ContentOptions options{.coarse_keep = coarse};
+    EXPECT_EQ(text.Choose(keys, projection, options, 1984, 64, 2048), text.Choose(keys, projection, options, 1984, 64));
   }
 }
 

@@ -89,6 +89,35 @@ TEST_F(DamPolicyTest, M02_AMaskOfAnotherModelIsRefusedNamingBoth) {
             "the mask was made for another model (head size): " + made + "2 layers of 4 heads, 2 KV heads, head_dim 128");
 }
 
+// The mask leaves the number and the size of KV heads open, as maps captured elsewhere do.
+TEST_F(DamPolicyTest, KeyDirectionsThatDoNotFitTheModelAreRefused) {
+  masks::Mask open = masks::ContentMask(SmallMask().fingerprint, 16);
+  open.fingerprint.kv_heads = 0;
+  open.fingerprint.head_dim = 0;
+  EXPECT_TRUE(Create("dam:mask=" + Write(open), Shape()).ok());
+  const auto refused = [&](const masks::KeyDirections& directions, const ModelShape& shape) {
+    masks::Mask mask = open;
+    mask.key_directions = {directions};
+    const auto policy = Create("dam:mask=" + Write(mask), shape);
+    EXPECT_EQ(policy.status().code(), StatusCode::kBadFormat);
+    return policy.status().ToString();
+  };
+  const auto directions = [](uint32_t kv_head, uint32_t rank, uint32_t head_dim) {
+    return masks::KeyDirections{1, kv_head, rank, head_dim, 0.0f, std::vector<float>(size_t{rank} * head_dim, 0.5f)};
+  };
+  EXPECT_EQ(
+      refused(directions(3, 16, 64), Shape()),
+      "key directions of layer 1 KV head 3: rank 16 of head_dim 64, expected a KV head below 2, head_dim 64 and a rank up "
+      "to 256");
+  EXPECT_EQ(refused(directions(1, 16, 128), Shape()),
+            "key directions of layer 1 KV head 1: rank 16 of head_dim 128, expected a KV head below 2, head_dim 64 and a rank "
+            "up to 256");
+  EXPECT_EQ(
+      refused(directions(0, 257, 512), {2, 4, 2, 512, {}}),
+      "key directions of layer 1 KV head 0: rank 257 of head_dim 512, expected a KV head below 2, head_dim 512 and a rank "
+      "up to 256");
+}
+
 TEST_F(DamPolicyTest, WrongOptionsAndFilesAreRefused) {
   const auto message = [&](const std::string& spec) {
     const auto policy = Create(spec, Shape());
@@ -118,6 +147,17 @@ TEST_F(DamPolicyTest, KeepsToTheModelsOwnWindow) {
     EXPECT_EQ(masks::TimesComputed(plan, 512, query, query, 0), 1);
     for (uint64_t key = 0; key + 90 <= query; ++key) ASSERT_EQ(masks::TimesComputed(plan, 512, query, key, 0), 0);
   }
+}
+
+TEST_F(DamPolicyTest, PagesBehindTheModelsOwnWindowAreReleasedWhateverTheHeadsChoose) {
+  ModelShape shape = Shape();
+  shape.windows = {0, 90};
+  const auto policy = MakeDam(masks::ContentMask(SmallMask().fingerprint, 16), "memory", {}, shape);
+  ASSERT_TRUE(policy.ok()) << policy.status().ToString();
+  EXPECT_FALSE((*policy)->MayRelease(0, 0, 0, 512, nullptr));
+  EXPECT_TRUE((*policy)->MayRelease(1, 0, 0, 512, nullptr));
+  EXPECT_TRUE((*policy)->MayRelease(1, 0, 5, 473, nullptr));  // ends with key 383, row 473 sees from 384 on
+  EXPECT_FALSE((*policy)->MayRelease(1, 0, 5, 472, nullptr));
 }
 
 }  // namespace

@@ -156,5 +156,57 @@ TEST(H2oPolicy, ComingToARunningSessionItDropsNothingUnseen) {
   EXPECT_LT(late.Keys(1224).size(), 100u);
 }
 
+// The first two collect more than the third does in its few rows, and are out of sight by then.
+TEST(H2oPolicy, HeavyHittersBehindTheModelsWindowMakeRoom) {
+  Text text = WithHeavyKeys(1200, {40, 41, 1040});
+  PolicyRun run("h2o:heavy=2,recent=32", &text, 1, {200});
+  run.Append(1100);
+  run.Append(1);
+  EXPECT_TRUE(run.Keys(1100, 0).contains(1040));
+  for (size_t head = 0; head < 2; ++head) {
+    EXPECT_EQ(StateOf(&run).heavy(head).size(), 2u);
+    for (const HeavyHitters::Key& key : StateOf(&run).heavy(head)) EXPECT_GT(key.position + 200, 1101u) << key.position;
+  }
+  run.ExpectSoundPlans();
+}
+
+TEST(H2oPolicy, PagesBehindTheModelsWindowAreReleased) {
+  Text text = WithHeavyKeys(1200, {40});
+  // Of few recent keys most are decided, of many none.
+  for (const std::string spec : {"h2o:heavy=2,recent=32", "h2o:heavy=2,recent=1100"}) {
+    PolicyRun run(spec, &text, 1, {200});
+    run.Append(1100);
+    for (uint64_t block = 0; (block + 1) * 64 <= 1100 - 199; ++block) {
+      EXPECT_TRUE(run.policy().MayRelease(0, 0, block, 1100, run.state())) << spec << " block " << block;
+      EXPECT_TRUE(run.policy().MayRelease(0, 0, block, 1100, nullptr)) << spec << " block " << block;
+    }
+    EXPECT_FALSE(run.policy().MayRelease(0, 0, 16, 1100, run.state())) << spec;
+  }
+}
+
+TEST(H2oPolicy, TheShapeOfAPlanHasHeavyHittersThatTheModelsWindowShows) {
+  const auto policy = *Create("h2o:heavy=20,recent=40", {1, 2, 1, Text::kDim, {200}});
+  kernels::Plan plan;
+  policy->MakePlan({.first_position = 1088, .rows = 64, .context = 1152}, &plan);
+  EXPECT_EQ(plan.columns.size(), 20u);
+}
+
+TEST(H2oPolicy, TheFirstChunkAfterItCameLeavesNoTraceEither) {
+  Text text(1400, 2, 1);
+  PolicyRun fresh("h2o:heavy=20,recent=40", &text);
+  PolicyRun broken("h2o:heavy=20,recent=40", &text);
+  fresh.SkipTo(1024);
+  broken.SkipTo(1024);
+  broken.Append(100);
+  EXPECT_EQ(broken.state()->ExactLength(1100), 1024u);
+  broken.Truncate(1024);
+  broken.Forget();
+  for (PolicyRun* run : {&fresh, &broken}) {
+    run->Append(200);
+    run->Append(1);
+  }
+  ExpectSamePlans(fresh, broken);
+}
+
 }  // namespace
 }  // namespace damask::policies

@@ -164,5 +164,65 @@ TEST(HipPolicy, TheFirstLayersAreDense) {
   EXPECT_LE(run.Keys(699, 0, 1).size(), 16 + 32 + 16 + 64u);
 }
 
+TEST(HipPolicy, ASearchServesNoTokenBehindAPromptThatCameInBetween) {
+  Text text(1100, 2, 1);
+  PolicyRun between("hip:keys=96,sinks=16,window=64,skip=0,refresh=64", &text);
+  between.Append(980);
+  between.Append(1);
+  between.Append(40);
+  between.Append(1);
+  PolicyRun fresh("hip:keys=96,sinks=16,window=64,skip=0,refresh=64", &text);
+  fresh.Append(1021);
+  fresh.Append(1);
+  for (size_t head = 0; head < 2; ++head) EXPECT_EQ(between.Keys(1021, head), fresh.Keys(1021, head));
+}
+
+// Decodes from 995 on, where it has not got there yet it reads up to it.
+void DecodeTo(uint64_t end, PolicyRun* run) {
+  if (run->length() < 995) run->Append(995 - run->length());
+  while (run->length() < end) run->Append(1);
+}
+
+TEST(HipPolicy, AStateSaysHowFarItCanGoBackExactly) {
+  Text text(1100, 2, 1);
+  const std::string spec = "hip:keys=96,sinks=16,window=64,skip=0";  // searches at 995, 1000 and 1008
+  PolicyRun fresh(spec, &text);
+  DecodeTo(1012, &fresh);
+  for (const uint64_t end : {1007, 1009}) {
+    for (const uint64_t length : {990, 995, 996, 998, 1000, 1004, 1007, 1008}) {
+      if (length > end) continue;
+      PolicyRun run(spec, &text);
+      DecodeTo(end, &run);
+      const uint64_t exact = run.state()->ExactLength(length);
+      // The search at 995 was lost to that at 1000, and this one to that at 1008.
+      const bool lost = (length > 995 && length < 1000) || (end > 1008 && length > 1000 && length < 1008);
+      EXPECT_EQ(exact, lost ? (length < 1000 ? 995 : 1000) : length) << end;
+      run.Truncate(exact);
+      EXPECT_EQ(run.state()->ExactLength(exact), exact);
+      DecodeTo(1012, &run);
+      for (uint64_t query = std::max<uint64_t>(exact, 995); query < 1012; ++query) {
+        for (size_t head = 0; head < 2; ++head) {
+          ASSERT_EQ(run.Keys(query, head), fresh.Keys(query, head)) << end << " cut at " << length << ", query " << query;
+        }
+      }
+    }
+  }
+}
+
+// What was served from a search that is gone cannot be brought back later either.
+TEST(HipPolicy, ACutInTheMiddleDoesNotMakeEarlierOnesExact) {
+  Text text(1100, 1, 1);
+  PolicyRun run("hip:keys=96,sinks=16,window=64,skip=0", &text);
+  DecodeTo(1012, &run);
+  run.Truncate(1004);
+  EXPECT_EQ(run.state()->ExactLength(1003), 1000u);
+  EXPECT_EQ(run.state()->ExactLength(994), 994u);
+  // Before the first search nothing is lost, and that is a later one now.
+  run.Truncate(990);
+  run.Append(13);
+  run.Append(1);
+  EXPECT_EQ(run.state()->ExactLength(1001), 1001u);
+}
+
 }  // namespace
 }  // namespace damask::policies

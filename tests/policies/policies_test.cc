@@ -160,6 +160,22 @@ TEST(Registry, ASpecMadeByAPolicyMakesItAgain) {
   EXPECT_EQ(Make("streaming")->Spec(), "streaming:sinks=4,window=1024");
 }
 
+// Small ones are printed with an exponent.
+TEST(Registry, ASpecOfAnyShareCanBeReadAgain) {
+  for (int zeros = 0; zeros < 30; ++zeros) {
+    for (const std::string digits : {"1", "25", "999", "123456789"}) {
+      const std::string share = "0." + std::string(static_cast<size_t>(zeros), '0') + digits;
+      for (const std::string& given :
+           {"h2o:heavy=" + share + ",recent=" + share, "spans:span=" + share, "spans:span=9+" + share}) {
+        const std::unique_ptr<Policy> policy = Make(given);
+        const std::unique_ptr<Policy> again = Make(policy->Spec());
+        ASSERT_NE(again, nullptr) << given;
+        EXPECT_EQ(again->Spec(), policy->Spec());
+      }
+    }
+  }
+}
+
 TEST(Registry, WrongSpecsAreRefusedInOneSentenceThatNamesTheChoices) {
   const auto message = [](std::string_view spec) {
     const Result<std::unique_ptr<Policy>> policy = Create(spec, Shape());
@@ -181,6 +197,9 @@ TEST(Registry, WrongSpecsAreRefusedInOneSentenceThatNamesTheChoices) {
   EXPECT_EQ(message("streaming:window=-1"), "policy streaming: window='-1' is not a whole number between 1 and 16777216");
   EXPECT_EQ(message("h2o:heavy=1.5"), "policy h2o: heavy='1.5' is neither a number of keys nor a share between 0.0 and 1.0");
   EXPECT_EQ(message("h2o:heavy=nan."), "policy h2o: heavy='nan.' is neither a number of keys nor a share between 0.0 and 1.0");
+  EXPECT_EQ(message("h2o:heavy=0x.1p0"),
+            "policy h2o: heavy='0x.1p0' is neither a number of keys nor a share between 0.0 and 1.0");
+  EXPECT_EQ(message("h2o:heavy=1.e1"), "policy h2o: heavy='1.e1' is neither a number of keys nor a share between 0.0 and 1.0");
   EXPECT_EQ(message("h2o:recent=x"), "policy h2o: recent='x' is not a whole number between 0 and 16777216");
   EXPECT_EQ(message("quest:page=32"), "policy quest: page='32' is neither 16 nor 64");
   EXPECT_EQ(message("vertical-slash:rows=3"), "policy vertical-slash: rows='3' does not divide 64");

@@ -172,5 +172,31 @@ TEST(SnapKvPolicy, WrongOptionsAreRefusedInOneSentence) {
   EXPECT_EQ(message("chunk=192"), "policy snapkv: chunk=192 is not 64, 128, 256 or 512");
 }
 
+// The second prompt is a chunk that is taken back with some of the first answer.
+TEST(SnapKvPolicy, DrawnTokensBeforeTheLastChunkCanBeTakenBackExactly) {
+  Text text(900, 2, 1);
+  for (const std::string spec : {"snapkv:cap=100", "snapkv:cap=100,prefill=sparse,chunk=64", "pyramidkv:cap=100"}) {
+    for (const uint64_t length : {600, 650, 700}) {
+      PolicyRun fresh(spec, &text, 2);
+      PolicyRun cut(spec, &text, 2);
+      for (PolicyRun* run : {&fresh, &cut}) {
+        run->Append(600);
+        while (run->length() < (run == &fresh ? length : 700)) run->Append(1);
+        run->Forget();
+      }
+      cut.Append(4);
+      EXPECT_EQ(cut.state()->ExactLength(length), length) << spec;
+      EXPECT_EQ(cut.state()->ExactLength(702), 700u) << spec;
+      cut.Truncate(length);
+      cut.Forget();
+      for (PolicyRun* run : {&fresh, &cut}) {
+        run->Append(120);
+        run->Append(1);
+      }
+      ExpectSamePlans(fresh, cut);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace damask::policies

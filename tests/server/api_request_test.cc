@@ -400,6 +400,8 @@ TEST(ApiRequestTest, OfTwoLengthsTheNewerNameWins) {
   EXPECT_EQ(Accepted(Api::kChat, Body(Api::kChat, R"("max_completion_tokens":5,"max_tokens":9)")).options.max_tokens, 5u);
   ExpectRefused(Api::kChat, Body(Api::kChat, R"("max_completion_tokens":5,"max_tokens":0)"), "max_tokens",
                 "integer_below_min_value");
+  EXPECT_EQ(Accepted(Api::kCompletions, Body(Api::kCompletions, R"("n_predict":0,"max_tokens":9)")).options.max_tokens, 0u);
+  EXPECT_FALSE(Accepted(Api::kChat, Body(Api::kChat, R"("n_predict":-1,"max_tokens":9)")).max_tokens_given);
 }
 
 TEST(ApiRequestTest, LlamaServersLengthMayBeOpenOrNothing) {

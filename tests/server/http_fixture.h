@@ -86,7 +86,7 @@ class HttpServerFixture : public ::testing::Test {
     auto listening = HttpServer::Listen("127.0.0.1", 0, limits);
     ASSERT_TRUE(listening.ok()) << listening.status().ToString();
     server_ = std::move(listening).value();
-    server_->Start(std::move(handler), std::move(error));
+    server_->Start(std::move(handler), std::move(error), nullptr);
   }
   uint16_t port() const { return server_->port(); }
 

@@ -59,7 +59,7 @@ TEST(HttpListen, ANameAndBothKindsOfAddressesWork) {
     }
     ASSERT_TRUE(listening.ok()) << listening.status().ToString();
     const auto server = std::move(listening).value();
-    server->Start(Echo, PlainError);
+    server->Start(Echo, PlainError, nullptr);
     EXPECT_GT(server->port(), 0);
     const std::string address = server->address();
     EXPECT_EQ(address, host == "localhost" ? "127.0.0.1" : host == "[::1]" ? "::1" : host);
@@ -77,7 +77,7 @@ TEST_F(HttpLifetimeTest, ConnectionsWaitUntilTheServerStarts) {
   RawClient client(port());
   ASSERT_TRUE(client.connected());
   ASSERT_TRUE(client.Send(RawClient::Request("GET", "/early")));
-  server_->Start(Echo, PlainError);
+  server_->Start(Echo, PlainError, nullptr);
   const auto response = client.ReadResponse();
   ASSERT_TRUE(response);
   EXPECT_EQ(response->body, "GET /early?\n");

@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 
-#include "server/http_format.h"
+#include "base/text.h"
 
 namespace damask::server {
 

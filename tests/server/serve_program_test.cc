@@ -154,6 +154,7 @@ TEST(ServeProgram, L11AddressesAndFlagsThatCannotBe) {
                       {{"--api-key", "", "--port", "0"}, 2},
                       {{"--api-key-file", "/dev/null", "--port", "0"}, 2},
                       {{"--kv-release", "--port", "0"}, 2},
+                      {{"--allowed-host", "example.org:8080", "--port", "0"}, 2},
                       {{"--kv", "q4", "--port", "0"}, 2},
                       {{"--prefix-cache", "", "--port", "0"}, 2},
                       {{"--prefix-cache", "/dev/null", "--port", "0", "-q"}, 2},
@@ -198,7 +199,8 @@ TEST(ServeProgram, P04APromptIsAtHandInTheNextProcess) {
 TEST(ServeProgram, H09KeysComeFromFlagFileAndEnvironment) {
   const test::TempDir dir;
   std::vector<std::string> args = TinyArgs();
-  args.insert(args.end(), {"--api-key", "one", "--api-key-file", dir.Write("keys", "two\r\n\nthree\n")});
+  args.insert(args.end(), {"--api-key", "one", "--api-key-file", dir.Write("keys", "two\r\n\n"), "--api-key-file",
+                           dir.Write("more", "three\n")});
   setenv("DAMASK_API_KEY", "four", 1);
   ServerProcess server(DAMASK_PROGRAM, args);
   unsetenv("DAMASK_API_KEY");

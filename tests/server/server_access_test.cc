@@ -43,6 +43,27 @@ TEST_F(ServerAccessTest, H09AKeyIsAskedForEverywhereButWhereNothingIsTold) {
   }
 }
 
+TEST_F(ServerAccessTest, WhoMayNotComeInIsToldBeforeTheBodyIsRead) {
+  ServerOptions options = TinyServer();
+  options.access.api_keys = {"key"};
+  Start(options);
+  const std::string length = "Content-Length: 1000000\r\n";
+  for (const auto& [header, status] : std::vector<std::pair<std::string, int>>{
+           {"", 401}, {"Authorization: Bearer key\r\nOrigin: http://evil.example\r\n", 403}}) {
+    RawClient client(port());
+    ASSERT_TRUE(client.Send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n" + header + length + "\r\n{\"prompt\": "));
+    const auto response = client.ReadResponse();
+    ASSERT_TRUE(response.has_value()) << header;
+    EXPECT_EQ(response->status, status) << header;
+  }
+  RawClient waits(port());
+  ASSERT_TRUE(waits.Send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\n" + length +
+                         "Expect: 100-continue\r\n\r\n"));
+  const auto response = waits.ReadHead();
+  ASSERT_TRUE(response.has_value());
+  EXPECT_EQ(response->status, 100);
+}
+
 TEST_F(ServerAccessTest, H21AForeignHostIsRefused) {
   ServerOptions options = TinyServer();
   options.access.allowed_hosts = {"Example.org"};

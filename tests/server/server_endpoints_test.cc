@@ -222,8 +222,7 @@ TEST_F(ServerEndpointsTest, ThePageIsServedAndTheMaskWhereThereIsOne) {
 
   ServerOptions options = TinyServer();
   options.model.engine.model_path = "";  // the embedded one
-  options.model.mask_path = std::string(DAMASK_SOURCE_DIR) + "/models/reference.mask";
-  options.model.engine.policy = "dam:mask=" + options.model.mask_path;
+  options.model.engine.policy = "dam:mask=" + std::string(DAMASK_SOURCE_DIR) + "/models/reference.mask";
   Start(options);
   const Reply mask = Get("/mask");
   EXPECT_EQ(mask.status, 200);

@@ -45,9 +45,8 @@ TEST(BadGguf, T01OddTextsAreTakenAndTheFirstOfTwoWins) {
   }
 }
 
-TEST(BadGguf, T02AnIdOutOfRangeIsNoId) {
-  for (const uint32_t id : {259u, 1u << 31, UINT32_MAX}) {
-    MadeVocab vocab = SpmVocab({});
+TEST(BadGguf, T02AnIdOutOfRangeIsAsIfItWereNotThere) {
+  const auto load = [](MadeVocab vocab, uint32_t id) {
     vocab.more = [id](formats::GgufWriter* writer) {
       writer->Add("tokenizer.ggml.bos_token_id", id);
       writer->Add("tokenizer.ggml.eos_token_id", id);
@@ -55,12 +54,49 @@ TEST(BadGguf, T02AnIdOutOfRangeIsNoId) {
       writer->Add("tokenizer.ggml.unknown_token_id", id);
       writer->Add("tokenizer.ggml.padding_token_id", id);
     };
+    return vocab.Load();
+  };
+  for (const uint32_t id : {300u, 1u << 31, UINT32_MAX}) {
+    const auto bpe = load(BpeVocab({}, {}), id);
+    ASSERT_TRUE(bpe.ok()) << bpe.status().ToString();
+    const SpecialTokens& none = (*bpe)->special();
+    EXPECT_FALSE(none.bos || none.eos || none.eot || none.unk || none.pad || none.add_bos);
+    EXPECT_FALSE((*bpe)->IsEndOfGeneration(static_cast<TokenId>(id)));
+    // Where a file is silent Llama 2's ids are meant, as llama.cpp has it.
+    const auto spm = load(SpmVocab({}), id);
+    ASSERT_TRUE(spm.ok()) << spm.status().ToString();
+    const SpecialTokens& usual = (*spm)->special();
+    EXPECT_EQ(usual.bos, 1);
+    EXPECT_EQ(usual.eos, 2);
+    EXPECT_EQ(usual.unk, 0);
+    EXPECT_FALSE(usual.eot || usual.pad);
+    EXPECT_TRUE(usual.add_bos);
+  }
+}
+
+TEST(BadGguf, AMessageCannotBeginATurnWhateverTheFileCallsItsMarks) {
+  MadeVocab vocab = BpeVocab({}, {});
+  const auto mark = static_cast<TokenId>(vocab.tokens.size());
+  vocab.tokens.push_back({"<|im_start|>", 4});
+  vocab.tokens.push_back({"<tool>", 4});
+  const auto tokenizer = vocab.Load();
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ(Ids(**tokenizer, "<|im_start|>", Special::kParse), std::vector<TokenId>{mark});
+  EXPECT_EQ(Ids(**tokenizer, "<|im_start|>", Special::kPlain).size(), 12u);
+  EXPECT_EQ(Ids(**tokenizer, "<tool>", Special::kPlain), std::vector<TokenId>{mark + 1});
+}
+
+TEST(BadGguf, SpecialTokensOfPhi3SwallowTheSpacesBehindThem) {
+  for (const char* name : {"Phi-3-mini-4k-instruct", "other"}) {
+    MadeVocab vocab = SpmVocab({"x"});
+    vocab.tokens.push_back({"<|user|>", 3});
+    vocab.more = [name](formats::GgufWriter* writer) { writer->Add("general.name", name); };
     const auto tokenizer = vocab.Load();
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
-    const SpecialTokens& special = (*tokenizer)->special();
-    EXPECT_FALSE(special.bos || special.eos || special.eot || special.unk || special.pad);
-    EXPECT_FALSE(special.add_bos);
-    EXPECT_FALSE((*tokenizer)->IsEndOfGeneration(static_cast<TokenId>(id)));
+    const bool is_phi = std::string_view(name) != "other";
+    EXPECT_EQ(Ids(**tokenizer, "<|user|> \nx", Special::kParse), Ids(**tokenizer, is_phi ? "<|user|>x" : "<|user|> \nx", Special::kParse));
+    EXPECT_EQ(Ids(**tokenizer, "<|user|>\nx", Special::kParse).size(), Ids(**tokenizer, "<|user|>x", Special::kParse).size() + (is_phi ? 0 : 1));
+    EXPECT_EQ(Ids(**tokenizer, "<s>\nx", Special::kParse).size(), Ids(**tokenizer, "<s>x", Special::kParse).size() + 1);
   }
 }
 

@@ -39,6 +39,12 @@ TEST(BadJson, T02ATokenOfTheConfigThatIsNotInTheVocabularyIsNoToken) {
   EXPECT_TRUE((*tokenizer)->IsEndOfGeneration(256));
 }
 
+TEST(BadJson, AWrongTokenOfTheConfigIsNamed) {
+  const auto tokenizer = LoadJson(ByteLevelJson(), R"({"unk_token": {"content": 3}})");
+  EXPECT_EQ(tokenizer.status().code(), StatusCode::kBadFormat);
+  EXPECT_NE(tokenizer.status().ToString().find("'unk_token'"), std::string::npos) << tokenizer.status().ToString();
+}
+
 TEST(BadJson, T02AddingATokenThatIsNotThereIsAnError) {
   const auto tokenizer = LoadJson(ByteLevelJson(), R"({"add_bos_token": true, "bos_token": "<s>"})");
   EXPECT_EQ(tokenizer.status().code(), StatusCode::kBadFormat) << tokenizer.status().ToString();

@@ -218,6 +218,31 @@ TEST(ChatTemplate, EarlierAnswersOfQwen3LoseTheirThoughts) {
             "<|im_end|>\n<|im_start|>assistant\n\nYes.<|im_end|>\n<|im_start|>user\nGood<|im_end|>\n<|im_start|>assistant\n");
 }
 
+TEST(ChatTemplate, TheOtherWayOfWritingItIsTheSame) {
+  std::string other(kQwen3);
+  const std::string_view usual = "message.content.split('</think>')[-1].lstrip('\\n')";
+  other.replace(other.find(usual), usual.size(), "(message.content.split('</think>')|last).lstrip('\\n')");
+  ASSERT_NE(other, kQwen3);
+  EXPECT_EQ(Render(ChatFamily::kChatMl, other, kThoughtful), Render(ChatFamily::kChatMl, kQwen3, kThoughtful));
+}
+
+TEST(ChatTemplate, WithoutThoughtsAnAnswerBeginsBehindAnEmptyOne) {
+  const ChatMessage hello = {"user", "Hello"};
+  const auto end = [&](ChatFamily family, const std::string& jinja, Thoughts thoughts) {
+    const std::vector<ChatPart> parts = RenderChat(family, jinja, {}, {&hello, 1}, thoughts).value();
+    const std::string& last = parts.back().text;
+    return last.substr(last.find("ssistant"));
+  };
+  const std::string qwen3 = std::string(kQwen3) + "{%- if enable_thinking is defined and enable_thinking is false %}";
+  EXPECT_EQ(end(ChatFamily::kChatMl, qwen3, Thoughts::kAsTheModel), "ssistant\n");
+  EXPECT_EQ(end(ChatFamily::kChatMl, qwen3, Thoughts::kNone), "ssistant\n<think>\n\n</think>\n\n");
+  const std::string qwq = "{{- '<|im_start|>assistant\\n<think>\\n' }}";
+  EXPECT_EQ(end(ChatFamily::kChatMl, qwq, Thoughts::kAsTheModel), "ssistant\n<think>\n");
+  EXPECT_EQ(end(ChatFamily::kChatMl, qwq, Thoughts::kNone), "ssistant\n<think>\n\n</think>\n\n");
+  // Nobody who does not think is told not to.
+  EXPECT_EQ(end(ChatFamily::kQwen, std::string(kQwen25), Thoughts::kNone), "ssistant\n");
+}
+
 TEST(ChatTemplate, AnAnswerOfQwen3ThatNoQuestionFollowsKeepsItsThoughts) {
   const std::vector<ChatMessage> messages = {
       {"user", "a"}, {"assistant", "<think>\nb\n</think>\n\nc"}, {"user", "d"}, {"assistant", "<think>\ne\n</think>\n\nf"}};

@@ -40,6 +40,15 @@ TEST(HuggingFace, CharactersWithoutTokenBecomeBytesOrOneUnknown) {
   EXPECT_EQ(testing::Ids(**tokenizer, "xyz"), std::vector<TokenId>({2, 0}));
 }
 
+TEST(HuggingFace, WithoutByteFallbackThereAreNoBytes) {
+  std::string json = SpacedJson(kLlama2);
+  const std::string_view fallback = R"("byte_fallback": true)";
+  json.replace(json.find(fallback), fallback.size(), R"("byte_fallback": false)");
+  const auto tokenizer = LoadJson(json);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ(testing::Ids(**tokenizer, "aé"), std::vector<TokenId>({5, 0}));
+}
+
 TEST(HuggingFace, MetaspacePrependsAsItsSchemeSays) {
   const auto metaspace = [](const std::string& members) {
     return LoadJson(SpacedJson(R"("pre_tokenizer": {"type": "Metaspace", "replacement": "▁", )" + members + "}")).value();
@@ -72,12 +81,14 @@ TEST(HuggingFace, TheTemplateOfThePostProcessorGivesBosAndEos) {
 
 TEST(HuggingFace, ByteLevelMayPutASpaceBeforeTheText) {
   const std::string json = R"({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": true}, "model": {"type": "BPE",
-      "vocab": {"a": 0, "Ġ": 1, "Ġa": 2}, "merges": ["Ġ a"]}})";
+      "vocab": {"a": 0, "Ġ": 1, "Ġa": 2, "â": 3, "ĸ": 4, "ģ": 5}, "merges": ["Ġ a"]}})";
   const auto tokenizer = LoadJson(json);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
   EXPECT_EQ(Pieces(**tokenizer, "a"), Texts({" a"}));
   EXPECT_EQ(Pieces(**tokenizer, " a"), Texts({" a"}));
   EXPECT_EQ((*tokenizer)->Decode(testing::Ids(**tokenizer, "a a"), false), "a a");
+  // SentencePiece's mark is a character like others here.
+  EXPECT_EQ(testing::Ids(**tokenizer, "▁"), std::vector<TokenId>({1, 3, 4, 5}));
 }
 
 TEST(HuggingFace, PatternsRunOneBehindTheOther) {

@@ -70,6 +70,13 @@ TEST(PreTokenizer, WhiteSpaceIsUnicodesOwn) {
             Texts({"a", "b"}));
 }
 
+TEST(PreTokenizer, ANamedClassWithinAClassIsOneMember) {
+  EXPECT_EQ(SplitBy("[[:alpha:]\\s]+", SplitBehavior::kRemoved, false, "ab cd1"), Texts({"1"}));
+  EXPECT_EQ(SplitBy("[\\s[:alpha:]]+", SplitBehavior::kRemoved, false, "ab cd1"), Texts({"1"}));
+  EXPECT_EQ(SplitBy("[\\[a]+", SplitBehavior::kRemoved, false, "[ab"), Texts({"b"}));
+  EXPECT_EQ(Regex::Compile("[a[bc]]").status().code(), StatusCode::kUnsupported);
+}
+
 TEST(PreTokenizer, NoTextMakesAPatternExplode) {
   // Exponential, and deep in its backtracking.
   for (const char* pattern : {"(a+)+b", "(a|aa)+b", "(?:a|b)*c"}) {

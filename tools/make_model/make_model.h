@@ -11,7 +11,7 @@
 namespace damask::make_model {
 
 // One GGUF file at `path`, or with spec.split shards named after it ("dir/name.gguf" -> "dir/name-00001-of-00003.gguf"). Gives
-// the files written. Errors: InvalidArgument for a spec that cannot be, Io.
+// the files written. Errors: InvalidArgument for a spec that cannot be, WriteFailed.
 Result<std::vector<std::string>> WriteGgufModel(const ModelSpec& spec, const std::string& path, ThreadPool* pool);
 
 // The same weights as a Hugging Face folder (made when it is not there): config.json, model.safetensors (or, with spec.split,

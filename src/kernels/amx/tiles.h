@@ -1,8 +1,7 @@
 // AMX tiles behind one small interface with two backends: the hardware, and plain C++ with the same semantics, so that kernels
 // written over tiles are tested on machines without them. Kernels are templates over the backend.
 //
-// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (LDTILECFG, TILELOADD, TDPBF16PS, TDPBSSD
-// ...).
+// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (LDTILECFG, TILELOADD, TDPBF16PS).
 //
 // Everything is in an unnamed namespace: these functions are compiled with wide instruction sets and must not be shared.
 #pragma once
@@ -72,15 +71,6 @@ struct HardwareTiles {
   template <int kC, int kA, int kB>
   static void DotBf16() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
-  }
-  // C [m][n] i32 += A [m][4k] * B [k][4n] in fours.
-  template <int kC, int kA, int kB>
-  static void DotS8S8() {
-    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
-  }
-  template <int kC, int kA, int kB>
-  static void DotU8S8() {
-    asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
   }
 };
 
@@ -161,14 +151,6 @@ struct EmulatedTiles {
       }
     }
   }
-  template <int kC, int kA, int kB>
-  static void DotS8S8() {
-    DotBytes<kC, kA, kB, int8_t>();
-  }
-  template <int kC, int kA, int kB>
-  static void DotU8S8() {
-    DotBytes<kC, kA, kB, uint8_t>();
-  }
 
  private:
   template <int kTile>
@@ -201,24 +183,6 @@ struct EmulatedTiles {
     float value;
     std::memcpy(&value, &wide, 4);
     return Flush(value);
-  }
-  template <int kC, int kA, int kB, class ByteA>
-  static void DotBytes() {
-    CheckDot<kC, kA, kB>();
-    for (size_t m = 0; m < rows<kC>(); ++m) {
-      for (size_t n = 0; n < row_bytes<kC>() / 4; ++n) {
-        uint32_t c;  // wraps around, as the hardware's sum does
-        std::memcpy(&c, &state().tiles[kC][m][n * 4], 4);
-        for (size_t k = 0; k < row_bytes<kA>() / 4; ++k) {
-          for (size_t i = 0; i < 4; ++i) {
-            const uint8_t a = state().tiles[kA][m][4 * k + i];
-            const uint8_t b = state().tiles[kB][k][4 * n + i];
-            c += static_cast<uint32_t>(static_cast<ByteA>(a) * static_cast<int8_t>(b));
-          }
-        }
-        std::memcpy(&state().tiles[kC][m][n * 4], &c, 4);
-      }
-    }
   }
 };
 

@@ -1,0 +1,16 @@
+#include "kernels/peak_avx512-inl.h"
+#include "kernels/peak_loops.h"
+
+namespace damask::kernels::avx512bf16 {
+
+double DotBf16Loop(size_t iterations) {
+  DAMASK_LOOP("vdpbf16ps")
+  return static_cast<double>(iterations) * 24 * 64;
+}
+
+double DotInt8Loop(size_t iterations) {
+  DAMASK_LOOP("vpdpbusd")
+  return static_cast<double>(iterations) * 24 * 128;
+}
+
+}  // namespace damask::kernels::avx512bf16
