@@ -39,8 +39,6 @@ size_t AllowedCores() {
 
 }  // namespace
 
-size_t DefaultThreadCount() {
-  return std::clamp<size_t>(std::min(AllowedCores(), ProcessorQuota()), 1, limits::kMaxThreads);
-}
+size_t DefaultThreadCount() { return std::clamp<size_t>(std::min(AllowedCores(), ProcessorQuota()), 1, limits::kMaxThreads); }
 
 }  // namespace damask

@@ -78,9 +78,11 @@ class Calibrate : public Command {
     if (no_effect_ && (target_recall_ != kUnset || budget_ != kUnset)) {
       return InvalidArgument("--no-effect belongs to the choice by effect: leave --target-recall and --budget away");
     }
-    if (no_effect_ && max_kl_ != kUnset) return InvalidArgument("--max-kl wants effects to be measured: leave --no-effect away");
+    if (no_effect_ && max_kl_ != kUnset)
+      return InvalidArgument("--max-kl wants effects to be measured: leave --no-effect away");
     if (patterns_only_ && (goals > 0 || each_head_ || no_effect_)) {
-      return InvalidArgument("--patterns-only chooses nothing: leave --max-kl, --target-recall, --budget, --each-head and --no-effect away");
+      return InvalidArgument(
+          "--patterns-only chooses nothing: leave --max-kl, --target-recall, --budget, --each-head and --no-effect away");
     }
     if (each_head_ && (no_effect_ || maps_ || target_recall_ != kUnset || budget_ != kUnset)) {
       return InvalidArgument("--each-head belongs to the choice by effect");

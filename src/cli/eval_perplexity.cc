@@ -23,7 +23,8 @@ class EvalPerplexity : public Command {
   void Declare(Flags* flags) override {
     flags->Group("Text");
     flags->Text("-f,--file", "FILE", &file_, "the text; - is standard input");
-    model_.context_help = fmt::format("tokens of a window (default: {}, or the model's context where that is shorter)", kDefaultWindow);
+    model_.context_help =
+        fmt::format("tokens of a window (default: {}, or the model's context where that is shorter)", kDefaultWindow);
     model_.DeclareRun(flags);
   }
 

@@ -105,8 +105,7 @@ void WarnOfLongContext(const ModelFlags& flags, const engine::Engine& engine) {
 
 void WarnOfIdleRepack(const ModelFlags& flags, const engine::Engine& engine) {
   if (!flags.repack || engine.repacked_bytes() != 0) return;
-  LogWarning(
-      fmt::format("--repack changes nothing: products of {} take the weights as they are", TargetName(engine.target())));
+  LogWarning(fmt::format("--repack changes nothing: products of {} take the weights as they are", TargetName(engine.target())));
 }
 
 }  // namespace

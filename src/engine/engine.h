@@ -117,7 +117,7 @@ class Session {
   explicit Session(Engine* engine);
 
   // Appends tokens and computes the logits of the last one. Errors: TooLarge where the context would overflow (nothing is then
-  // appended), Cancelled (the chunks finished so far stay), OutOfMemory, BadFormat for NaN logits.
+  // appended), Cancelled (the chunks finished so far stay), OutOfMemory, BadFormat where NaN or infinity is computed.
   Status Append(std::span<const TokenId> tokens, const PrefillProgress& progress, const std::atomic<bool>* cancel);
 
   // As Append, and hands out the logits of every position, `rows` rows [rows, vocab] at a time.

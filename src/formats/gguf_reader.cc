@@ -136,7 +136,8 @@ Result<std::string_view> GgufReader::ReadString(std::string_view what) {
   DAMASK_ASSIGN_OR_RETURN(const uint64_t length, reader_.Read<uint64_t>(what));
   if (length > limits::kMaxStringBytes) {
     const std::string found = fmt::format("{} of {} bytes, ", what, length);
-    if (length > reader_.remaining()) return BadFormat(fmt::format("{}{} are left", found, reader_.remaining())).At(ByteReader::At(start));
+    if (length > reader_.remaining())
+      return BadFormat(fmt::format("{}{} are left", found, reader_.remaining())).At(ByteReader::At(start));
     return TooLarge(fmt::format("{}expected at most {}", found, limits::kMaxStringBytes)).At(ByteReader::At(start));
   }
   DAMASK_ASSIGN_OR_RETURN(const auto bytes, reader_.Take(what, length));

@@ -66,7 +66,8 @@ class GgufWriter {
   uint64_t tensor_bytes(size_t index) const { return tensors_[index].bytes; }
 
   // Writes everything to `path`. Errors: InvalidArgument as above, and where the source gives more or fewer bytes than a tensor
-  // has (its name is in the message); WriteFailed; whatever the source returns. On an error nothing is left at or beside `path`.
+  // has (its name is in the message); WriteFailed; whatever the source returns. On an error nothing is left at or beside
+  // `path`.
   Status Write(const std::string& path, const Source& source) const;
 
   // The same as shards of `tensors_per_shard` tensors, named PREFIX-00001-of-0000N.gguf: the first has all metadata, each has

@@ -65,8 +65,8 @@ class KvCache {
   // Forgets positions from `length` on; pages beyond go back to the pool. Also takes back pages reserved but never committed.
   void Truncate(uint64_t length);
 
-  // Gives one KV head's page back for good, as the policy of this id allows: it reads as null from now on. Positions in it cannot
-  // be seen or rewritten again.
+  // Gives one KV head's page back for good, as the policy of this id allows: it reads as null from now on. Positions in it
+  // cannot be seen or rewritten again.
   void Release(size_t layer, size_t kv_head, size_t block, uint64_t policy_id);
   // Truncate below this needs pages that are gone: such a session must begin anew.
   uint64_t released_end() const { return released_end_; }

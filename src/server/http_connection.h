@@ -29,7 +29,7 @@ class ConnectionOwner {
   virtual const HttpLimits& limits() const = 0;
   virtual const std::shared_ptr<BodyBudget>& body_budget() const = 0;
   virtual bool stopping() const = 0;
-  virtual void Handle(std::shared_ptr<Exchange> exchange) = 0;  // may throw what the handler throws
+  virtual void Handle(std::shared_ptr<Exchange> exchange) = 0;               // may throw what the handler throws
   virtual std::optional<HttpResponse> Refusal(const HttpRequest& head) = 0;  // before a body is read
   virtual HttpResponse Error(int status, const std::string& message) = 0;
   virtual void AnswerBegins() = 0;

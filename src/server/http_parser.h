@@ -34,8 +34,8 @@ class HttpParser {
   State state() const;
   // In kBody and kDone:
   bool http_1_0() const;
-  bool keep_alive() const;        // as the client wishes
-  bool expects_continue() const;  // "Expect: 100-continue", and there is a body to come
+  bool keep_alive() const;          // as the client wishes
+  bool expects_continue() const;    // "Expect: 100-continue", and there is a body to come
   const HttpRequest& head() const;  // the request so far
   // In kDone, once.
   HttpRequest TakeRequest();

@@ -57,9 +57,7 @@ class Server final : public HttpServer, public ConnectionOwner {
   const std::shared_ptr<BodyBudget>& body_budget() const override { return body_budget_; }
   bool stopping() const override { return stopping_; }
   void Handle(std::shared_ptr<Exchange> exchange) override { handler_(std::move(exchange)); }
-  std::optional<HttpResponse> Refusal(const HttpRequest& head) override {
-    return admission_ ? admission_(head) : std::nullopt;
-  }
+  std::optional<HttpResponse> Refusal(const HttpRequest& head) override { return admission_ ? admission_(head) : std::nullopt; }
   HttpResponse Error(int status, const std::string& message) override;
   void AnswerBegins() override;
   void AnswerIsSent() override;

@@ -33,7 +33,8 @@ struct HttpLimits {
 using ErrorResponse = std::function<HttpResponse(int status, const std::string& message)>;
 // Called on the server's thread; must return at once (longer work goes elsewhere and answers through the exchange).
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
-// Looks at a request whose body is still to come: an answer refuses it, and nothing of the body is kept. On the server's thread.
+// Looks at a request whose body is still to come: an answer refuses it, and nothing of the body is kept. On the server's
+// thread.
 using Admission = std::function<std::optional<HttpResponse>(const HttpRequest& head)>;
 
 class HttpServer {

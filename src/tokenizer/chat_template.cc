@@ -295,7 +295,8 @@ Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily f
   ChatMarks marks;
   if (special.bos) marks.bos = tokenizer.Piece(*special.bos, /*show_special=*/true);
   if (special.eos) marks.eos = tokenizer.Piece(*special.eos, /*show_special=*/true);
-  DAMASK_ASSIGN_OR_RETURN(const std::vector<ChatPart> rendered, RenderChat(family, tokenizer.chat_template(), marks, messages, thoughts));
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<ChatPart> rendered,
+                          RenderChat(family, tokenizer.chat_template(), marks, messages, thoughts));
   std::vector<TextPart> parts;
   parts.reserve(rendered.size());
   for (const ChatPart& part : rendered) parts.push_back({part.text, part.special});

@@ -94,8 +94,10 @@ TEST(BadGguf, SpecialTokensOfPhi3SwallowTheSpacesBehindThem) {
     const auto tokenizer = vocab.Load();
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
     const bool is_phi = std::string_view(name) != "other";
-    EXPECT_EQ(Ids(**tokenizer, "<|user|> \nx", Special::kParse), Ids(**tokenizer, is_phi ? "<|user|>x" : "<|user|> \nx", Special::kParse));
-    EXPECT_EQ(Ids(**tokenizer, "<|user|>\nx", Special::kParse).size(), Ids(**tokenizer, "<|user|>x", Special::kParse).size() + (is_phi ? 0 : 1));
+    EXPECT_EQ(Ids(**tokenizer, "<|user|> \nx", Special::kParse),
+              Ids(**tokenizer, is_phi ? "<|user|>x" : "<|user|> \nx", Special::kParse));
+    EXPECT_EQ(Ids(**tokenizer, "<|user|>\nx", Special::kParse).size(),
+              Ids(**tokenizer, "<|user|>x", Special::kParse).size() + (is_phi ? 0 : 1));
     EXPECT_EQ(Ids(**tokenizer, "<s>\nx", Special::kParse).size(), Ids(**tokenizer, "<s>x", Special::kParse).size() + 1);
   }
 }
