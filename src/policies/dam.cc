@@ -165,7 +165,8 @@ Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& nam
   if (!match.ok()) return match.status().At(Quote(name, 300));
   DAMASK_RETURN_IF_ERROR(masks::CheckMask(mask));
   for (const masks::KeyDirections& directions : mask.key_directions) {
-    DAMASK_RETURN_IF_ERROR(CheckDirections(directions, shape));
+    const Status fits = CheckDirections(directions, shape);
+    if (!fits.ok()) return fits.At(Quote(name, 300));
   }
   DamOptions own = options;
   own.content.sinks = mask.parameters.sink_keys;

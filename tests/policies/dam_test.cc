@@ -98,9 +98,12 @@ TEST_F(DamPolicyTest, KeyDirectionsThatDoNotFitTheModelAreRefused) {
   const auto refused = [&](const masks::KeyDirections& directions, const ModelShape& shape) {
     masks::Mask mask = open;
     mask.key_directions = {directions};
-    const auto policy = Create("dam:mask=" + Write(mask), shape);
-    EXPECT_EQ(policy.status().code(), StatusCode::kBadFormat);
-    return policy.status().ToString();
+    const std::string path = Write(mask);
+    const Status status = Create("dam:mask=" + path, shape).status();
+    EXPECT_EQ(status.code(), StatusCode::kBadFormat);
+    const std::string file = "'" + path + "': ";
+    EXPECT_TRUE(status.ToString().starts_with(file)) << status.ToString();
+    return status.ToString().substr(file.size());
   };
   const auto directions = [](uint32_t kv_head, uint32_t rank, uint32_t head_dim) {
     return masks::KeyDirections{1, kv_head, rank, head_dim, 0.0f, std::vector<float>(size_t{rank} * head_dim, 0.5f)};
