@@ -106,11 +106,11 @@ bool IsUnprintable(std::string_view character) {
 
 }  // namespace
 
-std::string Quote(std::string_view bytes, size_t max_bytes) {
+std::string Escape(std::string_view bytes, size_t max_bytes) {
   const bool cut = bytes.size() > max_bytes;
   std::string_view rest = bytes.substr(0, max_bytes);
   if (cut) rest.remove_suffix(IncompleteUtf8Tail(rest));
-  std::string out = "'";
+  std::string out;
   while (!rest.empty()) {
     const size_t length = Utf8Length(rest);
     const std::string_view character = rest.substr(0, std::max<size_t>(length, 1));
@@ -122,8 +122,10 @@ std::string Quote(std::string_view bytes, size_t max_bytes) {
     }
     rest.remove_prefix(character.size());
   }
-  return out + (cut ? "...'" : "'");
+  return cut ? out + "..." : out;
 }
+
+std::string Quote(std::string_view bytes, size_t max_bytes) { return "'" + Escape(bytes, max_bytes) + "'"; }
 
 std::string FormatBytes(uint64_t bytes) {
   static constexpr const char* kUnits[] = {"KB", "MB", "GB", "TB", "PB", "EB"};

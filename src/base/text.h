@@ -13,6 +13,9 @@ namespace damask {
 // UTF-8 and characters that steer a terminal as \xNN, cut after at most `max_bytes` with "...".
 std::string Quote(std::string_view bytes, size_t max_bytes = 80);
 
+// The same without the quotes around it.
+std::string Escape(std::string_view bytes, size_t max_bytes = 80);
+
 // Length in bytes of the valid UTF-8 character at the start of `text`; 0 where there is none (overlong forms, surrogates and
 // values over U+10FFFF are not valid). A character cut off by the end of the text also gives 0.
 size_t Utf8Length(std::string_view text);

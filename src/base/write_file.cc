@@ -154,8 +154,9 @@ Status CheckWritable(const std::string& path) {
   DAMASK_ASSIGN_OR_RETURN(const Target target, FindTarget(path));
   if (target.descriptor) {
     const int flags = fcntl(*target.descriptor, F_GETFL);
-    if (flags >= 0 && (flags & O_ACCMODE) == O_RDONLY) errno = EBADF;
-    return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY ? Status() : SystemError("cannot write", target.path);
+    if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return {};
+    errno = EBADF;  // as a write would say
+    return SystemError("cannot write", target.path);
   }
   if (!target.regular) return access(target.path.c_str(), W_OK) == 0 ? Status() : SystemError("cannot write", target.path);
   DAMASK_ASSIGN_OR_RETURN(const auto temporary, CreateTemporary(target.path));

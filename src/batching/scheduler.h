@@ -69,6 +69,9 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
   ~Scheduler();  // as Stop
 
+  // Whether prompts that have been read are kept for others.
+  bool keeps_prompts() const { return store_ != nullptr; }
+
   // From any thread. Gives the request's number. The listener is called from the scheduler's thread, at last with OnDone.
   // Errors, nothing is then called: TooLarge where the queue is full (code kTooLarge), Cancelled after Drain, InvalidArgument
   // for a prompt that is empty, has ids outside the vocabulary, or leaves no room in the context.
@@ -108,7 +111,7 @@ class Scheduler {
   void Publish();
 
   engine::Engine* engine_;
-  PrefixStore* store_;
+  PrefixStore* const store_;
   const SchedulerOptions options_;
 
   // The compute thread's.

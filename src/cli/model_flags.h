@@ -27,12 +27,12 @@ struct ModelFlags {
   double rope_scale = 0;
   double rope_base = 0;
   uint64_t yarn_context = 0;
+  std::string context_help = "context in tokens (default: the model's)";  // of -c, for a command to which it means more
 
   // -m and --no-mmap.
   void DeclareModel(Flags* flags);
   // And what whatever reads texts needs: -c, --kv, --repack, the rope flags.
   void DeclareReading(Flags* flags);
-  std::string context_help = "context in tokens (default: the model's)";
   // And what a run with an attention policy needs: --policy, --mask, the audit.
   void DeclareServing(Flags* flags);
   // And --audit-floor and --kv-release, under which what is read depends on what was read before.

@@ -110,7 +110,7 @@ class Serve : public Command {
   }
 
   static void AnnouncePrefixes(const server::ServedModel& model, const batching::PrefixStoreOptions& prefixes) {
-    if (model.engine().policy().WantsChunks()) {
+    if (!model.scheduler().keeps_prompts()) {
       const std::string why = fmt::format("no prompts are kept: the policy {} decides while it reads", model.policy_name());
       return prefixes.directory.empty() ? LogInfo(why) : LogWarning(why + "; --prefix-cache has no use");
     }

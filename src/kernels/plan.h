@@ -88,6 +88,12 @@ inline uint64_t LastPosition(const PooledEntry& entry, size_t slot) {
 // The first key that a query sees of its last `window` keys, itself included; 0 where there is no window (0).
 inline uint64_t LowestKey(uint64_t query, uint64_t window) { return window != 0 && query >= window ? query - window + 1 : 0; }
 
+// Whether all keys of `block` lie behind the last `window` keys of the query at `query` (0: no window), and so of all later
+// ones.
+inline bool IsBehindWindow(uint64_t block, uint64_t query, uint64_t window) {
+  return (block + 1) * kPageTokens <= LowestKey(query, window);
+}
+
 // The quarters of `block` that hold a key of [lowest_key, highest_key].
 uint8_t QuartersBetween(uint64_t block, uint64_t lowest_key, uint64_t highest_key);
 

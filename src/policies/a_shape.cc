@@ -37,7 +37,7 @@ class AShapePolicy : public Policy {
 
   bool MayRelease(size_t layer, size_t /*kv_head*/, size_t block, uint64_t position,
                   const PolicyState* /*state*/) const override {
-    if ((block + 1) * kPageTokens <= kernels::LowestKey(position, shape_.window(layer))) return true;
+    if (kernels::IsBehindWindow(block, position, shape_.window(layer))) return true;
     return sparse_decode_ && block >= SinkBlocks() && block < WindowBlock(position);
   }
 

@@ -84,7 +84,7 @@ class DamPolicy : public Policy {
   }
 
   bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState*) const override {
-    if ((block + 1) * kernels::kPageTokens <= kernels::LowestKey(position, shape_.window(layer))) return true;
+    if (kernels::IsBehindWindow(block, position, shape_.window(layer))) return true;
     return groups_[layer * shape_.kv_heads + kv_head].NeverReaches(block, position);
   }
 

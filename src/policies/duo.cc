@@ -38,7 +38,7 @@ class DuoPolicy : public Policy {
 
   bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* /*state*/) const override {
     if (IsDense(layer, kv_head)) {
-      return (block + 1) * kernels::kPageTokens <= kernels::LowestKey(position, shape_.window(layer));
+      return kernels::IsBehindWindow(block, position, shape_.window(layer));
     }
     return IsBehindWindow(Rule(layer), block, position);
   }

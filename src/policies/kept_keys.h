@@ -84,8 +84,8 @@ class KeptKeys {
 template <typename Set>
 bool MayReleasePage(const Set* set, uint32_t own_window, size_t block, uint64_t position) {
   const uint64_t begin = block * kernels::kPageTokens;
-  const uint64_t end = begin + kernels::kPageTokens;
-  return end <= kernels::LowestKey(position, own_window) || (set != nullptr && !set->Keeps(begin, end));
+  if (kernels::IsBehindWindow(block, position, own_window)) return true;
+  return set != nullptr && !set->Keeps(begin, begin + kernels::kPageTokens);
 }
 
 struct UnitScratch {

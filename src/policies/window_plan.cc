@@ -65,10 +65,9 @@ void AppendSinksAndWindow(const PlanRequest& request, const SinksAndWindow& rule
 }
 
 bool IsBehindWindow(const SinksAndWindow& rule, size_t block, uint64_t position) {
-  const uint64_t end = (block + 1) * kPageTokens;
-  if (end <= LowestKey(position, rule.own_window)) return true;
+  if (kernels::IsBehindWindow(block, position, rule.own_window)) return true;
   const uint64_t sinks_end = (rule.sinks + kQuarterTokens - 1) / kQuarterTokens * kQuarterTokens;
-  return block * kPageTokens >= sinks_end && end <= LowestKey(position, rule.window);
+  return block * kPageTokens >= sinks_end && kernels::IsBehindWindow(block, position, rule.window);
 }
 
 }  // namespace damask::policies

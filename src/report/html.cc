@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 namespace damask::report {
+
 std::string EscapeHtml(std::string_view text) {
   constexpr std::string_view kReplacement = "\xef\xbf\xbd";
   std::string out;

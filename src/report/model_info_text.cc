@@ -80,19 +80,13 @@ std::string TensorText(const std::vector<model::TensorSummary>& tensors, TensorL
   return table.ToString();
 }
 
-// A file's word, cut and without what a terminal obeys.
-std::string Unquoted(const std::string& text) {
-  const std::string quoted = Quote(text);
-  return quoted.substr(1, quoted.size() - 2);
-}
-
 }  // namespace
 
 std::string InfoText(const ModelInfo& info, TensorList list) {
   Lines lines;
   lines.Add("model", Quote(info.path, 300));
   lines.Add("format", fmt::format("{}, {}", info.format, FormatBytes(info.file_bytes)));
-  lines.Add("architecture", info.architecture.empty() ? "not named" : Unquoted(info.architecture));
+  lines.Add("architecture", info.architecture.empty() ? "not named" : Escape(info.architecture));
   if (info.unrunnable) lines.Add("does not run", *info.unrunnable);
   lines.Add("parameters", FormatCount(info.parameters) + (info.dominant_type.empty() ? "" : ", mostly " + info.dominant_type));
   if (info.config) AddConfigLines(*info.config, &lines);

@@ -42,9 +42,8 @@ Status MarkStripping(const GgufFile& file, std::vector<Token>* tokens) {
   const std::string lower = LowerCase(name.value_or(""));
   if (lower.find("phi-3") == std::string::npos && lower.find("phi3") == std::string::npos) return {};
   for (Token& token : *tokens) {
-    const bool special = token.kind == TokenKind::kControl || token.kind == TokenKind::kUnknown ||
-                         token.kind == TokenKind::kUserDefined || token.text == "</s>";
-    token.rstrip = special && token.text != "<unk>" && token.text != "<s>" && token.text != "<|endoftext|>";
+    token.rstrip = (IsSpecial(token.kind) || token.text == "</s>") && token.text != "<unk>" && token.text != "<s>" &&
+                   token.text != "<|endoftext|>";
   }
   return {};
 }

@@ -11,11 +11,6 @@ namespace {
 
 bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-bool IsFoundFirst(const Token& token) {
-  return !token.text.empty() &&
-         (token.kind == TokenKind::kControl || token.kind == TokenKind::kUnknown || token.kind == TokenKind::kUserDefined);
-}
-
 // Whether the character at the start of `text` belongs to a word (\w).
 bool StartsWithWord(std::string_view text) {
   static const Result<Regex> word = Regex::Compile("\\A\\w");
@@ -41,7 +36,7 @@ SpecialSplitter::SpecialSplitter(const Vocabulary* vocabulary) : vocabulary_(voc
   for (size_t i = 0; i < vocabulary->size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     const Token& token = vocabulary->token(id);
-    if (!IsFoundFirst(token)) continue;
+    if (token.text.empty() || !IsSpecial(token.kind)) continue;
     LengthGroup& group = by_length[token.text.size()];
     group.length = token.text.size();
     group.first_bytes.set(static_cast<unsigned char>(token.text[0]));

@@ -24,6 +24,11 @@ enum class TokenKind : uint8_t {
   kUndefined,
 };
 
+// Kinds of tokens that are looked for in a text before it is cut into words.
+inline bool IsSpecial(TokenKind kind) {
+  return kind == TokenKind::kControl || kind == TokenKind::kUnknown || kind == TokenKind::kUserDefined;
+}
+
 struct Token {
   std::string text;  // as the file has it; empty for an id without one
   float score = 0.0f;

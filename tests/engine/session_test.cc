@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -106,24 +105,10 @@ TEST(Session, AHuggingFaceFolderGivesTheSameLogits) {
   }
 }
 
-// Overwrites the numbers of one tensor of a file with NaN.
-void FillWithNan(const std::string& path, const std::string& tensor) {
-  const auto bytes = FileBytes::Open(path, LoadMode::kRead);
-  ASSERT_TRUE(bytes.ok());
-  const auto file = formats::GgufFile::Parse(*bytes, {});
-  ASSERT_TRUE(file.ok());
-  const formats::TensorInfo* info = (*file)->FindTensor(tensor);
-  ASSERT_NE(info, nullptr);
-  const std::vector<float> values(info->bytes / sizeof(float), std::numeric_limits<float>::quiet_NaN());
-  std::fstream out(path, std::ios::binary | std::ios::in | std::ios::out);
-  out.seekp(info->data - (*bytes)->bytes().data());
-  out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(info->bytes));
-  ASSERT_TRUE(out.flush());
-}
-
 TEST(Session, G19NanWeightsAreAnErrorAndNoTokens) {
   const TinyModelFile file(make_model::ModelSpec{.type = "F32"});
-  FillWithNan(file.path(), "blk.1.ffn_norm.weight");
+  const std::vector<float> nan(make_model::ModelSpec{}.width, std::numeric_limits<float>::quiet_NaN());
+  OverwriteNumbers(file.path(), "blk.1.ffn_norm.weight", 0, nan);
   for (const Target target : AllTargets()) {
     if (!TargetSupported(target)) continue;
     const auto engine = LoadTiny(file, {.target = std::string(TargetName(target))});

@@ -1,6 +1,5 @@
 // Broken weights: no target may answer as if they were sound.
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -8,8 +7,6 @@
 #include <gtest/gtest.h>
 
 #include "base/cpu.h"
-#include "base/file.h"
-#include "formats/gguf.h"
 #include "tests/model/tiny_model.h"
 
 namespace damask::engine {
@@ -18,19 +15,8 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Overwrites one number of an F32 tensor of a file.
 void SetNumber(const std::string& path, const std::string& tensor, size_t index, float value) {
-  const auto bytes = FileBytes::Open(path, LoadMode::kRead);
-  ASSERT_TRUE(bytes.ok());
-  const auto file = formats::GgufFile::Parse(*bytes, {});
-  ASSERT_TRUE(file.ok());
-  const formats::TensorInfo* info = (*file)->FindTensor(tensor);
-  ASSERT_NE(info, nullptr);
-  ASSERT_LE((index + 1) * sizeof(float), info->bytes);
-  std::fstream out(path, std::ios::binary | std::ios::in | std::ios::out);
-  out.seekp(info->data - (*bytes)->bytes().data() + static_cast<std::streamoff>(index * sizeof(float)));
-  out.write(reinterpret_cast<const char*>(&value), sizeof(value));
-  ASSERT_TRUE(out.flush());
+  OverwriteNumbers(path, tensor, index, {&value, 1});
 }
 
 // What every target that this CPU has says to a text of `count` tokens.

@@ -1,14 +1,18 @@
 // Small random-weight models on disk for the tests of model and engine.
 #pragma once
 
+#include <fstream>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "base/thread_pool.h"
 #include "engine/engine.h"
+#include "formats/gguf.h"
 #include "tests/temp_dir.h"
 #include "tools/make_model/make_model.h"
 
@@ -30,6 +34,21 @@ class TinyModelFile {
   test::TempDir folder_;
   std::string path_;
 };
+
+// Writes `values` over the numbers of an F32 tensor of a file, from number `first` on.
+inline void OverwriteNumbers(const std::string& path, const std::string& tensor, size_t first, std::span<const float> values) {
+  const auto bytes = FileBytes::Open(path, LoadMode::kRead);
+  ASSERT_TRUE(bytes.ok());
+  const auto file = formats::GgufFile::Parse(*bytes, {});
+  ASSERT_TRUE(file.ok());
+  const formats::TensorInfo* info = (*file)->FindTensor(tensor);
+  ASSERT_NE(info, nullptr);
+  ASSERT_LE(first * sizeof(float) + values.size_bytes(), info->bytes);
+  std::fstream out(path, std::ios::binary | std::ios::in | std::ios::out);
+  out.seekp(info->data - (*bytes)->bytes().data() + static_cast<std::streamoff>(first * sizeof(float)));
+  out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
+  ASSERT_TRUE(out.flush());
+}
 
 inline std::unique_ptr<engine::Engine> LoadTiny(const TinyModelFile& file, engine::EngineOptions options = {}) {
   options.model_path = file.path();
