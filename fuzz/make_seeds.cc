@@ -122,6 +122,9 @@ void WriteMasks(const Folder& folder) {
   mask.heads[1].thumbnail = {1, 2, 3, 4};
   mask.key_directions.push_back({1, 0, 1, 64, 0.5f, std::vector<float>(64, 0.25f)});
   const std::string bytes = masks::SerializeMask(mask).value();
+  masks::Mask more_blocks = mask;
+  more_blocks.parameters.content_blocks = 40;
+  folder.Write("more_blocks.mask", masks::SerializeMask(more_blocks).value());
   folder.Write("four_heads.mask", bytes);
   folder.Write("cut.mask", bytes.substr(0, bytes.size() / 2));
   folder.Write("version2.mask", std::string(bytes).replace(12, 1, "\2"));

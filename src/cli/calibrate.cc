@@ -53,6 +53,8 @@ class Calibrate : public Command {
     flags->Number("--budget", 0, 1, &budget_, "choose by density instead: what all heads together may cost");
     flags->Switch("--no-effect", &no_effect_, "choose by strong-key hit, without passes that measure the effect");
     flags->Switch("--no-content", &no_content_, "heads that cannot be static stay dense");
+    flags->Uint("--content-blocks", 1, masks::kMaxContentBlocks, &content_blocks_,
+                "most blocks of 16 keys that a content head chooses (default 10; 20 or 40 where the limit wants it)");
     flags->Switch("--each-head", &each_head_, "also measure every head's effect alone, a pass a head");
     flags->Switch("--patterns-only", &patterns_only_, "the paper's masks: every head static, by its patterns");
     flags->Uint("--effect-length", 64, limits::kMaxContext, &effect_length_,
@@ -86,6 +88,11 @@ class Calibrate : public Command {
     }
     if (each_head_ && (no_effect_ || maps_ || target_recall_ != kUnset || budget_ != kUnset)) {
       return InvalidArgument("--each-head belongs to the choice by effect");
+    }
+    if (content_blocks_ != 0 && (no_content_ || patterns_only_ || maps_ || target_recall_ != kUnset || budget_ != kUnset)) {
+      return InvalidArgument(
+          "--content-blocks wants heads that choose their keys: leave --maps, --no-content, --patterns-only, --target-recall "
+          "and --budget away");
     }
     if (maps_ && max_kl_ != kUnset) return InvalidArgument("--max-kl wants a model: effects cannot be measured on --maps");
     if (tau_ != kUnset && tau_percentile_ != kUnset) return InvalidArgument("--tau and --tau-percentile exclude each other");
@@ -130,6 +137,7 @@ class Calibrate : public Command {
                                         .samples = samples_,
                                         .effect = !no_effect_,
                                         .content = !no_content_,
+                                        .content_blocks = static_cast<uint32_t>(content_blocks_),
                                         .each_head = each_head_,
                                         .effect_length = effect_length_,
                                         .cost_length = cost_length_,
@@ -174,6 +182,7 @@ class Calibrate : public Command {
   uint64_t min_cells_ = 32;
   uint64_t sinks_ = 16;
   uint64_t seed_ = 1;
+  uint64_t content_blocks_ = 0;
   uint64_t effect_length_ = 0;
   uint64_t cost_length_ = 4096;
   double tau_ = kUnset;

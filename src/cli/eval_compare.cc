@@ -57,7 +57,7 @@ class EvalCompare : public Command {
     flags->Uint("--samples", 1, kMaxSamples, &run_.samples, "samples of each task and context (default 20)");
     flags->Uint("-s,--seed", 0, UINT64_MAX, &run_.seed, "of the samples (default 1)");
     flags->Numbers("--density", 1e-6, 1, &run_.densities,
-                   "run each policy that has an option for it once for each of these densities");
+                   "run each policy that has an option for it, and does not set that itself, once for each of these densities");
     flags->Text("-f,--file", "FILE", &file_, "a text for perplexity (default: prose of the program)");
     flags->Text("-o,--output", "FILE", &html_, "write a page with the table and pictures");
     flags->Alias("--html", "--output");

@@ -154,6 +154,7 @@ class Calibration {
                                      .length = options_.cost_length,
                                      .effect = options_.effect,
                                      .content = options_.content,
+                                     .content_blocks = options_.content_blocks,
                                      .each_head = options_.each_head};
     const auto passed = [&](uint64_t passes) { Report("passes over the effect texts", passes, std::max(passes, kMaxPasses)); };
     DAMASK_ASSIGN_OR_RETURN(result_.treatments, ChooseTreatments(static_options_, wanted, options_.effect ? &meter : nullptr,

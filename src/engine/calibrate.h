@@ -30,6 +30,7 @@ struct CalibrateOptions {
   Goal goal = Goal::kEffect;     // its figure is in parameters: max_kl, target_recall or budget
   bool effect = true;            // false: by strong-key hit alone
   bool content = true;
+  uint32_t content_blocks = 0;  // so many at most; 0: as few as keep the limit. Sets parameters.content_blocks
   bool each_head = false;
   uint64_t effect_length = 0;  // 0: max(2048, 4 x capture length), at most the engine's context
   uint64_t cost_length = 4096;

@@ -1,6 +1,7 @@
 #include "engine/treatments.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "engine/by_halves.h"
@@ -21,17 +22,20 @@ constexpr double kMassWeight = 0.1;
 // What static heads may use of the limit at first, where others are to choose blocks at run time.
 constexpr double kStaticShare = 0.2;
 
-// A static form that costs more than this share of what a content head does is not taken where heads may choose: at the same
-// density far keys that are chosen answer more than near ones that are not (docs/results.md).
+// A static form that costs more than this share of what a content head with the usual blocks does is not taken where heads may
+// choose: at the same density far keys that are chosen answer more than near ones that are not (docs/results.md).
 constexpr double kCheapShare = 0.4;
 // Passes of the two looks behind the search for static heads.
 constexpr uint64_t kContentPasses = 8;
 constexpr uint64_t kRestPasses = 12;
+// Blocks of content heads, tried one after another. Thirty more blocks of thirty heads are as many keys as full attention of
+// one head at 29,000 tokens, and take as long as that at half the length; what they find is worth more (docs/results.md).
+constexpr std::array<uint32_t, 3> kContentBlocks = {masks::kUsualContentBlocks, 20, 40};
 
 // A threshold that no form reaches.
 constexpr double kNoForm = 2.0;
 
-// The share of all keys that a content head sees of a text, at most.
+// The share of all keys that a content head with the usual blocks sees of a text, at most.
 double ContentCost(uint64_t length) {
   const policies::ContentOptions usual;
   const uint64_t keys =
@@ -54,22 +58,29 @@ class Chooser {
         floor_(options.size(), 0.0) {}
 
   Result<TreatmentResult> Run() {
-    if (!wanted_.effect) {
-      Assign(kQualityWithoutEffect);
-      if (wanted_.content) {
-        for (const size_t head : UnmaskedByError()) MakeContent(head);
-      }
-      return result_;
-    }
-    DAMASK_RETURN_IF_ERROR(ChooseStatic());
-    DAMASK_RETURN_IF_ERROR(ChooseContent());
-    DAMASK_RETURN_IF_ERROR(UseTheRest());
+    DAMASK_RETURN_IF_ERROR(wanted_.effect ? ChooseByEffect() : ChooseByQuality());
+    if (!masks::HasContentHeads(*mask_)) mask_->parameters.content_blocks = masks::kUsualContentBlocks;
+    if (!wanted_.effect) return result_;
     if (wanted_.each_head) DAMASK_RETURN_IF_ERROR(MeasureEachHead());
     mask_->parameters.joint_effect = result_.joint.worst();
     return result_;
   }
 
  private:
+  Status ChooseByQuality() {
+    Assign(kQualityWithoutEffect);
+    if (!wanted_.content) return {};
+    if (wanted_.content_blocks != 0) mask_->parameters.content_blocks = wanted_.content_blocks;
+    for (const size_t head : UnmaskedByError()) MakeContent(head);
+    return {};
+  }
+
+  Status ChooseByEffect() {
+    DAMASK_RETURN_IF_ERROR(ChooseStatic());
+    if (wanted_.content) DAMASK_RETURN_IF_ERROR(ChooseContent());
+    return UseTheRest();
+  }
+
   // Past `enough` any figure does.
   Result<Effect> Measure(double enough) {
     DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy, policies::MakeDam(*mask_, "calibration", {}, shape_));
@@ -193,10 +204,36 @@ class Chooser {
     });
   }
 
+  // All heads that may with the fewest blocks that keep the limit; where no number does, those that can.
   Status ChooseContent() {
-    if (!wanted_.content) return {};
-    return ChangeWithinLimit(
-        UnmaskedByError(), [&](size_t head) { MakeContent(head); }, kContentPasses);
+    const std::vector<size_t> heads = UnmaskedByError();
+    const auto try_blocks = [&](uint32_t blocks, uint64_t most_passes) {
+      mask_->parameters.content_blocks = blocks;
+      return ChangeWithinLimit(
+          heads, [&](size_t head) { MakeContent(head); }, most_passes);
+    };
+    if (wanted_.content_blocks != 0) return try_blocks(wanted_.content_blocks, kContentPasses);
+    const auto is_content = [&](size_t head) { return mask_->heads[head].treatment == Treatment::kContent; };
+    for (const uint32_t blocks : kContentBlocks) {
+      // One pass tries all heads at once; with the most blocks halves of them come after it.
+      DAMASK_RETURN_IF_ERROR(try_blocks(blocks, blocks == kContentBlocks.back() ? kContentPasses : 1));
+      if (std::all_of(heads.begin(), heads.end(), is_content)) return {};
+    }
+    return FewerBlocks();
+  }
+
+  // A head that must see everything has kept the others from being tried with fewer blocks.
+  Status FewerBlocks() {
+    if (!masks::HasContentHeads(*mask_)) return {};
+    for (const uint32_t blocks : kContentBlocks) {
+      mask_->parameters.content_blocks = blocks;
+      if (blocks == kContentBlocks.back()) break;  // with these they have been measured
+      DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure(wanted_.max_kl));
+      if (effect.worst() > wanted_.max_kl) continue;
+      result_.joint = effect;
+      break;
+    }
+    return {};
   }
 
   // What is left of the limit goes to heads that are not static yet: each in the best of its cheap forms, the best first.

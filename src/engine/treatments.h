@@ -5,8 +5,8 @@
 // beyond the capture length (heads that retrieve have the lowest). For a threshold on quality each head takes its cheapest form
 // that reaches it and stays unmasked where none does; the joint effect grows as the threshold falls, so the threshold is
 // bisected with one pass over the effect texts a step. Heads near the edge are then tried one by one. Unmasked heads choose
-// blocks at run time where that keeps the limit, and what is left of it makes more heads static; both go by halves, so that few
-// heads that must see everything are found in few passes.
+// blocks at run time where that keeps the limit: all of them with few blocks, else with more, else those that can. What is left
+// of the limit makes more heads static. Both go by halves, so that few heads that must see everything are found in few passes.
 #pragma once
 
 #include <atomic>
@@ -23,15 +23,16 @@ namespace damask::engine {
 
 struct TreatmentOptions {
   double max_kl = 0.05;
-  uint64_t length = 4096;  // costs are compared at this many tokens
-  bool effect = true;      // false: by quality alone (kQualityWithoutEffect)
-  bool content = true;     // unmasked heads choose blocks at run time where that keeps the limit
-  bool each_head = false;  // also measure every head's effect alone: a pass a head
+  uint64_t length = 4096;       // costs are compared at this many tokens
+  bool effect = true;           // false: by quality alone (kQualityWithoutEffect)
+  bool content = true;          // unmasked heads choose blocks at run time where that keeps the limit
+  uint32_t content_blocks = 0;  // so many at most; 0: as few as keep the limit (kContentBlocks)
+  bool each_head = false;       // also measure every head's effect alone: a pass a head
 };
 inline constexpr double kQualityWithoutEffect = 0.95;
 
-// A second and third look at what lies behind the edge is worth so many passes in all; content heads and the rest of the limit
-// take at most 20 more.
+// A second and third look at what lies behind the edge is worth so many passes in all; one more measures what was chosen, and
+// content heads and the rest of the limit take at most 24.
 inline constexpr uint64_t kMaxPasses = 20;
 
 // The static forms of one head, cheapest first, with their quality.

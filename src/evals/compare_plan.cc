@@ -43,18 +43,16 @@ struct Variant {
   std::optional<double> density;
 };
 
-std::vector<Variant> VariantsOf(const CompareRun& run, std::vector<std::string>* notes) {
+std::vector<Variant> VariantsOf(const CompareRun& run, const policies::ModelShape& shape, std::vector<std::string>* notes) {
   std::vector<Variant> variants;
   for (const std::string& policy : run.policies) {
-    const policies::PolicyInfo* info = policies::PolicyOfSpec(policy);
-    const bool adjustable = info != nullptr && !info->density_option.empty();
-    if (run.densities.empty() || !adjustable) variants.push_back({policy, std::nullopt});
-    if (!run.densities.empty() && !adjustable) {
-      notes->push_back(fmt::format("{} has no option that sets its density: it runs as it is", policy));
+    const std::string why = run.densities.empty() ? "" : policies::WhyNoDensity(policy, shape);
+    if (!why.empty()) notes->push_back(why + ": it runs as it is");
+    if (run.densities.empty() || !why.empty()) {
+      variants.push_back({policy, std::nullopt});
+      continue;
     }
-    for (const double density : run.densities) {
-      if (adjustable) variants.push_back({policy, density});
-    }
+    for (const double density : run.densities) variants.push_back({policy, density});
   }
   return variants;
 }
@@ -65,7 +63,7 @@ class Planner {
       : shape_(engine.shape()), run_(run), notes_(*notes) {}
 
   Result<std::vector<Cell>> Plan() {
-    for (const Variant& variant : VariantsOf(run_, &notes_)) {
+    for (const Variant& variant : VariantsOf(run_, shape_, &notes_)) {
       for (const uint64_t context : run_.contexts) DAMASK_RETURN_IF_ERROR(AddCells(variant, context));
     }
     return std::move(cells_);

@@ -134,6 +134,7 @@ Status CheckParameters(const Parameters& p) {
   DAMASK_RETURN_IF_ERROR(Goal("max-kl", p.max_kl, 1e6));
   DAMASK_RETURN_IF_ERROR(Goal("the target recall", p.target_recall, 1.0));
   DAMASK_RETURN_IF_ERROR(Goal("the budget", p.budget, 1.0));
+  DAMASK_RETURN_IF_ERROR(InRange<uint32_t>("the blocks of content heads", p.content_blocks, 0, kMaxContentBlocks));
   return Goal("the joint effect", p.joint_effect, 1e6);
 }
 
@@ -158,6 +159,11 @@ Status CheckHead(const HeadMask& head, uint32_t capture_length) {
                                  kMaxThumbnailSide));
   }
   return {};
+}
+
+bool HasContentHeads(const Mask& mask) {
+  return std::any_of(mask.heads.begin(), mask.heads.end(),
+                     [](const HeadMask& head) { return head.treatment == Treatment::kContent; });
 }
 
 Status CheckMask(const Mask& mask) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "masks/amplify.h"
 #include "masks/fingerprint.h"
@@ -71,6 +72,8 @@ std::vector<float> StoredFromHalves(const std::vector<float>& values, size_t hea
 
 // Everything that decided about the masks. Unmeasured goals are kNoGoal.
 inline constexpr double kNoGoal = -1.0;
+inline constexpr uint32_t kUsualContentBlocks = 10;
+inline constexpr uint32_t kMaxContentBlocks = limits::kMaxContext;
 struct Parameters {
   uint32_t capture_length = 256;  // L
   uint32_t samples = 0;
@@ -86,6 +89,8 @@ struct Parameters {
   double target_recall = kNoGoal;  //
   double budget = kNoGoal;         //
   double joint_effect = kNoGoal;   // measured: nats with all masks together
+  // Most blocks of 16 keys that a query block of a content head chooses, sinks and local keys aside.
+  uint32_t content_blocks = kUsualContentBlocks;
 };
 
 // InvalidArgument naming the first parameter out of its range (not a number included) and the range.
@@ -100,6 +105,9 @@ struct Mask {
   const HeadMask& head(size_t layer, size_t head) const { return heads[layer * fingerprint.heads + head]; }
   HeadMask& head(size_t layer, size_t head) { return heads[layer * fingerprint.heads + head]; }
 };
+
+// Whether some head chooses its keys at run time.
+bool HasContentHeads(const Mask& mask);
 
 // What a mask must be before it is used or written: everything in range and sorted, the diagonal kept. BadFormat naming the
 // place and what was expected.

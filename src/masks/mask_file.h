@@ -14,7 +14,7 @@
 namespace damask::masks {
 
 inline constexpr uint16_t kMaskVersionMajor = 1;
-inline constexpr uint16_t kMaskVersionMinor = 0;
+inline constexpr uint16_t kMaskVersionMinor = 1;
 
 // The sections of a file. Numbers are never used for anything else again.
 enum class Section : uint32_t {

@@ -87,7 +87,7 @@ Status ReadFingerprint(ByteReader* reader, Fingerprint* f) {
   return in.status();
 }
 
-Status ReadParameters(ByteReader* reader, Parameters* p) {
+Status ReadParameters(ByteReader* reader, uint16_t minor, Parameters* p) {
   Fields in(reader);
   in.Get("capture length", &p->capture_length);
   in.Get("samples", &p->samples);
@@ -108,6 +108,8 @@ Status ReadParameters(ByteReader* reader, Parameters* p) {
   in.Get("target recall", &p->target_recall);
   in.Get("budget", &p->budget);
   in.Get("joint effect", &p->joint_effect);
+  p->content_blocks = layout::kContentBlocksOfVersion10;
+  if (minor >= 1) in.Get("blocks of content heads", &p->content_blocks);
   return in.status();
 }
 
@@ -256,7 +258,7 @@ class Parser {
       case Section::kParameters:
         if (has_parameters_) return BadFormat("a second set of parameters");
         has_parameters_ = true;
-        DAMASK_RETURN_IF_ERROR(ReadParameters(section, &mask_.parameters));
+        DAMASK_RETURN_IF_ERROR(ReadParameters(section, minor_, &mask_.parameters));
         return CheckedParameters();
       case Section::kHead: return Head(section);
       case Section::kThumbnail: return Thumbnail(section);

@@ -54,6 +54,9 @@ void PutFingerprint(const Fingerprint& f, Writer* out) {
   out->End();
 }
 
+// The oldest version that says everything: older readers may read it.
+uint16_t MinorVersionFor(const Parameters& p) { return p.content_blocks == layout::kContentBlocksOfVersion10 ? 0 : 1; }
+
 void PutParameters(const Parameters& p, Writer* out) {
   out->Begin(Section::kParameters, layout::kRequired);
   out->Put(p.capture_length);
@@ -75,6 +78,7 @@ void PutParameters(const Parameters& p, Writer* out) {
   out->Put(p.target_recall);
   out->Put(p.budget);
   out->Put(p.joint_effect);
+  if (MinorVersionFor(p) >= 1) out->Put(p.content_blocks);
   out->End();
 }
 
@@ -143,7 +147,7 @@ Result<std::string> SerializeMask(const Mask& mask) {
   out.bytes() = layout::kMagic;
   out.Put(layout::kByteOrder);
   out.Put(kMaskVersionMajor);
-  out.Put(kMaskVersionMinor);
+  out.Put(MinorVersionFor(mask.parameters));
   out.Put(uint64_t{0});  // size and checksum, filled in at the end
   out.Put(uint64_t{0});
   PutFingerprint(mask.fingerprint, &out);

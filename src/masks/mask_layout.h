@@ -15,6 +15,9 @@ inline constexpr size_t kHeaderBytes = 32;
 inline constexpr size_t kSectionHeaderBytes = 16;
 inline constexpr uint32_t kRequired = 1;  // flag of a section: a reader that does not know it must refuse the file
 
+// What files of version 1.0, which do not say it, mean.
+inline constexpr uint32_t kContentBlocksOfVersion10 = 10;
+
 // The smallest section of a head: its fixed part without any pattern or row.
 inline constexpr size_t kMinHeadBytes = 52;
 

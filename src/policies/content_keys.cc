@@ -32,6 +32,13 @@ Regions RegionsOf(const ContentOptions& options, uint64_t first, size_t rows, ui
   return {begin, std::clamp<size_t>((options.sinks + kQuarter - 1) / kQuarter, begin, local), local, end};
 }
 
+// Of that many quarters to choose from: how many the coarse pass leaves.
+size_t Survivors(const ContentOptions& options, size_t middle) {
+  if (middle <= kCoarseFrom) return middle;
+  const auto share = static_cast<size_t>(std::ceil(options.coarse_keep * static_cast<double>(middle)));
+  return std::min({middle, size_t{options.max_survivors}, share});
+}
+
 class Choice {
  public:
   Choice(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
@@ -53,9 +60,8 @@ class Choice {
     const size_t middle = regions_.local - regions_.sinks;
     s_->candidates.resize(middle);
     std::iota(s_->candidates.begin(), s_->candidates.end(), static_cast<uint32_t>(regions_.sinks));
-    const size_t kept = std::min<size_t>(options_.max_survivors,
-                                         static_cast<size_t>(std::ceil(options_.coarse_keep * static_cast<double>(middle))));
-    if (middle <= kCoarseFrom || kept >= middle) return;
+    const size_t kept = Survivors(options_, middle);
+    if (kept == middle) return;
     ScoreMeans();
     ShareColumns(regions_.end - regions_.begin);
     BestIndicesAscending(std::span(s_->best).subspan(regions_.sinks - regions_.begin, middle), kept, &s_->candidates);
@@ -230,6 +236,16 @@ void ChooseQuarters(Target target, const ContentOptions& options, const Projecti
   choice.CoarsePass();
   choice.FinePass();
   choice.Take(chosen);
+}
+
+void MostQuarters(const ContentOptions& options, uint64_t first, size_t rows, uint32_t own_window,
+                  std::vector<masks::QuarterRange>* chosen) {
+  const Regions regions = RegionsOf(options, first, rows, own_window);
+  const size_t others = std::min<size_t>(options.max_quarters, Survivors(options, regions.local - regions.sinks));
+  chosen->clear();
+  chosen->push_back({static_cast<uint32_t>(regions.begin), static_cast<uint32_t>(regions.sinks)});
+  chosen->push_back({static_cast<uint32_t>(regions.local - others), static_cast<uint32_t>(regions.end)});
+  masks::SortAndJoin(chosen);
 }
 
 }  // namespace damask::policies

@@ -17,11 +17,11 @@
 namespace damask::policies {
 
 struct ContentOptions {
-  uint32_t sinks = 16;         // first keys, always
-  uint32_t local = 32;         // latest keys before each query, always
-  uint32_t max_quarters = 10;  // of 16 keys each, beside those
-  double target = 0.95;        // quarters are added until every row's estimated share reaches this
-  double coarse_keep = 1.0;    // share of the quarters that the coarse pass leaves, max_survivors at most
+  uint32_t sinks = 16;                                 // first keys, always
+  uint32_t local = 32;                                 // latest keys before each query, always
+  uint32_t max_quarters = masks::kUsualContentBlocks;  // of 16 keys each, beside those
+  double target = 0.95;                                // quarters are added until every row's estimated share reaches this
+  double coarse_keep = 1.0;  // share of the quarters that the coarse pass leaves, max_survivors at most
   uint32_t max_survivors = 1024;
 };
 
@@ -96,5 +96,10 @@ struct ContentScratch {
 void ChooseQuarters(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
                     const QueryRows& queries, size_t head, uint32_t own_window, ContentScratch* scratch,
                     std::vector<masks::QuarterRange>* chosen);
+
+// As many quarters as ChooseQuarters takes at most for rows [first, first + rows), where there is nothing to choose by: sinks,
+// local ones, and the latest others.
+void MostQuarters(const ContentOptions& options, uint64_t first, size_t rows, uint32_t own_window,
+                  std::vector<masks::QuarterRange>* chosen);
 
 }  // namespace damask::policies

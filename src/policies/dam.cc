@@ -37,6 +37,8 @@ class DamPolicy : public Policy {
       if (projections_[g] && !HasContent(g)) projections_[g].reset();
       any_content_ = any_content_ || projections_[g].has_value();
     }
+    // Without content heads it is the same policy with any number of blocks.
+    if (!any_content_) options_.content.max_quarters = mask_.parameters.content_blocks;
   }
   // groups_ point into mask_.
   DamPolicy(const DamPolicy&) = delete;
@@ -46,7 +48,7 @@ class DamPolicy : public Policy {
     const ContentOptions& c = options_.content;
     const ContentOptions usual;
     std::string spec = fmt::format("dam:mask={},mode={}", name_, options_.mode == masks::PlanMode::kExact ? "exact" : "blocks");
-    if (c.max_quarters != usual.max_quarters) spec += fmt::format(",blocks={}", c.max_quarters);
+    if (c.max_quarters != mask_.parameters.content_blocks) spec += fmt::format(",blocks={}", c.max_quarters);
     if (c.local != usual.local) spec += fmt::format(",local={}", c.local);
     if (c.coarse_keep != usual.coarse_keep) spec += fmt::format(",coarse={}", c.coarse_keep);
     if (c.target != usual.target) spec += fmt::format(",target={}", c.target);
@@ -107,17 +109,24 @@ class DamPolicy : public Policy {
     return false;
   }
 
-  // What the content heads of a group choose; empty where there are none, or where only the shape of a plan is wanted.
+  // What the content heads of a group choose, or may choose at most where only the shape of a plan is wanted; empty where there
+  // are none.
   masks::GroupMask::Chosen Choose(const PlanRequest& request, size_t index, Scratch* scratch) const {
-    if (!projections_[index] || request.state == nullptr || request.queries.q == nullptr) return {};
-    const ContentKeys& keys = static_cast<const DamState*>(request.state)->at(request.layer, request.kv_head);
+    const bool shape_only = request.queries.q == nullptr;
+    if (!projections_[index] || (request.state == nullptr && !shape_only)) return {};
     scratch->ranges.resize(group());
     scratch->chosen.assign(group(), nullptr);
     for (size_t g = 0; g < group(); ++g) {
       if (!IsContent(index, g)) continue;
-      ChooseQuarters(shape_.target, options_.content, *projections_[index], keys, request.queries, g,
-                     shape_.window(request.layer), &scratch->content, &scratch->ranges[g]);
       scratch->chosen[g] = &scratch->ranges[g];
+      const uint32_t window = shape_.window(request.layer);
+      if (shape_only) {
+        MostQuarters(options_.content, request.first_position, request.rows, window, &scratch->ranges[g]);
+        continue;
+      }
+      const ContentKeys& keys = static_cast<const DamState*>(request.state)->at(request.layer, request.kv_head);
+      ChooseQuarters(shape_.target, options_.content, *projections_[index], keys, request.queries, g, window, &scratch->content,
+                     &scratch->ranges[g]);
     }
     return scratch->chosen;
   }
@@ -142,17 +151,21 @@ Status CheckDirections(const masks::KeyDirections& d, const ModelShape& shape) {
 }  // namespace
 
 PolicyInfo DamInfo() {
-  return {"dam",
-          {},
-          "Calibrated masks per head: diagonals, columns and a true mask, as a mask file has them.",
-          "DAM: Dynamic Attention Mask (arXiv 2506.11104)",
-          {{"mask", "", "the mask file, as damask calibrate writes it"},
-           {"mode", "blocks", "blocks: whole quarters of key blocks, a superset of the mask; exact: the mask to the letter"},
-           {"blocks", "10", "content heads: most blocks of 16 keys that a query block chooses, sinks and local keys aside"},
-           {"local", "32", "content heads: latest keys that a query always sees"},
-           {"coarse", "1.0",
-            "content heads: share of the blocks that are looked at key by key, 1024 at most; means of 16 keys choose which"},
-           {"target", "0.95", "content heads: blocks are chosen until their estimated share reaches this"}}};
+  return {
+      "dam",
+      {},
+      "Calibrated masks per head: diagonals, columns and a true mask, as a mask file has them.",
+      "DAM: Dynamic Attention Mask (arXiv 2506.11104)",
+      {{"mask", "", "the mask file, as damask calibrate writes it"},
+       {"mode", "blocks", "blocks: whole quarters of key blocks, a superset of the mask; exact: the mask to the letter"},
+       {"blocks", "mask",
+        "content heads: most blocks of 16 keys that a query block chooses, sinks and local keys aside; mask: as the mask says"},
+       {"local", "32", "content heads: latest keys that a query always sees"},
+       {"coarse", "1.0",
+        "content heads: share of the blocks that are looked at key by key, 1024 at most; means of 16 keys choose which"},
+       {"target", "0.95", "content heads: blocks are chosen until their estimated share reaches this"}},
+      "blocks",
+      ""};
 }
 
 Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& name, const DamOptions& options,
@@ -170,6 +183,7 @@ Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& nam
   }
   DamOptions own = options;
   own.content.sinks = mask.parameters.sink_keys;
+  own.content.max_quarters = own.blocks.value_or(mask.parameters.content_blocks);
   return std::unique_ptr<Policy>(std::make_unique<DamPolicy>(std::move(mask), name, own, shape));
 }
 
@@ -180,11 +194,13 @@ Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape
   }
   DamOptions own;
   own.mode = mode == "exact" ? masks::PlanMode::kExact : masks::PlanMode::kBlocks;
-  DAMASK_ASSIGN_OR_RETURN(const uint64_t blocks, options.Count("blocks", 0, 1 << 20));
+  if (options.Text("blocks") != "mask") {
+    DAMASK_ASSIGN_OR_RETURN(const uint64_t blocks, options.Count("blocks", 0, masks::kMaxContentBlocks));
+    own.blocks = static_cast<uint32_t>(blocks);
+  }
   DAMASK_ASSIGN_OR_RETURN(const uint64_t local, options.Count("local", 1, limits::kMaxContext));
   DAMASK_ASSIGN_OR_RETURN(own.content.target, options.Number("target", 0, 1));
   DAMASK_ASSIGN_OR_RETURN(own.content.coarse_keep, options.Number("coarse", 0, 1));
-  own.content.max_quarters = static_cast<uint32_t>(blocks);
   own.content.local = static_cast<uint32_t>(local);
   DAMASK_ASSIGN_OR_RETURN(masks::Mask mask, masks::ReadMaskFile(options.Text("mask")));
   if (shape.fingerprint) {

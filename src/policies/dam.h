@@ -4,7 +4,9 @@
 // Acceleration (arXiv 2506.11104).
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "masks/compile.h"
@@ -22,7 +24,8 @@ Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape
 // The same for a mask that is in memory (calibration tries masks before it writes them). `name` is what Spec() calls it.
 struct DamOptions {
   masks::PlanMode mode = masks::PlanMode::kBlocks;
-  ContentOptions content;  // its sinks are the mask's
+  std::optional<uint32_t> blocks;  // most quarters of content heads; without it the mask's
+  ContentOptions content;          // MakeDam sets its sinks and max_quarters
 };
 Result<std::unique_ptr<Policy>> MakeDam(masks::Mask mask, const std::string& name, const DamOptions& options,
                                         const ModelShape& shape);

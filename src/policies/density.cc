@@ -25,22 +25,41 @@ uint64_t SampledBlock(uint64_t i, uint64_t sampled, uint64_t blocks) {
   return begin + (5 * i + part / 2) % part;
 }
 
-// name, colon, and the options of `spec` except `removed`; those of `settings` whose keys it lacks stand before them.
-std::string WithSettings(std::string_view spec, std::string_view settings, std::string_view removed) {
+std::string_view KeyOf(std::string_view option) { return option.substr(0, option.find('=')); }
+
+// The options that a SPEC gives, "key=value" each.
+std::vector<std::string_view> GivenOptions(std::string_view spec) {
   const size_t colon = spec.find(':');
   const std::string_view given = colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1);
-  const auto key_of = [](std::string_view part) { return part.substr(0, part.find('=')); };
-  const std::vector<std::string_view> parts = given.empty() ? std::vector<std::string_view>() : Split(given, ',');
-  std::string text(spec.substr(0, colon));
+  return given.empty() ? std::vector<std::string_view>() : Split(given, ',');
+}
+
+bool Gives(const std::vector<std::string_view>& options, std::string_view key) {
+  return std::any_of(options.begin(), options.end(), [&](std::string_view option) { return KeyOf(option) == key; });
+}
+
+// name, colon, and the options of `spec` except `removed`; those of `settings` whose keys it lacks stand before them.
+std::string WithSettings(std::string_view spec, std::string_view settings, std::string_view removed) {
+  const std::vector<std::string_view> parts = GivenOptions(spec);
+  std::string text(spec.substr(0, spec.find(':')));
   text += ':';
   for (const std::string_view part : settings.empty() ? std::vector<std::string_view>() : Split(settings, ',')) {
-    const bool told = std::any_of(parts.begin(), parts.end(), [&](std::string_view p) { return key_of(p) == key_of(part); });
-    if (!told) text += fmt::format("{},", part);
+    if (!Gives(parts, KeyOf(part))) text += fmt::format("{},", part);
   }
   for (const std::string_view part : parts) {
-    if (key_of(part) != removed) text += fmt::format("{},", part);
+    if (KeyOf(part) != removed) text += fmt::format("{},", part);
   }
   return text;
+}
+
+std::string NoDensityOption(const PolicyInfo& info) {
+  return fmt::format("policy {} has no option that sets its density", info.name);
+}
+
+// One warning about a mask of other weights, by who makes the policy, is enough.
+ModelShape WithoutFingerprint(ModelShape shape) {
+  shape.fingerprint = nullptr;
+  return shape;
 }
 
 }  // namespace
@@ -72,30 +91,43 @@ double ShapeDensity(const Policy& policy, const ModelShape& shape, uint64_t cont
   return causal > 0 ? planned / causal : 0.0;
 }
 
+std::string WhyNoDensity(std::string_view spec, const ModelShape& shape) {
+  const PolicyInfo* const info = PolicyOfSpec(spec);
+  if (info == nullptr) return "";
+  const std::string& option = info->density_option;
+  if (option.empty()) return NoDensityOption(*info);
+  if (Gives(GivenOptions(spec), option)) return fmt::format("{} sets {} itself", Quote(spec), option);
+  const std::string base = WithSettings(spec, info->density_settings, option);
+  const ModelShape quiet = WithoutFingerprint(shape);
+  const auto one = Create(fmt::format("{}{}=1", base, option), quiet);
+  const auto two = Create(fmt::format("{}{}=2", base, option), quiet);
+  if (!one.ok() || !two.ok() || (*one)->Spec() != (*two)->Spec()) return "";
+  return fmt::format("{} computes the same whatever {} is", Quote(spec), option);
+}
+
 Result<std::string> SpecForDensity(std::string_view spec, double density, uint64_t context, const ModelShape& shape) {
-  DAMASK_RETURN_IF_ERROR(Create(spec, shape).status());
+  const ModelShape quiet = WithoutFingerprint(shape);
+  DAMASK_RETURN_IF_ERROR(Create(spec, quiet).status());
   const PolicyInfo& info = *PolicyOfSpec(spec);
-  if (info.density_option.empty()) {
-    return InvalidArgument(fmt::format("policy {} has no option that sets its density", info.name));
-  }
+  if (info.density_option.empty()) return InvalidArgument(NoDensityOption(info));
   if (!(density > 0 && density <= 1)) {
     return InvalidArgument(fmt::format("a density of {} is not above 0 and at most 1", density));
   }
   const std::string base = WithSettings(spec, info.density_settings, info.density_option);
   const auto spec_of = [&](uint64_t value) { return fmt::format("{}{}={}", base, info.density_option, value); };
   uint64_t low = 1;  // keeps within the density, once it has been tried
-  // Options count keys, or thousandths of the text.
+  // Options count keys, blocks of them, or thousandths of the text.
   uint64_t high = std::max<uint64_t>(context, 1000) + 1;
-  DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<Policy> least, Create(spec_of(low), shape));
-  const double least_density = ShapeDensity(*least, shape, context);
+  DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<Policy> least, Create(spec_of(low), quiet));
+  const double least_density = ShapeDensity(*least, quiet, context);
   if (least_density > density) {
     return InvalidArgument(fmt::format("{} computes {:.4f} of {} tokens with {}=1, more than {}", Quote(spec), least_density,
                                        context, info.density_option, density));
   }
   while (low + 1 < high) {
     const uint64_t middle = low + (high - low) / 2;
-    DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<Policy> policy, Create(spec_of(middle), shape));
-    if (ShapeDensity(*policy, shape, context) <= density) {
+    DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<Policy> policy, Create(spec_of(middle), quiet));
+    if (ShapeDensity(*policy, quiet, context) <= density) {
       low = middle;
     } else {
       high = middle;

@@ -16,10 +16,15 @@ namespace damask::policies {
 // where their choices fall together the density that is measured is lower. 0 for an empty text.
 double ShapeDensity(const Policy& policy, const ModelShape& shape, uint64_t context);
 
-// `spec` with its density option set to the largest value with which a prefill of `context` tokens keeps within `density`, and
-// with PolicyInfo::density_settings where `spec` does not say otherwise: SpecForDensity("quest", 0.08, 4096, shape) is
-// "quest:prefill=sparse,skip=0,budget=...". InvalidArgument: unknown policy, wrong options, one without a density option, a
-// density outside (0, 1], or one below the least that the policy can do (the message names that).
+// What keeps a density from setting `spec`, as a sentence: its policy has no density option, `spec` sets that option itself, or
+// the option changes nothing (blocks of a mask without content heads). Empty where nothing does, or where `spec` is wrong.
+std::string WhyNoDensity(std::string_view spec, const ModelShape& shape);
+
+// `spec` with its density option, also one that it sets itself, set to the largest value with which a prefill of `context`
+// tokens keeps within `density`, and with PolicyInfo::density_settings where `spec` does not say otherwise:
+// SpecForDensity("quest", 0.08, 4096, shape) is "quest:prefill=sparse,skip=0,budget=...". InvalidArgument: unknown policy,
+// wrong options, one without a density option, a density outside (0, 1], or one below the least that the policy can do (the
+// message names that).
 Result<std::string> SpecForDensity(std::string_view spec, double density, uint64_t context, const ModelShape& shape);
 
 }  // namespace damask::policies

@@ -51,6 +51,7 @@ Json CalibrationJson(const engine::CalibrateResult& result) {
           {"heads", mask.fingerprint.heads},
           {"treatments", {{"static", counts.fixed}, {"content", counts.content}, {"dense", counts.dense}}},
           {"windows", counts.windows},
+          {"content_blocks", counts.content != 0 ? Json(mask.parameters.content_blocks) : Json(nullptr)},
           {"mass_mean", OrNull(counts.mean())},
           {"mass_min", OrNull(counts.min())},
           {"effect_sum", measured ? Json(result.treatments.joint.worst()) : Json(nullptr)},
@@ -70,6 +71,9 @@ std::string CalibrationText(const engine::CalibrateResult& result, const std::st
   std::string text = fmt::format("{}: {} layers of {} heads; {} static ({} of them windows), {} content, {} dense\n", path,
                                  result.mask.fingerprint.layers, result.mask.fingerprint.heads, counts.fixed, counts.windows,
                                  counts.content, counts.dense);
+  if (counts.content != 0 && result.mask.parameters.content_blocks != masks::kUsualContentBlocks) {
+    text += fmt::format("content heads choose at most {} blocks of 16 keys\n", result.mask.parameters.content_blocks);
+  }
   // How much content heads see is known at run time; they are counted as dense.
   text += fmt::format("density {}{:.3f}; mass held {} on average, {} at least", counts.content != 0 ? "below " : "",
                       result.density, ShareText(counts.mean()), ShareText(counts.min()));

@@ -66,6 +66,6 @@ std::string ShareText(const std::optional<double>& value);
 std::string EffectText(const std::optional<double>& value);
 
 // Name and value of everything that decided about the mask, for people.
-std::vector<std::pair<std::string, std::string>> DescribeParameters(const masks::Parameters& parameters);
+std::vector<std::pair<std::string, std::string>> DescribeParameters(const masks::Mask& mask);
 
 }  // namespace damask::report

@@ -27,7 +27,8 @@ Json FingerprintJson(const masks::Fingerprint& f) {
           {"weights_hash", Hash(f.weights_hash)}};
 }
 
-Json ParametersJson(const masks::Parameters& p) {
+Json ParametersJson(const masks::Mask& mask) {
+  const masks::Parameters& p = mask.parameters;
   return {{"capture_length", p.capture_length},
           {"samples", p.samples},
           {"tokens", p.tokens},
@@ -42,6 +43,7 @@ Json ParametersJson(const masks::Parameters& p) {
           {"match", p.match.match == masks::Match::kUnion ? "union" : "best"},
           {"sink_keys", p.sink_keys},
           {"window", p.window},
+          {"content_blocks", masks::HasContentHeads(mask) ? Json(p.content_blocks) : Json(nullptr)},
           {"effect_length", p.effect_length},
           {"max_kl", Goal(p.max_kl)},
           {"target_recall", Goal(p.target_recall)},
@@ -77,7 +79,7 @@ Json InspectJson(const masks::Mask& mask, const MaskFigures& figures) {
   Json heads = Json::array();
   for (const HeadFigures& head : figures.heads) heads.push_back(HeadJson(head));
   return {{"fingerprint", FingerprintJson(mask.fingerprint)},
-          {"parameters", ParametersJson(mask.parameters)},
+          {"parameters", ParametersJson(mask)},
           {"treatments",
            {{"static", totals.treatments[static_cast<size_t>(Treatment::kStatic)]},
             {"content", totals.treatments[static_cast<size_t>(Treatment::kContent)]},

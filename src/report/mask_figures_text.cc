@@ -32,7 +32,8 @@ std::string ShareText(const std::optional<double>& value) { return value ? fmt::
 
 std::string EffectText(const std::optional<double>& value) { return value ? fmt::format("{:.4f}", *value) : "-"; }
 
-std::vector<std::pair<std::string, std::string>> DescribeParameters(const masks::Parameters& p) {
+std::vector<std::pair<std::string, std::string>> DescribeParameters(const masks::Mask& mask) {
+  const masks::Parameters& p = mask.parameters;
   std::vector<std::pair<std::string, std::string>> lines;
   lines.emplace_back("capture length", fmt::format("{} tokens", p.capture_length));
   lines.emplace_back("calibration text", fmt::format("{} samples, {} tokens", p.samples, p.tokens));
@@ -44,6 +45,8 @@ std::vector<std::pair<std::string, std::string>> DescribeParameters(const masks:
                                               p.match.match == masks::Match::kUnion ? "union" : "best", p.match.min_cells));
   lines.emplace_back("sinks", fmt::format("first {} keys", p.sink_keys));
   lines.emplace_back("window", p.window == 0 ? "not tried" : fmt::format("{} keys", p.window));
+  if (masks::HasContentHeads(mask))
+    lines.emplace_back("content blocks", fmt::format("at most {} of 16 keys", p.content_blocks));
   if (p.effect_length != 0) lines.emplace_back("effect length", fmt::format("{} tokens", p.effect_length));
   if (p.max_kl != masks::kNoGoal) lines.emplace_back("max-kl", fmt::format("{:g} nats", p.max_kl));
   if (p.target_recall != masks::kNoGoal) lines.emplace_back("target recall", fmt::format("{:g}", p.target_recall));
@@ -55,7 +58,7 @@ std::vector<std::pair<std::string, std::string>> DescribeParameters(const masks:
 std::string InspectText(const masks::Mask& mask, const MaskFigures& figures) {
   const masks::Fingerprint& f = mask.fingerprint;
   std::string text = fmt::format("{:<17}{}\n", "made for", masks::Describe(f));  // quotes names itself
-  for (const auto& [name, value] : DescribeParameters(mask.parameters)) text += fmt::format("{:<17}{}\n", name, value);
+  for (const auto& [name, value] : DescribeParameters(mask)) text += fmt::format("{:<17}{}\n", name, value);
   Table table({"layer", "patterns", "window", "content", "dense", "mass mean", "mass min", "effects alone",
                fmt::format("density at {}", figures.lengths.front())});
   for (size_t layer = 0; layer < f.layers; ++layer) {

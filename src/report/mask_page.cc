@@ -254,7 +254,7 @@ class PageWriter {
     };
     line("model", fingerprint().model.empty() ? "unknown" : fingerprint().model);
     line("architecture", fingerprint().architecture.empty() ? "unknown" : fingerprint().architecture);
-    for (const auto& [name, value] : DescribeParameters(mask_.parameters)) line(name, value);
+    for (const auto& [name, value] : DescribeParameters(mask_)) line(name, value);
     page_ += "</dl>\n";
   }
 

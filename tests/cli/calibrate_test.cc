@@ -43,6 +43,16 @@ TEST(Calibrate, WritesAMaskThatARunUsesAndReportsOn) {
   EXPECT_EQ(attention["heads"].size(), made["layers"].get<size_t>() * made["heads"].get<size_t>());
 }
 
+TEST(Calibrate, AMaskKeepsTheBlocksOfItsContentHeads) {
+  const TempDir dir;
+  const std::string mask = dir.File("blocks.mask");
+  const Json made = DamaskJson(With(Short(mask), {"--content-blocks", "20", "--max-kl", "0.01"}));
+  ASSERT_GT(made["treatments"]["content"], 0);
+  EXPECT_EQ(made["content_blocks"], 20);
+  EXPECT_EQ(DamaskJson({"inspect", mask})["parameters"]["content_blocks"], 20);
+  EXPECT_NE(Damask({"inspect", mask}).out.find("at most 20 of 16 keys"), std::string::npos);
+}
+
 TEST(Calibrate, TheShippedMaskIsTheReferenceModels) {
   const std::string mask = std::string(DAMASK_SOURCE_DIR) + "/models/reference.mask";
   const ProgramResult run = Damask({"generate", "--mask", mask, "-p", "hello", "-n", "1", "--raw"});
@@ -90,6 +100,14 @@ TEST(Calibrate, RefusesWhatCannotBeMeant) {
   ExpectRefused(Damask({"calibrate", "-o", mask, "--transform", "boxcx"}), "boxcx");
   ExpectRefused(Damask({"calibrate", "-o", mask, "--match", "all"}), "--match");
   ExpectRefused(Damask({"calibrate", "-o", mask, "--budget", "0.1", "--max-kl", "0.1"}), "exclude");
+  ExpectRefused(Damask({"calibrate", "-o", mask, "--content-blocks", "0"}), "--content-blocks");
+  for (const std::vector<std::string>& other : {std::vector<std::string>{"--no-content"},
+                                                {"--budget", "0.1"},
+                                                {"--target-recall", "0.9"},
+                                                {"--patterns-only"},
+                                                {"--maps", dir.path()}}) {
+    ExpectRefused(Damask(With({"calibrate", "-o", mask, "--content-blocks", "20"}, other)), "--content-blocks");
+  }
   ExpectRefused(Damask({"calibrate", "-o", mask, "--maps", dir.path()}), "layer_");
   ExpectRefused(Damask({"calibrate", "-o", mask, "--maps", dir.path(), "--text", "a"}), "exclude");
 }

@@ -64,6 +64,18 @@ TEST(EvalCompare, DensitySetsThePoliciesThatCan) {
   EXPECT_NE(result.err.find("full has no option that sets its density"), std::string::npos) << result.err;
 }
 
+TEST(EvalCompare, APolicyThatSetsItsDensityItselfRunsAsItIs) {
+  const ProgramResult result = Damask({"eval", "compare", "--policies", "streaming:window=64;quest", "--tasks", "kv",
+                                       "--context", "512", "--samples", "1", "--density", "0.5", "--json", "--quiet"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const Json object = JsonOf(result);
+  ASSERT_EQ(object["rows"].size(), 2U);
+  EXPECT_TRUE(object["rows"][0]["density_target"].is_null());
+  EXPECT_EQ(object["rows"][0]["spec"], "streaming:sinks=4,window=64");
+  EXPECT_EQ(object["rows"][1]["density_target"], 0.5);
+  EXPECT_EQ(object["notes"][0], "'streaming:window=64' sets window itself: it runs as it is");
+}
+
 TEST(EvalCompare, ADensityBelowWhatAPolicyCanIsLeftOutAndSaid) {
   const Json object = DamaskJson({"eval", "compare", "--policies", "streaming", "--tasks", "kv", "--context", "400",
                                   "--samples", "1", "--density", "0.001"});

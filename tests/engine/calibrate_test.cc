@@ -1,5 +1,6 @@
 #include "engine/calibrate.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 
@@ -237,6 +238,29 @@ TEST(Calibrate, TheJointEffectOfTheReferenceModelsMaskIsBelowTheLimit) {
   EXPECT_NEAR(effect->worst(), result->mask.parameters.joint_effect, 1e-9);
 }
 
+size_t ContentHeads(const masks::Mask& mask) {
+  return static_cast<size_t>(std::count_if(mask.heads.begin(), mask.heads.end(), [](const masks::HeadMask& head) {
+    return head.treatment == masks::Treatment::kContent;
+  }));
+}
+
+TEST(Calibrate, ATighterLimitGivesContentHeadsMoreBlocks) {
+  const auto engine = Embedded();
+  CalibrateOptions options = Short();
+  options.effect_length = 1024;
+  options.parameters.max_kl = 0.01;
+  const auto result = Calibrate(engine.get(), options, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  EXPECT_LE(result->treatments.joint.worst(), 0.01);
+  EXPECT_GT(result->mask.parameters.content_blocks, masks::kUsualContentBlocks);
+  // As few blocks as usual leave more heads with full attention.
+  options.content_blocks = masks::kUsualContentBlocks;
+  const auto few = Calibrate(engine.get(), options, nullptr, nullptr);
+  ASSERT_TRUE(few.ok()) << few.status().ToString();
+  EXPECT_EQ(few->mask.parameters.content_blocks, masks::kUsualContentBlocks);
+  EXPECT_LT(ContentHeads(few->mask), ContentHeads(result->mask));
+}
+
 TEST(Calibrate, WithoutAnyToleranceNothingIsMasked) {
   const auto engine = Embedded();
   CalibrateOptions options = Short();
@@ -245,6 +269,7 @@ TEST(Calibrate, WithoutAnyToleranceNothingIsMasked) {
   const auto result = Calibrate(engine.get(), options, nullptr, nullptr);
   ASSERT_TRUE(result.ok()) << result.status().ToString();
   for (const masks::HeadMask& head : result->mask.heads) EXPECT_EQ(head.treatment, masks::Treatment::kDense);
+  EXPECT_EQ(result->mask.parameters.content_blocks, masks::kUsualContentBlocks);
 }
 
 TEST(Calibrate, TextsTooShortForAQuestionAreRefused) {

@@ -113,7 +113,11 @@ TEST(MaskFile, ANewerMinorVersionMayAddFieldsToASection) {
   const uint64_t size = place.end - place.payload + 9;
   std::memcpy(&bytes[place.offset + 8], &size, sizeof(size));
   EXPECT_EQ(Parse(Sealed(bytes)).status().message(), "9 bytes too many");
-  EXPECT_TRUE(Parse(With(bytes, 14, uint16_t{1})).ok());
+  bytes.insert(place.end, std::string("\x0a\0\0\0", 4));  // what 1.1 adds
+  const uint64_t newer_size = size + 4;
+  std::memcpy(&bytes[place.offset + 8], &newer_size, sizeof(newer_size));
+  EXPECT_EQ(Parse(With(bytes, 14, uint16_t{1})).status().message(), "9 bytes too many");
+  EXPECT_TRUE(Parse(With(bytes, 14, uint16_t{2})).ok());
 }
 
 TEST(MaskFile, M01_WrongMagicVersionByteOrderAndChecksum) {
@@ -251,6 +255,27 @@ TEST(MaskFile, M05_AFileWithoutTheMainDiagonalIsRefusedAtLoad) {
   EXPECT_EQ(read.status().ToString(),
             "layer 0 head 0: the main diagonal (offset 0) is not among the kept diagonals: rows would have no key");
   EXPECT_FALSE(CheckChanged([](Mask* m) { m->heads[0].patterns.diagonals.clear(); }).ok());
+}
+
+// A field of version 1.1, which only masks that need it have: 1.0 stands for the usual number.
+TEST(MaskFile, BlocksOfContentHeadsAreKept) {
+  Mask mask = FullMask();
+  const std::string usual = Bytes(mask);
+  EXPECT_EQ(usual[14], 0) << "minor version";
+  EXPECT_EQ(Parse(usual)->parameters.content_blocks, kUsualContentBlocks);
+  mask.parameters.content_blocks = 40;
+  const std::string more = Bytes(mask);
+  EXPECT_EQ(more[14], 1);
+  EXPECT_EQ(more.size(), usual.size() + 4);
+  const Result<Mask> read = Parse(more);
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  EXPECT_EQ(read->parameters.content_blocks, 40u);
+  EXPECT_EQ(Bytes(*read), more);
+  const size_t at = Find(more, Section::kParameters).end - 4;
+  EXPECT_EQ(Parse(With(more, at, uint32_t{0xffffffff})).status().message(),
+            "the blocks of content heads is 4294967295, expected 0 to 16777216");
+  EXPECT_EQ(Parse(With(usual, 14, uint16_t{1})).status().code(), StatusCode::kTruncated) << "1.1 without its field";
+  EXPECT_EQ(Parse(With(more, 14, uint16_t{0})).status().code(), StatusCode::kBadFormat) << "1.0 with four bytes too many";
 }
 
 TEST(MaskFile, M06_CaptureLengthZeroOneAndTooLarge) {

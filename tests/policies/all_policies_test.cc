@@ -309,6 +309,19 @@ TEST(SpecForDensity, KeepsWhatTheSpecSays) {
   EXPECT_EQ(quest.find("quest:prefill=sparse,page=64,skip=1,budget="), 0u) << quest;
 }
 
+TEST(SpecForDensity, WhatASpecSetsItselfIsToldApart) {
+  const ModelShape shape = {2, 4, 2, 16, {}};
+  EXPECT_EQ(WhyNoDensity("streaming:sinks=8", shape), "");
+  EXPECT_EQ(WhyNoDensity("streaming:sinks=8,window=99", shape), "'streaming:sinks=8,window=99' sets window itself");
+  EXPECT_EQ(WhyNoDensity("dense", shape), "policy full has no option that sets its density");
+  EXPECT_EQ(WhyNoDensity("none", shape), "");
+  for (const PolicyInfo& info : AllPolicies()) {
+    if (!info.density_option.empty()) {
+      EXPECT_EQ(WhyNoDensity(info.name, shape), "") << info.name;
+    }
+  }
+}
+
 TEST(SpecForDensity, RefusesInOneSentence) {
   const ModelShape shape = {2, 4, 2, 16, {}};
   const auto message = [&](std::string_view spec, double density) {

@@ -46,17 +46,17 @@ struct Text {
   std::vector<float> q;  // [64, kDim]
 };
 
+size_t Count(const std::vector<masks::QuarterRange>& ranges) {
+  size_t quarters = 0;
+  for (const masks::QuarterRange& range : ranges) quarters += range.end - range.begin;
+  return quarters;
+}
+
 bool SameQuarter(const ContentKeys& a, const ContentKeys& b, size_t quarter, size_t rank) {
   const kernels::ByteQuarter x = a.quarter(quarter);
   const kernels::ByteQuarter y = b.quarter(quarter);
   return std::equal(x.bytes, x.bytes + rank * 16, y.bytes) && std::equal(x.offsets, x.offsets + 16, y.offsets) &&
          x.scale == y.scale;
-}
-
-size_t Count(const std::vector<masks::QuarterRange>& ranges) {
-  size_t quarters = 0;
-  for (const masks::QuarterRange& range : ranges) quarters += range.end - range.begin;
-  return quarters;
 }
 
 TEST(ContentKeys, AKeyThatARowAsksForIsFoundWhereverItStands) {
@@ -91,6 +91,41 @@ TEST(ContentKeys, ABudgetThatCoversEverythingChoosesEverything) {
   keys.Append(Target::kScalar, projection, text.pages(), 0, 512);
   const ContentOptions all{.max_quarters = 1000, .target = 2.0, .coarse_keep = 1.0};
   EXPECT_EQ(Count(text.Choose(keys, projection, all, 448, 64)), 32u);
+}
+
+// With a target that is never reached as many quarters are chosen as may be.
+TEST(ContentKeys, MostQuartersAreAsManyAsAreChosenAtMost) {
+  const Projection projection(Coordinates(16));
+  Text text(1024);
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 1024);
+  for (const uint32_t blocks : {0u, 3u, 1000u}) {
+    const ContentOptions options{.sinks = 16, .local = 40, .max_quarters = blocks, .target = 2.0};
+    for (const uint32_t window : {0u, 100u, 300u}) {
+      for (const auto& [first, rows] : {std::pair<uint64_t, size_t>{0, 1}, {0, 64}, {64, 33}, {960, 64}, {1023, 1}}) {
+        std::vector<masks::QuarterRange> most;
+        MostQuarters(options, first, rows, window, &most);
+        const auto chosen = text.Choose(keys, projection, options, first, rows, window);
+        EXPECT_EQ(Count(most), Count(chosen)) << blocks << " blocks, window " << window << ", row " << first;
+        EXPECT_EQ(most.back().end, chosen.back().end);
+      }
+    }
+  }
+}
+
+TEST(ContentKeys, MostQuartersAreNoMoreThanTheCoarsePassLeaves) {
+  const Projection projection(Coordinates(16));
+  Text text(4096);
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 4096);
+  for (const ContentOptions& options : {ContentOptions{.max_quarters = 1000, .target = 2.0, .coarse_keep = 0.25},
+                                        ContentOptions{.max_quarters = 1000, .target = 2.0, .max_survivors = 30}}) {
+    for (const uint64_t first : {320u, 1088u, 4032u}) {  // 20, 68 and 252 quarters before it
+      std::vector<masks::QuarterRange> most;
+      MostQuarters(options, first, 64, 0, &most);
+      EXPECT_EQ(Count(most), Count(text.Choose(keys, projection, options, first, 64))) << first;
+    }
+  }
 }
 
 TEST(ContentKeys, ShortTextsHaveNothingToChoose) {

@@ -4,7 +4,9 @@
 
 #include "masks/extend.h"
 #include "masks/mask_file.h"
+#include "policies/density.h"
 #include "tests/masks/mask_cases.h"
+#include "tests/policies/policy_run.h"
 #include "tests/temp_dir.h"
 
 namespace damask::policies {
@@ -131,6 +133,51 @@ TEST_F(DamPolicyTest, WrongOptionsAndFilesAreRefused) {
   EXPECT_EQ(message("dam:mask=x,mode=fast"), "policy dam: mode='fast' is neither blocks nor exact");
   EXPECT_EQ(message("dam:mask=" + dir_.File("none")), "cannot open: No such file or directory");
   EXPECT_EQ(message("dam:mask=" + dir_.Write("text", "hello")), "not a damask mask file: it does not begin with DAMASKMK");
+}
+
+TEST_F(DamPolicyTest, BlocksMeetADensity) {
+  Text text(2048, 4, 2);
+  const masks::Fingerprint model{.layers = 1, .heads = 4, .kv_heads = 2, .head_dim = Text::kDim};
+  const std::string spec = "dam:mask=" + Write(masks::ContentMask(model, Text::kDim)) + ",target=1";
+  for (const double density : {0.15, 0.3, 0.6}) {
+    const Result<std::string> found = SpecForDensity(spec, density, 2048, {1, 4, 2, Text::kDim, {}});
+    ASSERT_TRUE(found.ok()) << found.status().ToString();
+    PolicyRun run(*found, &text);
+    EXPECT_LE(ShapeDensity(run.policy(), run.shape(), 2048), density) << *found;
+    run.Append(2048);
+    const double measured = static_cast<double>(run.planned_pairs()) / static_cast<double>(run.causal_pairs());
+    EXPECT_LE(measured, density) << *found;
+    EXPECT_GT(measured, density - 0.02) << *found;
+  }
+  EXPECT_EQ(WhyNoDensity(spec, {1, 4, 2, Text::kDim, {}}), "");
+}
+
+TEST_F(DamPolicyTest, TheMaskSaysHowManyBlocksUnlessTheSpecDoes) {
+  masks::Mask mask = masks::ContentMask(SmallMask().fingerprint, 16);
+  const std::string spec = "dam:mask=" + Write(mask);
+  const double usual = ShapeDensity(**Create(spec, Shape()), Shape(), 4096);
+  mask.parameters.content_blocks = 40;
+  Write(mask);
+  const auto policy = *Create(spec, Shape());
+  EXPECT_EQ(policy->Spec(), spec + ",mode=blocks");
+  EXPECT_EQ((*Create(spec + ",blocks=mask", Shape()))->ContentHash(), policy->ContentHash());
+  EXPECT_EQ(WhyNoDensity(spec + ",blocks=mask", Shape()), "'" + spec + ",blocks=mask' sets blocks itself");
+  EXPECT_GT(ShapeDensity(*policy, Shape(), 4096), 2 * usual);
+  const auto ten = *Create(spec + ",blocks=10", Shape());
+  EXPECT_EQ(ten->Spec(), spec + ",mode=blocks,blocks=10");
+  EXPECT_EQ(ShapeDensity(*ten, Shape(), 4096), usual);
+  EXPECT_NE(ten->ContentHash(), policy->ContentHash());
+}
+
+TEST_F(DamPolicyTest, AMaskWithoutContentHeadsIsTheSameWithAnyNumberOfBlocks) {
+  masks::Mask mask = SmallMask();
+  for (masks::HeadMask& head : mask.heads) head.treatment = masks::Treatment::kStatic;
+  const std::string spec = "dam:mask=" + Write(mask);
+  const auto policy = Create(spec + ",blocks=77", Shape());
+  ASSERT_TRUE(policy.ok()) << policy.status().ToString();
+  EXPECT_EQ((*policy)->Spec(), spec + ",mode=blocks");
+  EXPECT_EQ((*policy)->ContentHash(), (*Create(spec, Shape()))->ContentHash());
+  EXPECT_EQ(WhyNoDensity(spec, Shape()), "'" + spec + "' computes the same whatever blocks is");
 }
 
 TEST_F(DamPolicyTest, KeepsToTheModelsOwnWindow) {
