@@ -54,7 +54,7 @@ class Calibrate : public Command {
     flags->Switch("--no-effect", &no_effect_, "choose by strong-key hit, without passes that measure the effect");
     flags->Switch("--no-content", &no_content_, "heads that cannot be static stay dense");
     flags->Uint("--content-blocks", 1, masks::kMaxContentBlocks, &content_blocks_,
-                "most blocks of 16 keys that a content head chooses (default 10; 20 or 40 where the limit wants it)");
+                "most blocks of 16 keys that a content head chooses (default 10; 20, 40, ... where the limit wants it)");
     flags->Switch("--each-head", &each_head_, "also measure every head's effect alone, a pass a head");
     flags->Switch("--patterns-only", &patterns_only_, "the paper's masks: every head static, by its patterns");
     flags->Uint("--effect-length", 64, limits::kMaxContext, &effect_length_,

@@ -1,7 +1,6 @@
 #include "engine/treatments.h"
 
 #include <algorithm>
-#include <array>
 #include <numeric>
 
 #include "engine/by_halves.h"
@@ -28,9 +27,8 @@ constexpr double kCheapShare = 0.4;
 // Passes of the two looks behind the search for static heads.
 constexpr uint64_t kContentPasses = 8;
 constexpr uint64_t kRestPasses = 12;
-// Blocks of content heads, tried one after another. Thirty more blocks of thirty heads are as many keys as full attention of
-// one head at 29,000 tokens, and take as long as that at half the length; what they find is worth more (docs/results.md).
-constexpr std::array<uint32_t, 3> kContentBlocks = {masks::kUsualContentBlocks, 20, 40};
+// Content heads choose at most a third of an effect text: on a text that they see whole there is no effect to measure.
+constexpr uint64_t kPartOfAText = 3;
 
 // A threshold that no form reaches.
 constexpr double kNoForm = 2.0;
@@ -214,20 +212,30 @@ class Chooser {
     };
     if (wanted_.content_blocks != 0) return try_blocks(wanted_.content_blocks, kContentPasses);
     const auto is_content = [&](size_t head) { return mask_->heads[head].treatment == Treatment::kContent; };
-    for (const uint32_t blocks : kContentBlocks) {
+    const std::vector<uint32_t> ladder = BlocksToTry();
+    for (const uint32_t blocks : ladder) {
       // One pass tries all heads at once; with the most blocks halves of them come after it.
-      DAMASK_RETURN_IF_ERROR(try_blocks(blocks, blocks == kContentBlocks.back() ? kContentPasses : 1));
+      DAMASK_RETURN_IF_ERROR(try_blocks(blocks, blocks == ladder.back() ? kContentPasses : 1));
       if (std::all_of(heads.begin(), heads.end(), is_content)) return {};
     }
-    return FewerBlocks();
+    return FewerBlocks(ladder);
+  }
+
+  // Thirty more blocks of thirty heads are as many keys as full attention of one head at 29,000 tokens, and take as long as
+  // that at half the length; what they find is worth more (docs/results.md).
+  std::vector<uint32_t> BlocksToTry() const {
+    std::vector<uint32_t> ladder = {masks::kUsualContentBlocks};
+    const uint64_t most = mask_->parameters.effect_length / kPartOfAText / kernels::kQuarterTokens;
+    while (2 * ladder.back() <= most) ladder.push_back(2 * ladder.back());
+    return ladder;
   }
 
   // A head that must see everything has kept the others from being tried with fewer blocks.
-  Status FewerBlocks() {
+  Status FewerBlocks(const std::vector<uint32_t>& ladder) {
     if (!masks::HasContentHeads(*mask_)) return {};
-    for (const uint32_t blocks : kContentBlocks) {
+    for (const uint32_t blocks : ladder) {
       mask_->parameters.content_blocks = blocks;
-      if (blocks == kContentBlocks.back()) break;  // with these they have been measured
+      if (blocks == ladder.back()) break;  // with these they have been measured
       DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure(wanted_.max_kl));
       if (effect.worst() > wanted_.max_kl) continue;
       result_.joint = effect;

@@ -23,16 +23,17 @@ namespace damask::engine {
 
 struct TreatmentOptions {
   double max_kl = 0.05;
-  uint64_t length = 4096;       // costs are compared at this many tokens
-  bool effect = true;           // false: by quality alone (kQualityWithoutEffect)
-  bool content = true;          // unmasked heads choose blocks at run time where that keeps the limit
-  uint32_t content_blocks = 0;  // so many at most; 0: as few as keep the limit (kContentBlocks)
-  bool each_head = false;       // also measure every head's effect alone: a pass a head
+  uint64_t length = 4096;  // costs are compared at this many tokens
+  bool effect = true;      // false: by quality alone (kQualityWithoutEffect)
+  bool content = true;     // unmasked heads choose blocks at run time where that keeps the limit
+  // So many at most; 0: 10, 20, 40, ... up to a third of the effect texts, as few as keep the limit.
+  uint32_t content_blocks = 0;
+  bool each_head = false;  // also measure every head's effect alone: a pass a head
 };
 inline constexpr double kQualityWithoutEffect = 0.95;
 
 // A second and third look at what lies behind the edge is worth so many passes in all; one more measures what was chosen, and
-// content heads and the rest of the limit take at most 24.
+// content heads and the rest of the limit take at most 24 with effect texts of 2,048 tokens, two more whenever these double.
 inline constexpr uint64_t kMaxPasses = 20;
 
 // The static forms of one head, cheapest first, with their quality.
