@@ -195,8 +195,9 @@ Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape
   DamOptions own;
   own.mode = mode == "exact" ? masks::PlanMode::kExact : masks::PlanMode::kBlocks;
   if (options.Text("blocks") != "mask") {
-    DAMASK_ASSIGN_OR_RETURN(const uint64_t blocks, options.Count("blocks", 0, masks::kMaxContentBlocks));
-    own.blocks = static_cast<uint32_t>(blocks);
+    const auto blocks = options.Count("blocks", 0, masks::kMaxContentBlocks);
+    if (!blocks.ok()) return InvalidArgument(blocks.status().message() + ", nor is it mask");
+    own.blocks = static_cast<uint32_t>(*blocks);
   }
   DAMASK_ASSIGN_OR_RETURN(const uint64_t local, options.Count("local", 1, limits::kMaxContext));
   DAMASK_ASSIGN_OR_RETURN(own.content.target, options.Number("target", 0, 1));

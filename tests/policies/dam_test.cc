@@ -131,6 +131,8 @@ TEST_F(DamPolicyTest, WrongOptionsAndFilesAreRefused) {
   };
   EXPECT_EQ(message("dam"), "policy dam needs its option mask: the mask file, as damask calibrate writes it");
   EXPECT_EQ(message("dam:mask=x,mode=fast"), "policy dam: mode='fast' is neither blocks nor exact");
+  EXPECT_EQ(message("dam:mask=x,blocks=few"),
+            "policy dam: blocks='few' is not a whole number between 0 and 16777216, nor is it mask");
   EXPECT_EQ(message("dam:mask=" + dir_.File("none")), "cannot open: No such file or directory");
   EXPECT_EQ(message("dam:mask=" + dir_.Write("text", "hello")), "not a damask mask file: it does not begin with DAMASKMK");
 }
