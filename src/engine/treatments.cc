@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include "engine/by_halves.h"
 #include "kernels/plan.h"
@@ -233,14 +234,15 @@ class Chooser {
   // A head that must see everything has kept the others from being tried with fewer blocks.
   Status FewerBlocks(const std::vector<uint32_t>& ladder) {
     if (!masks::HasContentHeads(*mask_)) return {};
-    for (const uint32_t blocks : ladder) {
+    for (const uint32_t blocks : std::span(ladder).first(ladder.size() - 1)) {
       mask_->parameters.content_blocks = blocks;
-      if (blocks == ladder.back()) break;  // with these they have been measured
       DAMASK_ASSIGN_OR_RETURN(const Effect effect, Measure(wanted_.max_kl));
-      if (effect.worst() > wanted_.max_kl) continue;
-      result_.joint = effect;
-      break;
+      if (effect.worst() <= wanted_.max_kl) {
+        result_.joint = effect;
+        return {};
+      }
     }
+    mask_->parameters.content_blocks = ladder.back();
     return {};
   }
 

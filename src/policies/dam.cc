@@ -114,19 +114,20 @@ class DamPolicy : public Policy {
   masks::GroupMask::Chosen Choose(const PlanRequest& request, size_t index, Scratch* scratch) const {
     const bool shape_only = request.queries.q == nullptr;
     if (!projections_[index] || (request.state == nullptr && !shape_only)) return {};
+    const ContentKeys* const keys =
+        shape_only ? nullptr : &static_cast<const DamState*>(request.state)->at(request.layer, request.kv_head);
+    const uint32_t window = shape_.window(request.layer);
     scratch->ranges.resize(group());
     scratch->chosen.assign(group(), nullptr);
     for (size_t g = 0; g < group(); ++g) {
       if (!IsContent(index, g)) continue;
       scratch->chosen[g] = &scratch->ranges[g];
-      const uint32_t window = shape_.window(request.layer);
-      if (shape_only) {
+      if (keys == nullptr) {
         MostQuarters(options_.content, request.first_position, request.rows, window, &scratch->ranges[g]);
-        continue;
+      } else {
+        ChooseQuarters(shape_.target, options_.content, *projections_[index], *keys, request.queries, g, window,
+                       &scratch->content, &scratch->ranges[g]);
       }
-      const ContentKeys& keys = static_cast<const DamState*>(request.state)->at(request.layer, request.kv_head);
-      ChooseQuarters(shape_.target, options_.content, *projections_[index], keys, request.queries, g, window, &scratch->content,
-                     &scratch->ranges[g]);
     }
     return scratch->chosen;
   }

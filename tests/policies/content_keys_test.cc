@@ -46,17 +46,17 @@ struct Text {
   std::vector<float> q;  // [64, kDim]
 };
 
-size_t Count(const std::vector<masks::QuarterRange>& ranges) {
-  size_t quarters = 0;
-  for (const masks::QuarterRange& range : ranges) quarters += range.end - range.begin;
-  return quarters;
-}
-
 bool SameQuarter(const ContentKeys& a, const ContentKeys& b, size_t quarter, size_t rank) {
   const kernels::ByteQuarter x = a.quarter(quarter);
   const kernels::ByteQuarter y = b.quarter(quarter);
   return std::equal(x.bytes, x.bytes + rank * 16, y.bytes) && std::equal(x.offsets, x.offsets + 16, y.offsets) &&
          x.scale == y.scale;
+}
+
+size_t Count(const std::vector<masks::QuarterRange>& ranges) {
+  size_t quarters = 0;
+  for (const masks::QuarterRange& range : ranges) quarters += range.end - range.begin;
+  return quarters;
 }
 
 TEST(ContentKeys, AKeyThatARowAsksForIsFoundWhereverItStands) {

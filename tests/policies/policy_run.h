@@ -204,6 +204,7 @@ class PolicyRun {
     for (const PlannedBlock& block : blocks_) pairs += kernels::CausalPairs(block.first, block.rows, shape_.group());
     return pairs;
   }
+  double density() const { return static_cast<double>(planned_pairs()) / static_cast<double>(causal_pairs()); }
 
  private:
   void StoreKeys(uint64_t first, size_t rows) {
