@@ -21,6 +21,21 @@ void ReserveWide(size_t m, size_t k, WideRows* wide) {
   wide->start.Reserve(m * wide->blocks);
 }
 
+void ReserveFixed(size_t m, size_t k, FixedRows* fixed) {
+  constexpr size_t kLine = kCacheLine / sizeof(int16_t);
+  fixed->blocks = CeilDiv(k, kFixedBlock);
+  fixed->stride = (fixed->blocks * kFixedBlock / kLine | 1) * kLine;
+  fixed->q.Reserve(m * fixed->stride);
+  fixed->scale.Reserve(m * fixed->blocks);
+}
+
+void ReserveFine(size_t m, size_t k, FineRows* fine) {
+  fine->blocks = CeilDiv(k, kFineBlock);
+  fine->stride = (CeilDiv(fine->blocks * kFineBlock, kCacheLine) | 1) * kCacheLine;
+  fine->q.Reserve(m * fine->stride);
+  fine->factors.Reserve(RoundUp(m, kNarrowTileRows) * fine->blocks * 2);
+}
+
 void ReserveDecode(size_t m, size_t k, DecodeRows* decode) {
   decode->stride = RoundUp(k, 512);
   const size_t numbers = m * decode->stride;
@@ -48,6 +63,8 @@ void Reserve(size_t m, size_t k, Forms* forms) {
     forms->tiles.Reserve(RoundUp(m, 32) * forms->k_tiles * 32);
   }
   if ((forms->bits & kFormWide8) != 0) ReserveWide(m, k, &forms->wide);
+  if ((forms->bits & kFormFixed16) != 0) ReserveFixed(m, k, &forms->fixed);
+  if ((forms->bits & kFormFine8) != 0) ReserveFine(m, k, &forms->fine);
   if ((forms->bits & kFormDecode8) != 0) ReserveDecode(m, k, &forms->decode);
 }
 
@@ -79,6 +96,8 @@ void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
     avx512bf16::MakeWideRow(x, k, wide.blocks, wide.q.data() + row * wide.stride, wide.scale.data() + row * wide.blocks,
                             wide.start.data() + row * wide.blocks);
   }
+  if ((forms->bits & kFormFixed16) != 0) avx2::MakeFixedRow(x, k, row, &forms->fixed);
+  if ((forms->bits & kFormFine8) != 0) avx2::MakeFineRow(x, k, row, &forms->fine);
   if ((forms->bits & kFormDecode8) != 0) avx2::MakeDecodeRow(x, k, row, &forms->decode);
 #endif
 }
@@ -86,9 +105,10 @@ void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
 }  // namespace
 
 size_t Forms::bytes() const {
-  return floats.bytes() + bf16s.bytes() + wide.q.bytes() + wide.scale.bytes() + wide.start.bytes() + decode.natural.bytes() +
-         decode.halves.bytes() + decode.pairs.bytes() + decode.natural_sums.bytes() + decode.halves_sums.bytes() +
-         decode.scale.bytes() + decode.scaled_sum.bytes() + tiles.bytes();
+  return floats.bytes() + bf16s.bytes() + wide.q.bytes() + wide.scale.bytes() + wide.start.bytes() + fixed.q.bytes() +
+         fixed.scale.bytes() + fine.q.bytes() + fine.factors.bytes() + decode.natural.bytes() + decode.halves.bytes() +
+         decode.pairs.bytes() + decode.natural_sums.bytes() + decode.halves_sums.bytes() + decode.scale.bytes() +
+         decode.scaled_sum.bytes() + tiles.bytes();
 }
 
 void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool, Forms* out) {

@@ -15,6 +15,8 @@ void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, s
 // One row each, by instruction set.
 namespace avx2 {
 void MakeDecodeRow(const float* x, size_t k, size_t row, DecodeRows* out);
+void MakeFixedRow(const float* x, size_t k, size_t row, FixedRows* out);
+void MakeFineRow(const float* x, size_t k, size_t row, FineRows* out);
 }  // namespace avx2
 namespace avx512bf16 {
 void MakeBf16Row(const float* x, size_t k, size_t stride, uint16_t* out);

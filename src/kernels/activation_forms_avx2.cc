@@ -1,10 +1,11 @@
-// Rows of activations to 8-bit blocks of 32 for decode.
+// Rows of activations to 8-bit blocks of 32, and to 13-bit blocks for prefill.
 #include <immintrin.h>
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/activation_forms.h"
+#include "kernels/fixed_avx2-inl.h"
 
 namespace damask::kernels::avx2 {
 namespace {
@@ -35,6 +36,26 @@ __m256i QuantizeBlock(const float* x, float* scale) {
   return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
+// Sums over fours of 32 bytes.
+__m256i SumFours(__m256i bytes) {
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
+}
+
+__m128i SumHalves(__m256i v) { return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
+
+int32_t SumLanes(__m256i v) {
+  __m128i sum = SumHalves(v);
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
+}
+
+// The 32 floats of a block that may end beyond k; `padded` has room for them.
+const float* BlockOf(const float* x, size_t begin, size_t k, float* padded) {
+  if (begin + 32 <= k) return x + begin;
+  for (size_t i = 0; i < 32; ++i) padded[i] = begin + i < k ? x[begin + i] : 0.0f;
+  return padded;
+}
+
 void Store32(int8_t* at, __m256i bytes) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), bytes); }
 void Store16(int8_t* at, __m128i bytes) { _mm_storeu_si128(reinterpret_cast<__m128i*>(at), bytes); }
 
@@ -52,25 +73,47 @@ void MakeDecodeRow(const float* x, size_t k, size_t row, DecodeRows* out) {
   float* scaled_sum = out->scaled_sum.data() + row * (out->stride / kDecodeBlock);
   for (size_t block = 0; block < out->stride / kDecodeBlock; ++block) {
     const size_t begin = block * kDecodeBlock;
-    float padded[32];
-    const float* input = x + begin;
-    if (begin + kDecodeBlock > k) {
-      for (size_t i = 0; i < kDecodeBlock; ++i) padded[i] = begin + i < k ? x[begin + i] : 0.0f;
-      input = padded;
-    }
-    const __m256i bytes = QuantizeBlock(input, scale + block);
-    const __m256i fours = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
-    const __m128i both = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
-    __m128i total = _mm_add_epi32(both, _mm_shuffle_epi32(both, 0x4e));
-    total = _mm_add_epi32(total, _mm_shuffle_epi32(total, 0xb1));
-    scaled_sum[block] = scale[block] * static_cast<float>(_mm_cvtsi128_si32(total));
+    float padded[kDecodeBlock];
+    const __m256i bytes = QuantizeBlock(BlockOf(x, begin, k, padded), scale + block);
+    const __m256i fours = SumFours(bytes);
+    scaled_sum[block] = scale[block] * static_cast<float>(SumLanes(fours));
     Store32(natural + begin, bytes);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(natural_sums + begin / 4), _mm256_sub_epi32(_mm256_setzero_si256(), fours));
     int8_t* group = halves + block / 4 * 128 + block % 4 * 16;
     Store16(group, _mm256_castsi256_si128(bytes));
     Store16(group + 64, _mm256_extracti128_si256(bytes, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(halves_sums + block * 4), _mm_sub_epi32(_mm_setzero_si128(), both));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(halves_sums + block * 4), _mm_sub_epi32(_mm_setzero_si128(), SumHalves(fours)));
     Store32(pairs + block / 8 * 256 + kPairsPlace[block % 8] * 32, bytes);
+  }
+}
+
+void MakeFineRow(const float* x, size_t k, size_t row, FineRows* out) {
+  int8_t* q = out->q.data() + row * out->stride;
+  float* factors = const_cast<float*>(out->FactorsOf(row, 0));
+  for (size_t block = 0; block < out->blocks; ++block, factors += 2 * kNarrowTileRows) {
+    float padded[kFineBlock];
+    const __m256i bytes = QuantizeBlock(BlockOf(x, block * kFineBlock, k, padded), factors);
+    Store32(q + block * kFineBlock, bytes);
+    factors[kNarrowTileRows] = *factors * static_cast<float>(SumLanes(SumFours(bytes)));
+  }
+}
+
+void MakeFixedRow(const float* x, size_t k, size_t row, FixedRows* out) {
+  int16_t* q = out->q.data() + row * out->stride;
+  float* scale = out->scale.data() + row * out->blocks;
+  for (size_t block = 0; block < out->blocks; ++block, q += kFixedBlock) {
+    const size_t begin = block * kFixedBlock;
+    float padded[kFixedBlock];
+    const float* input = x + begin;
+    if (begin + kFixedBlock > k) {
+      for (size_t i = 0; i < kFixedBlock; ++i) padded[i] = begin + i < k ? x[begin + i] : 0.0f;
+      input = padded;
+    }
+    const __m256 inverse = _mm256_set1_ps(FixedScale(input, scale + block));
+    for (size_t i = 0; i < kFixedBlock; i += 16) {
+      const __m256i pairs = RoundSixteen(input + i, inverse);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(q + i), _mm256_permute4x64_epi64(pairs, 0xd8));
+    }
   }
 }
 

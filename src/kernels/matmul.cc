@@ -83,7 +83,8 @@ std::string Matmul::Describe(Phase phase, formats::TensorType type) const { retu
 ArithmeticUnit Matmul::PrefillUnit(formats::TensorType type) const {
   const unsigned forms = FindBody(impl_->target, Phase::kPrefill, type).forms;
   if (forms & kFormTiles) return ArithmeticUnit::kBf16Tiles;
-  if (forms & kFormWide8) return ArithmeticUnit::kInt8Dot;
+  if (forms & (kFormWide8 | kFormFine8)) return ArithmeticUnit::kInt8Dot;
+  if (forms & kFormFixed16) return ArithmeticUnit::kInt16Dot;
   return forms & kFormBf16 ? ArithmeticUnit::kBf16Dot : ArithmeticUnit::kFloat32;
 }
 

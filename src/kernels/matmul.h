@@ -66,12 +66,15 @@ class Matmul {
   // y [m, n], row stride `y_stride` floats. x must have been loaded with k == w.k. y must not alias x or the weights.
   // Mean square of the error over that of y, for normal numbers, against exact arithmetic on the decoded weights:
   //   scalar                     float32 throughout                                                    1e-12
-  //   prefill, float weights     bf16 on both sides (amx: all weights), float32 if the target has none  6e-6
-  //   prefill, quantised         8 bits per block of 64 on both sides, float32 as above                 8e-5
+  //   prefill, float weights     bf16 on both sides (amx: all weights)                                  6e-6
+  //   prefill, quantised         8 bits per block of 64 on both sides                                   8e-5
+  //   prefill, avx2              13 bits per block of 128 on both sides                                 1e-7
+  //     4 and 5 bits             weights exact, 8 bits per block of 32 for x                            4e-5
+  //   prefill, avx512            float32 (oneDNN), where the CPU has no bf16                            1e-12
   //   decode, float weights      float32                                                                1e-12
   //   decode, quantised          weights exact, 8 bits per block of 32 for x, as llama.cpp does         4e-5
-  // A row of y does not depend on which rows share the call (but for oneDNN, the default of avx2 and avx512 in prefill), nor on
-  // the number of threads.
+  // A row of y does not depend on which rows share the call (but for oneDNN, the default of avx512 in prefill), nor on the number
+  // of threads.
   void Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride);
 
   // out [m, n] = silu(x gate^T) * (x up^T): SwiGLU's first half. gate and up have one shape.

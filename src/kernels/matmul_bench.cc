@@ -56,9 +56,8 @@ std::vector<MatmulTiming> BenchMatmul(Target target, formats::TensorType type, s
   const WeightView w{type, bytes.data(), n, k};
   std::vector<float> y(m * n);
   std::vector<MatmulTiming> timings;
-  for (const ListedBody& listed : PrefillBodies(target)) {
-    const Body& body = *listed.body;
-    if (listed.only_quantised && formats::GetTensorType(type).block_values == 1) continue;
+  for (const Body* listed : PrefillBodies(target, type)) {
+    const Body& body = *listed;
     Activations loaded;
     MakeForms(Phase::kPrefill, body.forms, x.data(), m, k, k, pool, &loaded.forms());
     const Product product{&loaded.forms(), &w, nullptr, Store::kSet, y.data(), n};

@@ -22,6 +22,15 @@ inline constexpr size_t kDecodeBlock = 32;
 inline constexpr size_t kWideBlock = 64;
 // Rows of a weight panel in prefill, four vectors of 16 lanes.
 inline constexpr size_t kPanelRows = 64;
+// Numbers per scale of the 8-bit activations that meet weights of 4 and 5 bits in prefill with AVX2.
+inline constexpr size_t kFineBlock = 32;
+// Numbers per scale where both sides are rounded to 13 bits: the block's sum of products fits 32, and what they become at most.
+inline constexpr size_t kFixedBlock = 128;
+inline constexpr float kFixedLimit = 4095;
+// Rows of a weight panel in prefill with AVX2.
+inline constexpr size_t kNarrowPanelRows = 32;
+// Rows of activations that such a panel is multiplied with at a time. Parts begin at multiples of it.
+inline constexpr size_t kNarrowTileRows = 6;
 // Rows of a weight panel for AMX.
 inline constexpr size_t kTilePanelRows = 256;
 
@@ -32,6 +41,8 @@ enum FormBits : unsigned {
   kFormWide8 = 4,
   kFormDecode8 = 8,
   kFormTiles = 16,
+  kFormFixed16 = 32,
+  kFormFine8 = 64,
 };
 
 // Activations rounded to 8 bits for prefill: x = scale[block] * q. Zeros after k.
@@ -41,6 +52,27 @@ struct WideRows {
   AlignedArray<int32_t> start;  // [m][blocks]: -128 * sum of q over the block, where products with weights + 128 begin
   size_t stride = 0;            // an odd number of cache lines, so that rows do not share cache sets
   size_t blocks = 0;            // k / kWideBlock, rounded up
+};
+
+// Activations rounded to 13 bits for prefill: x = scale[block] * q. Zeros after k.
+struct FixedRows {
+  AlignedArray<int16_t> q;    // [m][stride]
+  AlignedArray<float> scale;  // [m][blocks]
+  size_t stride = 0;          // an odd number of cache lines, so that rows do not share cache sets
+  size_t blocks = 0;          // k / kFixedBlock, rounded up
+};
+
+// Activations rounded to 8 bits for prefill: x = scale[block] * q. Zeros after k.
+struct FineRows {
+  AlignedArray<int8_t> q;  // [m][stride]
+  // [m / kNarrowTileRows, rounded up][blocks][2][kNarrowTileRows]: scale, and scale * sum of q for what weights' minima bring.
+  AlignedArray<float> factors;
+  size_t stride = 0;  // an odd number of cache lines, so that rows do not share cache sets
+  size_t blocks = 0;  // k / kFineBlock, rounded up
+
+  const float* FactorsOf(size_t row, size_t block) const {
+    return factors.data() + (row / kNarrowTileRows * blocks + block) * (2 * kNarrowTileRows) + row % kNarrowTileRows;
+  }
 };
 
 // One row for the matrix-vector kernels, in the orders in which they unpack weights; per row:
@@ -71,6 +103,8 @@ struct Activations::Forms {
   AlignedArray<uint16_t> bf16s;  // [m][bf16_stride], zeros after k
   size_t bf16_stride = 0;        // k rounded up to a multiple of 32
   WideRows wide;
+  FixedRows fixed;
+  FineRows fine;
   DecodeRows decode;
   AlignedArray<uint16_t> tiles;  // B tiles [m / 16, an even number][k_tiles][16 pairs][16 rows][2], zeros outside
   size_t k_tiles = 0;            // k / 32, rounded up
@@ -141,12 +175,8 @@ const Body& FindBody(Target target, Phase phase, formats::TensorType type);
 // The union of the forms that the bodies of a phase read for these weight types; for none named, of all.
 unsigned FormsOf(Target target, Phase phase, std::span<const formats::TensorType> types);
 
-// Every prefill body that a target can run, the table's choices among them: for tests and benchmarks.
-struct ListedBody {
-  const Body* body;
-  bool only_quantised;
-};
-std::vector<ListedBody> PrefillBodies(Target target);
+// Every prefill body that a target can run over a weight type, the table's choice among them: for benchmarks.
+std::vector<const Body*> PrefillBodies(Target target, formats::TensorType type);
 
 // Runs one product, or two of the same shape (SwiGLU) part by part, so that the second finds the first one's part of y in
 // cache. `scratch` holds one for each thread of the pool.

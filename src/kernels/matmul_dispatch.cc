@@ -31,6 +31,10 @@ constexpr Body kInt8Panels = {"avx512vnni 8-bit panels",
                               avx512bf16::PackInt8Panel};
 constexpr Body kVnniDot = {"avx512vnni 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx512bf16::MultiplyDecode, nullptr};
 constexpr Body kFloatDot = {"avx512 float32 dot", kFormFloat, Split::kRowRanges, 1, avx512::MultiplyFloatDecode, nullptr};
+constexpr Body kInt16Panels = {"avx2 16-bit panels", kFormFixed16, Split::kPanels,        kNarrowPanelRows,
+                               avx2::MultiplyInt16,  nullptr,      avx2::Int16PanelBytes, avx2::PackInt16Panel};
+constexpr Body kCodePanels = {"avx2 8-bit panels", kFormFine8, Split::kPanels,       kNarrowPanelRows,
+                              avx2::MultiplyCodes, nullptr,    avx2::CodePanelBytes, avx2::PackCodePanel};
 constexpr Body kAvx2Dot8 = {"avx2 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx2::MultiplyDecode, nullptr};
 constexpr Body kAvx2DotFloat = {"avx2 float32 dot", kFormFloat, Split::kRowRanges, 1, avx2::MultiplyDecode, nullptr};
 #endif
@@ -38,10 +42,13 @@ constexpr Body kAvx2DotFloat = {"avx2 float32 dot", kFormFloat, Split::kRowRange
 bool IsFloat(TensorType type) { return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16; }
 
 #if defined(__x86_64__)
+// Weights of 4 and 5 bits.
+bool HasCodes(TensorType type) { return !IsFloat(type) && type != TensorType::kQ6_K && type != TensorType::kQ8_0; }
+
 const Body& FindPrefill(Target target, TensorType type) {
   switch (target) {
     case Target::kScalar: return kScalar;
-    case Target::kAvx2:
+    case Target::kAvx2: return HasCodes(type) ? kCodePanels : kInt16Panels;
     case Target::kAvx512: return kDnnlFloat;
     case Target::kAvx512Bf16: return IsFloat(type) ? kBf16Panels : kInt8Panels;
     case Target::kAmx: return kAmxPanels;
@@ -81,18 +88,22 @@ unsigned FormsOf(Target target, Phase phase, std::span<const TensorType> types) 
   return bits;
 }
 
-std::vector<ListedBody> PrefillBodies([[maybe_unused]] Target target) {
-  std::vector<ListedBody> bodies;
+std::vector<const Body*> PrefillBodies([[maybe_unused]] Target target, [[maybe_unused]] TensorType type) {
+  std::vector<const Body*> bodies;
 #if defined(__x86_64__)
-  if (target >= Target::kAmx) bodies.push_back({&kAmxPanels, false});
+  if (target >= Target::kAmx) bodies.push_back(&kAmxPanels);
   if (target >= Target::kAvx512Bf16) {
-    bodies.push_back({&kInt8Panels, true});
-    bodies.push_back({&kBf16Panels, false});
-    bodies.push_back({&kDnnlBf16, false});
+    if (!IsFloat(type)) bodies.push_back(&kInt8Panels);
+    bodies.push_back(&kBf16Panels);
+    bodies.push_back(&kDnnlBf16);
   }
-  if (target >= Target::kAvx2) bodies.push_back({&kDnnlFloat, false});
+  if (target >= Target::kAvx2) {
+    if (HasCodes(type)) bodies.push_back(&kCodePanels);
+    bodies.push_back(&kInt16Panels);
+    bodies.push_back(&kDnnlFloat);
+  }
 #endif
-  if (target == Target::kScalar) bodies.push_back({&kScalar, false});
+  if (target == Target::kScalar) bodies.push_back(&kScalar);
   return bodies;
 }
 

@@ -16,6 +16,12 @@ void Multiply(const Product& product, const Part& part, Scratch* scratch);
 
 namespace avx2 {
 void MultiplyDecode(const Product& product, const Part& part, Scratch* scratch);  // all types
+void MultiplyInt16(const Product& product, const Part& part, Scratch* scratch);   // all types, one panel
+void MultiplyCodes(const Product& product, const Part& part, Scratch* scratch);   // 4 and 5 bits, one panel
+size_t CodePanelBytes(const WeightView& w);
+void PackCodePanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
+size_t Int16PanelBytes(const WeightView& w);
+void PackInt16Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
 }  // namespace avx2
 
 namespace avx512 {

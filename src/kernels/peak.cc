@@ -86,7 +86,11 @@ PeakLoops LoopsOf(Target target) {
   constexpr size_t kIterations = 1'000'000;
   PeakLoops loops = {.fma_f32 = {generic::FmaLoop, 2 * kIterations}, .read = generic::ReadLoop};
 #if defined(__x86_64__)
-  if (target >= Target::kAvx2) loops.fma_f32 = {avx2::FmaLoop, 2 * kIterations};
+  if (target >= Target::kAvx2) {
+    loops.fma_f32 = {avx2::FmaLoop, 2 * kIterations};
+    loops.dot_int16 = {avx2::DotInt16Loop, 2 * kIterations};
+    loops.dot_int8 = {avx2::DotInt8Loop, 2 * kIterations};
+  }
   if (target >= Target::kAvx512) {
     loops.fma_f32 = {avx512::FmaLoop, kIterations};
     loops.read = avx512::ReadLoop;
@@ -111,6 +115,7 @@ MachinePeaks MeasurePeaks(ThreadPool* pool) {
   peaks.fma_f32_tflops = tera(loops.fma_f32);
   peaks.dot_bf16_tflops = tera(loops.dot_bf16);
   peaks.dot_int8_tops = tera(loops.dot_int8);
+  peaks.dot_int16_tops = tera(loops.dot_int16);
   peaks.read_gb_s = ReadRate(pool, loops.read) * 1e-9;
   peaks.tile_bf16_tflops = tera(loops.tile_bf16);
   return peaks;

@@ -8,7 +8,7 @@
 namespace damask::kernels {
 
 // The units that products run on.
-enum class ArithmeticUnit { kFloat32, kBf16Dot, kBf16Tiles, kInt8Dot };
+enum class ArithmeticUnit { kFloat32, kBf16Dot, kBf16Tiles, kInt8Dot, kInt16Dot };
 
 // Sums over all threads of a pool; 0 where the CPU has no such unit. Products count two operations a multiply-add.
 struct MachinePeaks {
@@ -16,7 +16,8 @@ struct MachinePeaks {
   double fma_f32_tflops = 0;    // float32 multiply-adds in the widest registers
   double dot_bf16_tflops = 0;   // vdpbf16ps
   double tile_bf16_tflops = 0;  // AMX
-  double dot_int8_tops = 0;     // vpdpbusd
+  double dot_int8_tops = 0;     // vpdpbusd; without it vpmaddubsw and vpaddw, which codes of at most 4 bits can do with
+  double dot_int16_tops = 0;    // vpmaddwd and vpaddd
   double read_gb_s = 0;         // plain reads from memory, 1e9 bytes a second
 
   // 1e12 operations a second of one unit.
@@ -26,6 +27,7 @@ struct MachinePeaks {
       case ArithmeticUnit::kBf16Dot: return dot_bf16_tflops;
       case ArithmeticUnit::kBf16Tiles: return tile_bf16_tflops;
       case ArithmeticUnit::kInt8Dot: return dot_int8_tops;
+      case ArithmeticUnit::kInt16Dot: return dot_int16_tops;
     }
     return 0;
   }

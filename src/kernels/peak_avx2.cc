@@ -18,4 +18,26 @@ double FmaLoop(size_t iterations) {
   return static_cast<double>(iterations) * 12 * 16;
 }
 
+// A multiplication of pairs and the addition that it needs, into twelve sums.
+#define DAMASK_PAIR(multiply, add, sum) multiply " %%ymm0, %%ymm1, %%ymm2\n " add " %%ymm2, %%ymm" #sum ", %%ymm" #sum "\n"
+#define DAMASK_PAIRS(multiply, add)                                                                                            \
+  for (size_t i = 0; i < iterations; ++i) {                                                                                    \
+    asm volatile(DAMASK_PAIR(multiply, add, 4) DAMASK_PAIR(multiply, add, 5) DAMASK_PAIR(multiply, add, 6)                     \
+                     DAMASK_PAIR(multiply, add, 7) DAMASK_PAIR(multiply, add, 8) DAMASK_PAIR(multiply, add, 9)                 \
+                         DAMASK_PAIR(multiply, add, 10) DAMASK_PAIR(multiply, add, 11) DAMASK_PAIR(multiply, add, 12)          \
+                             DAMASK_PAIR(multiply, add, 13) DAMASK_PAIR(multiply, add, 14) DAMASK_PAIR(multiply, add, 15)::    \
+                                 : "xmm2", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", \
+                                   "xmm14", "xmm15");                                                                          \
+  }
+
+double DotInt16Loop(size_t iterations) {
+  DAMASK_PAIRS("vpmaddwd", "vpaddd")
+  return static_cast<double>(iterations) * 12 * 32;
+}
+
+double DotInt8Loop(size_t iterations) {
+  DAMASK_PAIRS("vpmaddubsw", "vpaddw")
+  return static_cast<double>(iterations) * 12 * 64;
+}
+
 }  // namespace damask::kernels::avx2

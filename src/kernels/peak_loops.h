@@ -16,6 +16,8 @@ uint64_t ReadLoop(const std::byte* data, size_t bytes);  // a checksum, so that 
 
 namespace avx2 {
 double FmaLoop(size_t iterations);
+double DotInt16Loop(size_t iterations);
+double DotInt8Loop(size_t iterations);
 }  // namespace avx2
 
 namespace avx512 {
@@ -43,6 +45,7 @@ struct PeakLoops {
   ArithmeticLoop fma_f32;
   ArithmeticLoop dot_bf16;
   ArithmeticLoop dot_int8;
+  ArithmeticLoop dot_int16;
   ArithmeticLoop tile_bf16;
   uint64_t (*read)(const std::byte* data, size_t bytes) = nullptr;
 };

@@ -14,6 +14,7 @@ Json MachineJson(const Machine& machine) {
           {"bf16_tflops", machine.peaks.dot_bf16_tflops},
           {"fma_f32_tflops", machine.peaks.fma_f32_tflops},
           {"int8_tops", machine.peaks.dot_int8_tops},
+          {"int16_tops", machine.peaks.dot_int16_tops},
           {"read_gb_s", machine.peaks.read_gb_s}};
 }
 
@@ -23,6 +24,7 @@ std::string MachineText(const Machine& machine) {
                                  peaks.threads, peaks.fma_f32_tflops);
   if (peaks.dot_bf16_tflops > 0) text += fmt::format(", {:.2f} bf16", peaks.dot_bf16_tflops);
   if (peaks.tile_bf16_tflops > 0) text += fmt::format(", {:.2f} bf16 tiles", peaks.tile_bf16_tflops);
+  if (peaks.dot_bf16_tflops == 0 && peaks.dot_int16_tops > 0) text += fmt::format(", {:.2f} TOP/s int16", peaks.dot_int16_tops);
   if (peaks.dot_int8_tops > 0) text += fmt::format(", {:.2f} TOP/s int8", peaks.dot_int8_tops);
   return text + fmt::format(", {:.1f} GB/s", peaks.read_gb_s);
 }

@@ -19,7 +19,7 @@ struct Machine {
 // Takes about 0.3 s and 256 MB for that time: look at peak memory before.
 Machine MeasureMachine(Target target, ThreadPool* pool);
 
-// {"cpu", "target", "threads", "tile_bf16_tflops", "bf16_tflops", "fma_f32_tflops", "int8_tops", "read_gb_s"}
+// {"cpu", "target", "threads", "tile_bf16_tflops", "bf16_tflops", "fma_f32_tflops", "int8_tops", "int16_tops", "read_gb_s"}
 Json MachineJson(const Machine& machine);
 // One line.
 std::string MachineText(const Machine& machine);

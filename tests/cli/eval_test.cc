@@ -155,8 +155,8 @@ TEST(EvalPerplexity, ATextOfOneTokenIsRefused) {
 TEST(Bench, JsonHasTheKeysOfTheContract) {
   const Json object = DamaskJson(
       {"bench", "-m", TinyModel("llama", "Q8_0"), "--prompt", "32,64", "--depth", "0,16", "--gen", "4", "--repeat", "1"});
-  for (const char* key :
-       {"cpu", "target", "threads", "tile_bf16_tflops", "fma_f32_tflops", "read_gb_s", "bf16_tflops", "int8_tops"}) {
+  for (const char* key : {"cpu", "target", "threads", "tile_bf16_tflops", "fma_f32_tflops", "read_gb_s", "bf16_tflops",
+                          "int8_tops", "int16_tops"}) {
     EXPECT_TRUE(object["machine"].contains(key)) << key;
   }
   ASSERT_EQ(object["prefill"].size(), 2u);

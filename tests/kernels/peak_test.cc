@@ -22,7 +22,7 @@ TEST(PeakLoops, RunOnTheirTargetsAndCountEveryRound) {
   for (const Target target : SupportedTargets()) {
     const PeakLoops loops = LoopsOf(target);
     EXPECT_NE(loops.fma_f32.run, nullptr);
-    for (const ArithmeticLoop& loop : {loops.fma_f32, loops.dot_bf16, loops.dot_int8, loops.tile_bf16}) {
+    for (const ArithmeticLoop& loop : {loops.fma_f32, loops.dot_bf16, loops.dot_int8, loops.dot_int16, loops.tile_bf16}) {
       if (loop.run == nullptr) continue;
       EXPECT_GT(loop.run(1), 0.0) << TargetName(target);
       EXPECT_EQ(loop.run(6), 6 * loop.run(1)) << TargetName(target);

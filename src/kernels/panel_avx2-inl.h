@@ -1,0 +1,119 @@
+// Pieces of the AVX2 panel products. In an unnamed namespace: compiled with AVX2 and not to be shared.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <type_traits>
+
+#include "kernels/matmul_bodies.h"
+#include "kernels/silu_avx2-inl.h"
+
+namespace damask::kernels {
+namespace {  // NOLINT(google-build-namespaces)
+
+inline constexpr size_t kVectorLanes = 8;
+// 6 rows of activations times half a panel: 6 x 2 vectors of sums, 2 vectors of weights, an activation and a product fill the
+// 16 registers.
+inline constexpr size_t kTileRows = kNarrowTileRows;
+
+template <int R>
+using RowCount = std::integral_constant<int, R>;
+
+// Calls body(RowCount<rows>()), for 1 to kTileRows rows: what has to be known when it is compiled.
+template <typename Body>
+inline void WithRows(size_t rows, const Body& body) {
+  static_assert(kTileRows == 6);
+  switch (rows) {
+    case 1: return body(RowCount<1>());
+    case 2: return body(RowCount<2>());
+    case 3: return body(RowCount<3>());
+    case 4: return body(RowCount<4>());
+    case 5: return body(RowCount<5>());
+    default: return body(RowCount<6>());
+  }
+}
+
+// One piece of k of a panel: [begin, end).
+struct Piece {
+  size_t begin;
+  size_t end;
+};
+
+// 8 rows of 8 dwords become 8 columns.
+inline void Transpose8(__m256i* r) {
+  __m256i t[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  __m256i u[8];
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    u[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
+    u[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+    u[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
+    u[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm256_permute2x128_si256(u[i], u[i + 4], 0x20);
+    r[i + 4] = _mm256_permute2x128_si256(u[i], u[i + 4], 0x31);
+  }
+}
+
+// Fetches for writing what StoreTile will write, while the products still run.
+inline void PrefetchTile(const Product& product, size_t rows, size_t m_begin, const Part& part) {
+  for (size_t row = 0; row < rows; ++row) {
+    const float* y = product.y + (m_begin + row) * product.y_stride;
+    for (size_t n = part.n_begin; n < part.n_end; n += 16) __builtin_prefetch(y + n, 1, 3);
+  }
+}
+
+// Ends `rows` x kNarrowPanelRows results: the tile goes to y as `store` says.
+inline void StoreTile(const Product& product, Store store, const float* bias, const float* tile, size_t rows, size_t m_begin,
+                      const Part& part) {
+  for (size_t row = 0; row < rows; ++row, tile += kNarrowPanelRows) {
+    for (size_t n = part.n_begin; n < part.n_end; n += kVectorLanes) {
+      const __m256i lanes = TailMask(part.n_end - n);
+      float* y = product.y + (m_begin + row) * product.y_stride + n;
+      __m256 value = _mm256_load_ps(tile + (n - part.n_begin));
+      if (bias != nullptr) value = _mm256_add_ps(value, _mm256_maskload_ps(bias + n, lanes));
+      if (store != Store::kSet) {
+        const __m256 old = _mm256_maskload_ps(y, lanes);
+        value = store == Store::kAdd ? _mm256_add_ps(old, value) : SiluTimes(old, value);
+      }
+      _mm256_maskstore_ps(y, lanes, value);
+    }
+  }
+}
+
+// Runs a product over the pieces of k of one panel: `unpack`(piece, to) makes a piece of it (or none, where the whole panel is
+// kept), `multiply`(panel, piece, m, rows, tile) fills a tile [rows][kNarrowPanelRows]. `bytes_of`(numbers) is what a piece
+// takes, proportional to its blocks, so that a kept panel is its pieces one behind the other.
+template <class BytesOf, class Unpack, class Multiply>
+inline void MultiplyPanel(const Product& product, const Part& part, Scratch* scratch, size_t piece_numbers,
+                          const BytesOf& bytes_of, const Unpack& unpack, const Multiply& multiply) {
+  const size_t k = product.w->k;
+  // SwiGLU's second product ends in a function of the whole sum: it cannot come in pieces.
+  if (product.store == Store::kSwiGlu || k < piece_numbers) piece_numbers = k;
+  const std::byte* packed =
+      product.packed == nullptr ? nullptr : product.packed + part.n_begin / kNarrowPanelRows * bytes_of(k);
+  if (packed == nullptr) scratch->panel.Reserve(bytes_of(piece_numbers));
+  alignas(32) float tile[kTileRows * kNarrowPanelRows];
+  for (size_t begin = 0; begin < k; begin += piece_numbers) {
+    const Piece piece{begin, begin + piece_numbers < k ? begin + piece_numbers : k};
+    if (packed == nullptr) unpack(piece, scratch->panel.data());
+    const std::byte* panel = packed == nullptr ? scratch->panel.data() : packed + bytes_of(begin);
+    for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
+      const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
+      PrefetchTile(product, rows, m, part);
+      multiply(panel, piece, m, rows, tile);
+      StoreTile(product, begin == 0 ? product.store : Store::kAdd, begin == 0 ? product.bias : nullptr, tile, rows, m, part);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace damask::kernels
