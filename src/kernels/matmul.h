@@ -68,13 +68,11 @@ class Matmul {
   //   scalar                     float32 throughout                                                    1e-12
   //   prefill, float weights     bf16 on both sides (amx: all weights)                                  6e-6
   //   prefill, quantised         8 bits per block of 64 on both sides                                   8e-5
-  //   prefill, avx2              13 bits per block of 128 on both sides                                 1e-7
+  //   prefill, avx2, avx512      13 bits per block of 128 on both sides                                 1e-7
   //     4 and 5 bits             weights exact, 8 bits per block of 32 for x                            4e-5
-  //   prefill, avx512            float32 (oneDNN), where the CPU has no bf16                            1e-12
   //   decode, float weights      float32                                                                1e-12
   //   decode, quantised          weights exact, 8 bits per block of 32 for x, as llama.cpp does         4e-5
-  // A row of y does not depend on which rows share the call (but for oneDNN, the default of avx512 in prefill), nor on the number
-  // of threads.
+  // A row of y depends neither on which rows share the call nor on the number of threads.
   void Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride);
 
   // out [m, n] = silu(x gate^T) * (x up^T): SwiGLU's first half. gate and up have one shape.
@@ -88,7 +86,7 @@ class Matmul {
   size_t RepackedBytes(std::span<const WeightView> weights) const;
   size_t repacked_bytes() const;
 
-  // "avx512bf16 panels", "oneDNN float32", "avx512vnni 8-bit dot": for info and --json.
+  // "avx512bf16 panels", "avx2 16-bit panels", "avx512vnni 8-bit dot": for info and --json.
   std::string Describe(Phase phase, formats::TensorType type) const;
 
   // The unit that prefill products over this weight type run on: its peak is what their speed is a share of.

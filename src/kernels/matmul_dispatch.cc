@@ -48,8 +48,8 @@ bool HasCodes(TensorType type) { return !IsFloat(type) && type != TensorType::kQ
 const Body& FindPrefill(Target target, TensorType type) {
   switch (target) {
     case Target::kScalar: return kScalar;
-    case Target::kAvx2: return HasCodes(type) ? kCodePanels : kInt16Panels;
-    case Target::kAvx512: return kDnnlFloat;
+    case Target::kAvx2:
+    case Target::kAvx512: return HasCodes(type) ? kCodePanels : kInt16Panels;
     case Target::kAvx512Bf16: return IsFloat(type) ? kBf16Panels : kInt8Panels;
     case Target::kAmx: return kAmxPanels;
   }

@@ -27,6 +27,18 @@ __m256 Dot(__m256i w, __m256i a) {
 
 constexpr size_t kMostRows = 4;
 
+// Weight bytes ahead of those being read: the prefetchers stop at page borders. Measured on Zen 3 with whole models
+// (2026-11-27): Q8_0 decodes 25 % faster than without (192 bytes: 8 %), Q4_K_M 8 %.
+constexpr size_t kAhead = 2048;
+
+// The addresses may lie behind the weights: numbers, not pointers into them.
+void Prefetch(const std::byte* at, size_t bytes) {
+  for (size_t line = 0; line < bytes; line += 64) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + kAhead + line), _MM_HINT_T0);
+  }
+}
+
 // One row of activations, and its sums while a weight row goes by.
 struct Row {
   const int8_t* q;
@@ -148,6 +160,7 @@ void MultiplyRows(const Product& product, size_t n, size_t m) {
   }
   size_t begin = 0;
   for (; begin + 2 * Format::kNumbers <= k; begin += 2 * Format::kNumbers, block += 2 * Format::kBytes) {
+    Prefetch(block, 2 * Format::kBytes);
     Format::template Step<0>(block, begin, rows);
     Format::template Step<1>(block + Format::kBytes, begin + Format::kNumbers, rows);
   }

@@ -81,11 +81,10 @@ inline double RelativeError(const std::vector<double>& expected, const float* y,
 // What the header of matmul.h promises, with five standard deviations of room.
 inline double Tolerance(Target target, Phase phase, formats::TensorType type) {
   if (target == Target::kScalar) return 1e-5;
-  if (phase == Phase::kPrefill && target == Target::kAvx2) {
+  if (phase == Phase::kPrefill && target < Target::kAvx512Bf16) {
     return IsFloatType(type) || type == formats::TensorType::kQ6_K || type == formats::TensorType::kQ8_0 ? 2e-3 : 0.06;
   }
-  if (IsFloatType(type)) return phase == Phase::kPrefill && target >= Target::kAvx512Bf16 ? 0.015 : 1e-5;
-  if (phase == Phase::kPrefill && target < Target::kAvx512Bf16) return 1e-5;
+  if (IsFloatType(type)) return phase == Phase::kPrefill ? 0.015 : 1e-5;
   return 0.06;
 }
 
