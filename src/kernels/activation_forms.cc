@@ -33,7 +33,7 @@ void ReserveFine(size_t m, size_t k, FineRows* fine) {
   fine->blocks = CeilDiv(k, kFineBlock);
   fine->stride = (CeilDiv(fine->blocks * kFineBlock, kCacheLine) | 1) * kCacheLine;
   fine->q.Reserve(m * fine->stride);
-  fine->factors.Reserve(RoundUp(m, kNarrowTileRows) * fine->blocks * 2);
+  fine->factors.Reserve(RoundUp(m, kTileRows) * fine->blocks * 2);
 }
 
 void ReserveDecode(size_t m, size_t k, DecodeRows* decode) {

@@ -49,10 +49,11 @@ int32_t SumLanes(__m256i v) {
   return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
 }
 
-// The 32 floats of a block that may end beyond k; `padded` has room for them.
-const float* BlockOf(const float* x, size_t begin, size_t k, float* padded) {
-  if (begin + 32 <= k) return x + begin;
-  for (size_t i = 0; i < 32; ++i) padded[i] = begin + i < k ? x[begin + i] : 0.0f;
+// The floats of a block that may end beyond k: there a copy with zeros, in `padded`.
+template <size_t kBlock>
+const float* BlockOf(const float* x, size_t begin, size_t k, float (&padded)[kBlock]) {
+  if (begin + kBlock <= k) return x + begin;
+  for (size_t i = 0; i < kBlock; ++i) padded[i] = begin + i < k ? x[begin + i] : 0.0f;
   return padded;
 }
 
@@ -89,12 +90,12 @@ void MakeDecodeRow(const float* x, size_t k, size_t row, DecodeRows* out) {
 
 void MakeFineRow(const float* x, size_t k, size_t row, FineRows* out) {
   int8_t* q = out->q.data() + row * out->stride;
-  float* factors = const_cast<float*>(out->FactorsOf(row, 0));
-  for (size_t block = 0; block < out->blocks; ++block, factors += 2 * kNarrowTileRows) {
+  float* factors = out->factors.data() + out->FactorAt(row, 0);
+  for (size_t block = 0; block < out->blocks; ++block, factors += 2 * kTileRows) {
     float padded[kFineBlock];
     const __m256i bytes = QuantizeBlock(BlockOf(x, block * kFineBlock, k, padded), factors);
     Store32(q + block * kFineBlock, bytes);
-    factors[kNarrowTileRows] = *factors * static_cast<float>(SumLanes(SumFours(bytes)));
+    factors[kTileRows] = *factors * static_cast<float>(SumLanes(SumFours(bytes)));
   }
 }
 
@@ -102,13 +103,8 @@ void MakeFixedRow(const float* x, size_t k, size_t row, FixedRows* out) {
   int16_t* q = out->q.data() + row * out->stride;
   float* scale = out->scale.data() + row * out->blocks;
   for (size_t block = 0; block < out->blocks; ++block, q += kFixedBlock) {
-    const size_t begin = block * kFixedBlock;
     float padded[kFixedBlock];
-    const float* input = x + begin;
-    if (begin + kFixedBlock > k) {
-      for (size_t i = 0; i < kFixedBlock; ++i) padded[i] = begin + i < k ? x[begin + i] : 0.0f;
-      input = padded;
-    }
+    const float* input = BlockOf(x, block * kFixedBlock, k, padded);
     const __m256 inverse = _mm256_set1_ps(FixedScale(input, scale + block));
     for (size_t i = 0; i < kFixedBlock; i += 16) {
       const __m256i pairs = RoundSixteen(input + i, inverse);

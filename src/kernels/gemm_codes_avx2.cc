@@ -211,7 +211,8 @@ void MultiplyCodes(const Product& product, const Part& part, Scratch* scratch) {
     steps.unpack(*product.w, part.n_begin, part.n_end, piece, scratch, to);
   };
   const auto multiply = [&](const std::byte* panel, Piece piece, size_t m, size_t rows, float* tile) {
-    const TileRows of_tile = {x.q.data() + m * x.stride + piece.begin, x.FactorsOf(m, piece.begin / kFineBlock), x.stride};
+    const TileRows of_tile = {x.q.data() + m * x.stride + piece.begin,
+                              x.factors.data() + x.FactorAt(m, piece.begin / kFineBlock), x.stride};
     steps.multiply(panel, BlocksOf(piece.end - piece.begin), of_tile, rows, tile);
   };
   MultiplyPanel(product, part, scratch, kPieceNumbers, BytesOf, unpack, multiply);

@@ -29,8 +29,8 @@ inline constexpr size_t kFixedBlock = 128;
 inline constexpr float kFixedLimit = 4095;
 // Rows of a weight panel in prefill with AVX2.
 inline constexpr size_t kNarrowPanelRows = 32;
-// Rows of activations that such a panel is multiplied with at a time. Parts begin at multiples of it.
-inline constexpr size_t kNarrowTileRows = 6;
+// Rows of activations that a panel is multiplied with at a time, but by AMX. Parts begin at multiples of it.
+inline constexpr size_t kTileRows = 6;
 // Rows of a weight panel for AMX.
 inline constexpr size_t kTilePanelRows = 256;
 
@@ -65,13 +65,14 @@ struct FixedRows {
 // Activations rounded to 8 bits for prefill: x = scale[block] * q. Zeros after k.
 struct FineRows {
   AlignedArray<int8_t> q;  // [m][stride]
-  // [m / kNarrowTileRows, rounded up][blocks][2][kNarrowTileRows]: scale, and scale * sum of q for what weights' minima bring.
+  // [m / kTileRows, rounded up][blocks][2][kTileRows]: scale, and scale * sum of q for what weights' minima bring.
   AlignedArray<float> factors;
   size_t stride = 0;  // an odd number of cache lines, so that rows do not share cache sets
   size_t blocks = 0;  // k / kFineBlock, rounded up
 
-  const float* FactorsOf(size_t row, size_t block) const {
-    return factors.data() + (row / kNarrowTileRows * blocks + block) * (2 * kNarrowTileRows) + row % kNarrowTileRows;
+  // Where a row's scale of a block lies; its scaled sum lies kTileRows behind.
+  size_t FactorAt(size_t row, size_t block) const {
+    return (row / kTileRows * blocks + block) * (2 * kTileRows) + row % kTileRows;
   }
 };
 

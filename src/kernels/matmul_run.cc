@@ -17,7 +17,7 @@ constexpr size_t kPartsPerThread = 4;
 constexpr size_t kMinimumCutRows = 128;
 // Cuts lie at multiples of what the bodies take at a time: 6 rows, or 32 (pairs of tiles).
 constexpr size_t kCutGrain = 96;
-static_assert(kCutGrain % kNarrowTileRows == 0);
+static_assert(kCutGrain % kTileRows == 0);
 
 // Rows of w and of x in a part.
 Part PartSize(const Body& body, const Product& product, size_t num_threads) {

@@ -4,41 +4,17 @@
 #include <immintrin.h>
 
 #include <cstddef>
-#include <type_traits>
 
-#include "kernels/matmul_bodies.h"
+#include "kernels/panel_parts-inl.h"
 #include "kernels/silu_avx2-inl.h"
 
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
 
 inline constexpr size_t kVectorLanes = 8;
-// 6 rows of activations times half a panel: 6 x 2 vectors of sums, 2 vectors of weights, an activation and a product fill the
-// 16 registers.
-inline constexpr size_t kTileRows = kNarrowTileRows;
-
-template <int R>
-using RowCount = std::integral_constant<int, R>;
-
-// Calls body(RowCount<rows>()), for 1 to kTileRows rows: what has to be known when it is compiled.
-template <typename Body>
-inline void WithRows(size_t rows, const Body& body) {
-  static_assert(kTileRows == 6);
-  switch (rows) {
-    case 1: return body(RowCount<1>());
-    case 2: return body(RowCount<2>());
-    case 3: return body(RowCount<3>());
-    case 4: return body(RowCount<4>());
-    case 5: return body(RowCount<5>());
-    default: return body(RowCount<6>());
-  }
-}
-
-// One piece of k of a panel: [begin, end).
-struct Piece {
-  size_t begin;
-  size_t end;
-};
+// kTileRows rows of activations times half a panel: 6 x 2 vectors of sums, 2 vectors of weights, an activation and a product
+// fill the 16 registers.
+static_assert(kTileRows == 6);
 
 // 8 rows of 8 dwords become 8 columns.
 inline void Transpose8(__m256i* r) {
@@ -60,14 +36,6 @@ inline void Transpose8(__m256i* r) {
   for (int i = 0; i < 4; ++i) {
     r[i] = _mm256_permute2x128_si256(u[i], u[i + 4], 0x20);
     r[i + 4] = _mm256_permute2x128_si256(u[i], u[i + 4], 0x31);
-  }
-}
-
-// Fetches for writing what StoreTile will write, while the products still run.
-inline void PrefetchTile(const Product& product, size_t rows, size_t m_begin, const Part& part) {
-  for (size_t row = 0; row < rows; ++row) {
-    const float* y = product.y + (m_begin + row) * product.y_stride;
-    for (size_t n = part.n_begin; n < part.n_end; n += 16) __builtin_prefetch(y + n, 1, 3);
   }
 }
 
@@ -98,8 +66,7 @@ inline void MultiplyPanel(const Product& product, const Part& part, Scratch* scr
   const size_t k = product.w->k;
   // SwiGLU's second product ends in a function of the whole sum: it cannot come in pieces.
   if (product.store == Store::kSwiGlu || k < piece_numbers) piece_numbers = k;
-  const std::byte* packed =
-      product.packed == nullptr ? nullptr : product.packed + part.n_begin / kNarrowPanelRows * bytes_of(k);
+  const std::byte* packed = PackedPanel(product, part, bytes_of(k), kNarrowPanelRows);
   if (packed == nullptr) scratch->panel.Reserve(bytes_of(piece_numbers));
   alignas(32) float tile[kTileRows * kNarrowPanelRows];
   for (size_t begin = 0; begin < k; begin += piece_numbers) {
@@ -108,9 +75,9 @@ inline void MultiplyPanel(const Product& product, const Part& part, Scratch* scr
     const std::byte* panel = packed == nullptr ? scratch->panel.data() : packed + bytes_of(begin);
     for (size_t m = part.m_begin; m < part.m_end; m += kTileRows) {
       const size_t rows = part.m_end - m < kTileRows ? part.m_end - m : kTileRows;
-      PrefetchTile(product, rows, m, part);
+      PrefetchTile(product, rows, m, part.n_begin, part.n_end);
       multiply(panel, piece, m, rows, tile);
-      StoreTile(product, begin == 0 ? product.store : Store::kAdd, begin == 0 ? product.bias : nullptr, tile, rows, m, part);
+      StoreTile(product, StoreOfPiece(product.store, begin), begin == 0 ? product.bias : nullptr, tile, rows, m, part);
     }
   }
 }
