@@ -17,4 +17,7 @@ void* AllocateAligned(size_t bytes) {
   return memory;
 }
 
+template class AlignedArray<std::byte>;
+template class AlignedArray<float>;
+
 }  // namespace damask

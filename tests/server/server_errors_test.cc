@@ -330,8 +330,8 @@ TEST_F(ServerErrorsTest, H20ASlowReaderEndsItsOwnRequestAndNobodyElses) {
   Start(options);
   RawClient slow(port(), "127.0.0.1", 4096);
   Json body = Endless();
-  body["logprobs"] = 5;  // many bytes of every token
-  ASSERT_TRUE(slow.Send(RawClient::Request("POST", "/v1/completions", body.dump())));
+  body["n_probs"] = 20;  // many bytes of every token
+  ASSERT_TRUE(slow.Send(RawClient::Request("POST", "/completion", body.dump())));
   SseClient other(port(), "/v1/completions", Greedy(PromptIds(40, 41), 200));
   other.ReadAll();
   EXPECT_TRUE(other.whole() && other.done());
