@@ -60,8 +60,8 @@ class AlignedArray {
   size_t size_ = 0;
 };
 
-// Of these one copy stands in the library (aligned.cc): kernels compiled for wider instruction sets use them too, and the linker
-// could take their copy of a function for all.
+// Of these one copy stands in the library (aligned.cc): kernels compiled for wider instruction sets use them too, and the
+// linker could take their copy of a function for all.
 extern template class AlignedArray<std::byte>;
 extern template class AlignedArray<float>;
 

@@ -1,5 +1,6 @@
-// What the blocks of quantised weights hold, in AVX2 registers: unsigned codes of 4 to 6 bits, 32 at a time, with
-// weight = scale * code + minimum. In an unnamed namespace: compiled with AVX2 and not to be shared.
+// What the blocks of quantised weights hold, in AVX2 registers: unsigned codes of 2 to 6 bits, 32 at a time, with
+// weight = scale * code + minimum; or the signed numbers that codes stand for. In an unnamed namespace: compiled with AVX2 and
+// not to be shared.
 #pragma once
 
 #include <immintrin.h>
@@ -7,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/iq4_values.h"
 #include "kernels/k_scales-inl.h"
 
 namespace damask::kernels {
@@ -82,10 +84,11 @@ struct NibbleSuperBlocks {
   }
 };
 
-// Q6_K: super-blocks of sixteen blocks of 16, with an integer scale each; 32 is to be subtracted from codes.
+// Q6_K: super-blocks of sixteen blocks of 16, with an integer scale each; kOffset is to be subtracted from codes.
 struct Q6_K {
   static constexpr size_t kNumbers = 256;
   static constexpr size_t kBytes = 210;
+  static constexpr char kOffset = 32;
 
   // Blocks 2 sub and 2 sub + 1.
   static __m256i Codes(const std::byte* block, size_t sub) {
@@ -103,6 +106,51 @@ struct Q6_K {
   static __m128i OwnScales(const std::byte* block) { return Load16(block + 192); }  // sixteen signed bytes
   static float Scale(const std::byte* block) { return Half(block + 208); }
 };
+
+// Bit pairs of blocks 2 sub and 2 sub + 1 of a super-block of Q2_K or Q3_K.
+inline __m256i TwoBits(const std::byte* pairs, size_t sub) {
+  const __m256i moved = _mm256_srli_epi16(Load32(pairs + sub / 4 * 32), static_cast<int>(sub % 4 * 2));
+  return _mm256_and_si256(moved, _mm256_set1_epi8(3));
+}
+
+// Q3_K: as Q6_K.
+struct Q3_K {
+  static constexpr size_t kNumbers = 256;
+  static constexpr size_t kBytes = 110;
+  static constexpr char kOffset = 4;
+
+  static __m256i Codes(const std::byte* block, size_t sub) {
+    const __m256i bit = _mm256_set1_epi8(static_cast<char>(1u << sub));
+    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(Load32(block), bit), bit);
+    return _mm256_or_si256(TwoBits(block + 32, sub), _mm256_and_si256(set, _mm256_set1_epi8(4)));
+  }
+  static __m128i OwnScales(const std::byte* block) {
+    const SixteenScales own = UnpackQ3Scales(block);
+    return Load16(own.scales);
+  }
+  static float Scale(const std::byte* block) { return Half(block + 108); }
+};
+
+// Q2_K: super-blocks of sixteen blocks of 16, with an integer scale and an integer minimum each, the minima to be subtracted.
+struct Q2_K {
+  static constexpr size_t kNumbers = 256;
+  static constexpr size_t kBytes = 84;
+
+  static __m256i Codes(const std::byte* block, size_t sub) { return TwoBits(block + 16, sub); }
+  static __m128i OwnScales(const std::byte* block) { return _mm_and_si128(Load16(block), _mm_set1_epi8(15)); }
+  static __m128i OwnMinima(const std::byte* block) {
+    return _mm_and_si128(_mm_srli_epi16(Load16(block), 4), _mm_set1_epi8(15));
+  }
+  static float Scale(const std::byte* block) { return Half(block + 80); }
+  static float MinimumScale(const std::byte* block) { return Half(block + 82); }
+};
+
+// The 32 numbers of a block of IQ4_NL or IQ4_XS, from -127 to 113.
+inline __m256i Iq4Numbers(const std::byte* nibbles) {
+  const __m128i packed = Load16(nibbles);
+  const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(packed), _mm_srli_epi16(packed, 4), 1);
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(Load16(kIq4Values)), LowNibbles(both));
+}
 
 }  // namespace
 }  // namespace damask::kernels

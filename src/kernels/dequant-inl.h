@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/iq4_values.h"
 #include "kernels/k_scales-inl.h"
 #include "kernels/quant_targets.h"
 
@@ -132,6 +133,60 @@ void Q6_K(const std::byte* row, size_t values, float* out) {
   }
 }
 
+// Sixteen numbers that share a scale in a super-block of Q2_K or Q3_K: bit pairs `i`, 0 to 15.
+__m128i TwoBits(const std::byte* pairs, int i) {
+  const __m128i shift = _mm_cvtsi32_si128(i % 8 / 2 * 2);
+  return _mm_and_si128(_mm_srl_epi16(Load16(pairs + i / 8 * 32 + i % 2 * 16), shift), _mm_set1_epi8(3));
+}
+
+void Q2_K(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 256, row += 84) {
+    const float d = Half(row + 80);
+    const float dmin = Half(row + 82);
+    for (int i = 0; i < 16; ++i) {
+      const auto both = static_cast<uint8_t>(row[i]);
+      const Scalar scale = Broadcast(d * static_cast<float>(both & 15));
+      const Scalar minimum = Broadcast(-(dmin * static_cast<float>(both >> 4)));
+      Store16(TwoBits(row + 16, i), scale, minimum, out + begin + static_cast<size_t>(i) * 16);
+    }
+  }
+}
+
+void Q3_K(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 256, row += 110) {
+    const float d = Half(row + 108);
+    const SixteenScales own = UnpackQ3Scales(row);
+    for (int i = 0; i < 16; ++i) {
+      const __m128i bit = _mm_set1_epi8(static_cast<char>(1u << (i / 2)));
+      const __m128i unset = _mm_cmpeq_epi8(_mm_and_si128(Load16(row + i % 2 * 16), bit), _mm_setzero_si128());
+      const __m128i numbers = _mm_sub_epi8(TwoBits(row + 32, i), _mm_and_si128(unset, _mm_set1_epi8(4)));
+      StoreScaled16(numbers, Broadcast(d * static_cast<float>(own.scales[i])), out + begin + static_cast<size_t>(i) * 16);
+    }
+  }
+}
+
+void StoreIq4(const std::byte* nibbles, Scalar scale, float* out) {
+  const __m128i table = Load16(kIq4Values);
+  const __m128i mask = _mm_set1_epi8(15);
+  const __m128i packed = Load16(nibbles);
+  StoreScaled16(_mm_shuffle_epi8(table, _mm_and_si128(packed, mask)), scale, out);
+  StoreScaled16(_mm_shuffle_epi8(table, _mm_and_si128(_mm_srli_epi16(packed, 4), mask)), scale, out + 16);
+}
+
+void IQ4_NL(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 32, row += 18) StoreIq4(row + 2, Broadcast(Half(row)), out + begin);
+}
+
+void IQ4_XS(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 256, row += 136) {
+    const float d = Half(row);
+    const EightScalesOf6 own = UnpackIq4Scales(row);
+    for (size_t sub = 0; sub < 8; ++sub) {
+      StoreIq4(row + 8 + sub * 16, Broadcast(d * static_cast<float>(own.scales[sub])), out + begin + sub * 32);
+    }
+  }
+}
+
 void F16(const std::byte* row, size_t values, float* out) {
   size_t i = 0;
   for (; i + 8 <= values; i += 8) _mm256_storeu_ps(out + i, _mm256_cvtph_ps(Load16(row + 2 * i)));
@@ -162,9 +217,13 @@ void DequantizeRow(TensorType type, const std::byte* row, size_t values, float* 
     case TensorType::kQ4_1: SmallBlocks<true, false, 0>(row, values, out); return;
     case TensorType::kQ5_0: SmallBlocks<false, true, 16>(row, values, out); return;
     case TensorType::kQ5_1: SmallBlocks<true, true, 0>(row, values, out); return;
+    case TensorType::kQ2_K: Q2_K(row, values, out); return;
+    case TensorType::kQ3_K: Q3_K(row, values, out); return;
     case TensorType::kQ4_K: NibbleSuperBlocks<false>(row, values, out); return;
     case TensorType::kQ5_K: NibbleSuperBlocks<true>(row, values, out); return;
     case TensorType::kQ6_K: Q6_K(row, values, out); return;
+    case TensorType::kIQ4_NL: IQ4_NL(row, values, out); return;
+    case TensorType::kIQ4_XS: IQ4_XS(row, values, out); return;
   }
 }
 

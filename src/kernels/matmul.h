@@ -69,7 +69,7 @@ class Matmul {
   //   prefill, float weights     bf16 on both sides (amx: all weights)                                  6e-6
   //   prefill, quantised         8 bits per block of 64 on both sides                                   8e-5
   //   prefill, avx2, avx512      13 bits per block of 128 on both sides                                 1e-7
-  //     4 and 5 bits             weights exact, 8 bits per block of 32 for x                            4e-5
+  //     4, 5 bits, no table      weights exact, 8 bits per block of 32 for x                            4e-5
   //   decode, float weights      float32                                                                1e-12
   //   decode, quantised          weights exact, 8 bits per block of 32 for x, as llama.cpp does         4e-5
   // A row of y depends neither on which rows share the call nor on the number of threads.

@@ -42,8 +42,21 @@ constexpr Body kAvx2DotFloat = {"avx2 float32 dot", kFormFloat, Split::kRowRange
 bool IsFloat(TensorType type) { return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16; }
 
 #if defined(__x86_64__)
-// Weights of 4 and 5 bits.
-bool HasCodes(TensorType type) { return !IsFloat(type) && type != TensorType::kQ6_K && type != TensorType::kQ8_0; }
+// Weights of 4 and 5 bits with one scale for at least 32 numbers: what the 8-bit panels of AVX2 and the dot products of AVX-512
+// VNNI can read.
+bool HasCodes(TensorType type) {
+  switch (type) {
+    case TensorType::kQ4_0:
+    case TensorType::kQ4_1:
+    case TensorType::kQ5_0:
+    case TensorType::kQ5_1:
+    case TensorType::kQ4_K:
+    case TensorType::kQ5_K: return true;
+    default: return false;
+  }
+}
+
+bool HasVnniDot(TensorType type) { return HasCodes(type) || type == TensorType::kQ6_K || type == TensorType::kQ8_0; }
 
 const Body& FindPrefill(Target target, TensorType type) {
   switch (target) {
@@ -62,7 +75,7 @@ const Body& FindDecode(Target target, TensorType type) {
     case Target::kAvx2: return IsFloat(type) ? kAvx2DotFloat : kAvx2Dot8;
     case Target::kAvx512: return IsFloat(type) ? kFloatDot : kAvx2Dot8;
     case Target::kAvx512Bf16:
-    case Target::kAmx: return IsFloat(type) ? kFloatDot : kVnniDot;
+    case Target::kAmx: return IsFloat(type) ? kFloatDot : HasVnniDot(type) ? kVnniDot : kAvx2Dot8;
   }
   return kScalar;
 }
@@ -79,9 +92,10 @@ const Body& FindBody([[maybe_unused]] Target target, [[maybe_unused]] Phase phas
 }
 
 unsigned FormsOf(Target target, Phase phase, std::span<const TensorType> types) {
-  static constexpr TensorType kAll[] = {TensorType::kF32,  TensorType::kF16,  TensorType::kBF16, TensorType::kQ8_0,
-                                        TensorType::kQ4_0, TensorType::kQ4_1, TensorType::kQ5_0, TensorType::kQ5_1,
-                                        TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K};
+  static constexpr TensorType kAll[] = {TensorType::kF32,  TensorType::kF16,    TensorType::kBF16,  TensorType::kQ8_0,
+                                        TensorType::kQ4_0, TensorType::kQ4_1,   TensorType::kQ5_0,  TensorType::kQ5_1,
+                                        TensorType::kQ2_K, TensorType::kQ3_K,   TensorType::kQ4_K,  TensorType::kQ5_K,
+                                        TensorType::kQ6_K, TensorType::kIQ4_NL, TensorType::kIQ4_XS};
   unsigned bits = 0;
   for (const TensorType type : types.empty() ? std::span<const TensorType>(kAll) : types)
     bits |= FindBody(target, phase, type).forms;

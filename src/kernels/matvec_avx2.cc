@@ -1,7 +1,7 @@
-// Decode with AVX2. Quantised weights: 8-bit activations, blocks of 32 (or 16, Q6_K) unpacked to unsigned bytes; vpmaddubsw
-// sums pairs in 16 bits, which cannot saturate (63 * 127 * 2 < 2^15; Q8_0 moves the sign to the activations). Float weights:
-// float activations. Up to kMostRows rows of activations share what is unpacked of a weight row; each runs the same
-// instructions whatever shares the call.
+// Decode with AVX2. Quantised weights: 8-bit activations, blocks of 32 (or 16: Q2_K, Q3_K, Q6_K) unpacked to unsigned bytes;
+// vpmaddubsw sums pairs in 16 bits, which cannot saturate (63 * 127 * 2 < 2^15; signed numbers up to 127 leave their sign to
+// the activations). Float weights: float activations. Up to kMostRows rows of activations share what is unpacked of a weight
+// row; each runs the same instructions whatever shares the call.
 #include <immintrin.h>
 
 #include <cstddef>
@@ -70,19 +70,48 @@ struct SmallSteps : SmallBlocks<kHasMinimum, kFifthBit> {
   }
 };
 
-struct Q8_0 {
+// A scale and 32 signed bytes, as they are or by the table of IQ4_NL.
+template <bool kByTable>
+struct SignedSteps {
   static constexpr size_t kNumbers = 32;
-  static constexpr size_t kBytes = 34;
+  static constexpr size_t kBytes = kByTable ? 18 : 34;
 
   template <size_t kChain, size_t R>
   static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
-    const __m256i w = Load32(block + 2);
+    const __m256i w = kByTable ? Iq4Numbers(block + 2) : Load32(block + 2);
     const __m256i magnitude = _mm256_abs_epi8(w);
     const float scale = Half(block);
     for (Row& row : rows) {
       const __m256 both = _mm256_set1_ps(scale * row.scale[begin / 32]);
       const __m256i a = _mm256_sign_epi8(Load32(row.q + begin), w);
       row.products[kChain] = _mm256_fmadd_ps(Dot(magnitude, a), both, row.products[kChain]);
+    }
+  }
+};
+
+// IQ4_XS: a scale for every 32 of 256 signed bytes by the table.
+struct TableSteps {
+  static constexpr size_t kNumbers = 256;
+  static constexpr size_t kBytes = 136;
+
+  template <size_t kChain, size_t R>
+  static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
+    const EightScalesOf6 own = UnpackIq4Scales(block);
+    const __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(own.scales)));
+    const __m256 of_blocks = _mm256_mul_ps(_mm256_set1_ps(Half(block)), _mm256_cvtepi32_ps(wide));
+    EightScales scales[R];
+    for (size_t r = 0; r < R; ++r) {
+      _mm256_store_ps(scales[r].of_block, _mm256_mul_ps(of_blocks, _mm256_loadu_ps(rows[r].scale + begin / 32)));
+    }
+#pragma GCC unroll 8
+    for (size_t sub = 0; sub < 8; ++sub) {
+      const __m256i w = Iq4Numbers(block + 8 + sub * 16);
+      const __m256i magnitude = _mm256_abs_epi8(w);
+      for (size_t r = 0; r < R; ++r) {
+        const __m256i a = _mm256_sign_epi8(Load32(rows[r].q + begin + sub * 32), w);
+        __m256& sum = rows[r].products[sub % 2];
+        sum = _mm256_fmadd_ps(Dot(magnitude, a), _mm256_broadcast_ss(scales[r].of_block + sub), sum);
+      }
     }
   }
 };
@@ -115,29 +144,66 @@ struct NibbleSteps : NibbleSuperBlocks<kFifthBit> {
   }
 };
 
-struct SixBitSteps : Q6_K {
+// Numbers `first` and `first` + 1 of sixteen signed bytes: the first as sixteen numbers of 16 bits in the lower half, the other
+// one in the upper half.
+__m256i TwoFactors(__m128i bytes, size_t first) {
+  const __m128i at = _mm_set1_epi8(static_cast<char>(first));
+  return _mm256_cvtepi8_epi16(_mm_shuffle_epi8(bytes, _mm_unpacklo_epi64(at, _mm_add_epi8(at, _mm_set1_epi8(1)))));
+}
+
+// Q3_K, Q6_K.
+template <typename Blocks>
+struct OffsetSteps : Blocks {
   template <size_t kChain, size_t R>
   static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
-    const __m256 d = _mm256_set1_ps(Scale(block));
+    const __m256 d = _mm256_set1_ps(Blocks::Scale(block));
     EightScales scales[R];
     for (size_t r = 0; r < R; ++r) {
       _mm256_store_ps(scales[r].of_block, _mm256_mul_ps(d, _mm256_loadu_ps(rows[r].scale + begin / 32)));
     }
-    const __m128i own = OwnScales(block);
+    const __m128i own = Blocks::OwnScales(block);
 #pragma GCC unroll 8
     for (size_t sub = 0; sub < 8; ++sub) {  // 32 numbers, two scales of the weights
-      const __m256i w = Codes(block, sub);
-      // The scale of the first sixteen numbers in the lower half, the other one in the upper half.
-      const __m128i first = _mm_set1_epi8(static_cast<char>(2 * sub));
-      const __m128i both_own = _mm_shuffle_epi8(own, _mm_unpacklo_epi64(first, _mm_add_epi8(first, _mm_set1_epi8(1))));
-      const __m256i factor = _mm256_cvtepi8_epi16(both_own);
+      const __m256i w = Blocks::Codes(block, sub);
+      const __m256i factor = TwoFactors(own, 2 * sub);
       for (size_t r = 0; r < R; ++r) {
         const __m256i a = Load32(rows[r].q + begin + sub * 32);
-        const __m256i offset = _mm256_maddubs_epi16(_mm256_set1_epi8(32), a);
+        const __m256i offset = _mm256_maddubs_epi16(_mm256_set1_epi8(Blocks::kOffset), a);
         // A sum of two is at most 32 * 127 * 2 * 128.
         const __m256i sums = _mm256_madd_epi16(_mm256_sub_epi16(_mm256_maddubs_epi16(w, a), offset), factor);
         __m256& sum = rows[r].products[sub % 2];
         sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), _mm256_broadcast_ss(scales[r].of_block + sub), sum);
+      }
+    }
+  }
+};
+
+struct TwoBitSteps : Q2_K {
+  template <size_t kChain, size_t R>
+  static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
+    const __m256 d = _mm256_set1_ps(Scale(block));
+    const __m256 dmin = _mm256_set1_ps(MinimumScale(block));
+    EightScales scales[R];
+    EightScales minima[R];
+    for (size_t r = 0; r < R; ++r) {
+      const __m256 of_row = _mm256_loadu_ps(rows[r].scale + begin / 32);
+      _mm256_store_ps(scales[r].of_block, _mm256_mul_ps(d, of_row));
+      _mm256_store_ps(minima[r].of_block, _mm256_mul_ps(dmin, of_row));
+    }
+    const __m128i own_scales = OwnScales(block);
+    const __m128i own_minima = OwnMinima(block);
+#pragma GCC unroll 8
+    for (size_t sub = 0; sub < 8; ++sub) {
+      const __m256i w = Codes(block, sub);
+      const __m256i of_codes = TwoFactors(own_scales, 2 * sub);
+      const __m256i of_ones = TwoFactors(own_minima, 2 * sub);
+      for (size_t r = 0; r < R; ++r) {
+        const __m256i a = Load32(rows[r].q + begin + sub * 32);
+        const __m256i products = _mm256_madd_epi16(_mm256_maddubs_epi16(w, a), of_codes);
+        const __m256i ones = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), a), of_ones);
+        __m256* sums = rows[r].products;
+        sums[0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_broadcast_ss(scales[r].of_block + sub), sums[0]);
+        sums[1] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(ones), _mm256_broadcast_ss(minima[r].of_block + sub), sums[1]);
       }
     }
   }
@@ -237,14 +303,18 @@ void MultiplyDecode(const Product& product, const Part& part, Scratch* /*scratch
     case TensorType::kF32: MultiplyFloats<F32>(product, part); return;
     case TensorType::kF16: MultiplyFloats<F16>(product, part); return;
     case TensorType::kBF16: MultiplyFloats<BF16>(product, part); return;
-    case TensorType::kQ8_0: MultiplyBlocks<Q8_0>(product, part); return;
+    case TensorType::kQ8_0: MultiplyBlocks<SignedSteps<false>>(product, part); return;
     case TensorType::kQ4_0: MultiplyBlocks<SmallSteps<false, false>>(product, part); return;
     case TensorType::kQ4_1: MultiplyBlocks<SmallSteps<true, false>>(product, part); return;
     case TensorType::kQ5_0: MultiplyBlocks<SmallSteps<false, true>>(product, part); return;
     case TensorType::kQ5_1: MultiplyBlocks<SmallSteps<true, true>>(product, part); return;
+    case TensorType::kQ2_K: MultiplyBlocks<TwoBitSteps>(product, part); return;
+    case TensorType::kQ3_K: MultiplyBlocks<OffsetSteps<Q3_K>>(product, part); return;
     case TensorType::kQ4_K: MultiplyBlocks<NibbleSteps<false>>(product, part); return;
     case TensorType::kQ5_K: MultiplyBlocks<NibbleSteps<true>>(product, part); return;
-    case TensorType::kQ6_K: MultiplyBlocks<SixBitSteps>(product, part); return;
+    case TensorType::kQ6_K: MultiplyBlocks<OffsetSteps<Q6_K>>(product, part); return;
+    case TensorType::kIQ4_NL: MultiplyBlocks<SignedSteps<true>>(product, part); return;
+    case TensorType::kIQ4_XS: MultiplyBlocks<TableSteps>(product, part); return;
   }
 }
 

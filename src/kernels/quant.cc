@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/bf16.h"
+#include "kernels/iq4_values.h"
 #include "kernels/quant_targets.h"
 
 namespace damask::kernels {
@@ -116,6 +117,67 @@ void DecodeQ6_K(const std::byte* row, size_t values, float* out) {
   }
 }
 
+// Two bits of number i of a super-block of Q2_K or Q3_K: each half of 128 numbers has 32 bytes, quarter q of it (32 numbers)
+// takes bit pair q of them.
+int TwoBits(const std::byte* pairs, size_t i) { return Byte(pairs + i / 128 * 32 + i % 32) >> (2 * (i % 128 / 32)) & 3; }
+
+// Q2_K: 16 bytes of scales (low halves) and minima (high halves), 64 bytes of bit pairs, d, dmin.
+void DecodeQ2_K(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 256, row += 84) {
+    const float d = ReadHalf(row + 80);
+    const float dmin = ReadHalf(row + 82);
+    for (size_t i = 0; i < 256; ++i) {
+      const auto scale = static_cast<float>(Byte(row + i / 16) & 15);
+      const auto minimum = static_cast<float>(Byte(row + i / 16) >> 4);
+      out[begin + i] = d * scale * static_cast<float>(TwoBits(row + 16, i)) - dmin * minimum;
+    }
+  }
+}
+
+// Q3_K: 32 bytes of third bits (bit b of byte j: number 32 b + j), 64 bytes of bit pairs, 12 bytes of scales, d. Of sixteen
+// scales of 6 bits, offset by 32, the low four bits lie in bytes 0..7 (the first eight in the low halves), the others in
+// bytes 8..11.
+void DecodeQ3_K(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 256, row += 110) {
+    const std::byte* scales = row + 96;
+    const float d = ReadHalf(row + 108);
+    for (size_t i = 0; i < 256; ++i) {
+      const size_t b = i / 16;
+      const int low = Byte(scales + b % 8) >> (b < 8 ? 0 : 4) & 15;
+      const int high = Byte(scales + 8 + b % 4) >> (2 * (b / 4)) & 3;
+      const int third = Byte(row + i % 32) >> (i / 32) & 1;
+      out[begin + i] =
+          d * static_cast<float>((low | high << 4) - 32) * static_cast<float>((TwoBits(row + 32, i) | third << 2) - 4);
+    }
+  }
+}
+
+// 32 numbers by the table: byte j holds number j in its low and number j + 16 in its high half.
+void DecodeIq4(const std::byte* nibbles, float scale, float* out) {
+  for (size_t j = 0; j < 16; ++j) {
+    out[j] = scale * static_cast<float>(kIq4Values[Byte(nibbles + j) & 15]);
+    out[j + 16] = scale * static_cast<float>(kIq4Values[Byte(nibbles + j) >> 4]);
+  }
+}
+
+// IQ4_NL: d and nibbles of 32 numbers.
+void DecodeIQ4_NL(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 32, row += 18) DecodeIq4(row + 2, ReadHalf(row), out + begin);
+}
+
+// IQ4_XS: d, the high two bits of eight scales in a word, their low four bits in 4 bytes, nibbles of 256 numbers.
+void DecodeIQ4_XS(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 256, row += 136) {
+    const float d = ReadHalf(row);
+    const auto highs = ReadAs<uint16_t>(row + 2);
+    for (size_t sub = 0; sub < 8; ++sub) {
+      const int low = Byte(row + 4 + sub / 2) >> (sub % 2 == 0 ? 0 : 4) & 15;
+      const int high = highs >> (2 * sub) & 3;
+      DecodeIq4(row + 8 + sub * 16, d * static_cast<float>((low | high << 4) - 32), out + begin + sub * 32);
+    }
+  }
+}
+
 }  // namespace
 
 void DequantizeRow(TensorType type, const std::byte* row, size_t values, float* out) {
@@ -132,9 +194,13 @@ void DequantizeRow(TensorType type, const std::byte* row, size_t values, float* 
     case TensorType::kQ4_1: DecodeSmallBlocks({true, false, 0}, row, values, out); return;
     case TensorType::kQ5_0: DecodeSmallBlocks({false, true, 16}, row, values, out); return;
     case TensorType::kQ5_1: DecodeSmallBlocks({true, true, 0}, row, values, out); return;
+    case TensorType::kQ2_K: DecodeQ2_K(row, values, out); return;
+    case TensorType::kQ3_K: DecodeQ3_K(row, values, out); return;
     case TensorType::kQ4_K: DecodeNibbleSuperBlocks(false, row, values, out); return;
     case TensorType::kQ5_K: DecodeNibbleSuperBlocks(true, row, values, out); return;
     case TensorType::kQ6_K: DecodeQ6_K(row, values, out); return;
+    case TensorType::kIQ4_NL: DecodeIQ4_NL(row, values, out); return;
+    case TensorType::kIQ4_XS: DecodeIQ4_XS(row, values, out); return;
   }
 }
 

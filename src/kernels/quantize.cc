@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/bf16.h"
+#include "kernels/iq4_values.h"
 #include "kernels/quant.h"
 
 namespace damask::kernels {
@@ -163,6 +164,90 @@ void EncodeQ6_K(const float* x, std::byte* out) {  // low[128], high[64], scales
   PackSixBits(q + 128, out + 64, out + 160);
 }
 
+// Bit pairs of 256 numbers: each half of 128 has 32 bytes, one pair of each of its quarters a byte.
+void PackPairs(const uint8_t* q, std::byte* out) {
+  for (size_t i = 0; i < 64; ++i) {
+    const uint8_t* first = q + i / 32 * 128 + i % 32;
+    unsigned pairs = 0;
+    for (size_t quarter = 0; quarter < 4; ++quarter) pairs |= (first[32 * quarter] & 3u) << (2 * quarter);
+    out[i] = static_cast<std::byte>(pairs);
+  }
+}
+
+void EncodeQ2_K(const float* x, std::byte* out) {  // scales[16], pairs[64], d, dmin: d * scale * q - dmin * minimum
+  float steps[16], floors[16];
+  for (size_t b = 0; b < 16; ++b) {
+    const Range range = FindRange(x + 16 * b, 16);
+    floors[b] = std::max(0.0f, -range.low);
+    steps[b] = std::max(0.0f, range.high + floors[b]) / 3.0f;
+  }
+  const float d = PutHalf(*std::max_element(steps, steps + 16) / 15.0f, out + 80);
+  const float dmin = PutHalf(*std::max_element(floors, floors + 16) / 15.0f, out + 82);
+  uint8_t q[256];
+  for (size_t b = 0; b < 16; ++b) {
+    const int scale = RoundTo(steps[b] * Inverse(d), 0, 15);
+    const int minimum = RoundTo(floors[b] * Inverse(dmin), 0, 15);
+    out[b] = static_cast<std::byte>(scale | minimum << 4);
+    const float inverse = Inverse(d * static_cast<float>(scale));
+    const float floor = dmin * static_cast<float>(minimum);
+    for (size_t i = 16 * b; i < 16 * b + 16; ++i) q[i] = static_cast<uint8_t>(RoundTo((x[i] + floor) * inverse, 0, 3));
+  }
+  PackPairs(q, out + 16);
+}
+
+void EncodeQ3_K(const float* x, std::byte* out) {  // third bits[32], pairs[64], scales[12], d: d * (scale - 32) * (q - 4)
+  float steps[16];
+  for (size_t b = 0; b < 16; ++b) steps[b] = -FindExtreme(x + 16 * b, 16) / 4.0f;
+  const float d = PutHalf(-FindExtreme(steps, 16) / 32.0f, out + 108);
+  uint8_t q[256];
+  std::memset(out, 0, 108);
+  for (size_t b = 0; b < 16; ++b) {
+    const int scale = RoundTo(steps[b] * Inverse(d), -32, 31);
+    const float inverse = Inverse(d * static_cast<float>(scale));
+    const auto stored = static_cast<unsigned>(scale + 32);
+    out[96 + b % 8] |= static_cast<std::byte>((stored & 15) << (b < 8 ? 0 : 4));
+    out[104 + b % 4] |= static_cast<std::byte>((stored >> 4) << (2 * (b / 4)));
+    for (size_t i = 16 * b; i < 16 * b + 16; ++i) {
+      q[i] = static_cast<uint8_t>(RoundTo(x[i] * inverse + 4.0f, 0, 7));
+      out[i % 32] |= static_cast<std::byte>((q[i] >> 2) << (i / 32));
+    }
+  }
+  PackPairs(q, out + 32);
+}
+
+// 32 numbers as the nearest of sixteen.
+void PackIq4(const float* x, float inverse, std::byte* out) {
+  uint8_t q[32];
+  for (size_t i = 0; i < 32; ++i) {
+    const float target = x[i] * inverse;
+    const auto nearer = [target](int8_t a, int8_t b) { return std::fabs(target - a) < std::fabs(target - b); };
+    q[i] =
+        static_cast<uint8_t>(std::min_element(std::begin(kIq4Values), std::end(kIq4Values), nearer) - std::begin(kIq4Values));
+  }
+  PackNibbles(q, 16, out);
+}
+
+void EncodeIQ4_NL(const float* x, std::byte* out) {  // d, nibbles: d * kIq4Values[q]
+  PackIq4(x, Inverse(PutHalf(FindExtreme(x, 32) / kIq4Values[0], out)), out + 2);
+}
+
+void EncodeIQ4_XS(const float* x, std::byte* out) {  // d, scales, nibbles: d * (scale - 32) * kIq4Values[q]
+  float steps[8];
+  for (size_t b = 0; b < 8; ++b) steps[b] = FindExtreme(x + 32 * b, 32) / kIq4Values[0];
+  const float d = PutHalf(-FindExtreme(steps, 8) / 32.0f, out);
+  uint16_t highs = 0;
+  uint32_t lows = 0;
+  for (size_t b = 0; b < 8; ++b) {
+    const int scale = RoundTo(steps[b] * Inverse(d), -32, 31);
+    const auto stored = static_cast<unsigned>(scale + 32);
+    lows |= (stored & 15) << (4 * b);
+    highs = static_cast<uint16_t>(highs | (stored >> 4) << (2 * b));
+    PackIq4(x + 32 * b, Inverse(d * static_cast<float>(scale)), out + 8 + 16 * b);
+  }
+  std::memcpy(out + 2, &highs, sizeof(highs));
+  std::memcpy(out + 4, &lows, sizeof(lows));
+}
+
 void EncodeF16(const float* x, std::byte* out) { PutHalf(*x, out); }
 
 void EncodeBF16(const float* x, std::byte* out) {
@@ -188,9 +273,13 @@ void QuantizeRow(TensorType type, const float* x, size_t values, std::byte* out)
     case TensorType::kQ5_0: return EncodeBlocks<32, 22, EncodeSymmetric<5>>(x, values, out);
     case TensorType::kQ5_1: return EncodeBlocks<32, 24, EncodeWithMinimum<5>>(x, values, out);
     case TensorType::kQ8_0: return EncodeBlocks<32, 34, EncodeQ8_0>(x, values, out);
+    case TensorType::kQ2_K: return EncodeBlocks<256, 84, EncodeQ2_K>(x, values, out);
+    case TensorType::kQ3_K: return EncodeBlocks<256, 110, EncodeQ3_K>(x, values, out);
     case TensorType::kQ4_K: return EncodeBlocks<256, 144, EncodeSuperBlock<4>>(x, values, out);
     case TensorType::kQ5_K: return EncodeBlocks<256, 176, EncodeSuperBlock<5>>(x, values, out);
     case TensorType::kQ6_K: return EncodeBlocks<256, 210, EncodeQ6_K>(x, values, out);
+    case TensorType::kIQ4_NL: return EncodeBlocks<32, 18, EncodeIQ4_NL>(x, values, out);
+    case TensorType::kIQ4_XS: return EncodeBlocks<256, 136, EncodeIQ4_XS>(x, values, out);
   }
 }
 

@@ -12,7 +12,7 @@
 namespace damask::formats::test {
 namespace {
 
-constexpr uint32_t kTypeF32 = 0, kTypeF16 = 1, kTypeQ8_0 = 8, kTypeQ2_K = 10, kTypeQ4_K = 12, kTypeQ6_K = 14, kTypeI8 = 24,
+constexpr uint32_t kTypeF32 = 0, kTypeF16 = 1, kTypeQ8_0 = 8, kTypeQ4_K = 12, kTypeQ6_K = 14, kTypeIQ3_S = 21, kTypeI8 = 24,
                    kTypeBF16 = 30;
 const std::string kHalfNan = Le<uint16_t>(0x7e00), kHalfInfinity = Le<uint16_t>(0xfc00), kHalfOne = Le<uint16_t>(0x3c00);
 
@@ -69,9 +69,9 @@ TEST(CheckTest, G19AFileWithNanLoads) {
 }
 
 TEST(CheckTest, TypesWithoutKernelsAreListed) {
-  const auto faults = Check(GgufBuilder().Tensor("t", kTypeQ2_K, {256}, std::string(84, '\0')).Build());
+  const auto faults = Check(GgufBuilder().Tensor("t", kTypeIQ3_S, {256}, std::string(110, '\0')).Build());
   ASSERT_EQ(faults.size(), 1u);
-  ExpectFault(faults, "'t'", "Q2_K");
+  ExpectFault(faults, "'t'", "IQ3_S");
 }
 
 TEST(CheckTest, EveryFaultThatCanBeReadPastIsListed) {

@@ -17,7 +17,7 @@ namespace {
 
 using std::string_view_literals::operator""sv;
 
-constexpr uint32_t kTypeF32 = 0, kTypeQ8_0 = 8, kTypeQ2_K = 10, kTypeQ4_K = 12, kTypeI8 = 24;
+constexpr uint32_t kTypeF32 = 0, kTypeQ8_0 = 8, kTypeQ4_K = 12, kTypeIQ3_S = 21, kTypeI8 = 24;
 
 // A file of one tensor description and no data.
 std::string Described(std::string_view name, uint32_t type, const std::vector<uint64_t>& dims, uint64_t offset = 0) {
@@ -141,10 +141,10 @@ TEST(GgufTensorTest, G15RemovedAndUnknownTypesAreUnsupportedByNumber) {
 }
 
 TEST(GgufTensorTest, G15ATypeWithoutKernelsIsReadForInformationAndNotRunnable) {
-  const auto file = ParseGguf(GgufBuilder().Tensor("t", kTypeQ2_K, {256}, std::string(84, '\0')).Build());
+  const auto file = ParseGguf(GgufBuilder().Tensor("t", kTypeIQ3_S, {256}, std::string(110, '\0')).Build());
   ASSERT_TRUE(file.ok()) << file.status().ToString();
   const TensorTypeInfo& type = GetTensorType(file->FindTensor("t")->type);
-  EXPECT_EQ(type.name, "Q2_K");
+  EXPECT_EQ(type.name, "IQ3_S");
   EXPECT_FALSE(type.runnable);
 }
 

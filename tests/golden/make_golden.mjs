@@ -15,6 +15,9 @@ const {values: flags} = parseArgs({options: {
 if (!flags['make-model']) throw new Error('usage: node make_golden.mjs --make-model PROGRAM [--out FILE] [--search N]');
 
 const kTypes = ['F32', 'BF16', 'Q8_0', 'Q4_K_M'];
+// Where no architecture is in question: rows that are multiples of 256, and rows that are not (IQ4_NL instead).
+const kSmallTypes = ['Q2_K', 'Q3_K_M', 'IQ4_XS'];
+const kCasesOfSmallTypes = ['llama_untied', 'llama_yarn'];
 const kGreedy = 32;
 const kTokens = [1, ...Array.from({length: 47}, (_, i) => 259 + (i * i * 7 + i * 31 + 5) % 125)];
 
@@ -71,7 +74,7 @@ async function search(entry, count) {
 
 async function measure(entry) {
   const out = {name: entry.name, make_model: modelArgs(entry, entry.seed), reference_tokens: seen(entry, kTokens).length, log_probs: {}};
-  for (const type of kTypes) {
+  for (const type of kCasesOfSmallTypes.includes(entry.name) ? [...kTypes, ...kSmallTypes] : kTypes) {
     const model = await open(entry, entry.seed, type);
     out.log_probs[type] = sixDigits(await model.logProbs(seen(entry, kTokens)));
     if (type === 'F32') out.greedy = await greedy(entry, model);

@@ -243,13 +243,23 @@ TEST_F(MatmulTest, AnActivationsObjectServesShapeAfterShape) {
   EXPECT_GT(loaded.bytes(), 0u);
 }
 
-// The scale of a block is its first number, in Q6_K its last: a broken file must not become silent nonsense.
+// Where a block's scale lies: in front, or behind the numbers.
+size_t ScaleAt(TensorType type) {
+  switch (type) {
+    case TensorType::kQ2_K: return 80;
+    case TensorType::kQ3_K: return 108;
+    case TensorType::kQ6_K: return 208;
+    default: return 0;
+  }
+}
+
+// A broken file must not become silent nonsense.
 TEST_F(MatmulTest, G19ANanScaleReachesTheResult) {
   for (const TensorType type : AllWeightTypes()) {
     const formats::TensorTypeInfo& info = formats::GetTensorType(type);
     if (info.block_values == 1) continue;
     Weights w(type, 20, 1024, 29);
-    const size_t scale_at = type == TensorType::kQ6_K ? info.block_bytes - 2 : 0;
+    const size_t scale_at = ScaleAt(type);
     const uint16_t nan = 0x7e00;
     for (const size_t block : {size_t{0}, size_t{1024} / info.block_values - 1}) {
       std::memcpy(w.bytes.data() + block * info.block_bytes + scale_at, &nan, sizeof(nan));

@@ -178,6 +178,81 @@ TEST(Dequantize, Q6_KHasSixteenSignedScales) {
   }
 }
 
+unsigned PairOf(unsigned i) { return (i * 5 + i / 16) % 4; }
+
+// Byte l of each half: numbers l, l + 32, l + 64 and l + 96 of the half, two bits each.
+void AddPairs(BlockBuilder* block) {
+  for (unsigned half = 0; half < 2; ++half) {
+    for (unsigned l = 0; l < 32; ++l) {
+      unsigned byte = 0;
+      for (unsigned quarter = 0; quarter < 4; ++quarter) byte |= PairOf(half * 128 + quarter * 32 + l) << (2 * quarter);
+      block->Byte(byte);
+    }
+  }
+}
+
+TEST(Dequantize, Q2_KHasSixteenScalesAndMinimaOfFourBits) {
+  BlockBuilder block;
+  for (unsigned i = 0; i < 16; ++i) block.Byte(i | (15 - i) << 4);
+  AddPairs(&block);
+  block.Half(0.5f).Half(0.25f);
+  const std::vector<float> out = Decode(TensorType::kQ2_K, block, 256);
+  for (unsigned i = 0; i < 256; ++i) {
+    EXPECT_EQ(0.5f * static_cast<float>(i / 16 * PairOf(i)) - 0.25f * static_cast<float>(15 - i / 16), out[i]) << i;
+  }
+}
+
+TEST(Dequantize, Q3_KHasSixteenScalesOfSixBitsAndAThirdBitApart) {
+  const auto third = [](unsigned i) { return i % 5 == 0 ? 1u : 0u; };
+  const auto scale = [](unsigned i) { return i * 13 % 64; };
+  BlockBuilder block;
+  for (unsigned j = 0; j < 32; ++j) {
+    unsigned byte = 0;
+    for (unsigned b = 0; b < 8; ++b) byte |= third(b * 32 + j) << b;
+    block.Byte(byte);
+  }
+  AddPairs(&block);
+  // Low halves: scales 0..7 below 8..15; then the high pairs of 0, 4, 8 and 12 in one byte, of 1, 5, 9 and 13 in the next, ...
+  for (unsigned i = 0; i < 8; ++i) block.Byte((scale(i) & 15) | (scale(i + 8) & 15) << 4);
+  for (unsigned i = 0; i < 4; ++i) {
+    block.Byte(scale(i) >> 4 | scale(i + 4) >> 4 << 2 | scale(i + 8) >> 4 << 4 | scale(i + 12) >> 4 << 6);
+  }
+  block.Half(0.5f);
+  const std::vector<float> out = Decode(TensorType::kQ3_K, block, 256);
+  for (unsigned i = 0; i < 256; ++i) {
+    const int number = static_cast<int>(PairOf(i) + 4 * third(i)) - 4;
+    EXPECT_EQ(0.5f * static_cast<float>((static_cast<int>(scale(i / 16)) - 32) * number), out[i]) << i;
+  }
+}
+
+// Sixteen steps that grow away from zero (the ggml project's table).
+constexpr int kSteps[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+TEST(Dequantize, IQ4_NLIsScaleTimesATablesNumber) {
+  BlockBuilder block;
+  block.Half(0.25f);
+  AddNibbles(&block);
+  ExpectNibbles(Decode(TensorType::kIQ4_NL, block, 32),
+                [](int nibble, int) { return 0.25f * static_cast<float>(kSteps[nibble]); });
+}
+
+TEST(Dequantize, IQ4_XSHasEightScalesOfSixBits) {
+  const auto scale = [](unsigned sub) { return (5 + sub * 9) % 64; };
+  BlockBuilder block;
+  block.Half(0.25f);
+  unsigned highs = 0;
+  for (unsigned sub = 0; sub < 8; ++sub) highs |= scale(sub) >> 4 << (2 * sub);
+  block.Byte(highs & 255).Byte(highs >> 8);
+  for (unsigned sub = 0; sub < 8; sub += 2) block.Byte((scale(sub) & 15) | (scale(sub + 1) & 15) << 4);
+  for (unsigned sub = 0; sub < 8; ++sub) AddNibbles(&block);
+  const std::vector<float> out = Decode(TensorType::kIQ4_XS, block, 256);
+  for (unsigned sub = 0; sub < 8; ++sub) {
+    ExpectNibbles(std::vector<float>(out.begin() + sub * 32, out.begin() + sub * 32 + 32), [&](int nibble, int) {
+      return 0.25f * static_cast<float>((static_cast<int>(scale(sub)) - 32) * kSteps[nibble]);
+    });
+  }
+}
+
 TEST(Dequantize, EveryTargetDecodesRandomBytesLikeTheReference) {
   std::mt19937 random(7);
   for (const TensorType type : AllWeightTypes()) {

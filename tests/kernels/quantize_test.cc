@@ -19,8 +19,8 @@ using formats::TensorType;
 
 struct Format {
   TensorType type;
-  // Largest error over the largest magnitude of the block: half a step of its range, and for the K types also the rounding of
-  // the 6 or 8-bit scales and minima.
+  // Largest error over the largest magnitude of the block: half a step of its range (of signed types also what the side with
+  // fewer steps cannot reach), and for the K and XS types the rounding of the 4 to 8-bit scales and minima.
   double block_error;
   // Root mean square error over that of the values, normally distributed.
   double mean_error;
@@ -30,7 +30,8 @@ const Format kFormats[] = {
     {TensorType::kF32, 0.0, 0.0},          {TensorType::kF16, 0.5 / 1024, 3e-4},  {TensorType::kBF16, 0.5 / 128, 2e-3},
     {TensorType::kQ8_0, 0.51 / 127, 6e-3}, {TensorType::kQ4_0, 1.01 / 8, 0.11},   {TensorType::kQ4_1, 1.02 / 15, 0.09},
     {TensorType::kQ5_0, 1.01 / 16, 0.055}, {TensorType::kQ5_1, 1.02 / 31, 0.045}, {TensorType::kQ4_K, 0.11, 0.1},
-    {TensorType::kQ5_K, 0.07, 0.05},       {TensorType::kQ6_K, 0.04, 0.025},
+    {TensorType::kQ5_K, 0.07, 0.05},       {TensorType::kQ6_K, 0.04, 0.025},      {TensorType::kQ2_K, 0.37, 0.36},
+    {TensorType::kQ3_K, 0.27, 0.17},       {TensorType::kIQ4_NL, 0.12, 0.09},     {TensorType::kIQ4_XS, 0.13, 0.09},
 };
 
 std::vector<float> RoundTrip(TensorType type, const std::vector<float>& x) {

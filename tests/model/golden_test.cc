@@ -94,10 +94,16 @@ std::string CaseName(const testing::TestParamInfo<std::tuple<size_t, std::string
   return Golden()["cases"][std::get<0>(info.param)]["name"].get<std::string>() + "_" + std::get<1>(info.param);
 }
 
-INSTANTIATE_TEST_SUITE_P(LlamaCpp, GoldenLogits,
-                         testing::Combine(testing::Range(size_t{0}, Golden()["cases"].size()),
-                                          testing::Values("F32", "BF16", "Q8_0", "Q4_K_M")),
-                         CaseName);
+std::vector<std::tuple<size_t, std::string>> AllCases() {
+  std::vector<std::tuple<size_t, std::string>> all;
+  const Json& cases = Golden()["cases"];
+  for (size_t i = 0; i < cases.size(); ++i) {
+    for (const auto& [type, log_probs] : cases[i]["log_probs"].items()) all.emplace_back(i, type);
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(LlamaCpp, GoldenLogits, testing::ValuesIn(AllCases()), CaseName);
 
 TEST(GoldenGreedy, ThirtyTwoTokensAreTheSameInF32) {
   const std::vector<TokenId> prompt = Golden()["tokens"];

@@ -224,7 +224,7 @@ TEST_F(MakeModelTest, SpecsThatCannotBeAreRefused) {
     change(&spec);
     return WriteGgufModel(spec, folder_.File("bad.gguf"), &pool_).status().code();
   };
-  EXPECT_EQ(code([](ModelSpec* s) { s->type = "Q3_K"; }), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code([](ModelSpec* s) { s->type = "IQ3_S"; }), StatusCode::kInvalidArgument);
   EXPECT_EQ(code([](ModelSpec* s) { s->kv_heads = 3; }), StatusCode::kInvalidArgument);
   EXPECT_EQ(code([](ModelSpec* s) { s->head_dim = 15; }), StatusCode::kInvalidArgument);
   EXPECT_EQ(code([](ModelSpec* s) { s->vocab = 299; }), StatusCode::kInvalidArgument);

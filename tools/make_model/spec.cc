@@ -41,13 +41,15 @@ constexpr ScalingRow kScalings[] = {{"none", RopeScaling::kNone},
                                     {"llama3", RopeScaling::kLlama3}};
 
 const WeightType kTypes[] = {
-    {"F32", TensorType::kF32, TensorType::kF32, 0},       {"F16", TensorType::kF16, TensorType::kF16, 1},
-    {"BF16", TensorType::kBF16, TensorType::kBF16, 32},   {"Q8_0", TensorType::kQ8_0, TensorType::kQ8_0, 7},
-    {"Q4_0", TensorType::kQ4_0, TensorType::kQ4_0, 2},    {"Q4_1", TensorType::kQ4_1, TensorType::kQ4_1, 3},
-    {"Q5_0", TensorType::kQ5_0, TensorType::kQ5_0, 8},    {"Q5_1", TensorType::kQ5_1, TensorType::kQ5_1, 9},
-    {"Q4_K", TensorType::kQ4_K, TensorType::kQ4_K, 14},   {"Q5_K", TensorType::kQ5_K, TensorType::kQ5_K, 16},
-    {"Q6_K", TensorType::kQ6_K, TensorType::kQ6_K, 18},   {"Q4_K_M", TensorType::kQ4_K, TensorType::kQ6_K, 15},
-    {"Q5_K_M", TensorType::kQ5_K, TensorType::kQ6_K, 17},
+    {"F32", TensorType::kF32, TensorType::kF32, 0},           {"F16", TensorType::kF16, TensorType::kF16, 1},
+    {"BF16", TensorType::kBF16, TensorType::kBF16, 32},       {"Q8_0", TensorType::kQ8_0, TensorType::kQ8_0, 7},
+    {"Q4_0", TensorType::kQ4_0, TensorType::kQ4_0, 2},        {"Q4_1", TensorType::kQ4_1, TensorType::kQ4_1, 3},
+    {"Q5_0", TensorType::kQ5_0, TensorType::kQ5_0, 8},        {"Q5_1", TensorType::kQ5_1, TensorType::kQ5_1, 9},
+    {"Q4_K", TensorType::kQ4_K, TensorType::kQ4_K, 14},       {"Q5_K", TensorType::kQ5_K, TensorType::kQ5_K, 16},
+    {"Q6_K", TensorType::kQ6_K, TensorType::kQ6_K, 18},       {"Q4_K_M", TensorType::kQ4_K, TensorType::kQ6_K, 15},
+    {"Q5_K_M", TensorType::kQ5_K, TensorType::kQ6_K, 17},     {"Q2_K", TensorType::kQ2_K, TensorType::kQ2_K, 21},
+    {"Q3_K", TensorType::kQ3_K, TensorType::kQ3_K, 11},       {"Q3_K_M", TensorType::kQ3_K, TensorType::kQ5_K, 12},
+    {"IQ4_NL", TensorType::kIQ4_NL, TensorType::kIQ4_NL, 25}, {"IQ4_XS", TensorType::kIQ4_XS, TensorType::kIQ4_XS, 30},
 };
 
 Status CheckRange(const char* name, uint64_t value, uint64_t low, uint64_t high) {

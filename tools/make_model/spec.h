@@ -67,7 +67,7 @@ Status ApplyShape(std::string_view name, ModelSpec* spec);
 Result<Arch> ParseArch(std::string_view name);
 Result<RopeScaling> ParseRopeScaling(std::string_view name);
 std::string_view RopeScalingName(RopeScaling scaling);
-// F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, Q4_K_M, Q5_K_M.
+// F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, Q3_K_M, Q4_K_M, Q5_K_M.
 Result<WeightType> ParseWeightType(std::string_view name);
 
 // Every number within base/limits.h, heads a multiple of kv_heads, head_dim even, room for the vocabulary's 259 fixed pieces.

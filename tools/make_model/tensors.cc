@@ -22,6 +22,9 @@ bool KeepsMoreBits(size_t layer, size_t layers) {
 TensorType FitType(TensorType type, uint64_t columns) {
   if (columns % formats::GetTensorType(type).block_values == 0) return type;
   switch (type) {
+    case TensorType::kQ2_K:
+    case TensorType::kQ3_K:
+    case TensorType::kIQ4_XS: return FitType(TensorType::kIQ4_NL, columns);
     case TensorType::kQ4_K: return FitType(TensorType::kQ5_0, columns);
     case TensorType::kQ5_K: return FitType(TensorType::kQ5_1, columns);
     case TensorType::kQ6_K: return FitType(TensorType::kQ8_0, columns);
