@@ -43,6 +43,7 @@ void ReserveDecode(size_t m, size_t k, DecodeRows* decode) {
   decode->halves.Reserve(numbers);
   decode->pairs.Reserve(numbers);
   decode->natural_sums.Reserve(numbers / 4);
+  decode->sixteen_sums.Reserve(numbers / 16);
   decode->halves_sums.Reserve(numbers / 8);
   decode->scale.Reserve(numbers / kDecodeBlock);
   decode->scaled_sum.Reserve(numbers / kDecodeBlock);
@@ -107,8 +108,8 @@ void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
 size_t Forms::bytes() const {
   return floats.bytes() + bf16s.bytes() + wide.q.bytes() + wide.scale.bytes() + wide.start.bytes() + fixed.q.bytes() +
          fixed.scale.bytes() + fine.q.bytes() + fine.factors.bytes() + decode.natural.bytes() + decode.halves.bytes() +
-         decode.pairs.bytes() + decode.natural_sums.bytes() + decode.halves_sums.bytes() + decode.scale.bytes() +
-         decode.scaled_sum.bytes() + tiles.bytes();
+         decode.pairs.bytes() + decode.natural_sums.bytes() + decode.sixteen_sums.bytes() + decode.halves_sums.bytes() +
+         decode.scale.bytes() + decode.scaled_sum.bytes() + tiles.bytes();
 }
 
 void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool, Forms* out) {

@@ -43,11 +43,11 @@ __m256i SumFours(__m256i bytes) {
 
 __m128i SumHalves(__m256i v) { return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
 
-int32_t SumLanes(__m256i v) {
-  __m128i sum = SumHalves(v);
+int32_t SumLanes(__m128i sum) {
   sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
   return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
 }
+int32_t SumLanes(__m256i v) { return SumLanes(SumHalves(v)); }
 
 // The floats of a block that may end beyond k: there a copy with zeros, in `padded`.
 template <size_t kBlock>
@@ -69,6 +69,7 @@ void MakeDecodeRow(const float* x, size_t k, size_t row, DecodeRows* out) {
   int8_t* halves = out->halves.data() + row * out->stride;
   int8_t* pairs = out->pairs.data() + row * out->stride;
   int32_t* natural_sums = out->natural_sums.data() + row * (out->stride / 4);
+  int16_t* sixteen_sums = out->sixteen_sums.data() + row * (out->stride / 16);
   int32_t* halves_sums = out->halves_sums.data() + row * (out->stride / 8);
   float* scale = out->scale.data() + row * (out->stride / kDecodeBlock);
   float* scaled_sum = out->scaled_sum.data() + row * (out->stride / kDecodeBlock);
@@ -77,7 +78,11 @@ void MakeDecodeRow(const float* x, size_t k, size_t row, DecodeRows* out) {
     float padded[kDecodeBlock];
     const __m256i bytes = QuantizeBlock(BlockOf(x, begin, k, padded), scale + block);
     const __m256i fours = SumFours(bytes);
-    scaled_sum[block] = scale[block] * static_cast<float>(SumLanes(fours));
+    const int32_t first = SumLanes(_mm256_castsi256_si128(fours));
+    const int32_t second = SumLanes(_mm256_extracti128_si256(fours, 1));
+    sixteen_sums[2 * block] = static_cast<int16_t>(first);
+    sixteen_sums[2 * block + 1] = static_cast<int16_t>(second);
+    scaled_sum[block] = scale[block] * static_cast<float>(first + second);
     Store32(natural + begin, bytes);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(natural_sums + begin / 4), _mm256_sub_epi32(_mm256_setzero_si256(), fours));
     int8_t* group = halves + block / 4 * 128 + block % 4 * 16;

@@ -84,11 +84,11 @@ struct NibbleSuperBlocks {
   }
 };
 
-// Q6_K: super-blocks of sixteen blocks of 16, with an integer scale each; kOffset is to be subtracted from codes.
+// Q6_K: super-blocks of sixteen blocks of 16, with an integer scale each; 2^kOffsetBits is to be subtracted from codes.
 struct Q6_K {
   static constexpr size_t kNumbers = 256;
   static constexpr size_t kBytes = 210;
-  static constexpr char kOffset = 32;
+  static constexpr int kOffsetBits = 5;
 
   // Blocks 2 sub and 2 sub + 1.
   static __m256i Codes(const std::byte* block, size_t sub) {
@@ -117,12 +117,13 @@ inline __m256i TwoBits(const std::byte* pairs, size_t sub) {
 struct Q3_K {
   static constexpr size_t kNumbers = 256;
   static constexpr size_t kBytes = 110;
-  static constexpr char kOffset = 4;
+  static constexpr int kOffsetBits = 2;
 
   static __m256i Codes(const std::byte* block, size_t sub) {
-    const __m256i bit = _mm256_set1_epi8(static_cast<char>(1u << sub));
-    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(Load32(block), bit), bit);
-    return _mm256_or_si256(TwoBits(block + 32, sub), _mm256_and_si256(set, _mm256_set1_epi8(4)));
+    const __m256i thirds = Load32(block);
+    const __m256i moved =
+        sub < 2 ? _mm256_slli_epi16(thirds, static_cast<int>(2 - sub)) : _mm256_srli_epi16(thirds, static_cast<int>(sub - 2));
+    return _mm256_or_si256(TwoBits(block + 32, sub), _mm256_and_si256(moved, _mm256_set1_epi8(4)));
   }
   static __m128i OwnScales(const std::byte* block) {
     const SixteenScales own = UnpackQ3Scales(block);
@@ -144,6 +145,19 @@ struct Q2_K {
   static float Scale(const std::byte* block) { return Half(block + 80); }
   static float MinimumScale(const std::byte* block) { return Half(block + 82); }
 };
+
+// The eight scales of a super-block of IQ4_XS, d aside: their low halves lie in a word of 4 bytes, their high pairs in one
+// of 2.
+inline __m256 Iq4Scales(const std::byte* block) {
+  const __m256i lows = _mm256_set1_epi32(ReadAs<int32_t>(block + 4));
+  const __m256i highs = _mm256_set1_epi32(ReadAs<uint16_t>(block + 2));
+  const __m256i low =
+      _mm256_and_si256(_mm256_srlv_epi32(lows, _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)), _mm256_set1_epi32(15));
+  const __m256i high =
+      _mm256_and_si256(_mm256_srlv_epi32(highs, _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14)), _mm256_set1_epi32(3));
+  const __m256i stored = _mm256_or_si256(low, _mm256_slli_epi32(high, 4));
+  return _mm256_cvtepi32_ps(_mm256_sub_epi32(stored, _mm256_set1_epi32(32)));
+}
 
 // The 32 numbers of a block of IQ4_NL or IQ4_XS, from -127 to 113.
 inline __m256i Iq4Numbers(const std::byte* nibbles) {

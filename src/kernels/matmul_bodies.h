@@ -80,13 +80,15 @@ struct FineRows {
 //   natural  q in order
 //   halves   groups of four blocks: the first 16 numbers of each of the four, then the last 16 (32-blocks of nibbles)
 //   pairs    groups of 256: blocks 0 2 1 3 4 6 5 7 (super-blocks of nibbles)
-// and sums over groups of four neighbouring q, negated, in those orders, so that an unsigned weight's offset costs no product:
-// lane i of a 16-lane step starts at offset * sums[i].
+// and sums over sixteen q, for what offsets and minima of blocks of 16 bring; and sums over groups of four neighbouring q,
+// negated, in those orders, so that an unsigned weight's offset costs no product: lane i of a 16-lane step starts at offset *
+// sums[i].
 struct DecodeRows {
   AlignedArray<int8_t> natural;
   AlignedArray<int8_t> halves;
   AlignedArray<int8_t> pairs;
   AlignedArray<int32_t> natural_sums;  // [m][stride / 4]
+  AlignedArray<int16_t> sixteen_sums;  // [m][stride / 16]
   AlignedArray<int32_t> halves_sums;   // [m][stride / 8]: both halves of a group of four blocks together
   AlignedArray<float> scale;           // [m][stride / 32]
   AlignedArray<float> scaled_sum;      // [m][stride / 32]: scale * sum of q, for types with minima

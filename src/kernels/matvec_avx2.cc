@@ -44,6 +44,7 @@ struct Row {
   const int8_t* q;
   const float* scale;
   const float* scaled_sum;
+  const int16_t* sixteen_sums;
   __m256 products[2];  // two chains of sums: one would wait for itself
   float rest;          // what offsets and minima bring: one number a block
 };
@@ -96,9 +97,7 @@ struct TableSteps {
 
   template <size_t kChain, size_t R>
   static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
-    const EightScalesOf6 own = UnpackIq4Scales(block);
-    const __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(own.scales)));
-    const __m256 of_blocks = _mm256_mul_ps(_mm256_set1_ps(Half(block)), _mm256_cvtepi32_ps(wide));
+    const __m256 of_blocks = _mm256_mul_ps(_mm256_set1_ps(Half(block)), Iq4Scales(block));
     EightScales scales[R];
     for (size_t r = 0; r < R; ++r) {
       _mm256_store_ps(scales[r].of_block, _mm256_mul_ps(of_blocks, _mm256_loadu_ps(rows[r].scale + begin / 32)));
@@ -144,11 +143,30 @@ struct NibbleSteps : NibbleSuperBlocks<kFifthBit> {
   }
 };
 
-// Numbers `first` and `first` + 1 of sixteen signed bytes: the first as sixteen numbers of 16 bits in the lower half, the other
-// one in the upper half.
-__m256i TwoFactors(__m128i bytes, size_t first) {
-  const __m128i at = _mm_set1_epi8(static_cast<char>(first));
-  return _mm256_cvtepi8_epi16(_mm_shuffle_epi8(bytes, _mm_unpacklo_epi64(at, _mm_add_epi8(at, _mm_set1_epi8(1)))));
+// Sixteen factors of blocks of 16, to be had by pairs.
+class FactorPairs {
+ public:
+  explicit FactorPairs(__m128i factors) {
+    const __m128i even_then_odd = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    halves_ = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(factors, even_then_odd));
+  }
+  // Factor 2 sub as sixteen bits in all of the lower half, 2 sub + 1 in the upper half.
+  __m256i Of(size_t sub) const {
+    return _mm256_shuffle_epi8(halves_, _mm256_set1_epi16(static_cast<short>(2 * sub * 0x101 + 0x100)));
+  }
+
+ private:
+  __m256i halves_;
+};
+
+// Sums of the activations of 16 times a factor of each, added up by blocks of 32.
+__m256 DotOfSums(const Row& row, size_t begin, __m256i factors) {
+  return _mm256_cvtepi32_ps(_mm256_madd_epi16(Load32(row.sixteen_sums + begin / 16), factors));
+}
+
+// Sums over fours of codes times activations, times the factors of their sixteens. (Q6_K: at most 63 * 127 * 4 * 128.)
+__m256 DotOfSixteens(__m256i codes, __m256i a, __m256i factors) {
+  return _mm256_cvtepi32_ps(_mm256_madd_epi16(_mm256_maddubs_epi16(codes, a), factors));
 }
 
 // Q3_K, Q6_K.
@@ -157,22 +175,23 @@ struct OffsetSteps : Blocks {
   template <size_t kChain, size_t R>
   static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
     const __m256 d = _mm256_set1_ps(Blocks::Scale(block));
+    const __m128i own = Blocks::OwnScales(block);
+    const __m256i offsets = _mm256_slli_epi16(_mm256_cvtepi8_epi16(own), Blocks::kOffsetBits);
     EightScales scales[R];
     for (size_t r = 0; r < R; ++r) {
-      _mm256_store_ps(scales[r].of_block, _mm256_mul_ps(d, _mm256_loadu_ps(rows[r].scale + begin / 32)));
+      const __m256 both = _mm256_mul_ps(d, _mm256_loadu_ps(rows[r].scale + begin / 32));
+      _mm256_store_ps(scales[r].of_block, both);
+      rows[r].products[0] = _mm256_fnmadd_ps(DotOfSums(rows[r], begin, offsets), both, rows[r].products[0]);
     }
-    const __m128i own = Blocks::OwnScales(block);
+    const FactorPairs factors(own);
 #pragma GCC unroll 8
-    for (size_t sub = 0; sub < 8; ++sub) {  // 32 numbers, two scales of the weights
+    for (size_t sub = 0; sub < 8; ++sub) {
       const __m256i w = Blocks::Codes(block, sub);
-      const __m256i factor = TwoFactors(own, 2 * sub);
+      const __m256i factor = factors.Of(sub);
       for (size_t r = 0; r < R; ++r) {
-        const __m256i a = Load32(rows[r].q + begin + sub * 32);
-        const __m256i offset = _mm256_maddubs_epi16(_mm256_set1_epi8(Blocks::kOffset), a);
-        // A sum of two is at most 32 * 127 * 2 * 128.
-        const __m256i sums = _mm256_madd_epi16(_mm256_sub_epi16(_mm256_maddubs_epi16(w, a), offset), factor);
+        const __m256 dot = DotOfSixteens(w, Load32(rows[r].q + begin + sub * 32), factor);
         __m256& sum = rows[r].products[sub % 2];
-        sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), _mm256_broadcast_ss(scales[r].of_block + sub), sum);
+        sum = _mm256_fmadd_ps(dot, _mm256_broadcast_ss(scales[r].of_block + sub), sum);
       }
     }
   }
@@ -183,27 +202,23 @@ struct TwoBitSteps : Q2_K {
   static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
     const __m256 d = _mm256_set1_ps(Scale(block));
     const __m256 dmin = _mm256_set1_ps(MinimumScale(block));
+    const __m256i minima = _mm256_cvtepi8_epi16(OwnMinima(block));
     EightScales scales[R];
-    EightScales minima[R];
     for (size_t r = 0; r < R; ++r) {
       const __m256 of_row = _mm256_loadu_ps(rows[r].scale + begin / 32);
       _mm256_store_ps(scales[r].of_block, _mm256_mul_ps(d, of_row));
-      _mm256_store_ps(minima[r].of_block, _mm256_mul_ps(dmin, of_row));
+      const __m256 dot = DotOfSums(rows[r], begin, minima);
+      rows[r].products[0] = _mm256_fnmadd_ps(dot, _mm256_mul_ps(dmin, of_row), rows[r].products[0]);
     }
-    const __m128i own_scales = OwnScales(block);
-    const __m128i own_minima = OwnMinima(block);
+    const FactorPairs factors(OwnScales(block));
 #pragma GCC unroll 8
     for (size_t sub = 0; sub < 8; ++sub) {
       const __m256i w = Codes(block, sub);
-      const __m256i of_codes = TwoFactors(own_scales, 2 * sub);
-      const __m256i of_ones = TwoFactors(own_minima, 2 * sub);
+      const __m256i factor = factors.Of(sub);
       for (size_t r = 0; r < R; ++r) {
-        const __m256i a = Load32(rows[r].q + begin + sub * 32);
-        const __m256i products = _mm256_madd_epi16(_mm256_maddubs_epi16(w, a), of_codes);
-        const __m256i ones = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), a), of_ones);
-        __m256* sums = rows[r].products;
-        sums[0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_broadcast_ss(scales[r].of_block + sub), sums[0]);
-        sums[1] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(ones), _mm256_broadcast_ss(minima[r].of_block + sub), sums[1]);
+        const __m256 dot = DotOfSixteens(w, Load32(rows[r].q + begin + sub * 32), factor);
+        __m256& sum = rows[r].products[sub % 2];
+        sum = _mm256_fmadd_ps(dot, _mm256_broadcast_ss(scales[r].of_block + sub), sum);
       }
     }
   }
@@ -221,6 +236,7 @@ void MultiplyRows(const Product& product, size_t n, size_t m) {
     rows[r] = {d.natural.data() + at,
                d.scale.data() + at / 32,
                d.scaled_sum.data() + at / 32,
+               d.sixteen_sums.data() + at / 16,
                {_mm256_setzero_ps(), _mm256_setzero_ps()},
                0};
   }
