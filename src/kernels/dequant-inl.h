@@ -180,9 +180,11 @@ void IQ4_NL(const std::byte* row, size_t values, float* out) {
 void IQ4_XS(const std::byte* row, size_t values, float* out) {
   for (size_t begin = 0; begin < values; begin += 256, row += 136) {
     const float d = Half(row);
-    const EightScalesOf6 own = UnpackIq4Scales(row);
-    for (size_t sub = 0; sub < 8; ++sub) {
-      StoreIq4(row + 8 + sub * 16, Broadcast(d * static_cast<float>(own.scales[sub])), out + begin + sub * 32);
+    const auto highs = ReadAs<uint16_t>(row + 2);
+    const auto lows = ReadAs<uint32_t>(row + 4);
+    for (unsigned sub = 0; sub < 8; ++sub) {
+      const auto stored = static_cast<int>((lows >> (4 * sub) & 15) | (highs >> (2 * sub) & 3u) << 4);
+      StoreIq4(row + 8 + sub * 16, Broadcast(d * static_cast<float>(stored - 32)), out + begin + sub * 32);
     }
   }
 }

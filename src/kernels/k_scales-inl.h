@@ -45,23 +45,5 @@ inline SixteenScales UnpackQ3Scales(const std::byte* block) {
   return unpacked;
 }
 
-struct EightScalesOf6 {
-  int8_t scales[8];
-};
-
-// IQ4_XS: scales of 6 bits with an offset, their high pairs in a word and their low halves in 4 bytes behind d.
-inline EightScalesOf6 UnpackIq4Scales(const std::byte* block) {
-  uint16_t highs;
-  __builtin_memcpy(&highs, block + 2, sizeof(highs));
-  uint32_t lows;
-  __builtin_memcpy(&lows, block + 4, sizeof(lows));
-  EightScalesOf6 unpacked;
-  for (unsigned sub = 0; sub < 8; ++sub) {
-    unpacked.scales[sub] =
-        static_cast<int8_t>(static_cast<int>((lows >> (4 * sub) & 15) | (highs >> (2 * sub) & 3u) << 4) - 32);
-  }
-  return unpacked;
-}
-
 }  // namespace
 }  // namespace damask::kernels
