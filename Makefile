@@ -18,7 +18,7 @@ TSAN_TESTS := base_thread_pool_test base_file_test engine_test batching_test bat
 # A quarter of an hour under a sanitizer, and nothing happens in it that does not in other calibrations.
 SANITIZERS_LEFT_OUT := Calibrate.ATighterLimitGivesContentHeadsMoreBlocks
 # Minutes under the thread sanitizer, and no thread does in them what it does not in others.
-TSAN_LEFT_OUT := $(SANITIZERS_LEFT_OUT):Calibrate.TheJointEffectOfTheReferenceModelsMaskIsBelowTheLimit:Calibrate.WithoutAnyToleranceNothingIsMasked:PoliciesForward.AnotherLayoutOfPagesGivesNearlyTheSame
+TSAN_LEFT_OUT := $(SANITIZERS_LEFT_OUT):HeadGates.FindTheHeadsThatRetrieve:Effect.OfTheSameAttentionIsZeroAndOfAShortWindowIsNot:Calibrate.TheJointEffectOfTheReferenceModelsMaskIsBelowTheLimit:Calibrate.WithoutAnyToleranceNothingIsMasked:PoliciesForward.AnotherLayoutOfPagesGivesNearlyTheSame
 space := $(subst ,, )
 
 .PHONY: build test demo asan tsan clients fuzz format lint install clean setup setup-dev setup-clients

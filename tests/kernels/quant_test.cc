@@ -198,7 +198,8 @@ TEST(Dequantize, Q2_KHasSixteenScalesAndMinimaOfFourBits) {
   block.Half(0.5f).Half(0.25f);
   const std::vector<float> out = Decode(TensorType::kQ2_K, block, 256);
   for (unsigned i = 0; i < 256; ++i) {
-    EXPECT_EQ(0.5f * static_cast<float>(i / 16 * PairOf(i)) - 0.25f * static_cast<float>(15 - i / 16), out[i]) << i;
+    const unsigned scale = i / 16;
+    EXPECT_EQ(0.5f * static_cast<float>(scale * PairOf(i)) - 0.25f * static_cast<float>(15 - scale), out[i]) << i;
   }
 }
 
