@@ -27,6 +27,12 @@ inline float Half(const std::byte* at) { return _cvtsh_ss(ReadAs<uint16_t>(at));
 inline __m256i LowNibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 inline __m256i HighNibbles(__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15)); }
 
+// Numbers 0 to 15 from the low halves of 16 bytes, 16 to 31 from the high halves.
+inline __m256i ThirtyTwoNibbles(const std::byte* nibbles) {
+  const __m128i packed = Load16(nibbles);
+  return LowNibbles(_mm256_inserti128_si256(_mm256_castsi128_si256(packed), _mm_srli_epi16(packed, 4), 1));
+}
+
 // Bit i of `bits` as 16 in byte i.
 inline __m256i SpreadBits(uint32_t bits) {
   const __m256i source = _mm256_shuffle_epi8(
@@ -44,9 +50,7 @@ struct SmallBlocks {
   static constexpr size_t kBytes = kHeader + (kFifthBit ? 4 : 0) + 16;
 
   static __m256i Codes(const std::byte* block) {
-    const __m128i packed = Load16(block + kBytes - 16);
-    const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(packed), _mm_srli_epi16(packed, 4), 1);
-    const __m256i low = LowNibbles(both);
+    const __m256i low = ThirtyTwoNibbles(block + kBytes - 16);
     return kFifthBit ? _mm256_or_si256(low, SpreadBits(ReadAs<uint32_t>(block + kHeader))) : low;
   }
   static float Scale(const std::byte* block) { return Half(block); }
@@ -84,11 +88,11 @@ struct NibbleSuperBlocks {
   }
 };
 
-// Q6_K: super-blocks of sixteen blocks of 16, with an integer scale each; 2^kOffsetBits is to be subtracted from codes.
+// Q6_K: super-blocks of sixteen blocks of 16, with an integer scale each and, of 16 bits, an integer minimum to be subtracted:
+// here 32 times the scale.
 struct Q6_K {
   static constexpr size_t kNumbers = 256;
   static constexpr size_t kBytes = 210;
-  static constexpr int kOffsetBits = 5;
 
   // Blocks 2 sub and 2 sub + 1.
   static __m256i Codes(const std::byte* block, size_t sub) {
@@ -104,7 +108,11 @@ struct Q6_K {
     return _mm256_or_si256(low, _mm256_and_si256(moved, _mm256_set1_epi8(0x30)));
   }
   static __m128i OwnScales(const std::byte* block) { return Load16(block + 192); }  // sixteen signed bytes
+  static __m256i OwnMinima(const std::byte* /*block*/, __m128i own_scales) {
+    return _mm256_slli_epi16(_mm256_cvtepi8_epi16(own_scales), 5);
+  }
   static float Scale(const std::byte* block) { return Half(block + 208); }
+  static float MinimumScale(const std::byte* block) { return Scale(block); }
 };
 
 // Bit pairs of blocks 2 sub and 2 sub + 1 of a super-block of Q2_K or Q3_K.
@@ -113,11 +121,10 @@ inline __m256i TwoBits(const std::byte* pairs, size_t sub) {
   return _mm256_and_si256(moved, _mm256_set1_epi8(3));
 }
 
-// Q3_K: as Q6_K.
+// Q3_K: as Q6_K, minima are 4 times the scales.
 struct Q3_K {
   static constexpr size_t kNumbers = 256;
   static constexpr size_t kBytes = 110;
-  static constexpr int kOffsetBits = 2;
 
   static __m256i Codes(const std::byte* block, size_t sub) {
     const __m256i thirds = Load32(block);
@@ -129,18 +136,22 @@ struct Q3_K {
     const SixteenScales own = UnpackQ3Scales(block);
     return Load16(own.scales);
   }
+  static __m256i OwnMinima(const std::byte* /*block*/, __m128i own_scales) {
+    return _mm256_slli_epi16(_mm256_cvtepi8_epi16(own_scales), 2);
+  }
   static float Scale(const std::byte* block) { return Half(block + 108); }
+  static float MinimumScale(const std::byte* block) { return Scale(block); }
 };
 
-// Q2_K: super-blocks of sixteen blocks of 16, with an integer scale and an integer minimum each, the minima to be subtracted.
+// Q2_K: as Q6_K, with minima of its own.
 struct Q2_K {
   static constexpr size_t kNumbers = 256;
   static constexpr size_t kBytes = 84;
 
   static __m256i Codes(const std::byte* block, size_t sub) { return TwoBits(block + 16, sub); }
   static __m128i OwnScales(const std::byte* block) { return _mm_and_si128(Load16(block), _mm_set1_epi8(15)); }
-  static __m128i OwnMinima(const std::byte* block) {
-    return _mm_and_si128(_mm_srli_epi16(Load16(block), 4), _mm_set1_epi8(15));
+  static __m256i OwnMinima(const std::byte* block, __m128i /*own_scales*/) {
+    return _mm256_cvtepi8_epi16(_mm_and_si128(_mm_srli_epi16(Load16(block), 4), _mm_set1_epi8(15)));
   }
   static float Scale(const std::byte* block) { return Half(block + 80); }
   static float MinimumScale(const std::byte* block) { return Half(block + 82); }
@@ -161,9 +172,7 @@ inline __m256 Iq4Scales(const std::byte* block) {
 
 // The 32 numbers of a block of IQ4_NL or IQ4_XS, from -127 to 113.
 inline __m256i Iq4Numbers(const std::byte* nibbles) {
-  const __m128i packed = Load16(nibbles);
-  const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(packed), _mm_srli_epi16(packed, 4), 1);
-  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(Load16(kIq4Values)), LowNibbles(both));
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(Load16(kIq4Values)), ThirtyTwoNibbles(nibbles));
 }
 
 }  // namespace

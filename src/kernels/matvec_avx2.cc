@@ -169,40 +169,15 @@ __m256 DotOfSixteens(__m256i codes, __m256i a, __m256i factors) {
   return _mm256_cvtepi32_ps(_mm256_madd_epi16(_mm256_maddubs_epi16(codes, a), factors));
 }
 
-// Q3_K, Q6_K.
+// Q2_K, Q3_K, Q6_K.
 template <typename Blocks>
-struct OffsetSteps : Blocks {
+struct SixteenSteps : Blocks {
   template <size_t kChain, size_t R>
   static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
     const __m256 d = _mm256_set1_ps(Blocks::Scale(block));
-    const __m128i own = Blocks::OwnScales(block);
-    const __m256i offsets = _mm256_slli_epi16(_mm256_cvtepi8_epi16(own), Blocks::kOffsetBits);
-    EightScales scales[R];
-    for (size_t r = 0; r < R; ++r) {
-      const __m256 both = _mm256_mul_ps(d, _mm256_loadu_ps(rows[r].scale + begin / 32));
-      _mm256_store_ps(scales[r].of_block, both);
-      rows[r].products[0] = _mm256_fnmadd_ps(DotOfSums(rows[r], begin, offsets), both, rows[r].products[0]);
-    }
-    const FactorPairs factors(own);
-#pragma GCC unroll 8
-    for (size_t sub = 0; sub < 8; ++sub) {
-      const __m256i w = Blocks::Codes(block, sub);
-      const __m256i factor = factors.Of(sub);
-      for (size_t r = 0; r < R; ++r) {
-        const __m256 dot = DotOfSixteens(w, Load32(rows[r].q + begin + sub * 32), factor);
-        __m256& sum = rows[r].products[sub % 2];
-        sum = _mm256_fmadd_ps(dot, _mm256_broadcast_ss(scales[r].of_block + sub), sum);
-      }
-    }
-  }
-};
-
-struct TwoBitSteps : Q2_K {
-  template <size_t kChain, size_t R>
-  static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
-    const __m256 d = _mm256_set1_ps(Scale(block));
-    const __m256 dmin = _mm256_set1_ps(MinimumScale(block));
-    const __m256i minima = _mm256_cvtepi8_epi16(OwnMinima(block));
+    const __m256 dmin = _mm256_set1_ps(Blocks::MinimumScale(block));
+    const __m128i own_scales = Blocks::OwnScales(block);
+    const __m256i minima = Blocks::OwnMinima(block, own_scales);
     EightScales scales[R];
     for (size_t r = 0; r < R; ++r) {
       const __m256 of_row = _mm256_loadu_ps(rows[r].scale + begin / 32);
@@ -210,10 +185,10 @@ struct TwoBitSteps : Q2_K {
       const __m256 dot = DotOfSums(rows[r], begin, minima);
       rows[r].products[0] = _mm256_fnmadd_ps(dot, _mm256_mul_ps(dmin, of_row), rows[r].products[0]);
     }
-    const FactorPairs factors(OwnScales(block));
+    const FactorPairs factors(own_scales);
 #pragma GCC unroll 8
     for (size_t sub = 0; sub < 8; ++sub) {
-      const __m256i w = Codes(block, sub);
+      const __m256i w = Blocks::Codes(block, sub);
       const __m256i factor = factors.Of(sub);
       for (size_t r = 0; r < R; ++r) {
         const __m256 dot = DotOfSixteens(w, Load32(rows[r].q + begin + sub * 32), factor);
@@ -324,11 +299,11 @@ void MultiplyDecode(const Product& product, const Part& part, Scratch* /*scratch
     case TensorType::kQ4_1: MultiplyBlocks<SmallSteps<true, false>>(product, part); return;
     case TensorType::kQ5_0: MultiplyBlocks<SmallSteps<false, true>>(product, part); return;
     case TensorType::kQ5_1: MultiplyBlocks<SmallSteps<true, true>>(product, part); return;
-    case TensorType::kQ2_K: MultiplyBlocks<TwoBitSteps>(product, part); return;
-    case TensorType::kQ3_K: MultiplyBlocks<OffsetSteps<Q3_K>>(product, part); return;
+    case TensorType::kQ2_K: MultiplyBlocks<SixteenSteps<Q2_K>>(product, part); return;
+    case TensorType::kQ3_K: MultiplyBlocks<SixteenSteps<Q3_K>>(product, part); return;
     case TensorType::kQ4_K: MultiplyBlocks<NibbleSteps<false>>(product, part); return;
     case TensorType::kQ5_K: MultiplyBlocks<NibbleSteps<true>>(product, part); return;
-    case TensorType::kQ6_K: MultiplyBlocks<OffsetSteps<Q6_K>>(product, part); return;
+    case TensorType::kQ6_K: MultiplyBlocks<SixteenSteps<Q6_K>>(product, part); return;
     case TensorType::kIQ4_NL: MultiplyBlocks<SignedSteps<true>>(product, part); return;
     case TensorType::kIQ4_XS: MultiplyBlocks<TableSteps>(product, part); return;
   }

@@ -106,28 +106,46 @@ void PackScales(const uint8_t* scales, const uint8_t* minima, std::byte* out) {
   }
 }
 
+// A super-block of kBlocks blocks with a scale and a minimum each: d * scale * q - dmin * minimum.
+template <size_t kBlocks>
+struct FitWithMinima {
+  uint8_t scales[kBlocks];
+  uint8_t minima[kBlocks];
+  uint8_t q[256];
+};
+
+// q up to `top`, scales and minima up to `scale_top`; writes d and dmin.
+template <size_t kBlocks>
+FitWithMinima<kBlocks> FitSuperBlock(const float* x, int top, int scale_top, std::byte* d_and_dmin) {
+  constexpr size_t kNumbers = 256 / kBlocks;
+  float steps[kBlocks], floors[kBlocks];
+  for (size_t b = 0; b < kBlocks; ++b) {
+    const Range range = FindRange(x + kNumbers * b, kNumbers);
+    floors[b] = std::max(0.0f, -range.low);  // a minimum can only lower the values
+    steps[b] = std::max(0.0f, range.high + floors[b]) / static_cast<float>(top);
+  }
+  const float d = PutHalf(*std::max_element(steps, steps + kBlocks) / static_cast<float>(scale_top), d_and_dmin);
+  const float dmin = PutHalf(*std::max_element(floors, floors + kBlocks) / static_cast<float>(scale_top), d_and_dmin + 2);
+  FitWithMinima<kBlocks> fit;
+  for (size_t b = 0; b < kBlocks; ++b) {
+    fit.scales[b] = static_cast<uint8_t>(RoundTo(steps[b] * Inverse(d), 0, scale_top));
+    fit.minima[b] = static_cast<uint8_t>(RoundTo(floors[b] * Inverse(dmin), 0, scale_top));
+    const float inverse = Inverse(d * fit.scales[b]);
+    const float floor = dmin * fit.minima[b];
+    for (size_t i = kNumbers * b; i < kNumbers * (b + 1); ++i) {
+      fit.q[i] = static_cast<uint8_t>(RoundTo((x[i] + floor) * inverse, 0, top));
+    }
+  }
+  return fit;
+}
+
 // Q4_K (d, dmin, scales, nibbles) and Q5_K (d, dmin, scales, fifth bits, nibbles): d * scale * q - dmin * minimum, with a scale
 // and a minimum for every 32 of the 256 values.
 template <int kBits>
 void EncodeSuperBlock(const float* x, std::byte* out) {
-  constexpr int kTop = (1 << kBits) - 1;
-  float steps[8], floors[8];
-  for (size_t b = 0; b < 8; ++b) {
-    const Range range = FindRange(x + 32 * b, 32);
-    floors[b] = std::max(0.0f, -range.low);  // a minimum can only lower the values
-    steps[b] = std::max(0.0f, range.high + floors[b]) / kTop;
-  }
-  const float d = PutHalf(*std::max_element(steps, steps + 8) / 63.0f, out);
-  const float dmin = PutHalf(*std::max_element(floors, floors + 8) / 63.0f, out + 2);
-  uint8_t scales[8], minima[8], q[256];
-  for (size_t b = 0; b < 8; ++b) {
-    scales[b] = static_cast<uint8_t>(RoundTo(steps[b] * Inverse(d), 0, 63));
-    minima[b] = static_cast<uint8_t>(RoundTo(floors[b] * Inverse(dmin), 0, 63));
-    const float inverse = Inverse(d * scales[b]);
-    const float floor = dmin * minima[b];
-    for (size_t i = 32 * b; i < 32 * b + 32; ++i) q[i] = static_cast<uint8_t>(RoundTo((x[i] + floor) * inverse, 0, kTop));
-  }
-  PackScales(scales, minima, out + 4);
+  const auto fit = FitSuperBlock<8>(x, (1 << kBits) - 1, 63, out);
+  const uint8_t* q = fit.q;
+  PackScales(fit.scales, fit.minima, out + 4);
   std::byte* nibbles = out + 16;
   if (kBits == 5) {  // byte i holds the fifth bits of values i, 32 + i, 64 + i, ...
     for (size_t i = 0; i < 32; ++i) {
@@ -149,19 +167,33 @@ void PackSixBits(const uint8_t* q, std::byte* low, std::byte* high) {
   }
 }
 
-void EncodeQ6_K(const float* x, std::byte* out) {  // low[128], high[64], scales[16], d: d * scale * (q - 32)
-  float steps[16];
-  for (size_t b = 0; b < 16; ++b) steps[b] = -FindExtreme(x + 16 * b, 16) / 32.0f;
-  const float d = PutHalf(-FindExtreme(steps, 16) / 128.0f, out + 208);
+// A super-block of sixteen blocks with a signed scale each: d * scale * (q - middle).
+struct FitWithOffset {
+  int8_t scales[16];
   uint8_t q[256];
+};
+
+// q below 2 * middle, scales from -scale_middle to scale_middle - 1; writes d.
+FitWithOffset FitSixteens(const float* x, int middle, int scale_middle, std::byte* d_out) {
+  float steps[16];
+  for (size_t b = 0; b < 16; ++b) steps[b] = -FindExtreme(x + 16 * b, 16) / static_cast<float>(middle);
+  const float d = PutHalf(-FindExtreme(steps, 16) / static_cast<float>(scale_middle), d_out);
+  FitWithOffset fit;
   for (size_t b = 0; b < 16; ++b) {
-    const int scale = RoundTo(steps[b] * Inverse(d), -128, 127);
-    out[192 + b] = static_cast<std::byte>(scale);
-    const float inverse = Inverse(d * static_cast<float>(scale));
-    for (size_t i = 16 * b; i < 16 * b + 16; ++i) q[i] = static_cast<uint8_t>(RoundTo(x[i] * inverse + 32.0f, 0, 63));
+    fit.scales[b] = static_cast<int8_t>(RoundTo(steps[b] * Inverse(d), -scale_middle, scale_middle - 1));
+    const float inverse = Inverse(d * fit.scales[b]);
+    for (size_t i = 16 * b; i < 16 * b + 16; ++i) {
+      fit.q[i] = static_cast<uint8_t>(RoundTo(x[i] * inverse + static_cast<float>(middle), 0, 2 * middle - 1));
+    }
   }
-  PackSixBits(q, out, out + 128);
-  PackSixBits(q + 128, out + 64, out + 160);
+  return fit;
+}
+
+void EncodeQ6_K(const float* x, std::byte* out) {  // low[128], high[64], scales[16], d: d * scale * (q - 32)
+  const FitWithOffset fit = FitSixteens(x, 32, 128, out + 208);
+  std::memcpy(out + 192, fit.scales, sizeof(fit.scales));
+  PackSixBits(fit.q, out, out + 128);
+  PackSixBits(fit.q + 128, out + 64, out + 160);
 }
 
 // Bit pairs of 256 numbers: each half of 128 has 32 bytes, one pair of each of its quarters a byte.
@@ -175,44 +207,21 @@ void PackPairs(const uint8_t* q, std::byte* out) {
 }
 
 void EncodeQ2_K(const float* x, std::byte* out) {  // scales[16], pairs[64], d, dmin: d * scale * q - dmin * minimum
-  float steps[16], floors[16];
-  for (size_t b = 0; b < 16; ++b) {
-    const Range range = FindRange(x + 16 * b, 16);
-    floors[b] = std::max(0.0f, -range.low);
-    steps[b] = std::max(0.0f, range.high + floors[b]) / 3.0f;
-  }
-  const float d = PutHalf(*std::max_element(steps, steps + 16) / 15.0f, out + 80);
-  const float dmin = PutHalf(*std::max_element(floors, floors + 16) / 15.0f, out + 82);
-  uint8_t q[256];
-  for (size_t b = 0; b < 16; ++b) {
-    const int scale = RoundTo(steps[b] * Inverse(d), 0, 15);
-    const int minimum = RoundTo(floors[b] * Inverse(dmin), 0, 15);
-    out[b] = static_cast<std::byte>(scale | minimum << 4);
-    const float inverse = Inverse(d * static_cast<float>(scale));
-    const float floor = dmin * static_cast<float>(minimum);
-    for (size_t i = 16 * b; i < 16 * b + 16; ++i) q[i] = static_cast<uint8_t>(RoundTo((x[i] + floor) * inverse, 0, 3));
-  }
-  PackPairs(q, out + 16);
+  const auto fit = FitSuperBlock<16>(x, 3, 15, out + 80);
+  for (size_t b = 0; b < 16; ++b) out[b] = static_cast<std::byte>(fit.scales[b] | fit.minima[b] << 4);
+  PackPairs(fit.q, out + 16);
 }
 
 void EncodeQ3_K(const float* x, std::byte* out) {  // third bits[32], pairs[64], scales[12], d: d * (scale - 32) * (q - 4)
-  float steps[16];
-  for (size_t b = 0; b < 16; ++b) steps[b] = -FindExtreme(x + 16 * b, 16) / 4.0f;
-  const float d = PutHalf(-FindExtreme(steps, 16) / 32.0f, out + 108);
-  uint8_t q[256];
+  const FitWithOffset fit = FitSixteens(x, 4, 32, out + 108);
   std::memset(out, 0, 108);
+  for (size_t i = 0; i < 256; ++i) out[i % 32] |= static_cast<std::byte>((fit.q[i] >> 2) << (i / 32));
+  PackPairs(fit.q, out + 32);
   for (size_t b = 0; b < 16; ++b) {
-    const int scale = RoundTo(steps[b] * Inverse(d), -32, 31);
-    const float inverse = Inverse(d * static_cast<float>(scale));
-    const auto stored = static_cast<unsigned>(scale + 32);
+    const auto stored = static_cast<unsigned>(fit.scales[b] + 32);
     out[96 + b % 8] |= static_cast<std::byte>((stored & 15) << (b < 8 ? 0 : 4));
     out[104 + b % 4] |= static_cast<std::byte>((stored >> 4) << (2 * (b / 4)));
-    for (size_t i = 16 * b; i < 16 * b + 16; ++i) {
-      q[i] = static_cast<uint8_t>(RoundTo(x[i] * inverse + 4.0f, 0, 7));
-      out[i % 32] |= static_cast<std::byte>((q[i] >> 2) << (i / 32));
-    }
   }
-  PackPairs(q, out + 32);
 }
 
 // 32 numbers as the nearest of sixteen.
