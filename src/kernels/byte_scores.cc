@@ -13,7 +13,6 @@ namespace {
 constexpr size_t kStep = 4;  // numbers that one byte product adds up
 constexpr float kLargestByte = 127.0f;
 constexpr int kQueryOffset = 128;
-constexpr size_t kMaxDim = 256;
 
 float LargestMagnitude(const float* numbers, size_t n) {
   float largest = 0;
@@ -30,19 +29,24 @@ int8_t ToByte(float x, float inverse) {
   return static_cast<int8_t>(std::bit_cast<uint32_t>(x * inverse + kRound));
 }
 
+// What of the queries is multiplied.
+enum class Form { kBytes, kPairs, kFloats };
+
+Form FormOf([[maybe_unused]] Target target, [[maybe_unused]] size_t rows) {
+#if defined(__x86_64__)
+  if (target >= Target::kAvx512Bf16) return Form::kBytes;
+  if (target >= Target::kAvx2 && rows > 1) return Form::kPairs;
+#endif
+  return Form::kFloats;
+}
+
 size_t ByteIndex(size_t d, size_t lane) { return (d / kStep * kQuarterTokens + lane) * kStep + d % kStep; }
 
-bool HasByteProducts(Target target) {
-#if defined(__x86_64__)
-  return target >= Target::kAvx512Bf16;
-#else
-  return target > Target::kAmx;
-#endif
-}
+size_t PairIndex(size_t d, size_t lane) { return (d / 2 * kQuarterTokens + lane) * 2 + d % 2; }
 
 // Bytes as floats are exact, and so are their sums: 256 * 127 * 127 < 2^24.
 void MaximaByFloats(Target target, const ByteQuarter& quarter, const ByteQueries& queries, float* largest) {
-  float keys[kMaxDim * kQuarterTokens];
+  float keys[kMaxByteDim * kQuarterTokens];
   LoadByteQuarter({quarter.bytes, quarter.offsets, 1.0f}, queries.dim(), keys);
   QuarterMaxima(target, keys, queries.dim(), queries.integers(), queries.dim(), queries.rows(), 1.0f, largest, 1);
   for (size_t r = 0; r < queries.rows(); ++r) largest[r] *= queries.scales()[r] * quarter.scale;
@@ -77,35 +81,41 @@ void ByteQueries::Pack(Target target, const float* q, size_t stride, size_t rows
   rows_ = rows;
   dim_ = dim;
   lanes_ = LanesOf(rows);
-  const bool byte_products = HasByteProducts(target);
-  if (byte_products) bytes_.assign(lanes_ * dim, kQueryOffset);
-  if (!byte_products) integers_.resize(rows * dim);
+  const Form form = FormOf(target, rows);
+  if (form == Form::kBytes) bytes_.assign(lanes_ * dim, kQueryOffset);
+  if (form == Form::kPairs) pairs_.assign(lanes_ * dim, 0);
+  if (form == Form::kFloats) integers_.resize(rows * dim);
   scales_.assign(lanes_, 0.0f);
   for (size_t r = 0; r < rows; ++r) {
     const float* const row = q + r * stride;
     const float largest = LargestMagnitude(row, dim);
     const float inverse = InverseScale(largest);
     if (inverse > 0) scales_[r] = scale * (largest / kLargestByte);
-    uint8_t* const block = byte_products ? bytes_.data() + r / kQuarterTokens * kQuarterTokens * dim : nullptr;
+    const size_t block = r / kQuarterTokens * kQuarterTokens * dim;
+    const size_t lane = r % kQuarterTokens;
     for (size_t d = 0; d < dim; ++d) {
       const int8_t byte = ToByte(row[d], inverse);
-      if (byte_products) {
-        block[lanes_ == 1 ? d : ByteIndex(d, r % kQuarterTokens)] = static_cast<uint8_t>(byte + kQueryOffset);
-      } else {
-        integers_[r * dim + d] = static_cast<float>(byte);
+      switch (form) {
+        case Form::kBytes:
+          bytes_[block + (lanes_ == 1 ? d : ByteIndex(d, lane))] = static_cast<uint8_t>(byte + kQueryOffset);
+          break;
+        case Form::kPairs: pairs_[block + PairIndex(d, lane)] = static_cast<int16_t>(byte); break;
+        case Form::kFloats: integers_[r * dim + d] = static_cast<float>(byte); break;
       }
     }
   }
 }
 
 void ByteMaxima(Target target, const ByteQuarter& quarter, const ByteQueries& queries, float* largest) {
+  switch (FormOf(target, queries.rows())) {
 #if defined(__x86_64__)
-  if (HasByteProducts(target)) {
-    if (queries.lanes() == 1) return avx512bf16::ByteMaximumOfRow(quarter, queries, largest);
-    return avx512bf16::ByteMaximaOfRows(quarter, queries, largest);
-  }
+    case Form::kBytes:
+      if (queries.lanes() == 1) return avx512bf16::ByteMaximumOfRow(quarter, queries, largest);
+      return avx512bf16::ByteMaximaOfRows(quarter, queries, largest);
+    case Form::kPairs: return avx2::ByteMaximaOfRows(quarter, queries, largest);
 #endif
-  MaximaByFloats(target, quarter, queries, largest);
+    default: return MaximaByFloats(target, quarter, queries, largest);
+  }
 }
 
 }  // namespace damask::kernels

@@ -1,5 +1,5 @@
 // Scores in 8 bits, for choosing keys rather than for attention: 16 keys stand for the largest score of any of them. Keys and
-// queries are vectors of `dim` numbers (projected ones: policies/content_keys.h), a multiple of 16, at most 256.
+// queries are vectors of `dim` numbers (projected ones: policies/content_keys.h), a multiple of 16, at most kMaxByteDim.
 //
 // Products of bytes are exact in 32 bits, so every target gives the same numbers. Error against float32 scores: each side is
 // rounded to 1/254 of its largest number (a quarter's for keys, a row's for queries).
@@ -15,6 +15,8 @@
 
 namespace damask::kernels {
 
+inline constexpr size_t kMaxByteDim = 256;
+
 // The keys of one quarter. Not owned.
 struct ByteQuarter {
   const int8_t* bytes = nullptr;     // [dim / 4][16 keys][4]: a key's number is scale * byte
@@ -26,7 +28,8 @@ struct ByteQuarter {
 void StoreByteQuarter(const float* keys, size_t dim, int8_t* bytes, int32_t* offsets, float* scale);
 void LoadByteQuarter(const ByteQuarter& quarter, size_t dim, float* keys);
 
-// Query rows as ByteMaxima reads them. Keeps its memory from one packing to the next.
+// Query rows as ByteMaxima reads them, in that one of three forms that the target multiplies. Keeps its memory from one packing
+// to the next.
 class ByteQueries {
  public:
   // q [rows, dim], `stride` floats apart; `scale` multiplies every score.
@@ -39,7 +42,8 @@ class ByteQueries {
   size_t dim() const { return dim_; }
   size_t lanes() const { return lanes_; }
   const uint8_t* bytes() const { return bytes_.data(); }      // [lanes / 16][dim / 4][16][4], or [dim] of a single row
-  const float* integers() const { return integers_.data(); }  // [rows, dim], without the 128: where there are no byte products
+  const int16_t* pairs() const { return pairs_.data(); }      // [lanes / 16][dim / 2][16][2], without the 128
+  const float* integers() const { return integers_.data(); }  // [rows, dim], without the 128
   const float* scales() const { return scales_.data(); }      // [lanes]; 0 behind the rows
 
  private:
@@ -47,12 +51,13 @@ class ByteQueries {
   size_t dim_ = 0;
   size_t lanes_ = 0;
   std::vector<uint8_t> bytes_;
+  std::vector<int16_t> pairs_;
   std::vector<float> integers_;
   std::vector<float> scales_;
 };
 
 // largest[lane] = the largest score of the row with any key of the quarter; 0 behind the rows. Cost: dim / 4 byte products for
-// 16 (row, key) pairs where the CPU has them (AVX-512 VNNI).
+// 16 (row, key) pairs where the CPU has them (AVX-512 VNNI), with AVX2 dim / 2 products of 16-bit pairs for 8.
 void ByteMaxima(Target target, const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
 
 }  // namespace damask::kernels

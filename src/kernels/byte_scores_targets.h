@@ -3,6 +3,13 @@
 
 #include "kernels/byte_scores.h"
 
+namespace damask::kernels::avx2 {
+
+// Of several rows.
+void ByteMaximaOfRows(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
+
+}  // namespace damask::kernels::avx2
+
 namespace damask::kernels::avx512bf16 {
 
 // queries.lanes() is a multiple of 16.
