@@ -99,7 +99,8 @@ void ByteQueries::Pack(Target target, const float* q, size_t stride, size_t rows
         case Form::kBytes:
           bytes_[block + (lanes_ == 1 ? d : ByteIndex(d, lane))] = static_cast<uint8_t>(byte + kQueryOffset);
           break;
-        case Form::kPairs: pairs_[block + PairIndex(d, lane)] = static_cast<int16_t>(byte); break;
+        // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number, not a character
+        case Form::kPairs: pairs_[block + PairIndex(d, lane)] = byte; break;
         case Form::kFloats: integers_[r * dim + d] = static_cast<float>(byte); break;
       }
     }
