@@ -1,5 +1,6 @@
 // make_model: random-weight model files by seed, for tests, benchmarks and comparisons with other engines.
 #include <cstdio>
+#include <exception>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -109,4 +110,11 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace damask::make_model
 
-int main(int argc, char** argv) { return damask::make_model::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return damask::make_model::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "make_model: %s\n", error.what());
+    return 1;
+  }
+}
