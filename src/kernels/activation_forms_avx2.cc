@@ -6,6 +6,7 @@
 
 #include "kernels/activation_forms.h"
 #include "kernels/fixed_avx2-inl.h"
+#include "kernels/pairs_avx2-inl.h"
 
 namespace damask::kernels::avx2 {
 namespace {

@@ -9,18 +9,20 @@ namespace {
 // More lanes are cheaper in the body with lanes side by side.
 constexpr size_t kFewLanes = 8;
 
+bool HasFewLanes(const AttentionShape& shape, const QueryBlock& block) { return block.rows * shape.group <= kFewLanes; }
+
 void RunAvx2(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
              AttentionScratch* scratch) {
-  RunPlan(Avx2Body(), shape, block, plan, pages, scratch);
+  RunPlan(HasFewLanes(shape, block) ? FewLanesAvx2Body() : Avx2Body(), shape, block, plan, pages, scratch);
 }
 
 void RunAvx512(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
                AttentionScratch* scratch) {
-  RunPlan(Avx512Body(), shape, block, plan, pages, scratch);
+  RunPlan(HasFewLanes(shape, block) ? FewLanesAvx2Body() : Avx512Body(), shape, block, plan, pages, scratch);
 }
 
 const AttentionBody& BodyForLanes(const AttentionShape& shape, const QueryBlock& block, const AttentionBody& many) {
-  if (block.rows * shape.group > kFewLanes) return many;
+  if (!HasFewLanes(shape, block)) return many;
   return shape.kv == KvType::kQ8 ? FewLanesQ8Body() : FewLanesBody();
 }
 
@@ -43,7 +45,7 @@ struct Choice {
 // The plainest first; the last one that the target includes runs.
 constexpr Choice kChoices[] = {
     {Target::kScalar, AttentionReference, "scalar"},
-    {Target::kAvx2, RunAvx2, "avx2 float32"},
+    {Target::kAvx2, RunAvx2, "avx2 int16"},
     {Target::kAvx512, RunAvx512, "avx512 float32"},
     {Target::kAvx512Bf16, RunAvx512Bf16, "avx512bf16"},
     {Target::kAmx, RunAmx, "amx bf16"},

@@ -34,11 +34,5 @@ inline float FixedScale(const float* x, float* scale) {
   return max > 1e-30f ? kFixedLimit / max : 0.0f;
 }
 
-// Sixteen floats times `inverse` to 16 bits; pairs of neighbours in the order 0 1 4 5 2 3 6 7.
-inline __m256i RoundSixteen(const float* x, __m256 inverse) {
-  return _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), inverse)),
-                            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8), inverse)));
-}
-
 }  // namespace
 }  // namespace damask::kernels

@@ -14,6 +14,7 @@
 
 #include "kernels/codes_avx2-inl.h"
 #include "kernels/matmul_targets.h"
+#include "kernels/pairs_avx2-inl.h"
 #include "kernels/panel_avx2-inl.h"
 
 namespace damask::kernels::avx2 {
@@ -106,7 +107,7 @@ void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece,
 }
 
 // sum += sums of neighbours of codes * a. In one piece: GCC computes several products before it adds them, and spills the sums.
-inline void AddPairs(__m256i codes, __m256i a, __m256i* sum) {
+inline void AddCodePairs(__m256i codes, __m256i a, __m256i* sum) {
   __m256i product;
   asm("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+x"(*sum), "=&x"(product) : "x"(codes), "x"(a));
 }
@@ -126,8 +127,8 @@ inline void MultiplySteps(const std::byte* codes, const int8_t* x, size_t x_stri
         sums[r][0] = _mm256_maddubs_epi16(w0, a);
         sums[r][1] = _mm256_maddubs_epi16(w1, a);
       } else {
-        AddPairs(w0, a, &sums[r][0]);
-        AddPairs(w1, a, &sums[r][1]);
+        AddCodePairs(w0, a, &sums[r][0]);
+        AddCodePairs(w1, a, &sums[r][1]);
       }
     }
   }

@@ -12,6 +12,7 @@
 
 #include "kernels/fixed_avx2-inl.h"
 #include "kernels/matmul_targets.h"
+#include "kernels/pairs_avx2-inl.h"
 #include "kernels/panel_avx2-inl.h"
 #include "kernels/quant_targets.h"
 
@@ -40,11 +41,9 @@ void PackRows(const float* floats, size_t stride, size_t blocks, size_t vector, 
 #pragma GCC unroll 8
       for (size_t r = 0; r < 8; ++r) rows[r] = RoundSixteen(floats + r * stride + i, inverse[r]);
       Transpose8(rows);
-      // RoundSixteen leaves pairs in the order 0 1 4 5 2 3 6 7.
-      constexpr size_t kStep[8] = {0, 1, 4, 5, 2, 3, 6, 7};
 #pragma GCC unroll 8
       for (size_t j = 0; j < 8; ++j) {
-        _mm256_store_si256(reinterpret_cast<__m256i*>(out + kStep[j] * 2 * kHalfRows), rows[j]);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(out + kRoundedPair[j] * 2 * kHalfRows), rows[j]);
       }
     }
   }
@@ -67,12 +66,6 @@ void UnpackPanel(const WeightView& w, size_t n_begin, size_t n_end, Piece piece,
     }
     PackRows(floats, stride, blocks, vector, panel);
   }
-}
-
-// sum += sums of neighbours of w * a. In one piece: GCC computes several products before it adds them, and spills the sums.
-inline void AddPairs(__m256i w, __m256i a, __m256i* sum) {
-  __m256i product;
-  asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(*sum), "=&x"(product) : "x"(w), "x"(a));
 }
 
 // R rows of activations times one half of a block of the panel: exact sums, in registers.

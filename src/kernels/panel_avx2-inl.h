@@ -16,29 +16,6 @@ inline constexpr size_t kVectorLanes = 8;
 // fill the 16 registers.
 static_assert(kTileRows == 6);
 
-// 8 rows of 8 dwords become 8 columns.
-inline void Transpose8(__m256i* r) {
-  __m256i t[8];
-#pragma GCC unroll 4
-  for (int i = 0; i < 8; i += 2) {
-    t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  __m256i u[8];
-#pragma GCC unroll 2
-  for (int i = 0; i < 8; i += 4) {
-    u[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
-    u[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
-    u[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
-    u[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    r[i] = _mm256_permute2x128_si256(u[i], u[i + 4], 0x20);
-    r[i + 4] = _mm256_permute2x128_si256(u[i], u[i + 4], 0x31);
-  }
-}
-
 // Ends `rows` x kNarrowPanelRows results: the tile goes to y as `store` says.
 inline void StoreTile(const Product& product, Store store, const float* bias, const float* tile, size_t rows, size_t m_begin,
                       const Part& part) {

@@ -29,6 +29,11 @@ bool HasVbmi() { return __builtin_cpu_supports("avx512vbmi") != 0; }
 
 constexpr float kBf16Tolerance = 8e-3f;  // largest |v| among some 1e4 is 4, times 2^-9
 constexpr float kF32Tolerance = 2e-5f;
+// In 16-bit integers numbers of a query are off by up to 2^-13 of its largest, and those of keys below an 8th of their largest
+// as much: at random signs some 1e-3 in a score of queries of size 3, among many three times that, and a weight as much,
+// relatively. A step's weights are off by up to 2^-13 of the largest besides: 8e-4 for 128 keys together.
+constexpr float kInt16Tolerance = 8e-3f;
+constexpr double kInt16LseTolerance = 3e-3;
 // Weights of the AMX body are off by up to 0.8 % (bf16_exp2-inl.h), and sums are those of the same weights: where two keys
 // share a row, an output is off by up to 0.4 % of the difference of their values. A lone key's weight is all of the sum.
 constexpr float kAmxTolerance = 2e-2f;
@@ -41,14 +46,20 @@ std::vector<Body> Bodies() {
     const AttentionFn run = FindAttention(target, AttentionShape{64, 1, 1.0f, KvType::kBf16});
     const float tolerance = target >= Target::kAvx512Bf16 ? kBf16Tolerance : kF32Tolerance;
     bodies.push_back({std::string(TargetName(target)), run, tolerance});
+    if (target == Target::kAvx2) bodies.back() = {"avx2", run, kInt16Tolerance, kInt16LseTolerance};
     if (target == Target::kAmx) bodies.back() = {"amx", run, kAmxTolerance, kAmxLseTolerance};
   }
-  if (!TargetSupported(Target::kAvx512Bf16)) return bodies;
-  // Bodies behind avx512bf16 and amx, also for lane counts that the table gives to others.
+  // Bodies behind the targets, also for lane counts that the table gives to others.
   const auto by_plan = [](const AttentionBody& body) {
     return [&body](const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
                    AttentionScratch* scratch) { RunPlan(body, shape, block, plan, pages, scratch); };
   };
+  if (TargetSupported(Target::kAvx2)) {
+    bodies.push_back({"avx2 all lanes", by_plan(Avx2Body()), kInt16Tolerance, kInt16LseTolerance});
+    bodies.push_back({"avx2 few lanes", by_plan(FewLanesAvx2Body()), kF32Tolerance});
+  }
+  if (TargetSupported(Target::kAvx512)) bodies.push_back({"avx512 all lanes", by_plan(Avx512Body()), kF32Tolerance});
+  if (!TargetSupported(Target::kAvx512Bf16)) return bodies;
   bodies.push_back({"avx512bf16 all lanes", by_plan(Avx512Bf16Body()), kBf16Tolerance});
   if (HasVbmi()) bodies.push_back({"amx emulated", by_plan(AmxEmulatedBody()), kAmxTolerance, kAmxLseTolerance});
   bodies.push_back({"avx512bf16 few lanes", by_plan(FewLanesBody()), kBf16Tolerance});
@@ -630,13 +641,88 @@ TEST(Attention, OfTheReferenceAPooledKeyWeighsWhatItStandsFor) {
   EXPECT_FLOAT_EQ(lse, std::log(6.0f));
 }
 
+// Values of slots of very different sizes, zeros among them, where the largest weights go to slots with the smallest values:
+// what integers round must be little beside what the row adds up to.
+TEST(Attention, ValuesOfAllSizesAndOfNoneAreWeighedAlike) {
+  const PageLayout layout{64, KvType::kBf16};
+  RandomCache cache(layout, 300, 17);
+  std::vector<float> key(64);
+  std::vector<float> value(64);
+  for (size_t position = 0; position < 300; ++position) {
+    std::byte* const page = cache.page(position / kPageTokens);
+    LoadKey(layout, page, position % kPageTokens, key.data());
+    LoadValue(layout, page, position % kPageTokens, value.data());
+    const float size = position % 7 == 0 ? 0.0f : std::ldexp(1.0f, static_cast<int>(position % 41) * 2 - 80);
+    for (float& x : value) x *= size;
+    // Small values have long keys.
+    for (float& x : key) x *= position % 41 < 20 ? 3.0f : 1.0f;
+    StoreSlot(layout, page, position % kPageTokens, key.data(), value.data());
+  }
+  AttentionScratch scratch;
+  const AttentionShape shape{64, 2, 0.125f, KvType::kBf16};
+  for (const size_t rows : {1, 40}) {
+    Plan plan;
+    FullPlan(300 - rows, rows, 0, &plan);
+    RandomQueries expected(64, 2, 300 - rows, rows, 5);
+    AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
+    for (const Body& body : Bodies()) {
+      SCOPED_TRACE(body.name);
+      RandomQueries actual(64, 2, 300 - rows, rows, 5);
+      body.run(shape, actual.block(), plan, cache.pages(), &scratch);
+      ExpectClose({64, 2, 300 - rows, rows}, expected, actual, body);
+    }
+  }
+}
+
+TEST(Attention, G19WhatIsNoNumberReachesTheRowsThatUseIt) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  AttentionScratch scratch;
+  const PageLayout layout{64, KvType::kBf16};
+  const AttentionShape shape{64, 2, 0.1f, KvType::kBf16};
+  if (!TargetSupported(Target::kAvx2)) GTEST_SKIP() << "needs AVX2";
+  for (const AttentionBody* const body : {&Avx2Body(), &FewLanesAvx2Body()}) {
+    for (const float broken : {kNan, std::numeric_limits<float>::infinity()}) {
+      for (const size_t position : {0, 77, 183}) {
+        std::vector<float> key(64, 0.5f);
+        std::vector<float> value(64, 1.0f);
+        key[9] = broken;
+        RandomCache cache(layout, 192, 16);
+        StoreSlot(layout, cache.page(position / kPageTokens), position % kPageTokens, key.data(), value.data());
+        Plan plan;
+        FullPlan(180, 12, 0, &plan);
+        RandomQueries queries(64, 2, 180, 12, 23);
+        RunPlan(*body, shape, queries.block(), plan, cache.pages(), &scratch);
+        for (size_t i = 0; i < queries.out().size(); ++i) {
+          // An infinite score is all that counts, or nothing at all.
+          const bool uses = 180 + i / queries.width() >= position;
+          if (uses && std::isinf(broken)) continue;
+          ASSERT_EQ(std::isnan(queries.out()[i]), uses) << body->name << " " << position;
+        }
+      }
+    }
+    RandomCache cache(layout, 192, 16);
+    Plan plan;
+    FullPlan(180, 12, 0, &plan);
+    RandomQueries queries(64, 2, 180, 12, 23);
+    std::vector<float> q(queries.block().q, queries.block().q + 12 * queries.width());
+    q[3 * queries.width() + 5] = kNan;  // of row 3, head 0
+    QueryBlock block = queries.block();
+    block.q = q.data();
+    RunPlan(*body, shape, block, plan, cache.pages(), &scratch);
+    for (size_t i = 0; i < queries.out().size(); ++i) {
+      ASSERT_EQ(std::isnan(queries.out()[i]), i / 64 == 6) << body->name << " " << i;
+    }
+  }
+}
+
 TEST(Attention, Exp2IsAsAccurateAsItSays) {
   struct Exp2 {
     Target target;
     void (*run)(const float*, size_t, float*);
     double bound;
+    float least = -std::numeric_limits<float>::infinity();  // what is below counts as this
   };
-  for (const Exp2& exp2 : {Exp2{Target::kAvx2, Avx2Exp2, 8e-7}, Exp2{Target::kAvx512, Avx512Exp2, 8e-7},
+  for (const Exp2& exp2 : {Exp2{Target::kAvx2, Avx2Exp2, 4e-6, -120.0f}, Exp2{Target::kAvx512, Avx512Exp2, 8e-7},
                            Exp2{Target::kAvx512Bf16, Avx512Bf16Exp2, 4e-6}, Exp2{Target::kAvx512Bf16, AmxExp2, 8.5e-3}}) {
     if (!TargetSupported(exp2.target)) continue;
     if (exp2.run == AmxExp2 && !HasVbmi()) continue;
@@ -645,9 +731,10 @@ TEST(Attention, Exp2IsAsAccurateAsItSays) {
     std::vector<float> y(x.size());
     exp2.run(x.data(), x.size(), y.data());
     EXPECT_EQ(y[0], 1.0f);
-    for (size_t i = 1; i < 4; ++i) EXPECT_EQ(y[i], 0.0f);
+    for (size_t i = 1; i < 4; ++i) EXPECT_EQ(y[i], std::exp2(exp2.least));
     double worst = 0.0;
-    for (size_t i = 4; i < x.size(); ++i) worst = std::max(worst, std::abs(y[i] / std::exp2(double{x[i]}) - 1.0));
+    for (size_t i = 4; i < x.size(); ++i)
+      worst = std::max(worst, std::abs(y[i] / std::exp2(double{std::max(x[i], exp2.least)}) - 1.0));
     EXPECT_LT(worst, exp2.bound) << TargetName(exp2.target);
     EXPECT_GT(worst, exp2.bound / 10) << "the stated bound is too wide";
   }

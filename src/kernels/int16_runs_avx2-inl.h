@@ -1,0 +1,137 @@
+// Keys and values of a step of attention as 16-bit integers, for products of pairs. In an unnamed namespace: compiled with AVX2
+// and not to be shared.
+//
+// Every slot has a power of two for its key and one for its value, by the largest of their numbers: a bf16 number keeps all of
+// its 8 bits unless it is smaller than a 16th of the largest (a key's with head_dim 256: an 8th). What a slot becomes depends
+// on that slot alone, so that a row does not change its bits with what else has been written to a page.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/attention_steps.h"
+
+namespace damask::kernels {
+namespace {  // NOLINT(google-build-namespaces)
+
+constexpr size_t kInt16RunKeys = 16;
+constexpr size_t kInt16StepKeys = 128;
+// Powers of two that bound the numbers. Sums over head_dim for scores, and over the keys of a step for values, stay within 31
+// bits (bf16 numbers have 8 bits, so that the largest integer of b bits is 255 / 256 of 2^b).
+constexpr int kQueryBits = 12;
+constexpr int kWeightBits = 12;
+constexpr int kValueBits = 12;
+static_assert(kInt16StepKeys << (kWeightBits + kValueBits) <= size_t{1} << 31);
+constexpr int KeyBits(size_t head_dim) {
+  return head_dim <= 16 ? 15 : head_dim <= 32 ? 14 : head_dim <= 64 ? 13 : head_dim <= 128 ? 12 : 11;
+}
+constexpr int16_t kBrokenNumber = INT16_MIN;  // of a value that is NaN or infinite
+
+// A run in the scratch: keys [16][head_dim], values [head_dim][16], and this.
+struct RunScales {
+  alignas(32) float keys[kInt16RunKeys];            // what a key's numbers count in; NaN where one of them is NaN or infinite
+  alignas(32) float value_logs[kInt16RunKeys];      // log2 of what a value's numbers count in
+  alignas(32) float value_inverses[kInt16RunKeys];  // and its inverse
+  bool broken;                                      // some value is NaN or infinite
+};
+
+inline size_t Int16RunBytes(size_t head_dim) { return 2 * kInt16RunKeys * head_dim * sizeof(int16_t) + sizeof(RunScales); }
+inline RunScales* ScalesOf(void* run_keys, size_t head_dim) {
+  return reinterpret_cast<RunScales*>(static_cast<int16_t*>(run_keys) + 2 * kInt16RunKeys * head_dim);
+}
+inline const RunScales* ScalesOf(const KeyRun& run, size_t head_dim) { return ScalesOf(const_cast<void*>(run.keys), head_dim); }
+
+// The largest magnitude of finite numbers, as bits, which have the numbers' order; and whether there were others.
+struct Largest {
+  __m256i bits = _mm256_setzero_si256();
+  __m256i broken = _mm256_setzero_si256();
+
+  void Add(__m256i bf16) {
+    const __m256i magnitude = _mm256_and_si256(bf16, _mm256_set1_epi16(0x7fff));
+    const __m256i no_number = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7f7f));
+    broken = _mm256_or_si256(broken, no_number);
+    bits = _mm256_max_epu16(bits, _mm256_andnot_si256(no_number, magnitude));
+  }
+};
+
+inline __m256i LoadBits(const uint16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+
+// The larger of 16 lanes.
+inline int LargestLane(__m256i lanes) {
+  const __m128i half = _mm_max_epu16(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+  const __m128i inverted = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
+  return 0xffff ^ _mm_extract_epi16(inverted, 0);
+}
+
+inline float PowerOfTwo(int exponent) {
+  const int bits = (exponent + 127) << 23;
+  float power;
+  __builtin_memcpy(&power, &bits, sizeof(power));
+  return power;
+}
+
+// Sixteen bf16 numbers times their factors. What is no number becomes kBrokenNumber.
+inline void StoreSixteen(__m256i bf16, __m256 low, __m256 high, int16_t* to) {
+  const auto scaled = [](__m128i bits, __m256 factor) {
+    const __m256i wide = _mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16);
+    return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_castsi256_ps(wide), factor));
+  };
+  const __m256i packed =
+      _mm256_packs_epi32(scaled(_mm256_castsi256_si128(bf16), low), scaled(_mm256_extracti128_si256(bf16, 1), high));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(to), _mm256_permute4x64_epi64(packed, 0xd8));
+}
+
+// Exponents below it count as it: 2^-40 and less is as good as zero, and factors stay normal.
+constexpr int kLeastExponent = -40;
+
+inline void UnpackKeys(const uint16_t* from, size_t head_dim, int16_t* to, RunScales* scales) {
+  const int key_bits = KeyBits(head_dim);
+  for (size_t key = 0; key < kInt16RunKeys; ++key, from += head_dim, to += head_dim) {
+    Largest largest;
+    for (size_t d = 0; d < head_dim; d += 16) largest.Add(LoadBits(from + d));
+    const int exponent = (LargestLane(largest.bits) >> 7) - 127;
+    const int shift = key_bits - 1 - (exponent < kLeastExponent ? kLeastExponent : exponent);
+    const bool broken = _mm256_testz_si256(largest.broken, largest.broken) == 0;
+    scales->keys[key] = broken ? __builtin_nanf("") : PowerOfTwo(-shift);
+    const __m256 factor = _mm256_set1_ps(PowerOfTwo(shift));
+    for (size_t d = 0; d < head_dim; d += 16) StoreSixteen(LoadBits(from + d), factor, factor, to + d);
+  }
+}
+
+// `from` are lines of kValueLine numbers, of which the run's are the first 16.
+inline void UnpackValues(const uint16_t* from, size_t head_dim, int16_t* to, RunScales* scales) {
+  Largest largest;
+  for (size_t d = 0; d < head_dim; ++d) largest.Add(LoadBits(from + d * kValueLine));
+  const __m256i biased = _mm256_max_epi16(_mm256_srli_epi16(largest.bits, 7), _mm256_set1_epi16(kLeastExponent + 127));
+  __m256 factors[2];
+  for (int half = 0; half < 2; ++half) {
+    const __m256i exponent = _mm256_sub_epi32(
+        _mm256_cvtepu16_epi32(half == 0 ? _mm256_castsi256_si128(biased) : _mm256_extracti128_si256(biased, 1)),
+        _mm256_set1_epi32(127 + kValueBits - 1));
+    factors[half] = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_sub_epi32(_mm256_set1_epi32(127), exponent), 23));
+    _mm256_store_ps(scales->value_logs + 8 * half, _mm256_cvtepi32_ps(exponent));
+    _mm256_store_ps(scales->value_inverses + 8 * half, factors[half]);
+  }
+  scales->broken = _mm256_testz_si256(largest.broken, largest.broken) == 0;
+  for (size_t d = 0; d < head_dim; ++d, from += kValueLine, to += kInt16RunKeys) {
+    StoreSixteen(LoadBits(from), factors[0], factors[1], to);
+  }
+}
+
+inline void UnpackInt16(KeyRun* runs, size_t count, size_t head_dim, const StepScratch& scratch) {
+  auto* at = reinterpret_cast<char*>(scratch.unpacked);
+  for (size_t r = 0; r < count; ++r, at += Int16RunBytes(head_dim)) {
+    auto* const keys = reinterpret_cast<int16_t*>(at);
+    int16_t* const values = keys + kInt16RunKeys * head_dim;
+    RunScales* const scales = ScalesOf(keys, head_dim);
+    UnpackKeys(static_cast<const uint16_t*>(runs[r].keys), head_dim, keys, scales);
+    UnpackValues(static_cast<const uint16_t*>(runs[r].values), head_dim, values, scales);
+    runs[r].keys = keys;
+    runs[r].values = values;
+  }
+}
+
+}  // namespace
+}  // namespace damask::kernels
