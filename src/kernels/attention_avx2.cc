@@ -18,10 +18,13 @@ namespace {
 
 constexpr float kQueryLimit = 1 << kQueryBits;
 
-// Packed queries: what the numbers of each lane count in, then pairs [head_dim / 2][kLanes].
+// Lanes of a block: two vectors, so that the rows of everything that belongs to it lie side by side and stay in the L1 cache.
+constexpr size_t kRow = 2 * kVector;
+
+// Packed queries: what the numbers of each lane count in, then pairs [head_dim / 2][kRow].
 float* Units(void* q) { return static_cast<float*>(q); }
-int32_t* Pairs(void* q) { return static_cast<int32_t*>(q) + kLanes; }
-constexpr size_t kQueryBytes = kLanes * sizeof(int16_t) + kLanes * sizeof(float) / 32;  // a block has 32 dimensions or more
+int32_t* Pairs(void* q) { return static_cast<int32_t*>(q) + kRow; }
+constexpr size_t kQueryBytes = kRow * sizeof(int16_t) + kRow * sizeof(float) / 32;  // a block has 32 dimensions or more
 
 __m256 Broadcast(const float* p) { return _mm256_broadcast_ss(p); }
 __m256i LoadPairs(const int32_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
@@ -44,64 +47,74 @@ __m256 Masked(__m256 score, const KeyMask& mask, const LaneBlock& block, size_t 
 // What a step of one lane block works with, beside the scratch.
 struct StepState {
   alignas(32) float offsets[kInt16StepKeys];  // log2 of the values' powers, in the unit of scores
-  alignas(32) float max[kLanes];              // of the step
-  alignas(32) float old_factor[kLanes];       // of what was accumulated before
-  alignas(32) float step_factor[kLanes];      // of what the step's integers sum up to
+  alignas(32) float max[kRow];                // of the step
+  alignas(32) float old_factor[kRow];         // of what was accumulated before
+  alignas(32) float step_factor[kRow];        // of what the step's integers sum up to
 };
 
-// Sums of kKeys keys, head_dim / 2 pairs each, with kVecs vectors of lanes.
-template <int kVecs, int kKeys>
-void MultiplyKeys(const int16_t* keys, size_t head_dim, const int32_t* q, __m256i (&sums)[kKeys][kVecs]) {
-#pragma GCC unroll 8
-  for (int i = 0; i < kKeys; ++i) {
-#pragma GCC unroll 2
-    for (int j = 0; j < kVecs; ++j) sums[i][j] = _mm256_setzero_si256();
-  }
-  for (size_t d = 0; d < head_dim; d += 2, q += kLanes) {
-    __m256i queries[kVecs];
-#pragma GCC unroll 2
-    for (int j = 0; j < kVecs; ++j) queries[j] = LoadPairs(q + j * kVector);
-#pragma GCC unroll 8
-    for (int i = 0; i < kKeys; ++i) {
-      const __m256i key = BroadcastPair(keys + i * head_dim + d);
-#pragma GCC unroll 2
-      for (int j = 0; j < kVecs; ++j) AddPairs(key, queries[j], &sums[i][j]);
-    }
-  }
-}
+constexpr size_t kPairs = 8;  // sixteen dimensions of a head, or keys of a run
 
-// Exponents of kKeys keys from `key` of a run on: scores and what the values' powers add.
-template <int kVecs, int kKeys>
-void ScoreKeys(const KeyRun& run, size_t key, size_t head_dim, const LaneBlock& block, size_t lane, const float* offsets,
-               float* scores, float* max) {
-  __m256i sums[kKeys][kVecs];
-  MultiplyKeys<kVecs, kKeys>(static_cast<const int16_t*>(run.keys) + key * head_dim, head_dim, Pairs(block.q) + lane, sums);
-  const float* const key_scales = ScalesOf(run, head_dim)->keys + key;
+// Four rows of pairs, [kPairs][4][2], times columns of pairs, [kPairs][kRow][2].
+template <int kVecs>
+inline void AddProducts(const int16_t* rows, const int32_t* columns, __m256i (&sums)[4][kVecs]) {
 #pragma GCC unroll 2
-  for (int j = 0; j < kVecs; ++j) {
-    const size_t at = lane + j * kVector;
-    const __m256 unit = _mm256_load_ps(Units(block.q) + at);
-    __m256 best = _mm256_load_ps(max + at);
-#pragma GCC unroll 8
-    for (int i = 0; i < kKeys; ++i) {
-      const __m256 number = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[i][j]), unit);
-      __m256 score = _mm256_fmadd_ps(number, Broadcast(key_scales + i), Broadcast(offsets + i));
-      if (run.masks != nullptr) score = Masked(score, run.masks[key + i], block, at);
-      best = _mm256_max_ps(score, best);  // the second where one is NaN
-      _mm256_store_ps(scores + i * kLanes + at, score);
+  for (size_t pair = 0; pair < kPairs; ++pair, rows += 8, columns += kRow) {
+    __m256i column[kVecs];
+#pragma GCC unroll 2
+    for (int j = 0; j < kVecs; ++j) column[j] = LoadPairs(columns + j * kVector);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m256i row = BroadcastPair(rows + i * 2);
+#pragma GCC unroll 2
+      for (int j = 0; j < kVecs; ++j) AddPairs(row, column[j], &sums[i][j]);
     }
-    _mm256_store_ps(max + at, best);
   }
 }
 
 template <int kVecs>
-void ScoreRuns(const KeyRun* runs, size_t count, size_t head_dim, const LaneBlock& block, size_t lane, float* scores,
-               StepState* state) {
-  constexpr int kKeys = kVecs == 1 ? 8 : 4;  // 8 sums
+inline void Clear(__m256i (&sums)[4][kVecs]) {
+#pragma GCC unroll 4
+  for (auto& row : sums) {
+#pragma GCC unroll 2
+    for (__m256i& sum : row) sum = _mm256_setzero_si256();
+  }
+}
+
+// Exponents of four keys from `key` of a run on: scores and what the values' powers add.
+template <int kVecs>
+void ScoreFour(const KeyRun& run, size_t key, size_t head_dim, const LaneBlock& block, const float* offsets, float* scores,
+               float* max) {
+  __m256i sums[4][kVecs];
+  Clear(sums);
+  const int16_t* keys = static_cast<const int16_t*>(run.keys) + key * head_dim;
+  const int32_t* queries = Pairs(block.q);
+  for (size_t d = 0; d < head_dim; d += 2 * kPairs, keys += 8 * kPairs, queries += kPairs * kRow) {
+    AddProducts(keys, queries, sums);
+  }
+  const float* const key_scales = ScalesOf(run, head_dim)->keys + key;
+#pragma GCC unroll 2
+  for (int j = 0; j < kVecs; ++j) {
+    const size_t lane = j * kVector;
+    const __m256 unit = _mm256_load_ps(Units(block.q) + lane);
+    __m256 best = _mm256_load_ps(max + lane);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m256 number = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[i][j]), unit);
+      __m256 score = _mm256_fmadd_ps(number, Broadcast(key_scales + i), Broadcast(offsets + i));
+      if (run.masks != nullptr) score = Masked(score, run.masks[key + i], block, lane);
+      best = _mm256_max_ps(score, best);  // the second where one is NaN
+      _mm256_store_ps(scores + i * kRow + lane, score);
+    }
+    _mm256_store_ps(max + lane, best);
+  }
+}
+
+template <int kVecs>
+void Scores(const KeyRun* runs, size_t count, size_t head_dim, const LaneBlock& block, float* scores, StepState* state) {
   for (size_t r = 0; r < count; ++r) {
-    for (size_t key = 0; key < kInt16RunKeys; key += kKeys) {
+    for (size_t key = 0; key < kInt16RunKeys; key += 4) {
       const size_t index = r * kInt16RunKeys + key;
-      ScoreKeys<kVecs, kKeys>(runs[r], key, head_dim, block, lane, state->offsets + index, scores + index * kLanes, state->max);
+      ScoreFour<kVecs>(runs[r], key, head_dim, block, state->offsets + index, scores + index * kRow, state->max);
     }
   }
 }
@@ -123,9 +136,9 @@ void Softmax(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale
     for (size_t r = 0; r < count; ++r) {
       const float* const inverses = ScalesOf(runs[r], head_dim)->value_inverses;
 #pragma GCC unroll 2
-      for (size_t key = 0; key < kInt16RunKeys; key += 2, scores += 2 * kLanes, weights += kLanes / kVector) {
+      for (size_t key = 0; key < kInt16RunKeys; key += 2, scores += 2 * kRow, weights += kRow / kVector) {
         const __m256 even = weight(scores);
-        const __m256 odd = weight(scores + kLanes);
+        const __m256 odd = weight(scores + kRow);
         sum_even = _mm256_fmadd_ps(even, Broadcast(inverses + key), sum_even);
         sum_odd = _mm256_fmadd_ps(odd, Broadcast(inverses + key + 1), sum_odd);
         const __m256i high = _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16);
@@ -149,73 +162,40 @@ void Softmax(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale
   }
 }
 
-// O^T of kDims dimensions and kVecs vectors of lanes.
-template <int kVecs, int kDims>
-void AddValues(const KeyRun* runs, size_t count, size_t dim, const int32_t* weights, const float* old_factor,
-               const float* step_factor, float* out) {
-  __m256i sums[kDims][kVecs];
-#pragma GCC unroll 8
-  for (int i = 0; i < kDims; ++i) {
-#pragma GCC unroll 2
-    for (int j = 0; j < kVecs; ++j) sums[i][j] = _mm256_setzero_si256();
-  }
-  for (size_t r = 0; r < count; ++r) {
-    const int16_t* const values = static_cast<const int16_t*>(runs[r].values) + dim * kInt16RunKeys;
-#pragma GCC unroll 2
-    for (size_t pair = 0; pair < kInt16RunKeys / 2; ++pair, weights += kLanes) {
-      __m256i w[kVecs];
-#pragma GCC unroll 2
-      for (int j = 0; j < kVecs; ++j) w[j] = LoadPairs(weights + j * kVector);
-#pragma GCC unroll 8
-      for (int i = 0; i < kDims; ++i) {
-        const __m256i value = BroadcastPair(values + i * kInt16RunKeys + pair * 2);
-#pragma GCC unroll 2
-        for (int j = 0; j < kVecs; ++j) AddPairs(value, w[j], &sums[i][j]);
-      }
-    }
+// O^T of four dimensions.
+template <int kVecs>
+void AddFour(const KeyRun* runs, size_t count, size_t dim, const int32_t* weights, const StepState& state, float* out) {
+  __m256i sums[4][kVecs];
+  Clear(sums);
+  for (size_t r = 0; r < count; ++r, weights += kPairs * kRow) {
+    AddProducts(static_cast<const int16_t*>(runs[r].values) + dim * kInt16RunKeys, weights, sums);
   }
 #pragma GCC unroll 2
   for (int j = 0; j < kVecs; ++j) {
-    const __m256 of_old = _mm256_load_ps(old_factor + j * kVector);
-    const __m256 of_step = _mm256_load_ps(step_factor + j * kVector);
-#pragma GCC unroll 8
-    for (int i = 0; i < kDims; ++i) {
-      float* const at = out + i * kLanes + j * kVector;
+    const __m256 of_old = _mm256_load_ps(state.old_factor + j * kVector);
+    const __m256 of_step = _mm256_load_ps(state.step_factor + j * kVector);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      float* const at = out + i * kRow + j * kVector;
       const __m256 before = _mm256_mul_ps(_mm256_load_ps(at), of_old);
       _mm256_store_ps(at, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[i][j]), of_step, before));
     }
   }
 }
 
-template <int kVecs>
-void AddRuns(const KeyRun* runs, size_t count, size_t head_dim, size_t lane, const StepScratch& scratch, const StepState& state,
-             LaneBlock* block) {
-  constexpr int kDims = kVecs == 1 ? 8 : 4;
-  const int32_t* const weights = static_cast<const int32_t*>(scratch.weights) + lane;
-  for (size_t dim = 0; dim < head_dim; dim += kDims) {
-    AddValues<kVecs, kDims>(runs, count, dim, weights, state.old_factor + lane, state.step_factor + lane,
-                            block->out + dim * kLanes + lane);
-  }
-}
-
-// Calls body.template operator()<vectors>(lane) for pairs of vectors of lanes, and for a last one.
-template <class Body>
-void ForLanes(size_t lanes, const Body& body) {
-  size_t lane = 0;
-  for (; lane + kVector < lanes; lane += 2 * kVector) body.template operator()<2>(lane);
-  if (lane < lanes) body.template operator()<1>(lane);
-}
-
 // What integers cannot carry: a value that is no number reaches all rows, as zero times it does. Keys have their scales for it.
 [[gnu::noinline]] void SpreadBroken(const KeyRun& run, size_t head_dim, LaneBlock* block) {
+  const auto* const values = static_cast<const int16_t*>(run.values);
   for (size_t i = 0; i < head_dim * kInt16RunKeys; ++i) {
-    if (static_cast<const int16_t*>(run.values)[i] != kBrokenNumber) continue;
-    float* const out = block->out + i / kInt16RunKeys * kLanes;
-    for (size_t lane = 0; lane < block->lanes; ++lane) out[lane] = __builtin_nanf("");
+    if (values[i] != kBrokenNumber) continue;
+    const size_t dim = i / (4 * kInt16RunKeys) * 4 + i / 2 % 4;
+    for (size_t lane = 0; lane < block->lanes; ++lane) block->out[dim * kRow + lane] = __builtin_nanf("");
   }
 }
 
-void Step(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch, LaneBlock* block) {
+template <int kVecs>
+void StepVecs(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch,
+              LaneBlock* block) {
   StepState state;
   const __m256 inverse_scale = _mm256_set1_ps(1.0f / log2_scale);
   bool broken = false;
@@ -228,13 +208,18 @@ void Step(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, c
     }
   }
   for (float& max : state.max) max = kMinusInfinity;
-  ForLanes(block->lanes,
-           [&]<int kVecs>(size_t lane) { ScoreRuns<kVecs>(runs, count, head_dim, *block, lane, scratch.scores, &state); });
+  Scores<kVecs>(runs, count, head_dim, *block, scratch.scores, &state);
   Softmax(runs, count, head_dim, log2_scale, scratch, &state, block);
-  ForLanes(block->lanes, [&]<int kVecs>(size_t lane) { AddRuns<kVecs>(runs, count, head_dim, lane, scratch, state, block); });
+  for (size_t dim = 0; dim < head_dim; dim += 4) {
+    AddFour<kVecs>(runs, count, dim, static_cast<const int32_t*>(scratch.weights), state, block->out + dim * kRow);
+  }
   for (size_t r = 0; broken && r < count; ++r) {
     if (ScalesOf(runs[r], head_dim)->broken) SpreadBroken(runs[r], head_dim, block);
   }
+}
+
+void Step(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch, LaneBlock* block) {
+  (block->lanes <= kVector ? StepVecs<1> : StepVecs<2>)(runs, count, head_dim, log2_scale, scratch, block);
 }
 
 // What a query's numbers count in; NaN where one of them is NaN or infinite, 0 where there is none or next to nothing.
@@ -256,7 +241,7 @@ float UnitOf(const float* query, size_t head_dim) {
 
 void Pack(const float* const* queries, size_t head_dim, float sign, LaneBlock* block) {
   float* const units = Units(block->q);
-  for (size_t lane = 0; lane < kLanes; lane += kVector) {
+  for (size_t lane = 0; lane < kRow; lane += kVector) {
     __m256 inverse[kVector];
     for (size_t i = 0; i < kVector; ++i) {
       units[lane + i] = UnitOf(queries[lane + i], head_dim);
@@ -268,16 +253,15 @@ void Pack(const float* const* queries, size_t head_dim, float sign, LaneBlock* b
         rows[i] = units[lane + i] > 0.0f ? RoundSixteen(queries[lane + i] + d, inverse[i]) : _mm256_setzero_si256();
       }
       Transpose8(rows);
-      int32_t* const to = Pairs(block->q) + d / 2 * kLanes + lane;
-      for (size_t i = 0; i < kVector; ++i)
-        _mm256_store_si256(reinterpret_cast<__m256i*>(to + kRoundedPair[i] * kLanes), rows[i]);
+      int32_t* const to = Pairs(block->q) + d / 2 * kRow + lane;
+      for (size_t i = 0; i < kVector; ++i) _mm256_store_si256(reinterpret_cast<__m256i*>(to + kRoundedPair[i] * kRow), rows[i]);
     }
   }
-  for (size_t lane = 0; lane < kLanes; ++lane) {
+  for (size_t lane = 0; lane < kRow; ++lane) {
     block->max[lane] = kMinusInfinity;
     block->sum[lane] = 0.0f;
   }
-  std::memset(block->out, 0, head_dim * kLanes * sizeof(float));
+  std::memset(block->out, 0, head_dim * kRow * sizeof(float));
 }
 
 void Finish(LaneBlock* block, size_t head_dim, float* const* outs) {
@@ -288,7 +272,7 @@ void Finish(LaneBlock* block, size_t head_dim, float* const* outs) {
     for (size_t d = 0; d < head_dim; d += kVector) {
       __m256i rows[kVector];
       for (size_t i = 0; i < kVector; ++i) {
-        rows[i] = _mm256_castps_si256(_mm256_mul_ps(_mm256_load_ps(block->out + (d + i) * kLanes + lane), inverse));
+        rows[i] = _mm256_castps_si256(_mm256_mul_ps(_mm256_load_ps(block->out + (d + i) * kRow + lane), inverse));
       }
       Transpose8(rows);
       for (size_t i = 0; i < kVector && lane + i < block->lanes; ++i) {
@@ -301,8 +285,8 @@ void Finish(LaneBlock* block, size_t head_dim, float* const* outs) {
 }  // namespace
 
 const AttentionBody& Avx2Body() {
-  static constexpr AttentionBody kBody = {"avx2 int16", kLanes, kInt16RunKeys, kInt16StepKeys, kQueryBytes, Pack,
-                                          UnpackInt16,  Step,   Finish,        nullptr,        nullptr,     ExpandAvx2};
+  static constexpr AttentionBody kBody = {"avx2 int16", kRow, kInt16RunKeys, kInt16StepKeys, kQueryBytes, Pack,
+                                          UnpackInt16,  Step, Finish,        nullptr,        nullptr,     ExpandAvx2};
   return kBody;
 }
 

@@ -29,7 +29,8 @@ constexpr int KeyBits(size_t head_dim) {
 }
 constexpr int16_t kBrokenNumber = INT16_MIN;  // of a value that is NaN or infinite
 
-// A run in the scratch: keys [16][head_dim], values [head_dim][16], and this.
+// A run in the scratch: keys [16 / 4][head_dim / 2][4][2], values [head_dim / 4][16 / 2][4][2] - what four keys or dimensions
+// have of a pair lies together - and this.
 struct RunScales {
   alignas(32) float keys[kInt16RunKeys];            // what a key's numbers count in; NaN where one of them is NaN or infinite
   alignas(32) float value_logs[kInt16RunKeys];      // log2 of what a value's numbers count in
@@ -72,31 +73,55 @@ inline float PowerOfTwo(int exponent) {
   return power;
 }
 
-// Sixteen bf16 numbers times their factors. What is no number becomes kBrokenNumber.
-inline void StoreSixteen(__m256i bf16, __m256 low, __m256 high, int16_t* to) {
-  const auto scaled = [](__m128i bits, __m256 factor) {
-    const __m256i wide = _mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16);
+// Sixteen bf16 numbers times their factors: `first` those of numbers 0-3 and 8-11, `second` of the others. What is no number
+// becomes kBrokenNumber.
+inline __m256i Sixteen(__m256i bf16, __m256 first, __m256 second) {
+  const auto scaled = [](__m256i wide, __m256 factor) {
     return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_castsi256_ps(wide), factor));
   };
-  const __m256i packed =
-      _mm256_packs_epi32(scaled(_mm256_castsi256_si128(bf16), low), scaled(_mm256_extracti128_si256(bf16, 1), high));
-  _mm256_store_si256(reinterpret_cast<__m256i*>(to), _mm256_permute4x64_epi64(packed, 0xd8));
+  const __m256i zero = _mm256_setzero_si256();
+  return _mm256_packs_epi32(scaled(_mm256_unpacklo_epi16(zero, bf16), first),
+                            scaled(_mm256_unpackhi_epi16(zero, bf16), second));
+}
+
+// Four rows of eight pairs as [8][4][2].
+inline void StoreFour(const __m256i (&rows)[4], int16_t* to) {
+  const __m256i low[2] = {_mm256_unpacklo_epi32(rows[0], rows[1]), _mm256_unpacklo_epi32(rows[2], rows[3])};
+  const __m256i high[2] = {_mm256_unpackhi_epi32(rows[0], rows[1]), _mm256_unpackhi_epi32(rows[2], rows[3])};
+  // Pairs i and i + 4, four numbers of each.
+  const __m256i pairs[4] = {_mm256_unpacklo_epi64(low[0], low[1]), _mm256_unpackhi_epi64(low[0], low[1]),
+                            _mm256_unpacklo_epi64(high[0], high[1]), _mm256_unpackhi_epi64(high[0], high[1])};
+  auto* const at = reinterpret_cast<__m256i*>(to);
+  _mm256_store_si256(at, _mm256_permute2x128_si256(pairs[0], pairs[1], 0x20));
+  _mm256_store_si256(at + 1, _mm256_permute2x128_si256(pairs[2], pairs[3], 0x20));
+  _mm256_store_si256(at + 2, _mm256_permute2x128_si256(pairs[0], pairs[1], 0x31));
+  _mm256_store_si256(at + 3, _mm256_permute2x128_si256(pairs[2], pairs[3], 0x31));
 }
 
 // Exponents below it count as it: 2^-40 and less is as good as zero, and factors stay normal.
 constexpr int kLeastExponent = -40;
 
+// Gives what the key's numbers are multiplied with, a power of two, and stores its inverse.
+inline __m256 KeyFactor(const uint16_t* from, size_t head_dim, float* scale) {
+  Largest largest;
+  for (size_t d = 0; d < head_dim; d += 16) largest.Add(LoadBits(from + d));
+  const int exponent = (LargestLane(largest.bits) >> 7) - 127;
+  const int shift = KeyBits(head_dim) - 1 - (exponent < kLeastExponent ? kLeastExponent : exponent);
+  const bool broken = _mm256_testz_si256(largest.broken, largest.broken) == 0;
+  *scale = broken ? __builtin_nanf("") : PowerOfTwo(-shift);
+  return _mm256_set1_ps(PowerOfTwo(shift));
+}
+
 inline void UnpackKeys(const uint16_t* from, size_t head_dim, int16_t* to, RunScales* scales) {
-  const int key_bits = KeyBits(head_dim);
-  for (size_t key = 0; key < kInt16RunKeys; ++key, from += head_dim, to += head_dim) {
-    Largest largest;
-    for (size_t d = 0; d < head_dim; d += 16) largest.Add(LoadBits(from + d));
-    const int exponent = (LargestLane(largest.bits) >> 7) - 127;
-    const int shift = key_bits - 1 - (exponent < kLeastExponent ? kLeastExponent : exponent);
-    const bool broken = _mm256_testz_si256(largest.broken, largest.broken) == 0;
-    scales->keys[key] = broken ? __builtin_nanf("") : PowerOfTwo(-shift);
-    const __m256 factor = _mm256_set1_ps(PowerOfTwo(shift));
-    for (size_t d = 0; d < head_dim; d += 16) StoreSixteen(LoadBits(from + d), factor, factor, to + d);
+  for (size_t key = 0; key < kInt16RunKeys; key += 4, from += 4 * head_dim) {
+    __m256 factors[4];
+    for (size_t i = 0; i < 4; ++i) factors[i] = KeyFactor(from + i * head_dim, head_dim, scales->keys + key + i);
+    for (size_t d = 0; d < head_dim; d += 16, to += 64) {
+      __m256i rows[4];
+#pragma GCC unroll 4
+      for (size_t i = 0; i < 4; ++i) rows[i] = Sixteen(LoadBits(from + i * head_dim + d), factors[i], factors[i]);
+      StoreFour(rows, to);
+    }
   }
 }
 
@@ -114,9 +139,14 @@ inline void UnpackValues(const uint16_t* from, size_t head_dim, int16_t* to, Run
     _mm256_store_ps(scales->value_logs + 8 * half, _mm256_cvtepi32_ps(exponent));
     _mm256_store_ps(scales->value_inverses + 8 * half, factors[half]);
   }
+  const __m256 first = _mm256_permute2f128_ps(factors[0], factors[1], 0x20);
+  const __m256 second = _mm256_permute2f128_ps(factors[0], factors[1], 0x31);
   scales->broken = _mm256_testz_si256(largest.broken, largest.broken) == 0;
-  for (size_t d = 0; d < head_dim; ++d, from += kValueLine, to += kInt16RunKeys) {
-    StoreSixteen(LoadBits(from), factors[0], factors[1], to);
+  for (size_t d = 0; d < head_dim; d += 4, from += 4 * kValueLine, to += 4 * kInt16RunKeys) {
+    __m256i rows[4];
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) rows[i] = Sixteen(LoadBits(from + i * kValueLine), first, second);
+    StoreFour(rows, to);
   }
 }
 
