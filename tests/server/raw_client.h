@@ -1,5 +1,6 @@
 // A tiny HTTP client over a plain socket: it sends exactly the bytes it is told to, also wrong ones, and shows exactly what
-// comes back. Every wait has a deadline (timeout(), 60 s if not set), so that a test fails instead of hanging.
+// comes back. Every wait has a deadline (timeout(), 180 s if not set: sanitizers are slow), so that a test fails instead of
+// hanging.
 #pragma once
 
 #include <chrono>
@@ -76,7 +77,7 @@ class RawClient {
 
   int fd_ = -1;
   RawEnd end_ = RawEnd::kOpen;
-  std::chrono::milliseconds timeout_{60'000};
+  std::chrono::milliseconds timeout_{180'000};
   std::string in_;
   std::string body_;  // decoded, not yet read
   Body framing_ = Body::kNone;

@@ -2,22 +2,25 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
+#include <string>
 
 #include "base/write_file.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
+#include "tests/temp_dir.h"
 #include "tokenizer/byte_alphabet.h"
 
 namespace damask::tokenizer::testing {
 namespace {
 
+// In a folder that goes with the program.
 std::string NewPath() {
+  static const test::TempDir folder;
   static std::atomic<int> count{0};
-  return fmt::format("{}damask_tokenizer_{}_{}", ::testing::TempDir(), getpid(), count++);
+  return folder.File(std::to_string(count++));
 }
 
 }  // namespace
