@@ -11,6 +11,8 @@
 #include "kernels/scores_targets.h"
 #ifdef __AVX512F__
 #include "kernels/transpose_avx512-inl.h"
+#elif defined(__AVX2__)
+#include "kernels/pairs_avx2-inl.h"
 #endif
 
 namespace damask::kernels {
@@ -56,6 +58,22 @@ void TransposeBf16(const uint16_t* rows, size_t dim, float* keys) {
       _mm512_storeu_si512(out + kQuarterTokens, _mm512_and_si512(pair[i], odd_dims));
     }
   }
+#elif defined(__AVX2__)
+  const __m256i odd_dims = _mm256_set1_epi32(static_cast<int>(0xffff0000));
+  for (size_t d = 0; d < dim; d += 16) {
+    for (size_t half = 0; half < kQuarterTokens; half += 8) {
+      __m256i pair[8];
+      for (size_t j = 0; j < 8; ++j) {
+        pair[j] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + (half + j) * dim + d));
+      }
+      Transpose8(pair);
+      for (size_t i = 0; i < 8; ++i) {
+        float* out = keys + (d + 2 * i) * kQuarterTokens + half;
+        _mm256_storeu_ps(out, _mm256_castsi256_ps(_mm256_slli_epi32(pair[i], 16)));
+        _mm256_storeu_ps(out + kQuarterTokens, _mm256_castsi256_ps(_mm256_and_si256(pair[i], odd_dims)));
+      }
+    }
+  }
 #else
   for (size_t d = 0; d < dim; ++d) {
     for (size_t j = 0; j < kQuarterTokens; ++j) keys[d * kQuarterTokens + j] = WidenBf16(rows[j * dim + d]);
@@ -76,34 +94,89 @@ void Transpose(const PageLayout& layout, const std::byte* page, size_t slot, flo
   TransposeBf16(reinterpret_cast<const uint16_t*>(page) + slot * dim, dim, keys);
 }
 
-// Sixteen keys side by side. A vector type: of plain loops GCC 12 made gathers across the rows, ten times slower.
+// Sixteen keys side by side. A vector type: of plain loops GCC 12 made gathers across the rows, ten times slower. In two halves
+// where a register holds eight: vectors wider than that GCC 12 takes apart and puts together in memory, five times slower.
+#ifdef __AVX512F__
+constexpr size_t kPartLanes = kQuarterTokens;
 using Lanes [[gnu::vector_size(kQuarterTokens * sizeof(float))]] = float;
+#else
+constexpr size_t kPartLanes = kQuarterTokens / 2;
+struct Lanes {
+  using Part [[gnu::vector_size(kPartLanes * sizeof(float))]] = float;
+  Part low;
+  Part high;
+};
+inline Lanes operator+(const Lanes& a, const Lanes& b) { return {a.low + b.low, a.high + b.high}; }
+inline Lanes operator*(const Lanes& a, const Lanes& b) { return {a.low * b.low, a.high * b.high}; }
+inline Lanes operator*(float a, const Lanes& b) { return {a * b.low, a * b.high}; }
+inline Lanes operator*(const Lanes& a, float b) { return b * a; }
+inline Lanes& operator+=(Lanes& a, const Lanes& b) { return a = a + b; }
+#endif
 
-inline Lanes WidenLanes(const uint16_t* numbers) {
-  using Halves [[gnu::vector_size(kQuarterTokens * sizeof(uint16_t))]] = uint16_t;
-  using Words [[gnu::vector_size(kQuarterTokens * sizeof(uint32_t))]] = uint32_t;
-  Halves halves;
-  std::memcpy(&halves, numbers, sizeof(halves));
-  const Words words = __builtin_convertvector(halves, Words) << 16;
+// By halves: a struct that is copied as a whole goes through memory, in other pieces than it is read.
+inline Lanes LoadLanes(const float* from) {
+#ifdef __AVX512F__
   Lanes lanes;
-  std::memcpy(&lanes, &words, sizeof(lanes));
+  std::memcpy(&lanes, from, sizeof(lanes));
+#else
+  Lanes lanes;
+  std::memcpy(&lanes.low, from, sizeof(lanes.low));
+  std::memcpy(&lanes.high, from + kPartLanes, sizeof(lanes.high));
+#endif
   return lanes;
 }
 
+inline void StoreLanes(const Lanes& lanes, float* to) {
+#ifdef __AVX512F__
+  std::memcpy(to, &lanes, sizeof(lanes));
+#else
+  std::memcpy(to, &lanes.low, sizeof(lanes.low));
+  std::memcpy(to + kPartLanes, &lanes.high, sizeof(lanes.high));
+#endif
+}
+
+// The second where one is NaN.
+inline Lanes Larger(const Lanes& a, const Lanes& b) {
+#ifdef __AVX512F__
+  return a > b ? a : b;
+#else
+  return {a.low > b.low ? a.low : b.low, a.high > b.high ? a.high : b.high};
+#endif
+}
+
+template <typename Number>
+using PartOf [[gnu::vector_size(kPartLanes * sizeof(Number))]] = Number;
+
+inline PartOf<float> WidenPart(const uint16_t* numbers) {
+  PartOf<uint16_t> halves;
+  std::memcpy(&halves, numbers, sizeof(halves));
+  const PartOf<uint32_t> words = __builtin_convertvector(halves, PartOf<uint32_t>) << 16;
+  PartOf<float> floats;
+  std::memcpy(&floats, &words, sizeof(floats));
+  return floats;
+}
+
 // By way of integers twice as wide each time: the steps that have instructions.
-inline Lanes WidenLanes(const int8_t* numbers) {
-  using Bytes [[gnu::vector_size(kQuarterTokens)]] = int8_t;
-  using Halves [[gnu::vector_size(kQuarterTokens * sizeof(int16_t))]] = int16_t;
-  using Words [[gnu::vector_size(kQuarterTokens * sizeof(int32_t))]] = int32_t;
-  Bytes bytes;
+inline PartOf<float> WidenPart(const int8_t* numbers) {
+  PartOf<int8_t> bytes;
   std::memcpy(&bytes, numbers, sizeof(bytes));
-  return __builtin_convertvector(__builtin_convertvector(__builtin_convertvector(bytes, Halves), Words), Lanes);
+  const auto halves = __builtin_convertvector(bytes, PartOf<int16_t>);
+  return __builtin_convertvector(__builtin_convertvector(halves, PartOf<int32_t>), PartOf<float>);
+}
+
+template <typename Number>
+inline Lanes WidenLanes(const Number* numbers) {
+#ifdef __AVX512F__
+  return WidenPart(numbers);
+#else
+  return {WidenPart(numbers), WidenPart(numbers + kPartLanes)};
+#endif
 }
 
 // In pairs: one after the other, each addition would wait for the one before.
 inline float SumOfLanes(const Lanes& lanes) {
   float s[kQuarterTokens];
-  std::memcpy(s, &lanes, sizeof(s));
+  StoreLanes(lanes, s);
   for (size_t width = kQuarterTokens / 2; width > 0; width /= 2) {
     for (size_t j = 0; j < width; ++j) s[j] += s[j + width];
   }
@@ -122,8 +195,8 @@ template <size_t kRows, typename Row>
 inline void SumProducts(const float* keys, size_t dim, const float* q, size_t q_stride, size_t first, const Row& row) {
   Lanes sums[kRows] = {};
   for (size_t d = 0; d < dim; ++d) {
-    Lanes key;
-    std::memcpy(&key, keys + d * kQuarterTokens, sizeof(key));
+    const Lanes key = LoadLanes(keys + d * kQuarterTokens);
+#pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) sums[r] += q[(first + r) * q_stride + d] * key;
   }
   for (size_t r = 0; r < kRows; ++r) row(first + r, sums[r]);
@@ -139,10 +212,8 @@ inline void ForEachRow(const float* keys, size_t dim, const float* q, size_t q_s
 
 void Products(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* out,
               size_t out_stride) {
-  ForEachRow(keys, dim, q, q_stride, rows, [&](size_t row, const Lanes& sums) {
-    const Lanes scaled = scale * sums;
-    std::memcpy(out + row * out_stride, &scaled, sizeof(scaled));
-  });
+  ForEachRow(keys, dim, q, q_stride, rows,
+             [&](size_t row, const Lanes& sums) { StoreLanes(scale * sums, out + row * out_stride); });
 }
 
 inline float LargestOfLanes(const float* lanes) {
@@ -158,7 +229,7 @@ void Maxima(const float* keys, size_t dim, const float* q, size_t q_stride, size
             size_t stride) {
   ForEachRow(keys, dim, q, q_stride, rows, [&](size_t row, const Lanes& sums) {
     float s[kQuarterTokens];
-    std::memcpy(s, &sums, sizeof(s));
+    StoreLanes(sums, s);
     largest[row * stride] = scale * LargestOfLanes(s);
   });
 }
@@ -169,8 +240,8 @@ void WidenQ8(const PageLayout& layout, const std::byte* page, size_t slot, size_
   const uint16_t* scales = KeyScales(layout, page, slot);
   for (size_t row = 0; row < count; ++row) {
     for (size_t d = 0; d < dim; d += kQuarterTokens) {
-      const Lanes key = WidenLanes(rows + row * dim + d) * WidenBf16(scales[row * layout.scale_groups() + d / kScaleDims]);
-      std::memcpy(keys + row * dim + d, &key, sizeof(key));
+      const float scale = WidenBf16(scales[row * layout.scale_groups() + d / kScaleDims]);
+      StoreLanes(WidenLanes(rows + row * dim + d) * scale, keys + row * dim + d);
     }
   }
 }
@@ -191,33 +262,41 @@ void LongProducts(const float* keys, size_t n, const float* q, size_t q_stride, 
   for (size_t row = 0; row < rows; ++row) {
     Lanes sums[4] = {};
     for (size_t i = 0; i < n; i += kQuarterTokens) {
-      Lanes key;
-      Lanes query;
-      std::memcpy(&key, keys + i, sizeof(key));
-      std::memcpy(&query, q + row * q_stride + i, sizeof(query));
-      sums[i / kQuarterTokens % 4] += key * query;
+      sums[i / kQuarterTokens % 4] += LoadLanes(keys + i) * LoadLanes(q + row * q_stride + i);
     }
     out[row * out_stride] = scale * SumOfLanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
   }
 }
 
 // exp(x) for x in [-87, 0]: 2^n times a polynomial (Taylor, degree 6) of the rest in [-ln2/2, ln2/2]. The large constant rounds
-// to an integer and leaves it in the low bits.
-inline float ExpOfNegative(float x) {
+// to an integer and leaves it in the low bits. Of one number, or of a register of them with Bits as wide.
+template <typename Bits, typename Float>
+inline Float ExpOf(Float x) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
-  x = std::max(x, -87.0f);
-  const float shifted = x * 1.44269504f + kRound;
-  const float n = shifted - kRound;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.0f / 720;
+  const Float lowest = Float{} - 87.0f;
+  x = x < lowest ? lowest : x;
+  const Float shifted = x * 1.44269504f + kRound;
+  const Float n = shifted - kRound;
+  const Float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Float p = Float{} + 1.0f / 720;
   p = p * r + 1.0f / 120;
   p = p * r + 1.0f / 24;
   p = p * r + 1.0f / 6;
   p = p * r + 0.5f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
-  const uint32_t exponent = (std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRound) + 127u) << 23;
-  return p * std::bit_cast<float>(exponent);
+  const Bits exponent = (std::bit_cast<Bits>(shifted) - std::bit_cast<uint32_t>(kRound) + 127u) << 23;
+  return p * std::bit_cast<Float>(exponent);
+}
+
+inline float ExpOfNegative(float x) { return ExpOf<uint32_t>(x); }
+// Of the lanes less `top`.
+inline Lanes ExpOfLess(const Lanes& lanes, float top) {
+#ifdef __AVX512F__
+  return ExpOf<PartOf<uint32_t>>(lanes - top);
+#else
+  return {ExpOf<PartOf<uint32_t>>(lanes.low - top), ExpOf<PartOf<uint32_t>>(lanes.high - top)};
+#endif
 }
 
 double SoftmaxRow(float* scores, size_t n) {
@@ -225,10 +304,10 @@ double SoftmaxRow(float* scores, size_t n) {
   const float lowest = -std::numeric_limits<float>::infinity();
   float best[kLanes];
   std::fill(best, best + kLanes, lowest);
+  Lanes largest = LoadLanes(best);
   size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (size_t j = 0; j < kLanes; ++j) best[j] = best[j] > scores[i + j] ? best[j] : scores[i + j];
-  }
+  for (; i + kLanes <= n; i += kLanes) largest = Larger(largest, LoadLanes(scores + i));
+  StoreLanes(largest, best);
   for (; i < n; ++i) best[0] = std::max(best[0], scores[i]);
   const float top = *std::max_element(best, best + kLanes);
   if (top == lowest) {
@@ -240,14 +319,14 @@ double SoftmaxRow(float* scores, size_t n) {
   double sum = 0;
   for (size_t begin = 0; begin < n; begin += kRun) {
     const size_t end = std::min(n, begin + kRun);
-    float lanes[kLanes] = {};
+    Lanes sums = {};
     for (i = begin; i + kLanes <= end; i += kLanes) {
-      for (size_t j = 0; j < kLanes; ++j) {
-        const float e = ExpOfNegative(scores[i + j] - top);
-        scores[i + j] = e;
-        lanes[j] += e;
-      }
+      const Lanes e = ExpOfLess(LoadLanes(scores + i), top);
+      StoreLanes(e, scores + i);
+      sums += e;
     }
+    float lanes[kLanes];
+    StoreLanes(sums, lanes);
     for (; i < end; ++i) {
       scores[i] = ExpOfNegative(scores[i] - top);
       lanes[0] += scores[i];
@@ -319,17 +398,20 @@ inline void AddLines(const Number* values, size_t dim, const PageWeights* weight
   const size_t halves = (count + kHalf - 1) / kHalf;
   for (size_t d = begin; d < end; ++d) {
     Lanes sum[kRows];
-    for (size_t r = 0; r < kRows; ++r) std::memcpy(&sum[r], sums + r * stride + d * kQuarterTokens, sizeof(Lanes));
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) sum[r] = LoadLanes(sums + r * stride + d * kQuarterTokens);
     for (size_t half = 0; half < halves; ++half) {
       const Number* line = values + ValueIndex(dim, half * kHalf, d);
       const Lanes first = WidenLanes(line);
       const Lanes second = WidenLanes(line + kQuarterTokens);
+#pragma GCC unroll 4
       for (size_t r = 0; r < kRows; ++r) {
         sum[r] += weights[r].of[2 * half] * first;
         sum[r] += weights[r].of[2 * half + 1] * second;
       }
     }
-    for (size_t r = 0; r < kRows; ++r) std::memcpy(sums + r * stride + d * kQuarterTokens, &sum[r], sizeof(Lanes));
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) StoreLanes(sum[r], sums + r * stride + d * kQuarterTokens);
   }
 }
 
@@ -387,9 +469,7 @@ void AddValues(const PageLayout& layout, const std::byte* page, const float* pro
 
 void SumLanes(const float* sums, size_t n, float* out) {
   for (size_t i = 0; i < n; ++i) {
-    Lanes lanes;
-    std::memcpy(&lanes, sums + i * kQuarterTokens, sizeof(lanes));
-    out[i] = SumOfLanes(lanes);
+    out[i] = SumOfLanes(LoadLanes(sums + i * kQuarterTokens));
   }
 }
 
