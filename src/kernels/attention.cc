@@ -9,31 +9,35 @@ namespace {
 // More lanes are cheaper in the body with lanes side by side.
 constexpr size_t kFewLanes = 8;
 
-bool HasFewLanes(const AttentionShape& shape, const QueryBlock& block) { return block.rows * shape.group <= kFewLanes; }
+// `many`, or where there are few lanes the body for them and the pages.
+const AttentionBody& BodyForLanes(const AttentionShape& shape, const QueryBlock& block, const AttentionBody& many,
+                                  const AttentionBody& few, const AttentionBody& few_q8) {
+  if (block.rows * shape.group > kFewLanes) return many;
+  return shape.kv == KvType::kQ8 ? few_q8 : few;
+}
 
 void RunAvx2(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
              AttentionScratch* scratch) {
-  RunPlan(HasFewLanes(shape, block) ? FewLanesAvx2Body() : Avx2Body(), shape, block, plan, pages, scratch);
+  const AttentionBody& body = BodyForLanes(shape, block, Avx2Body(), FewLanesAvx2Body(), FewLanesQ8Avx2Body());
+  RunPlan(body, shape, block, plan, pages, scratch);
 }
 
 void RunAvx512(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
                AttentionScratch* scratch) {
-  RunPlan(HasFewLanes(shape, block) ? FewLanesAvx2Body() : Avx512Body(), shape, block, plan, pages, scratch);
-}
-
-const AttentionBody& BodyForLanes(const AttentionShape& shape, const QueryBlock& block, const AttentionBody& many) {
-  if (!HasFewLanes(shape, block)) return many;
-  return shape.kv == KvType::kQ8 ? FewLanesQ8Body() : FewLanesBody();
+  const AttentionBody& body = BodyForLanes(shape, block, Avx512Body(), FewLanesAvx2Body(), FewLanesQ8Avx2Body());
+  RunPlan(body, shape, block, plan, pages, scratch);
 }
 
 void RunAvx512Bf16(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
                    AttentionScratch* scratch) {
-  RunPlan(BodyForLanes(shape, block, Avx512Bf16Body()), shape, block, plan, pages, scratch);
+  const AttentionBody& body = BodyForLanes(shape, block, Avx512Bf16Body(), FewLanesBody(), FewLanesQ8Body());
+  RunPlan(body, shape, block, plan, pages, scratch);
 }
 
 void RunAmx(const AttentionShape& shape, const QueryBlock& block, const Plan& plan, const std::byte* const* pages,
             AttentionScratch* scratch) {
-  RunPlan(BodyForLanes(shape, block, AmxBody()), shape, block, plan, pages, scratch);
+  const AttentionBody& body = BodyForLanes(shape, block, AmxBody(), FewLanesBody(), FewLanesQ8Body());
+  RunPlan(body, shape, block, plan, pages, scratch);
 }
 
 struct Choice {

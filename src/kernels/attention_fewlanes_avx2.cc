@@ -1,6 +1,7 @@
 // Attention with AVX2 for at most 8 lanes, above all decode: one row of a group of up to 8 query heads. With lanes side by side
 // most of a vector would idle, and numbers would be unpacked for few products; here a vector holds 8 dimensions of a key, or 8
-// keys of a dimension, and what belongs to a lane is summed up across it, eight results at a time. float32 throughout.
+// keys of a dimension, and what belongs to a lane is summed up across it, eight results at a time. float32 throughout, over
+// bf16 pages and over q8 pages, whose numbers are used as they lie.
 //
 // Keys and values are read once from memory for all lanes and fetched ahead, as in attention_fewlanes.cc.
 #include <immintrin.h>
@@ -17,23 +18,78 @@ constexpr size_t kMaxLanes = 8;
 constexpr size_t kRunKeys = 16;
 constexpr size_t kStepKeys = 128;
 
-// A state: max [lanes], sum [lanes], O [lanes][head_dim]. Packed queries: [lanes][head_dim] floats in the order of Widen.
-// Scores and weights: [lanes][kStepKeys].
+// A state: max [lanes], sum [lanes], O [lanes][head_dim]. Packed queries: [lanes][head_dim] floats, sixteen by sixteen in the
+// order of the pages' Order(). Scores and weights: [lanes][kStepKeys].
 
-// Sixteen bf16 numbers as floats: first those at 0-3 and 8-11, then those at 4-7 and 12-15.
 struct Sixteen {
   __m256 first;
   __m256 second;
 };
-[[gnu::always_inline]] inline Sixteen Widen(const uint16_t* bf16) {
-  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bf16));
-  return {_mm256_castsi256_ps(_mm256_unpacklo_epi16(_mm256_setzero_si256(), bits)),
-          _mm256_castsi256_ps(_mm256_unpackhi_epi16(_mm256_setzero_si256(), bits))};
-}
-// The same order for sixteen floats.
-Sixteen Reorder(__m256 low, __m256 high) {
+
+Sixteen Halves(__m256 low, __m256 high) {
   return {_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
 }
+
+// Keys and values of a run; the weights that meet its values.
+struct Bf16Pages {
+  using Number = uint16_t;
+
+  // First those at 0-3 and 8-11, then those at 4-7 and 12-15: so they come out of one instruction each.
+  static Sixteen Order(__m256 low, __m256 high) { return Halves(low, high); }
+  [[gnu::always_inline]] static inline Sixteen Widen(const Number* bf16) {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bf16));
+    return {_mm256_castsi256_ps(_mm256_unpacklo_epi16(_mm256_setzero_si256(), bits)),
+            _mm256_castsi256_ps(_mm256_unpackhi_epi16(_mm256_setzero_si256(), bits))};
+  }
+  // Dimensions 16 i and on of key `key`.
+  [[gnu::always_inline]] static inline Sixteen Key(const KeyRun& run, size_t key, size_t i, size_t head_dim) {
+    return Widen(static_cast<const Number*>(run.keys) + key * head_dim + i * 16);
+  }
+  static constexpr size_t kGroup = 256;  // dimensions whose values meet the same weights
+  static const float* Weights(const KeyRun* /*runs*/, size_t /*count*/, size_t /*lanes*/, size_t /*dim*/, const float* weights,
+                              float* /*scaled*/) {
+    return weights;
+  }
+};
+
+struct Q8Pages {
+  using Number = int8_t;
+
+  static Sixteen Order(__m256 low, __m256 high) { return {low, high}; }
+  [[gnu::always_inline]] static inline Sixteen Widen(const Number* numbers) {
+    const auto eight = [](const Number* from) {
+      return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+    };
+    return {eight(numbers), eight(numbers + 8)};
+  }
+  [[gnu::always_inline]] static inline __m256 Scale(uint16_t bf16) {
+    return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(static_cast<uint32_t>(bf16) << 16)));
+  }
+  [[gnu::always_inline]] static inline Sixteen Key(const KeyRun& run, size_t key, size_t i, size_t head_dim) {
+    const Sixteen numbers = Widen(static_cast<const Number*>(run.keys) + key * head_dim + i * 16);
+    const size_t groups = (head_dim + kGroup - 1) / kGroup;
+    const __m256 scale = Scale(run.key_scales[key * groups + i * 16 / kGroup]);
+    return {_mm256_mul_ps(numbers.first, scale), _mm256_mul_ps(numbers.second, scale)};
+  }
+  static constexpr size_t kGroup = 32;
+  static constexpr size_t kPageSlots = 64;  // from the value scales of one group to the next
+  // The weights times the scales of the group of values that `dim` begins.
+  static const float* Weights(const KeyRun* runs, size_t count, size_t lanes, size_t dim, const float* weights, float* scaled) {
+    for (size_t r = 0; r < count; ++r) {
+      const uint16_t* const group = runs[r].value_scales + dim / kGroup * kPageSlots;
+      for (size_t half = 0; half < 2; ++half) {
+        const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(group + half * 8));
+        const __m256 scales = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+        const size_t at = r * kRunKeys + half * 8;
+        for (size_t lane = 0; lane < lanes; ++lane) {
+          const size_t index = lane * kStepKeys + at;
+          _mm256_store_ps(scaled + index, _mm256_mul_ps(_mm256_load_ps(weights + index), scales));
+        }
+      }
+    }
+    return scaled;
+  }
+};
 
 // The sums over each of 8 vectors.
 [[gnu::always_inline]] inline __m256 SumsOf(const __m256 (&v)[8]) {
@@ -48,7 +104,7 @@ Sixteen Reorder(__m256 low, __m256 high) {
     fours[i] = _mm256_add_ps(_mm256_shuffle_ps(twos[2 * i], twos[2 * i + 1], 0x44),
                              _mm256_shuffle_ps(twos[2 * i], twos[2 * i + 1], 0xee));
   }
-  const Sixteen halves = Reorder(fours[0], fours[1]);
+  const Sixteen halves = Halves(fours[0], fours[1]);
   return _mm256_add_ps(halves.first, halves.second);
 }
 
@@ -67,12 +123,12 @@ float Sum(__m256 v) {
 float Power(float x) { return _mm256_cvtss_f32(Exp2(_mm256_set1_ps(x))); }
 
 // kFew lanes share every load of a key or value; eight sums are kept at a time.
-template <size_t kFew>
+template <class Pages, size_t kFew>
 struct Few {
+  using Number = typename Pages::Number;
   static constexpr size_t kAtOnce = 8 / kFew;  // keys, or dimensions
 
-  // Sums of kAtOnce rows of sixteen numbers with a column of each lane, `count` times; rows are row_stride numbers apart.
-  // Gives [lane][row].
+  // Sums of kAtOnce rows, of `count` times sixteen numbers that row(i, r) gives, times a column of each lane: [lane][row].
   template <class Row>
   [[gnu::always_inline]] static inline __m256 Multiply(size_t count, const float* columns, size_t column_stride,
                                                        const Row& row) {
@@ -82,7 +138,7 @@ struct Few {
     for (size_t i = 0; i < count; ++i) {
       Sixteen rows[kAtOnce];
 #pragma GCC unroll 8
-      for (size_t r = 0; r < kAtOnce; ++r) rows[r] = Widen(row(i, r));
+      for (size_t r = 0; r < kAtOnce; ++r) rows[r] = row(i, r);
 #pragma GCC unroll 8
       for (size_t lane = 0; lane < kFew; ++lane) {
         const float* const column = columns + lane * column_stride + i * 16;
@@ -110,16 +166,24 @@ struct Few {
     }
   }
 
+  // What a few keys ask of the values of their run, of which two share the lines: a share of them.
+  [[gnu::always_inline]] static inline void FetchValues(const KeyRun& run, size_t key, size_t head_dim) {
+    constexpr size_t kSecond = kRunKeys * sizeof(Number);  // where the second of the two begins
+    const auto* lines = static_cast<const char*>(run.values);
+    const size_t half = kRunKeys * sizeof(Number) * head_dim;
+    if ((reinterpret_cast<uintptr_t>(lines) & kSecond) != 0) lines += half - kSecond;
+    const size_t share = half * kAtOnce / kRunKeys;
+    for (size_t i = 0; i < share; i += kCacheLine) {
+      _mm_prefetch(lines + key / kAtOnce * share + i, _MM_HINT_T1);
+    }
+  }
+
   static void Scores(const KeyRun* runs, size_t count, size_t head_dim, const LaneBlock& block, float* scores) {
     const auto* const q = static_cast<const float*>(block.q);
     for (size_t r = 0; r < count; ++r, scores += kRunKeys) {
-      const auto* keys = static_cast<const uint16_t*>(runs[r].keys);
-      for (size_t key = 0; key < kRunKeys; key += kAtOnce, keys += kAtOnce * head_dim) {
-        const auto row = [&](size_t i, size_t at) { return keys + at * head_dim + i * 16; };
-        // The values of a page lie as far behind as its keys are long: each is on its way when its turn comes.
-        for (size_t i = 0; i < kAtOnce * head_dim; i += kCacheLine / sizeof(uint16_t)) {
-          _mm_prefetch(reinterpret_cast<const char*>(keys + kPageTokens * head_dim + i), _MM_HINT_T1);
-        }
+      for (size_t key = 0; key < kRunKeys; key += kAtOnce) {
+        FetchValues(runs[r], key, head_dim);
+        const auto row = [&](size_t i, size_t at) { return Pages::Key(runs[r], key + at, i, head_dim); };
         alignas(32) float sums[8];
         _mm256_store_ps(sums, Multiply(head_dim / 16, q, head_dim, row));
         for (size_t lane = 0; lane < kFew; ++lane) {
@@ -130,7 +194,7 @@ struct Few {
     }
   }
 
-  // A lane's scores become weights, in the order of Widen. Gives the factor of what was accumulated before.
+  // A lane's scores become weights, in the pages' order. Gives the factor of what was accumulated before.
   static float Softmax(size_t keys, float log2_scale, float* scores, float* lane_max, float* lane_sum) {
     __m256 best = _mm256_set1_ps(*lane_max);
     for (size_t key = 0; key < keys; key += 8) best = _mm256_max_ps(_mm256_load_ps(scores + key), best);
@@ -147,7 +211,7 @@ struct Few {
       const __m256 low = weight(key);
       const __m256 high = weight(key + 8);
       sum = _mm256_add_ps(sum, _mm256_add_ps(low, high));
-      const Sixteen weights = Reorder(low, high);
+      const Sixteen weights = Pages::Order(low, high);
       _mm256_store_ps(scores + key, weights.first);
       _mm256_store_ps(scores + key + 8, weights.second);
     }
@@ -157,19 +221,31 @@ struct Few {
     return factor;
   }
 
+  // What a few dimensions of the values ask of the next pages: a share of their keys, which are the first half of a page.
+  [[gnu::always_inline]] static inline void FetchKeys(const PageFetch& fetch, size_t dim, size_t head_dim) {
+    const size_t lines = fetch.page_bytes / 2 / kCacheLine;
+    const size_t share = (lines * kAtOnce + head_dim - 1) / head_dim;
+    const size_t first = dim / kAtOnce * share;
+    for (size_t page = 0; page < fetch.num_pages; ++page) {
+      const auto* const from = static_cast<const char*>(fetch.pages[page]);
+      for (size_t line = first; line < first + share && line < lines; ++line) {
+        _mm_prefetch(from + line * kCacheLine, _MM_HINT_T1);
+      }
+    }
+  }
+
   static void Values(const KeyRun* runs, size_t count, size_t head_dim, const float* factors, const StepScratch& scratch,
                      float* out) {
-    const size_t share = kPageTokens * sizeof(uint16_t) * kAtOnce;  // of the next keys, per kAtOnce of head_dim dimensions
+    alignas(32) float scaled[kFew * kStepKeys];
+    const float* weights = nullptr;
     for (size_t dim = 0; dim < head_dim; dim += kAtOnce) {
-      for (size_t page = 0; page < scratch.fetch->num_pages; ++page) {
-        const auto* const from = static_cast<const char*>(scratch.fetch->pages[page]) + dim / kAtOnce * share;
-        for (size_t i = 0; i < share; i += kCacheLine) _mm_prefetch(from + i, _MM_HINT_T1);
-      }
+      if (dim % Pages::kGroup == 0) weights = Pages::Weights(runs, count, kFew, dim, scratch.scores, scaled);
+      FetchKeys(*scratch.fetch, dim, head_dim);
       const auto row = [&](size_t r, size_t at) {
-        return static_cast<const uint16_t*>(runs[r].values) + (dim + at) * kValueLine;
+        return Pages::Widen(static_cast<const Number*>(runs[r].values) + (dim + at) * kValueLine);
       };
       alignas(32) float sums[8];
-      _mm256_store_ps(sums, Multiply(count, scratch.scores, kStepKeys, row));
+      _mm256_store_ps(sums, Multiply(count, weights, kStepKeys, row));
       for (size_t lane = 0; lane < kFew; ++lane) {
         float* const at = out + lane * head_dim + dim;
         for (size_t i = 0; i < kAtOnce; ++i) at[i] = at[i] * factors[lane] + sums[lane * kAtOnce + i];
@@ -189,14 +265,16 @@ struct Few {
   }
 };
 
+template <class Pages>
 void Step(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch, LaneBlock* block) {
-  const auto step = block->lanes == 1   ? Few<1>::Step
-                    : block->lanes == 2 ? Few<2>::Step
-                    : block->lanes <= 4 ? Few<4>::Step
-                                        : Few<8>::Step;
+  const auto step = block->lanes == 1   ? Few<Pages, 1>::Step
+                    : block->lanes == 2 ? Few<Pages, 2>::Step
+                    : block->lanes <= 4 ? Few<Pages, 4>::Step
+                                        : Few<Pages, 8>::Step;
   step(runs, count, head_dim, log2_scale, scratch, block);
 }
 
+template <class Pages>
 void Pack(const float* const* queries, size_t head_dim, float sign, LaneBlock* block) {
   auto* const q = static_cast<float*>(block->q);
   const __m256 signs = _mm256_set1_ps(sign);
@@ -205,8 +283,8 @@ void Pack(const float* const* queries, size_t head_dim, float sign, LaneBlock* b
     for (size_t d = 0; d < head_dim; d += 16) {
       Sixteen numbers = {_mm256_setzero_ps(), _mm256_setzero_ps()};
       if (queries[lane] != nullptr) {
-        numbers = Reorder(_mm256_mul_ps(_mm256_loadu_ps(queries[lane] + d), signs),
-                          _mm256_mul_ps(_mm256_loadu_ps(queries[lane] + d + 8), signs));
+        numbers = Pages::Order(_mm256_mul_ps(_mm256_loadu_ps(queries[lane] + d), signs),
+                               _mm256_mul_ps(_mm256_loadu_ps(queries[lane] + d + 8), signs));
       }
       _mm256_store_ps(q + lane * head_dim + d, numbers.first);
       _mm256_store_ps(q + lane * head_dim + d + 8, numbers.second);
@@ -226,9 +304,25 @@ void Finish(LaneBlock* block, size_t head_dim, float* const* outs) {
 }  // namespace
 
 const AttentionBody& FewLanesAvx2Body() {
-  static constexpr AttentionBody kBody = {
-      "avx2 few lanes", kMaxLanes, kRunKeys, kStepKeys, kMaxLanes * sizeof(float), Pack, nullptr, Step,
-      Finish,           nullptr,   nullptr,  ExpandAvx2};
+  static constexpr AttentionBody kBody = {"avx2 few lanes", kMaxLanes, kRunKeys,        kStepKeys, kMaxLanes * sizeof(float),
+                                          Pack<Bf16Pages>,  nullptr,   Step<Bf16Pages>, Finish,    nullptr,
+                                          nullptr,          ExpandAvx2};
+  return kBody;
+}
+
+const AttentionBody& FewLanesQ8Avx2Body() {
+  static constexpr AttentionBody kBody = {"avx2 few lanes q8",
+                                          kMaxLanes,
+                                          kRunKeys,
+                                          kStepKeys,
+                                          kMaxLanes * sizeof(float),
+                                          Pack<Q8Pages>,
+                                          nullptr,
+                                          Step<Q8Pages>,
+                                          Finish,
+                                          nullptr,
+                                          nullptr,
+                                          nullptr};
   return kBody;
 }
 

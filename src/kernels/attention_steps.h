@@ -101,7 +101,8 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
 
 // Bodies of the instruction sets, each in its own file. Only to be called where the CPU has them.
 const AttentionBody& Avx2Body();
-const AttentionBody& FewLanesAvx2Body();  // at most 8 lanes
+const AttentionBody& FewLanesAvx2Body();    // at most 8 lanes
+const AttentionBody& FewLanesQ8Avx2Body();  // the same over q8 pages
 const AttentionBody& Avx512Body();
 const AttentionBody& Avx512Bf16Body();
 const AttentionBody& FewLanesBody();    // avx512bf16, at most 8 lanes: decode
