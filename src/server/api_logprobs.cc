@@ -39,12 +39,12 @@ uint64_t CharactersIn(std::string_view bytes) {
 }
 
 Json ChatToken(batching::TokenId id, float logprob, const TokenBytes& bytes) {
-  const std::string text = bytes(id);
+  const std::string text = bytes(id, true);
   return {{"token", SanitizeUtf8(text)}, {"logprob", Finite(logprob)}, {"bytes", BytesJson(text)}};
 }
 
 Json LlamaToken(batching::TokenId id, float logprob, const TokenBytes& bytes) {
-  const std::string text = bytes(id);
+  const std::string text = bytes(id, true);
   return {{"id", id}, {"token", SanitizeUtf8(text)}, {"bytes", BytesJson(text)}, {"logprob", Finite(logprob)}};
 }
 
@@ -65,8 +65,8 @@ Json TokensJson(std::span<const batching::DrawnToken> tokens, const TokenBytes& 
 Json TopByName(const batching::DrawnToken& token, const TokenBytes& bytes) {
   Json top = Json::object();
   // Two tokens may have one text: the likelier one stays.
-  for (const batching::TokenLogprob& rival : token.top) top.emplace(TokenName(bytes(rival.id)), Finite(rival.logprob));
-  top.emplace(TokenName(bytes(token.id)), Finite(token.logprob));  // OpenAI's has it, likely or not
+  for (const batching::TokenLogprob& rival : token.top) top.emplace(TokenName(bytes(rival.id, true)), Finite(rival.logprob));
+  top.emplace(TokenName(bytes(token.id, true)), Finite(token.logprob));  // OpenAI's has it, likely or not
   return top;
 }
 
@@ -83,12 +83,11 @@ Json CompletionLogprobsJson(std::span<const batching::DrawnToken> tokens, size_t
   Json tops = top == 0 ? Json(nullptr) : Json::array();
   Json offsets = Json::array();
   for (const batching::DrawnToken& token : tokens) {
-    const std::string text = bytes(token.id);
-    names.push_back(TokenName(text));
+    names.push_back(TokenName(bytes(token.id, true)));
     logprobs.push_back(Finite(token.logprob));
     if (top > 0) tops.push_back(TopByName(token, bytes));
     offsets.push_back(*offset);
-    *offset += CharactersIn(text);
+    *offset += CharactersIn(bytes(token.id, false));
   }
   return {{"tokens", std::move(names)},
           {"token_logprobs", std::move(logprobs)},

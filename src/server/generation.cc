@@ -160,7 +160,7 @@ ResponseHead MakeHead(const ServedModel& model, const ApiRequest& request, size_
           .top_logprobs = request.top_logprobs,
           .include_usage = request.include_usage,
           .prompt_tokens = prompt_tokens,
-          .token_bytes = [tokenizer](TokenId id) { return tokenizer->Piece(id, true); }};
+          .token_bytes = [tokenizer](TokenId id, bool spelled) { return tokenizer->Piece(id, spelled); }};
 }
 
 std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, const std::shared_ptr<Exchange>& exchange) {

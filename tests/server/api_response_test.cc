@@ -20,11 +20,12 @@ using batching::DrawnToken;
 using batching::TokenId;
 
 // Token 1 is "He", 2 the first two bytes of a euro sign, 3 its last, 4 an empty piece.
-std::string Bytes(TokenId id) {
+std::string Bytes(TokenId id, bool spelled) {
   switch (id) {
     case 1: return "He";
     case 2: return "\xe2\x82";
     case 3: return "\xac";
+    case 5: return spelled ? "<end>" : "";  // a control token
     default: return "";
   }
 }
@@ -249,6 +250,15 @@ TEST(ApiResponseTest, CompletionLogprobsAreFourArrays) {
   OneEvent(stream.Piece({.text = "He", .ids = {1}, .logprobs = {Drawn()[0]}}));
   const Json second = OneEvent(stream.Piece({.text = "", .ids = {2}, .logprobs = {Drawn()[1]}}));
   EXPECT_EQ(second["choices"][0]["logprobs"]["text_offset"], Parse("[2]")) << "offsets go on over chunks";
+}
+
+TEST(ApiResponseTest, OffsetsDoNotCountControlTokensWhichAreNotInTheText) {
+  const std::vector<DrawnToken> drawn = {{.id = 1}, {.id = 5}, {.id = 1}, {.id = 1}};
+  const Json json = Parse(WholeResponse(HeadWithLogprobs(Api::kCompletions, 0), {.text = "HeHeHe", .logprobs = drawn},
+                                        Ended(engine::FinishReason::kStop)));
+  const Json& logprobs = json["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"], Parse(R"(["He","<end>","He","He"])"));
+  EXPECT_EQ(logprobs["text_offset"], Parse("[0,2,2,4]"));
 }
 
 TEST(ApiResponseTest, CompletionLogprobsHaveTheDrawnTokenBesideTheLikeliest) {
