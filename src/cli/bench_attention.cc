@@ -52,7 +52,7 @@ class BenchAttention : public Command {
     report::ProgressLine line(!common.quiet && StderrIsTerminal(), "steps");
     options.progress = [&](uint64_t done, uint64_t total, double seconds) { line.Update(done, total, seconds); };
     const report::Machine machine = report::MeasureMachine(target, &pool);
-    options.peak_flops = 1e12 * machine.peaks.best_bf16_tflops();
+    options.peak_flops = 1e12 * report::ProductPeak(machine.peaks);
     DAMASK_ASSIGN_OR_RETURN(const std::vector<kernels::AttentionBenchResult> results, kernels::BenchAttention(options));
     line.Clear();
     if (common.json) {

@@ -50,7 +50,7 @@ class BenchMatmul : public Command {
     ThreadPool pool(common.threads == 0 ? DefaultThreadCount() : common.threads);
     const report::Machine machine = report::MeasureMachine(target, &pool);
     const std::vector<kernels::MatmulTiming> timings = kernels::BenchMatmul(target, type, m_, n_, k_, &pool);
-    const double peak = machine.peaks.best_bf16_tflops();
+    const double peak = report::ProductPeak(machine.peaks);
     if (common.json) {
       WriteJson({{"machine", report::MachineJson(machine)}, {"results", ToJson(timings, peak)}});
     } else {

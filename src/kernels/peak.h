@@ -32,11 +32,9 @@ struct MachinePeaks {
     return 0;
   }
 
-  // The fastest unit that products of bf16 inputs run on: bf16 tiles or dots, or without them 16-bit pairs or float32.
+  // The fastest bf16 (or else float32) products of any unit, for products whose inputs are bf16.
   double best_bf16_tflops() const {
-    if (tile_bf16_tflops > 0) return tile_bf16_tflops;
-    if (dot_bf16_tflops > 0) return dot_bf16_tflops;
-    return dot_int16_tops > fma_f32_tflops ? dot_int16_tops : fma_f32_tflops;
+    return tile_bf16_tflops > 0 ? tile_bf16_tflops : (dot_bf16_tflops > 0 ? dot_bf16_tflops : fma_f32_tflops);
   }
 };
 

@@ -1,8 +1,15 @@
 #include "report/machine.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace damask::report {
+
+double ProductPeak(const kernels::MachinePeaks& peaks) {
+  const bool has_bf16 = peaks.tile_bf16_tflops > 0 || peaks.dot_bf16_tflops > 0;
+  return has_bf16 ? peaks.best_bf16_tflops() : std::max(peaks.dot_int16_tops, peaks.fma_f32_tflops);
+}
 
 Machine MeasureMachine(Target target, ThreadPool* pool) { return {CpuModelName(), target, kernels::MeasurePeaks(pool)}; }
 

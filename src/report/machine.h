@@ -16,6 +16,10 @@ struct Machine {
   kernels::MachinePeaks peaks;
 };
 
+// 1e12 operations a second of the fastest unit that products of bf16 inputs run on: bf16 tiles or dots, without them pairs of
+// 16 bits or float32.
+double ProductPeak(const kernels::MachinePeaks& peaks);
+
 // Takes about 0.3 s and 256 MB for that time: look at peak memory before.
 Machine MeasureMachine(Target target, ThreadPool* pool);
 
