@@ -1,7 +1,7 @@
 // Attention with AVX2: products of pairs of 16-bit integers (vpmaddwd), which with the addition that each of them needs are 1.5
 // times as quick as float32's (docs/benchmarks.md, "With AVX2 only"). Lanes lie side by side, as in attention-inl.h.
 //
-// A query's numbers are within 2^12 of a scale of its own, keys and values as int16_runs_avx2-inl.h has them: finer than bf16.
+// A query's numbers are within 2^13 of a scale of its own, keys and values as int16_runs_avx2-inl.h has them: finer than bf16.
 // Values of a step are summed up as integers, so their powers of two have to go somewhere else: into the weights. A weight is
 // 2^(score + log2 of the value's power), in units of 2^-12 of the largest such weight that a lane has in the step; what a lane
 // keeps is the largest of those exponents. The sum of the weights themselves stays in float32.

@@ -1,9 +1,10 @@
 // Keys and values of a step of attention as 16-bit integers, for products of pairs. In an unnamed namespace: compiled with AVX2
 // and not to be shared.
 //
-// Every slot has a power of two for its key and one for its value, by the largest of their numbers: a bf16 number keeps all of
-// its 8 bits unless it is smaller than a 16th of the largest (a key's with head_dim 256: an 8th). What a slot becomes depends
-// on that slot alone, so that a row does not change its bits with what else has been written to a page.
+// Every slot has a power of two for its key and one for its value. A value's is by the largest of its numbers: a bf16 number
+// keeps all of its 8 bits unless it is smaller than a 16th of that. A key's numbers may be as large as 16 bits hold if only
+// their sum is bounded, so that one or two dimensions far above the others, as some models have them, leave those enough bits.
+// What a slot becomes depends on that slot alone: a row does not change its bits with what else has been written to a page.
 #pragma once
 
 #include <immintrin.h>
@@ -18,15 +19,16 @@ namespace {  // NOLINT(google-build-namespaces)
 
 constexpr size_t kInt16RunKeys = 16;
 constexpr size_t kInt16StepKeys = 128;
-// Powers of two that bound the numbers. Sums over head_dim for scores, and over the keys of a step for values, stay within 31
-// bits (bf16 numbers have 8 bits, so that the largest integer of b bits is 255 / 256 of 2^b).
-constexpr int kQueryBits = 12;
+// Powers of two that bound the numbers, and the sum of the magnitudes of a key's. Sums over head_dim for scores, and over the
+// keys of a step for values, stay within 31 bits (bf16 numbers have 8 bits, so that the largest integer of b bits is 255 / 256
+// of 2^b).
+constexpr int kQueryBits = 13;
+constexpr int kKeyBits = 15;
+constexpr int kKeySumBits = 18;
+static_assert(kQueryBits + kKeySumBits <= 31);
 constexpr int kWeightBits = 12;
 constexpr int kValueBits = 12;
 static_assert(kInt16StepKeys << (kWeightBits + kValueBits) <= size_t{1} << 31);
-constexpr int KeyBits(size_t head_dim) {
-  return head_dim <= 16 ? 15 : head_dim <= 32 ? 14 : head_dim <= 64 ? 13 : head_dim <= 128 ? 12 : 11;
-}
 constexpr int16_t kBrokenNumber = INT16_MIN;  // of a value that is NaN or infinite
 
 // A run in the scratch: keys [16 / 4][head_dim / 2][4][2], values [head_dim / 4][16 / 2][4][2] - what four keys or dimensions
@@ -49,11 +51,14 @@ struct Largest {
   __m256i bits = _mm256_setzero_si256();
   __m256i broken = _mm256_setzero_si256();
 
-  void Add(__m256i bf16) {
+  // Gives the magnitudes, zero where there is no number.
+  __m256i Add(__m256i bf16) {
     const __m256i magnitude = _mm256_and_si256(bf16, _mm256_set1_epi16(0x7fff));
     const __m256i no_number = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7f7f));
+    const __m256i finite = _mm256_andnot_si256(no_number, magnitude);
     broken = _mm256_or_si256(broken, no_number);
-    bits = _mm256_max_epu16(bits, _mm256_andnot_si256(no_number, magnitude));
+    bits = _mm256_max_epu16(bits, finite);
+    return finite;
   }
 };
 
@@ -64,6 +69,19 @@ inline int LargestLane(__m256i lanes) {
   const __m128i half = _mm_max_epu16(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
   const __m128i inverted = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
   return 0xffff ^ _mm_extract_epi16(inverted, 0);
+}
+
+inline float Sum(__m256 v) {
+  __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+
+// x < 2^(Exponent(x) + 1).
+inline int Exponent(float x) {
+  int bits;
+  __builtin_memcpy(&bits, &x, sizeof(bits));
+  return (bits >> 23) - 127;
 }
 
 inline float PowerOfTwo(int exponent) {
@@ -103,10 +121,20 @@ constexpr int kLeastExponent = -40;
 
 // Gives what the key's numbers are multiplied with, a power of two, and stores its inverse.
 inline __m256 KeyFactor(const uint16_t* from, size_t head_dim, float* scale) {
+  const __m256i zero = _mm256_setzero_si256();
   Largest largest;
-  for (size_t d = 0; d < head_dim; d += 16) largest.Add(LoadBits(from + d));
+  __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+  for (size_t d = 0; d < head_dim; d += 16) {
+    const __m256i magnitudes = largest.Add(LoadBits(from + d));
+    sums[0] = _mm256_add_ps(sums[0], _mm256_castsi256_ps(_mm256_unpacklo_epi16(zero, magnitudes)));
+    sums[1] = _mm256_add_ps(sums[1], _mm256_castsi256_ps(_mm256_unpackhi_epi16(zero, magnitudes)));
+  }
   const int exponent = (LargestLane(largest.bits) >> 7) - 127;
-  const int shift = KeyBits(head_dim) - 1 - (exponent < kLeastExponent ? kLeastExponent : exponent);
+  // With room for what rounding adds: half of each of 256 numbers at most.
+  const int sum_exponent = Exponent(Sum(_mm256_add_ps(sums[0], sums[1])) * 1.001f);
+  const int by_largest = kKeyBits - 1 - (exponent < kLeastExponent ? kLeastExponent : exponent);
+  const int by_sum = kKeySumBits - 1 - sum_exponent;
+  const int shift = by_largest < by_sum ? by_largest : by_sum;
   const bool broken = _mm256_testz_si256(largest.broken, largest.broken) == 0;
   *scale = broken ? __builtin_nanf("") : PowerOfTwo(-shift);
   return _mm256_set1_ps(PowerOfTwo(shift));

@@ -683,6 +683,42 @@ TEST(Attention, ValuesOfAllSizesAndOfNoneAreWeighedAlike) {
   }
 }
 
+// Sums as large as they can get: queries and keys of one magnitude and like signs, weights and values all the same. Where
+// integers sum up, they must not overflow.
+TEST(Attention, TheLargestSumsFitWhatTheyAreHeldIn) {
+  for (const size_t head_dim : {16, 32, 64, 80, 96, 128, 256}) {
+    for (const float size : {255.0f / 256, 1.0f, 129.0f / 128}) {
+      const PageLayout layout{head_dim, KvType::kBf16};
+      RandomCache cache(layout, 256, 18);
+      std::vector<float> key(head_dim);
+      for (size_t d = 0; d < head_dim; ++d) key[d] = d % 3 == 0 ? -size : size;
+      const std::vector<float> value(head_dim, size);
+      for (size_t position = 0; position < 256; ++position) {
+        StoreSlot(layout, cache.page(position / kPageTokens), position % kPageTokens, key.data(), value.data());
+      }
+      Plan plan;
+      FullPlan(240, 16, 0, &plan);
+      AttentionScratch scratch;
+      const AttentionShape shape{head_dim, 1, 0.125f, KvType::kBf16};
+      for (const Body& body : Bodies()) {
+        RandomQueries queries(head_dim, 1, 240, 16, 3);
+        QueryBlock block = queries.block();
+        std::vector<float> q;
+        for (size_t row = 0; row < 16; ++row) q.insert(q.end(), key.begin(), key.end());
+        block.q = q.data();
+        body.run(shape, block, plan, cache.pages(), &scratch);
+        const double score = static_cast<double>(size) * static_cast<double>(size) * static_cast<double>(head_dim) * 0.125;
+        for (size_t i = 0; i < queries.out().size(); ++i)
+          ASSERT_NEAR(queries.out()[i], size, 1e-2) << body.name << " " << head_dim;
+        for (size_t row = 0; row < 16; ++row) {
+          ASSERT_NEAR(queries.lse()[row], score + std::log(241.0 + static_cast<double>(row)), 2e-2)
+              << body.name << " " << head_dim;
+        }
+      }
+    }
+  }
+}
+
 TEST(Attention, G19WhatIsNoNumberReachesTheRowsThatUseIt) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   AttentionScratch scratch;
