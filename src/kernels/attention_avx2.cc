@@ -119,7 +119,27 @@ void Scores(const KeyRun* runs, size_t count, size_t head_dim, const LaneBlock& 
   }
 }
 
-// Exponents become weights, pairs of keys side by side, and the block's maxima and sums those after the step.
+// Takes a step's sum of weights into the block's, and leaves the factors with which outputs follow. A lane that has seen
+// nothing keeps the maximum -infinity.
+void AddSum(__m256 sum, size_t lane, __m256 scale, StepState* state, LaneBlock* block) {
+  const __m256 old_max = _mm256_load_ps(block->max + lane);
+  const __m256 step_max = _mm256_load_ps(state->max + lane);
+  const __m256 max = _mm256_max_ps(old_max, step_max);
+  const __m256 base = ZeroIfMinusInfinity(max);
+  const auto factor = [&](__m256 from, float log) {
+    const __m256 power = Exp2(_mm256_fmadd_ps(_mm256_sub_ps(from, base), scale, _mm256_set1_ps(log)));
+    return _mm256_and_ps(power, _mm256_cmp_ps(from, _mm256_set1_ps(kMinusInfinity), _CMP_NEQ_UQ));
+  };
+  const __m256 old_factor = factor(old_max, 0.0f);
+  const __m256 step_factor = factor(step_max, -kWeightBits);
+  _mm256_store_ps(state->old_factor + lane, old_factor);
+  _mm256_store_ps(state->step_factor + lane, step_factor);
+  _mm256_store_ps(block->max + lane, max);
+  const __m256 before = _mm256_mul_ps(_mm256_load_ps(block->sum + lane), old_factor);
+  _mm256_store_ps(block->sum + lane, _mm256_fmadd_ps(sum, step_factor, before));
+}
+
+// Exponents become weights, pairs of keys side by side.
 void Softmax(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, const StepScratch& scratch, StepState* state,
              LaneBlock* block) {
   const __m256 scale = _mm256_set1_ps(log2_scale);
@@ -128,6 +148,7 @@ void Softmax(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale
     const __m256 step_max = ZeroIfMinusInfinity(_mm256_load_ps(state->max + lane));
     const float* scores = scratch.scores + lane;
     auto* weights = static_cast<__m256i*>(scratch.weights) + lane / kVector;
+    // From the largest down: never above 2^kWeightBits, whatever rounding does.
     const auto weight = [&](const float* score) {
       return Exp2(_mm256_fmadd_ps(_mm256_sub_ps(_mm256_load_ps(score), step_max), scale, unit_log));
     };
@@ -145,20 +166,7 @@ void Softmax(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale
         _mm256_store_si256(weights, _mm256_or_si256(_mm256_cvtps_epi32(even), high));
       }
     }
-    const __m256 old_max = _mm256_load_ps(block->max + lane);
-    const __m256 max = _mm256_max_ps(old_max, _mm256_load_ps(state->max + lane));
-    const __m256 base = ZeroIfMinusInfinity(max);
-    const auto factor = [&](__m256 from, __m256 log) {
-      const __m256 power = Exp2(_mm256_fmadd_ps(_mm256_sub_ps(from, base), scale, log));
-      return _mm256_and_ps(power, _mm256_cmp_ps(from, _mm256_set1_ps(kMinusInfinity), _CMP_NEQ_UQ));
-    };
-    const __m256 old_factor = factor(old_max, _mm256_setzero_ps());
-    const __m256 step_factor = factor(_mm256_load_ps(state->max + lane), _mm256_set1_ps(-kWeightBits));
-    _mm256_store_ps(state->old_factor + lane, old_factor);
-    _mm256_store_ps(state->step_factor + lane, step_factor);
-    _mm256_store_ps(block->max + lane, max);
-    const __m256 before = _mm256_mul_ps(_mm256_load_ps(block->sum + lane), old_factor);
-    _mm256_store_ps(block->sum + lane, _mm256_fmadd_ps(_mm256_add_ps(sum_even, sum_odd), step_factor, before));
+    AddSum(_mm256_add_ps(sum_even, sum_odd), lane, scale, state, block);
   }
 }
 
