@@ -11,6 +11,13 @@ namespace {  // NOLINT(google-build-namespaces)
 constexpr size_t kVector = 8;
 constexpr float kMinusInfinity = -__builtin_inff();
 
+// Of the eight numbers.
+inline float Sum(__m256 v) {
+  __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+
 inline __m256 ZeroIfMinusInfinity(__m256 v) {
   return _mm256_and_ps(v, _mm256_cmp_ps(v, _mm256_set1_ps(kMinusInfinity), _CMP_NEQ_UQ));
 }

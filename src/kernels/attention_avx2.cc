@@ -28,11 +28,6 @@ constexpr size_t kQueryBytes = kRow * sizeof(int16_t) + kRow * sizeof(float) / 3
 
 __m256 Broadcast(const float* p) { return _mm256_broadcast_ss(p); }
 __m256i LoadPairs(const int32_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
-__m256i BroadcastPair(const int16_t* pair) {
-  int32_t both;
-  std::memcpy(&both, pair, sizeof(both));
-  return _mm256_set1_epi32(both);
-}
 
 __m256 Masked(__m256 score, const KeyMask& mask, const LaneBlock& block, size_t lane) {
   const __m256i rows = LoadPairs(block.row + lane);
@@ -233,16 +228,7 @@ void Step(const KeyRun* runs, size_t count, size_t head_dim, float log2_scale, c
 // What a query's numbers count in; NaN where one of them is NaN or infinite, 0 where there is none or next to nothing.
 float UnitOf(const float* query, size_t head_dim) {
   if (query == nullptr) return 0.0f;
-  // As integers the bits of |x| have the order of the numbers, with NaN above all.
-  __m256i largest = _mm256_setzero_si256();
-  for (size_t d = 0; d < head_dim; d += kVector) {
-    const __m256i bits = _mm256_castps_si256(_mm256_loadu_ps(query + d));
-    largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff)));
-  }
-  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1));
-  const float max = _mm_cvtss_f32(_mm_castsi128_ps(half));
+  const float max = LargestMagnitude(query, head_dim);
   if (!(max < __builtin_inff())) return __builtin_nanf("");
   return max < 1e-30f ? 0.0f : max * (1.0f / kQueryLimit);
 }

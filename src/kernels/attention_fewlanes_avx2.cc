@@ -114,12 +114,6 @@ float Largest(__m256 v) {
   return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
 }
 
-float Sum(__m256 v) {
-  __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
-}
-
 float Power(float x) { return _mm256_cvtss_f32(Exp2(_mm256_set1_ps(x))); }
 
 // kFew lanes share every load of a key or value; eight sums are kept at a time.

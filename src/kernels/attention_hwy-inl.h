@@ -1,5 +1,5 @@
-// The float32 body for CPUs without bf16 products, in Highway: keys and values are unpacked to floats once per step. Included
-// by attention_avx2.cc and attention_avx512.cc, whose flags choose the vectors (static dispatch).
+// The float32 body for CPUs with AVX-512 but without bf16 products, in Highway: keys and values are unpacked to floats once per
+// step. Included by attention_avx512.cc, whose flags choose the vectors (static dispatch).
 #pragma once
 
 #include <hwy/highway.h>
@@ -20,9 +20,9 @@ struct FloatOps {
   static constexpr size_t kN = HWY_LANES(float);
   static constexpr size_t kUnitElements = 1;
   static constexpr size_t kRunUnits = 16;
-  // 16 registers hold 4 x 2 accumulators, 2 queries and a key; 32 registers hold 4 x 4.
-  static constexpr size_t kMaxVecs = kN == 16 ? 4 : 2;
-  static constexpr int KeyBlock(int vecs) { return kN == 16 ? (vecs == 1 ? 16 : vecs == 4 ? 4 : 8) : (vecs == 1 ? 8 : 4); }
+  // 32 registers hold 4 x 4 accumulators, 8 x 3, 8 x 2 or 16 x 1, and what they are made of.
+  static constexpr size_t kMaxVecs = 4;
+  static constexpr int KeyBlock(int vecs) { return vecs == 1 ? 16 : vecs == 4 ? 4 : 8; }
 
   static HWY_INLINE Vec Zero() { return hn::Zero(Tag()); }
   static HWY_INLINE Vec Set(float x) { return hn::Set(Tag(), x); }

@@ -2,10 +2,10 @@
 // lanes are rows and a key's numbers are broadcast, so that maxima run down columns.
 #include <immintrin.h>
 
-#include <cstring>
 #include <limits>
 
 #include "kernels/byte_scores_targets.h"
+#include "kernels/pairs_avx2-inl.h"
 
 namespace damask::kernels::avx2 {
 namespace {
@@ -14,12 +14,6 @@ constexpr size_t kVector = 8;  // rows of a vector of sums
 // 2 keys x 4 vectors of rows: 8 sums, 4 maxima and 2 keys of 16 registers.
 constexpr size_t kMaxVectors = 4;
 constexpr size_t kStepNumbers = 4 * kQuarterTokens;
-
-__m256i BroadcastPair(const int16_t* pair) {
-  int32_t both;
-  std::memcpy(&both, pair, sizeof(both));
-  return _mm256_set1_epi32(both);
-}
 
 __m256i LoadRows(const int16_t* numbers) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(numbers)); }
 

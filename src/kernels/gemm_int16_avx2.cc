@@ -80,9 +80,7 @@ inline void MultiplyHalf(const std::byte* weights, const int16_t* x, size_t x_st
     const __m256i w1 = _mm256_load_si256(at + 1);
 #pragma GCC unroll 6
     for (int r = 0; r < R; ++r) {
-      int32_t pair;
-      __builtin_memcpy(&pair, x + static_cast<size_t>(r) * x_stride + step * 2, 4);
-      const __m256i a = _mm256_set1_epi32(pair);
+      const __m256i a = BroadcastPair(x + static_cast<size_t>(r) * x_stride + step * 2);
       AddPairs(w0, a, &sums[r][0]);
       AddPairs(w1, a, &sums[r][1]);
     }

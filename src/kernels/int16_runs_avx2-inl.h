@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention_avx2-inl.h"
 #include "kernels/attention_steps.h"
 
 namespace damask::kernels {
@@ -69,12 +70,6 @@ inline int LargestLane(__m256i lanes) {
   const __m128i half = _mm_max_epu16(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
   const __m128i inverted = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
   return 0xffff ^ _mm_extract_epi16(inverted, 0);
-}
-
-inline float Sum(__m256 v) {
-  __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
 }
 
 // x < 2^(Exponent(x) + 1).

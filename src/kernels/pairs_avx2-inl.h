@@ -4,8 +4,30 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
+#include <cstdint>
+
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
+
+// The largest |x| of `count` floats, a multiple of 16; NaN where one of them is.
+inline float LargestMagnitude(const float* x, size_t count) {
+  // As integers the bits of |x| have the order of the numbers, with NaN above all: max() of floats forgets it.
+  const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+  __m256i largest[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  for (size_t i = 0; i < count; i += 16) {
+#pragma GCC unroll 2
+    for (size_t j = 0; j < 2; ++j) {
+      const __m256i bits = _mm256_castps_si256(_mm256_loadu_ps(x + i + 8 * j));
+      largest[j] = _mm256_max_epi32(largest[j], _mm256_and_si256(bits, magnitude));
+    }
+  }
+  const __m256i both = _mm256_max_epi32(largest[0], largest[1]);
+  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+  return _mm_cvtss_f32(_mm_castsi128_ps(half));
+}
 
 // Sixteen floats times `inverse` to 16 bits; pairs of neighbours in the order 0 1 4 5 2 3 6 7.
 inline __m256i RoundSixteen(const float* x, __m256 inverse) {
@@ -15,6 +37,12 @@ inline __m256i RoundSixteen(const float* x, __m256 inverse) {
 
 // Where RoundSixteen leaves the pairs that stand at 0 to 7.
 inline constexpr int kRoundedPair[8] = {0, 1, 4, 5, 2, 3, 6, 7};
+
+inline __m256i BroadcastPair(const int16_t* pair) {
+  int32_t both;
+  __builtin_memcpy(&both, pair, sizeof(both));
+  return _mm256_set1_epi32(both);
+}
 
 // sum += sums of neighbours of a * b. In one piece: GCC computes several products before it adds them, and spills the sums.
 inline void AddPairs(__m256i a, __m256i b, __m256i* sum) {
