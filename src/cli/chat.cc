@@ -17,6 +17,7 @@
 #include "cli/output.h"
 #include "cli/sampling_flags.h"
 #include "cli/text_input.h"
+#include "cli/thought_flags.h"
 #include "engine/conversation.h"
 #include "report/progress.h"
 
@@ -56,6 +57,7 @@ class Chat : public Command {
     flags->Text("--system", "TEXT", &system_, "system message");
     flags->Alias("-sys", "--system");
     flags->Alias("--system-prompt", "--system");
+    thoughts_.Declare(flags);
     sampling_.Declare(flags);
     model_.DeclareRun(flags);
   }
@@ -70,11 +72,12 @@ class Chat : public Command {
     if (file_) {
       DAMASK_ASSIGN_OR_RETURN(document, ReadDocument(*file_));
     }
+    DAMASK_ASSIGN_OR_RETURN(const tokenizer::Thoughts thoughts, thoughts_.Thoughts());
     if (!IsValidUtf8(system_.value_or(""))) return InvalidArgument("--system: the text is not valid UTF-8");
     DAMASK_ASSIGN_OR_RETURN(engine_, LoadEngine(model_, common));
     const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*engine_);
     if (!family) LogWarning(engine::WhyPlainChat(*engine_) + ": plain text is used");
-    Dialogue dialogue(family, system_.value_or(""), std::move(document));
+    Dialogue dialogue(family, thoughts, system_.value_or(""), std::move(document));
     for (std::string& stop : dialogue.StopStrings()) options_.stop.push_back(std::move(stop));
     if (StdinIsTerminal()) LogInfo(std::string(kHelp));
     DAMASK_RETURN_IF_ERROR(Converse(&dialogue));
@@ -174,6 +177,7 @@ class Chat : public Command {
 
   std::optional<std::string> file_;
   std::optional<std::string> system_;
+  ThoughtFlags thoughts_;
   SamplingFlags sampling_;
   ModelFlags model_;
   CommonFlags common_;

@@ -16,11 +16,11 @@ Result<std::vector<engine::TokenId>> Dialogue::Encode(const tokenizer::Tokenizer
   // The document leads, so that it stays in the cache whatever is asked.
   if (!document_.empty() && !messages.empty()) messages[0].content = document_ + "\n" + messages[0].content;
   if (!system_.empty()) messages.insert(messages.begin(), {"system", system_});
-  return tokenizer::EncodeChat(tokenizer, *family_, messages);
+  return tokenizer::EncodeChat(tokenizer, *family_, messages, thoughts_);
 }
 
 Result<size_t> Dialogue::TurnTokens(const tokenizer::Tokenizer& tokenizer) const {
-  return engine::TurnTokens(tokenizer, family_, messages_.back().content);
+  return engine::TurnTokens(tokenizer, family_, messages_.back().content, thoughts_);
 }
 
 std::vector<std::string> Dialogue::StopStrings() const {

@@ -14,8 +14,8 @@ namespace damask::cli {
 class Dialogue {
  public:
   // `family` absent: plain text, "User: ...\nAssistant:". The document stands before the first question and survives Reset().
-  Dialogue(std::optional<tokenizer::ChatFamily> family, std::string system, std::string document)
-      : family_(family), system_(std::move(system)), document_(std::move(document)) {}
+  Dialogue(std::optional<tokenizer::ChatFamily> family, tokenizer::Thoughts thoughts, std::string system, std::string document)
+      : family_(family), thoughts_(thoughts), system_(std::move(system)), document_(std::move(document)) {}
 
   void AddQuestion(std::string text) { messages_.push_back({"user", std::move(text)}); }
   void AddAnswer(std::string text) { messages_.push_back({"assistant", std::move(text)}); }
@@ -35,6 +35,7 @@ class Dialogue {
   std::string PlainText() const;
 
   std::optional<tokenizer::ChatFamily> family_;
+  tokenizer::Thoughts thoughts_;
   std::string system_;
   std::string document_;
   std::vector<tokenizer::ChatMessage> messages_;

@@ -8,6 +8,7 @@
 #include "cli/output.h"
 #include "cli/sampling_flags.h"
 #include "cli/text_input.h"
+#include "cli/thought_flags.h"
 #include "engine/conversation.h"
 #include "report/progress.h"
 #include "report/run_json.h"
@@ -29,6 +30,7 @@ class Generate : public Command {
     flags->Switch("--raw", &raw_, "continue the prompt as it is");
     flags->Alias("--no-conversation", "--raw");
     flags->Alias("-no-cnv", "--raw");
+    thoughts_.Declare(flags);
     sampling_.Declare(flags);
     model_.DeclareRun(flags);
   }
@@ -56,6 +58,7 @@ class Generate : public Command {
   Result<engine::PromptInput> ReadInput() const {
     engine::PromptInput input;
     DAMASK_ASSIGN_OR_RETURN(input.text, text_.Read());
+    DAMASK_ASSIGN_OR_RETURN(input.thoughts, thoughts_.Thoughts());
     input.system = system_.value_or("");
     if (!IsValidUtf8(input.system)) return InvalidArgument("--system: the text is not valid UTF-8");
     if (text_.escape) input.system = ProcessEscapes(input.system);
@@ -83,6 +86,7 @@ class Generate : public Command {
   std::optional<std::string> system_;
   bool chat_ = false;
   bool raw_ = false;
+  ThoughtFlags thoughts_;
   SamplingFlags sampling_;
   ModelFlags model_;
 };

@@ -11,8 +11,10 @@
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
+#include "cli/thought_flags.h"
 #include "report/run_json.h"
 #include "server/access.h"
+#include "server/api_request.h"
 #include "server/server.h"
 
 namespace damask::cli {
@@ -43,6 +45,10 @@ class Serve : public Command {
                 "memory for prompts that have been read, 0: none (default 1 GiB)");
     flags->Uint("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.disk_bytes,
                 "most that the folder may hold (default 8 GiB)");
+    flags->Text("--reasoning-format", "FORMAT", &reasoning_format_,
+                "thoughts of models that think aloud: auto or deepseek puts them into reasoning_content, none leaves them in the "
+                "text (default: auto)");
+    thoughts_.Declare(flags);
     model_.DeclareServing(flags);
   }
 
@@ -83,11 +89,24 @@ class Serve : public Command {
     options.access.allowed_hosts.push_back(options.host);
     DAMASK_ASSIGN_OR_RETURN(options.model.engine, model_.Options(common));
     options.model.scheduler = {.parallel = parallel_, .queue = queue_, .timeout_seconds = static_cast<double>(timeout_)};
+    DAMASK_ASSIGN_OR_RETURN(options.model.thoughts, Thoughts());
     options.model.prefixes = prefixes_;
     if (prefix_folder_ && prefix_folder_->empty()) return InvalidArgument("--prefix-cache: the path is empty");
     options.model.prefixes.directory = prefix_folder_.value_or("");
     options.model.alias = alias_.value_or("");
     if (!IsValidUtf8(options.model.alias)) return InvalidArgument("--alias: the name is not valid UTF-8");
+    return options;
+  }
+
+  Result<server::ThoughtOptions> Thoughts() const {
+    server::ThoughtOptions options;
+    DAMASK_ASSIGN_OR_RETURN(options.thoughts, thoughts_.Thoughts());
+    const std::optional<bool> apart = server::ParseReasoningFormat(reasoning_format_.value_or("auto"));
+    if (!apart) {
+      return InvalidArgument(
+          fmt::format("--reasoning-format is {}, expected {}", Quote(*reasoning_format_), server::kReasoningFormats));
+    }
+    options.apart = *apart;
     return options;
   }
 
@@ -157,6 +176,8 @@ class Serve : public Command {
   uint64_t parallel_ = batching::SchedulerOptions{}.parallel;
   uint64_t queue_ = batching::SchedulerOptions{}.queue;
   uint64_t timeout_ = 3600;
+  std::optional<std::string> reasoning_format_;
+  ThoughtFlags thoughts_;
   std::optional<std::string> prefix_folder_;
   batching::PrefixStoreOptions prefixes_;  // without the folder
   ModelFlags model_;

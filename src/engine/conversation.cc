@@ -17,7 +17,7 @@ Result<std::vector<TokenId>> EncodeAsChat(const Engine& engine, tokenizer::ChatF
   std::vector<tokenizer::ChatMessage> messages;
   if (!input.system.empty()) messages.push_back({"system", input.system});
   messages.push_back({"user", input.text});
-  return tokenizer::EncodeChat(engine.tokenizer(), family, messages);
+  return tokenizer::EncodeChat(engine.tokenizer(), family, messages, input.thoughts);
 }
 
 // A turn of more bytes is longer than an instruction may be: nothing of it is encoded to see that.
@@ -25,7 +25,7 @@ constexpr size_t kMostTurnBytes = 8192;
 
 // The prompt's tokens from the turn's first on: those that are others, or are not there, when the turn is empty.
 Result<size_t> CountTurn(const tokenizer::Tokenizer& tokenizer, std::optional<tokenizer::ChatFamily> family,
-                         std::string_view turn) {
+                         std::string_view turn, tokenizer::Thoughts thoughts) {
   if (!family) {
     DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
                             tokenizer.Encode(std::string(turn) + "\nAssistant:", tokenizer::Special::kPlain));
@@ -33,8 +33,8 @@ Result<size_t> CountTurn(const tokenizer::Tokenizer& tokenizer, std::optional<to
   }
   const std::vector<tokenizer::ChatMessage> with = {{"user", std::string(turn)}};
   const std::vector<tokenizer::ChatMessage> without = {{"user", ""}};
-  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(tokenizer, *family, with));
-  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> empty, tokenizer::EncodeChat(tokenizer, *family, without));
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(tokenizer, *family, with, thoughts));
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> empty, tokenizer::EncodeChat(tokenizer, *family, without, thoughts));
   return static_cast<size_t>(ids.end() - std::mismatch(ids.begin(), ids.end(), empty.begin(), empty.end()).first);
 }
 
@@ -100,14 +100,14 @@ Result<std::vector<TokenId>> EncodePromptInput(const Engine& engine, const Promp
 }
 
 Result<size_t> TurnTokens(const tokenizer::Tokenizer& tokenizer, std::optional<tokenizer::ChatFamily> family,
-                          std::string_view turn) {
+                          std::string_view turn, tokenizer::Thoughts thoughts) {
   if (turn.size() <= kMostTurnBytes) {
-    DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, family, turn));
+    DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, family, turn, thoughts));
     if (tokens <= policies::kMaxInstructionTokens) return tokens;
   }
   std::string_view end = LastParagraph(turn);
   if (end.size() > kMostTurnBytes) end = end.substr(NextCharacter(end, end.size() - kMostTurnBytes));
-  DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, family, end));
+  DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, family, end, thoughts));
   return std::min(tokens, policies::kMaxInstructionTokens);
 }
 

@@ -22,6 +22,7 @@ struct PromptInput {
   std::string text;
   std::string system;  // only for chat
   PromptStyle style = PromptStyle::kAuto;
+  tokenizer::Thoughts thoughts = tokenizer::Thoughts::kAsTheModel;  // only for chat
 };
 
 // The chat family of the model's template, if it has one that is known.
@@ -43,7 +44,7 @@ Result<std::vector<TokenId>> EncodePromptInput(const Engine& engine, const Promp
 // it; at most policies::kMaxInstructionTokens. Of a longer turn what stands behind its last empty line, else its last line: a
 // question behind a text.
 Result<size_t> TurnTokens(const tokenizer::Tokenizer& tokenizer, std::optional<tokenizer::ChatFamily> family,
-                          std::string_view turn);
+                          std::string_view turn, tokenizer::Thoughts thoughts = tokenizer::Thoughts::kAsTheModel);
 
 // The first tokens of `prompt` that `session` already holds, so that only the rest is appended; truncates the session to them.
 // At least one token is left to append.

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "kernels/byte_scores_targets.h"
-#include "kernels/scores.h"
 
 namespace damask::kernels {
 namespace {
@@ -29,27 +28,35 @@ int8_t ToByte(float x, float inverse) {
   return static_cast<int8_t>(std::bit_cast<uint32_t>(x * inverse + kRound));
 }
 
-// What of the queries is multiplied.
-enum class Form { kBytes, kPairs, kFloats };
-
-Form FormOf([[maybe_unused]] Target target, [[maybe_unused]] size_t rows) {
+// Queries as bytes with 128 added, else as 16-bit numbers.
+bool MultipliesBytes([[maybe_unused]] Target target) {
 #if defined(__x86_64__)
-  if (target >= Target::kAvx512Bf16) return Form::kBytes;
-  if (target >= Target::kAvx2 && rows > 1) return Form::kPairs;
+  return target >= Target::kAvx512Bf16;
+#else
+  return false;
 #endif
-  return Form::kFloats;
 }
 
 size_t ByteIndex(size_t d, size_t lane) { return (d / kStep * kQuarterTokens + lane) * kStep + d % kStep; }
 
 size_t PairIndex(size_t d, size_t lane) { return (d / 2 * kQuarterTokens + lane) * 2 + d % 2; }
 
-// Bytes as floats are exact, and so are their sums: 256 * 127 * 127 < 2^24.
-void MaximaByFloats(Target target, const ByteQuarter& quarter, const ByteQueries& queries, float* largest) {
-  float keys[kMaxByteDim * kQuarterTokens];
-  LoadByteQuarter({quarter.bytes, quarter.offsets, 1.0f}, queries.dim(), keys);
-  QuarterMaxima(target, keys, queries.dim(), queries.integers(), queries.dim(), queries.rows(), 1.0f, largest, 1);
-  for (size_t r = 0; r < queries.rows(); ++r) largest[r] *= queries.scales()[r] * quarter.scale;
+// Where number d of a row stands in one of the two forms.
+size_t QueryIndex(const ByteQueries& queries, bool bytes, size_t row, size_t d) {
+  if (queries.lanes() == 1) return d;
+  const size_t lane = row % kQuarterTokens;
+  return (row - lane) * queries.dim() + (bytes ? ByteIndex(d, lane) : PairIndex(d, lane));
+}
+
+void PlainMaxima(const ByteQuarter& quarter, const ByteQueries& queries, float* largest) {
+  for (size_t r = 0; r < queries.rows(); ++r) {
+    int32_t sums[kQuarterTokens] = {};
+    for (size_t d = 0; d < queries.dim(); ++d) {
+      const int32_t q = queries.pairs()[QueryIndex(queries, false, r, d)];
+      for (size_t j = 0; j < kQuarterTokens; ++j) sums[j] += q * quarter.bytes[ByteIndex(d, j)];
+    }
+    largest[r] = static_cast<float>(*std::max_element(sums, sums + kQuarterTokens)) * (queries.scales()[r] * quarter.scale);
+  }
   std::fill(largest + queries.rows(), largest + queries.lanes(), 0.0f);
 }
 
@@ -81,42 +88,42 @@ void ByteQueries::Pack(Target target, const float* q, size_t stride, size_t rows
   rows_ = rows;
   dim_ = dim;
   lanes_ = LanesOf(rows);
-  const Form form = FormOf(target, rows);
-  if (form == Form::kBytes) bytes_.assign(lanes_ * dim, kQueryOffset);
-  if (form == Form::kPairs) pairs_.assign(lanes_ * dim, 0);
-  if (form == Form::kFloats) integers_.resize(rows * dim);
+  const bool as_bytes = MultipliesBytes(target);
+  if (as_bytes) {
+    bytes_.assign(lanes_ * dim, kQueryOffset);
+  } else {
+    pairs_.assign(lanes_ * dim, 0);
+  }
   scales_.assign(lanes_, 0.0f);
   for (size_t r = 0; r < rows; ++r) {
     const float* const row = q + r * stride;
     const float largest = LargestMagnitude(row, dim);
     const float inverse = InverseScale(largest);
     if (inverse > 0) scales_[r] = scale * (largest / kLargestByte);
-    const size_t block = r / kQuarterTokens * kQuarterTokens * dim;
-    const size_t lane = r % kQuarterTokens;
     for (size_t d = 0; d < dim; ++d) {
-      const int8_t byte = ToByte(row[d], inverse);
-      switch (form) {
-        case Form::kBytes:
-          bytes_[block + (lanes_ == 1 ? d : ByteIndex(d, lane))] = static_cast<uint8_t>(byte + kQueryOffset);
-          break;
-        // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number, not a character
-        case Form::kPairs: pairs_[block + PairIndex(d, lane)] = byte; break;
-        case Form::kFloats: integers_[r * dim + d] = static_cast<float>(byte); break;
+      const int number = ToByte(row[d], inverse);
+      const size_t at = QueryIndex(*this, as_bytes, r, d);
+      if (as_bytes) {
+        bytes_[at] = static_cast<uint8_t>(number + kQueryOffset);
+      } else {
+        pairs_[at] = static_cast<int16_t>(number);
       }
     }
   }
 }
 
 void ByteMaxima(Target target, const ByteQuarter& quarter, const ByteQueries& queries, float* largest) {
-  switch (FormOf(target, queries.rows())) {
+  const bool one_row = queries.lanes() == 1;
 #if defined(__x86_64__)
-    case Form::kBytes:
-      if (queries.lanes() == 1) return avx512bf16::ByteMaximumOfRow(quarter, queries, largest);
-      return avx512bf16::ByteMaximaOfRows(quarter, queries, largest);
-    case Form::kPairs: return avx2::ByteMaximaOfRows(quarter, queries, largest);
-#endif
-    default: return MaximaByFloats(target, quarter, queries, largest);
+  if (MultipliesBytes(target)) {
+    return one_row ? avx512bf16::ByteMaximumOfRow(quarter, queries, largest)
+                   : avx512bf16::ByteMaximaOfRows(quarter, queries, largest);
   }
+  if (target >= Target::kAvx2) {
+    return one_row ? avx2::ByteMaximumOfRow(quarter, queries, largest) : avx2::ByteMaximaOfRows(quarter, queries, largest);
+  }
+#endif
+  PlainMaxima(quarter, queries, largest);
 }
 
 }  // namespace damask::kernels

@@ -28,7 +28,7 @@ struct ByteQuarter {
 void StoreByteQuarter(const float* keys, size_t dim, int8_t* bytes, int32_t* offsets, float* scale);
 void LoadByteQuarter(const ByteQuarter& quarter, size_t dim, float* keys);
 
-// Query rows as ByteMaxima reads them, in that one of three forms that the target multiplies. Keeps its memory from one packing
+// Query rows as ByteMaxima reads them, in that one of two forms that the target multiplies. Keeps its memory from one packing
 // to the next.
 class ByteQueries {
  public:
@@ -42,8 +42,7 @@ class ByteQueries {
   size_t dim() const { return dim_; }
   size_t lanes() const { return lanes_; }
   const uint8_t* bytes() const { return bytes_.data(); }      // [lanes / 16][dim / 4][16][4], or [dim] of a single row
-  const int16_t* pairs() const { return pairs_.data(); }      // [lanes / 16][dim / 2][16][2], without the 128
-  const float* integers() const { return integers_.data(); }  // [rows, dim], without the 128
+  const int16_t* pairs() const { return pairs_.data(); }      // [lanes / 16][dim / 2][16][2], or [dim], without the 128
   const float* scales() const { return scales_.data(); }      // [lanes]; 0 behind the rows
 
  private:
@@ -52,7 +51,6 @@ class ByteQueries {
   size_t lanes_ = 0;
   std::vector<uint8_t> bytes_;
   std::vector<int16_t> pairs_;
-  std::vector<float> integers_;
   std::vector<float> scales_;
 };
 

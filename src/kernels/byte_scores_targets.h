@@ -5,8 +5,9 @@
 
 namespace damask::kernels::avx2 {
 
-// Of several rows.
+// queries.lanes() is a multiple of 16.
 void ByteMaximaOfRows(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
+void ByteMaximumOfRow(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
 
 }  // namespace damask::kernels::avx2
 

@@ -225,15 +225,6 @@ inline float LargestOfLanes(const float* lanes) {
   return s[0];
 }
 
-void Maxima(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* largest,
-            size_t stride) {
-  ForEachRow(keys, dim, q, q_stride, rows, [&](size_t row, const Lanes& sums) {
-    float s[kQuarterTokens];
-    StoreLanes(sums, s);
-    largest[row * stride] = scale * LargestOfLanes(s);
-  });
-}
-
 void WidenQ8(const PageLayout& layout, const std::byte* page, size_t slot, size_t count, float* keys) {
   const size_t dim = layout.head_dim;
   const auto* rows = reinterpret_cast<const int8_t*>(page) + slot * dim;
@@ -290,12 +281,12 @@ inline Float ExpOf(Float x) {
 }
 
 inline float ExpOfNegative(float x) { return ExpOf<uint32_t>(x); }
-// Of the lanes less `top`.
-inline Lanes ExpOfLess(const Lanes& lanes, float top) {
+// Of the lanes less those of `top`.
+inline Lanes ExpOfLess(const Lanes& lanes, const Lanes& top) {
 #ifdef __AVX512F__
   return ExpOf<PartOf<uint32_t>>(lanes - top);
 #else
-  return {ExpOf<PartOf<uint32_t>>(lanes.low - top), ExpOf<PartOf<uint32_t>>(lanes.high - top)};
+  return {ExpOf<PartOf<uint32_t>>(lanes.low - top.low), ExpOf<PartOf<uint32_t>>(lanes.high - top.high)};
 #endif
 }
 
@@ -314,6 +305,8 @@ double SoftmaxRow(float* scores, size_t n) {
     std::fill(scores, scores + n, 0.0f);
     return -std::numeric_limits<double>::infinity();
   }
+  std::fill(best, best + kLanes, top);
+  const Lanes tops = LoadLanes(best);
   // Sums in lanes of float over short runs, then in double: long rows keep their small parts.
   constexpr size_t kRun = 1024;
   double sum = 0;
@@ -321,7 +314,7 @@ double SoftmaxRow(float* scores, size_t n) {
     const size_t end = std::min(n, begin + kRun);
     Lanes sums = {};
     for (i = begin; i + kLanes <= end; i += kLanes) {
-      const Lanes e = ExpOfLess(LoadLanes(scores + i), top);
+      const Lanes e = ExpOfLess(LoadLanes(scores + i), tops);
       StoreLanes(e, scores + i);
       sums += e;
     }
@@ -338,47 +331,49 @@ double SoftmaxRow(float* scores, size_t n) {
   return static_cast<double>(top) + std::log(sum);
 }
 
-// kBlock lanes from `scores` on, of columns `stride` apart, of which the first `rows` are rows.
-template <size_t kBlock>
-void SharesOfBlock(float* scores, size_t columns, size_t stride, size_t rows, float* best) {
-  float top[kBlock];
-  float sum[kBlock] = {};
-  std::memcpy(top, scores, sizeof(top));
-  for (size_t c = 1; c < columns; ++c) {
-    const float* column = scores + c * stride;
-    for (size_t j = 0; j < kBlock; ++j) top[j] = top[j] > column[j] ? top[j] : column[j];
+// kBlocks blocks of lanes from `scores` on, of columns `stride` apart, of which the first `rows` lanes are rows.
+template <size_t kBlocks>
+void SharesOfBlocks(float* scores, size_t columns, size_t stride, size_t rows, float* best) {
+  Lanes inverse[kBlocks];
+  for (size_t b = 0; b < kBlocks; ++b) {
+    float* const block = scores + b * kQuarterTokens;
+    Lanes top = LoadLanes(block);
+    for (size_t c = 1; c < columns; ++c) top = Larger(top, LoadLanes(block + c * stride));
+    Lanes sums = {};
+    for (size_t c = 0; c < columns; ++c) {
+      const Lanes e = ExpOfLess(LoadLanes(block + c * stride), top);
+      StoreLanes(e, block + c * stride);
+      sums += e;
+    }
+    float sum[kQuarterTokens];
+    StoreLanes(sums, sum);
+    for (size_t j = 0; j < kQuarterTokens; ++j) sum[j] = b * kQuarterTokens + j < rows ? 1.0f / sum[j] : 0.0f;
+    inverse[b] = LoadLanes(sum);
   }
   for (size_t c = 0; c < columns; ++c) {
-    float* column = scores + c * stride;
-    for (size_t j = 0; j < kBlock; ++j) {
-      column[j] = ExpOfNegative(column[j] - top[j]);
-      sum[j] += column[j];
+    float* const column = scores + c * stride;
+    Lanes largest = {};
+    for (size_t b = 0; b < kBlocks; ++b) {
+      const Lanes shares = LoadLanes(column + b * kQuarterTokens) * inverse[b];
+      StoreLanes(shares, column + b * kQuarterTokens);
+      largest = Larger(largest, shares);
     }
-  }
-  for (size_t j = 0; j < kBlock; ++j) sum[j] = j < rows ? 1.0f / sum[j] : 0.0f;
-  for (size_t c = 0; c < columns; ++c) {
-    float* column = scores + c * stride;
-    float largest[kQuarterTokens] = {};
-    for (size_t j = 0; j < kBlock; ++j) column[j] *= sum[j];
-    for (size_t block = 0; block < kBlock; block += kQuarterTokens) {
-      for (size_t j = 0; j < kQuarterTokens; ++j) {
-        largest[j] = largest[j] > column[block + j] ? largest[j] : column[block + j];
-      }
-    }
-    const float share = LargestOfLanes(largest);
+    float lanes[kQuarterTokens];
+    StoreLanes(largest, lanes);
+    const float share = LargestOfLanes(lanes);
     best[c] = best[c] > share ? best[c] : share;
   }
 }
 
 void ColumnSharesOfLanes(float* scores, size_t columns, size_t lanes, size_t rows, float* best) {
-  constexpr size_t kMany = 4 * kQuarterTokens;
+  constexpr size_t kMany = 4;  // blocks, of a whole query block
   std::fill_n(best, columns, 0.0f);
   size_t lane = 0;
-  for (; lane + kMany <= lanes; lane += kMany) {
-    SharesOfBlock<kMany>(scores + lane, columns, lanes, rows > lane ? rows - lane : 0, best);
+  for (; lane + kMany * kQuarterTokens <= lanes; lane += kMany * kQuarterTokens) {
+    SharesOfBlocks<kMany>(scores + lane, columns, lanes, rows > lane ? rows - lane : 0, best);
   }
   for (; lane < lanes; lane += kQuarterTokens) {
-    SharesOfBlock<kQuarterTokens>(scores + lane, columns, lanes, rows > lane ? rows - lane : 0, best);
+    SharesOfBlocks<1>(scores + lane, columns, lanes, rows > lane ? rows - lane : 0, best);
   }
 }
 
@@ -473,8 +468,7 @@ void SumLanes(const float* sums, size_t n, float* out) {
   }
 }
 
-constexpr ScoresBody kBody = {Transpose,           Products,  Maxima,  Widen, LongProducts, SoftmaxRow,
-                              ColumnSharesOfLanes, AddValues, SumLanes};
+constexpr ScoresBody kBody = {Transpose, Products, Widen, LongProducts, SoftmaxRow, ColumnSharesOfLanes, AddValues, SumLanes};
 
 }  // namespace
 }  // namespace damask::kernels

@@ -91,9 +91,4 @@ void QuarterProducts(Target target, const float* keys, size_t dim, const float* 
   Choose(target).products(keys, dim, q, q_stride, rows, scale, out, out_stride);
 }
 
-void QuarterMaxima(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
-                   float* largest, size_t stride) {
-  Choose(target).maxima(keys, dim, q, q_stride, rows, scale, largest, stride);
-}
-
 }  // namespace damask::kernels

@@ -50,8 +50,5 @@ void RunScores(Target target, const PageLayout& layout, const std::byte* const* 
 // [dim][kQuarterTokens]: 16 vectors of any dim, transposed.
 void QuarterProducts(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
                      float* out, size_t out_stride);
-// The largest of each row's 16: largest[row * stride].
-void QuarterMaxima(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
-                   float* largest, size_t stride);
 
 }  // namespace damask::kernels

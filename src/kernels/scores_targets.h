@@ -11,8 +11,6 @@ struct ScoresBody {
   // out[row][0..15] = scale * q[row] . keys.
   void (*products)(const float* keys, size_t head_dim, const float* q, size_t q_stride, size_t rows, float scale, float* out,
                    size_t out_stride);
-  void (*maxima)(const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale, float* largest,
-                 size_t stride);
   // keys [count * head_dim]: the keys of `count` slots, end to end.
   void (*widen)(const PageLayout& layout, const std::byte* page, size_t slot, size_t count, float* keys);
   // out[row * out_stride] = scale * (q[row] . keys) over n numbers, a multiple of 16.

@@ -131,6 +131,25 @@ void ReadStream(FieldReader* fields, ApiRequest* request) {
   if (members.error()) fields->Fail(*members.error());
 }
 
+// llama-server's fields. Of what a template may be told only whether to think means something here.
+void ReadThoughts(FieldReader* fields, ApiRequest* request) {
+  if (const std::string* format = fields->Text("reasoning_format")) {
+    request->thoughts_apart = ParseReasoningFormat(*format);
+    if (!request->thoughts_apart) {
+      fields->Fail(InvalidValue("reasoning_format",
+                                fmt::format("Invalid value for 'reasoning_format': expected {}, but got {}.", kReasoningFormats,
+                                            ValueName(Json(*format)))));
+    }
+  }
+  const Json* variables = fields->Object("chat_template_kwargs");
+  if (variables == nullptr) return;
+  FieldReader members(*variables, "chat_template_kwargs.");
+  if (const auto enabled = members.Bool("enable_thinking")) {
+    request->thoughts = *enabled ? tokenizer::Thoughts::kAsTheModel : tokenizer::Thoughts::kNone;
+  }
+  if (members.error()) fields->Fail(*members.error());
+}
+
 // Nothing is done with it, but a client learns that it is no place for data. A value of another type is ignored with it.
 void CheckUser(FieldReader* fields) {
   const Json* user = fields->Any("user");
@@ -142,6 +161,11 @@ void CheckUser(FieldReader* fields) {
 }
 
 }  // namespace
+
+std::optional<bool> ParseReasoningFormat(std::string_view format) {
+  if (format == "auto" || format == "deepseek") return true;
+  return format == "none" ? std::optional(false) : std::nullopt;
+}
 
 ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body) {
   const ApiResult<Json> document = ReadBody(body);
@@ -156,6 +180,7 @@ ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body) {
   ReadStop(&fields, &request.options.stop);
   ReadLogprobs(&fields, &request);
   ReadStream(&fields, &request);
+  if (api == Api::kChat) ReadThoughts(&fields, &request);
   CheckUser(&fields);
   if (fields.error()) return *fields.error();
   return request;

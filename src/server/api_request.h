@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/generate.h"
@@ -32,7 +33,14 @@ struct ApiRequest {
   bool stream = false;
   bool include_usage = false;     // stream_options.include_usage
   bool include_progress = false;  // stream_options.include_progress, llama-server's return_progress
+  // kChat with a model that thinks aloud; absent: as the server was told.
+  std::optional<tokenizer::Thoughts> thoughts;  // chat_template_kwargs.enable_thinking
+  std::optional<bool> thoughts_apart;           // reasoning_format: as reasoning_content, or in the text
 };
+
+// llama-server's word for the place of thoughts: whether they come apart from the text; nothing for an unknown one.
+inline constexpr std::string_view kReasoningFormats = "'auto', 'deepseek' or 'none'";
+std::optional<bool> ParseReasoningFormat(std::string_view format);
 
 // `body` as it came. Errors: 400 with the field's name; nothing of the body is trusted.
 ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body);

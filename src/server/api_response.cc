@@ -50,10 +50,31 @@ Json ChoiceJson(const char* content, Json value, Json logprobs, Json finish) {
   return {{"index", 0}, {content, std::move(value)}, {"logprobs", std::move(logprobs)}, {"finish_reason", std::move(finish)}};
 }
 
-// Of a chunk: `text` becomes delta.content or text.
-Json ChunkChoice(Api api, const std::string& text, Json logprobs, Json finish) {
-  if (api == Api::kCompletions) return ChoiceJson("text", text, std::move(logprobs), std::move(finish));
-  return ChoiceJson("delta", text.empty() ? Json::object() : Json{{"content", text}}, std::move(logprobs), std::move(finish));
+using Text = tokenizer::ThoughtSplitter::Text;
+
+// Of a chunk: the text becomes delta.content or text, thoughts delta.reasoning_content.
+Json ChunkChoice(Api api, const Text& text, Json logprobs, Json finish) {
+  if (api == Api::kCompletions) return ChoiceJson("text", SanitizeUtf8(text.answer), std::move(logprobs), std::move(finish));
+  Json delta = Json::object();
+  if (!text.thoughts.empty()) delta["reasoning_content"] = SanitizeUtf8(text.thoughts);
+  if (!text.answer.empty()) delta["content"] = SanitizeUtf8(text.answer);
+  return ChoiceJson("delta", std::move(delta), std::move(logprobs), std::move(finish));
+}
+
+Json MessageJson(const ResponseHead& head, const std::string& text) {
+  Json message = {{"role", "assistant"}};
+  if (!head.splitter) {
+    message["content"] = SanitizeUtf8(text);
+  } else {
+    tokenizer::ThoughtSplitter splitter = *head.splitter;
+    const Text most = splitter.Add(text);
+    const Text rest = splitter.Finish();
+    const std::string thoughts = most.thoughts + rest.thoughts;
+    message["content"] = SanitizeUtf8(most.answer + rest.answer);
+    if (!thoughts.empty()) message["reasoning_content"] = SanitizeUtf8(thoughts);
+  }
+  message["refusal"] = nullptr;
+  return message;
 }
 
 Json ProgressJson(const batching::Progress& progress) {
@@ -87,10 +108,9 @@ std::string WholeResponse(const ResponseHead& head, const GatheredAnswer& answer
   if (head.api == Api::kLlamaCompletion) return LlamaFinal(head, answer, outcome).dump();
   uint64_t offset = 0;
   Json logprobs = LogprobsJson(head, answer.logprobs, &offset);
-  const std::string text = SanitizeUtf8(answer.text);
-  Json choice = head.api == Api::kChat ? ChoiceJson("message", {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}},
-                                                    std::move(logprobs), FinishJson(outcome.finish))
-                                       : ChoiceJson("text", text, std::move(logprobs), FinishJson(outcome.finish));
+  const bool chat = head.api == Api::kChat;
+  Json choice = ChoiceJson(chat ? "message" : "text", chat ? MessageJson(head, answer.text) : Json(SanitizeUtf8(answer.text)),
+                           std::move(logprobs), FinishJson(outcome.finish));
   Json json = Envelope(head, Form::kWhole, Json::array({std::move(choice)}));
   json["usage"] = UsageJson(outcome.usage);
   json["timings"] = TimingsJson(outcome.usage);
@@ -117,20 +137,22 @@ std::string ResponseStream::Progress(const batching::Progress& progress) const {
 
 std::string ResponseStream::Nothing() const {
   if (head_.api == Api::kLlamaCompletion) return Event(LlamaChunk(head_, {}, 0));
-  return Event(Chunk(Json::array({ChunkChoice(head_.api, "", nullptr, nullptr)})));
+  return Event(Chunk(Json::array({ChunkChoice(head_.api, {}, nullptr, nullptr)})));
 }
 
 std::string ResponseStream::Piece(const batching::Piece& piece) {
   tokens_ += piece.ids.size();
   if (head_.api == Api::kLlamaCompletion) return Event(LlamaChunk(head_, piece, tokens_));
   Json logprobs = LogprobsJson(head_, piece.logprobs, &text_offset_);
-  if (piece.text.empty() && logprobs.is_null()) return "";
-  return Event(Chunk(Json::array({ChunkChoice(head_.api, SanitizeUtf8(piece.text), std::move(logprobs), nullptr)})));
+  const Text text = head_.splitter ? head_.splitter->Add(piece.text) : Text{.answer = piece.text};
+  if (text.thoughts.empty() && text.answer.empty() && logprobs.is_null()) return "";
+  return Event(Chunk(Json::array({ChunkChoice(head_.api, text, std::move(logprobs), nullptr)})));
 }
 
-std::string ResponseStream::End(const batching::Outcome& outcome) const {
+std::string ResponseStream::End(const batching::Outcome& outcome) {
   if (head_.api == Api::kLlamaCompletion) return Event(LlamaFinal(head_, {}, outcome));
-  Json last = Chunk(Json::array({ChunkChoice(head_.api, "", nullptr, FinishJson(outcome.finish))}));
+  const Text rest = head_.splitter ? head_.splitter->Finish() : Text{};
+  Json last = Chunk(Json::array({ChunkChoice(head_.api, rest, nullptr, FinishJson(outcome.finish))}));
   last["timings"] = TimingsJson(outcome.usage);
   if (!head_.include_usage) return Event(last);
   Json usage = Envelope(head_, Form::kChunk, Json::array());

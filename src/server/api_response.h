@@ -17,6 +17,7 @@
 #include "server/api_error.h"
 #include "server/api_logprobs.h"
 #include "server/api_request.h"
+#include "tokenizer/thoughts.h"
 
 namespace damask::server {
 
@@ -28,6 +29,7 @@ struct ResponseHead {
   std::string model;    // the name of the model that answers
   std::optional<size_t> top_logprobs;
   bool include_usage = false;
+  std::optional<tokenizer::ThoughtSplitter> splitter;  // chat: thoughts go to reasoning_content
   uint64_t prompt_tokens = 0;
   TokenBytes token_bytes;  // only called where top_logprobs is given
 };
@@ -57,8 +59,8 @@ class ResponseStream {
   // A chunk that says nothing, for a client that takes a stream of comments alone for a broken one.
   std::string Nothing() const;
   std::string Piece(const batching::Piece& piece);
-  // Why it ended, with timings; then, for OpenAI's where it was asked for, the chunk with the usage.
-  std::string End(const batching::Outcome& outcome) const;
+  // What is left of the text; why it ended, with timings; then, for OpenAI's where it was asked for, the chunk with the usage.
+  std::string End(const batching::Outcome& outcome);
 
  private:
   nlohmann::ordered_json Chunk(nlohmann::ordered_json choices) const;

@@ -15,10 +15,25 @@ namespace {
 
 using tokenizer::TokenId;
 
-Result<std::vector<TokenId>> EncodeMessages(const ServedModel& model, std::span<const tokenizer::ChatMessage> messages) {
+tokenizer::Thoughts ThoughtsOf(const ServedModel& model, const ApiRequest& request) {
+  return request.thoughts.value_or(model.thought_options().thoughts);
+}
+
+Result<std::vector<TokenId>> EncodeMessages(const ServedModel& model, const ApiRequest& request) {
   const tokenizer::Tokenizer& tokenizer = model.engine().tokenizer();
-  if (model.chat_family()) return tokenizer::EncodeChat(tokenizer, *model.chat_family(), messages);
-  return tokenizer::EncodePrompt(tokenizer, engine::PlainChatText(messages), tokenizer::Special::kPlain);
+  if (model.chat_family()) {
+    return tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages, ThoughtsOf(model, request));
+  }
+  return tokenizer::EncodePrompt(tokenizer, engine::PlainChatText(request.messages), tokenizer::Special::kPlain);
+}
+
+// Where thoughts are told apart from the answer.
+std::optional<tokenizer::ThoughtSplitter> SplitterOf(const ServedModel& model, const ApiRequest& request) {
+  const std::string& jinja = model.engine().tokenizer().chat_template();
+  const bool apart = request.thoughts_apart.value_or(model.thought_options().apart);
+  if (request.api != Api::kChat || !model.chat_family() || !apart || !tokenizer::ThinksAloud(jinja)) return std::nullopt;
+  return tokenizer::ThoughtSplitter(ThoughtsOf(model, request) == tokenizer::Thoughts::kAsTheModel &&
+                                    tokenizer::PromptBeginsThoughts(*model.chat_family(), jinja));
 }
 
 ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiRequest& request) {
@@ -29,7 +44,7 @@ ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiReques
     return request.prompt_ids;
   }
   Result<std::vector<TokenId>> ids = request.api == Api::kChat
-                                         ? EncodeMessages(model, request.messages)
+                                         ? EncodeMessages(model, request)
                                          : tokenizer::EncodePrompt(tokenizer, request.prompt, tokenizer::Special::kParse);
   const char* const field = request.api == Api::kChat ? "messages" : "prompt";
   if (!ids.ok()) return InvalidValue(field, ids.status().ToString());
@@ -41,7 +56,8 @@ ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiReques
 ApiResult<size_t> TurnTokens(const ServedModel& model, const ApiRequest& request) {
   const bool wanted = request.api == Api::kChat && model.engine().policy().AskedInstruction().turn;
   if (!wanted || request.messages.back().role != "user") return size_t{0};
-  Result<size_t> tokens = engine::TurnTokens(model.engine().tokenizer(), model.chat_family(), request.messages.back().content);
+  Result<size_t> tokens = engine::TurnTokens(model.engine().tokenizer(), model.chat_family(), request.messages.back().content,
+                                             ThoughtsOf(model, request));
   if (!tokens.ok()) return InvalidValue("messages", tokens.status().ToString());
   return *tokens;
 }
@@ -159,6 +175,7 @@ ResponseHead MakeHead(const ServedModel& model, const ApiRequest& request, size_
           .model = model.card().id,
           .top_logprobs = request.top_logprobs,
           .include_usage = request.include_usage,
+          .splitter = SplitterOf(model, request),
           .prompt_tokens = prompt_tokens,
           .token_bytes = [tokenizer](TokenId id, bool spelled) { return tokenizer->Piece(id, spelled); }};
 }

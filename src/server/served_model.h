@@ -16,10 +16,17 @@
 
 namespace damask::server {
 
+// How chats with a model that thinks aloud are answered, where a request does not say.
+struct ThoughtOptions {
+  tokenizer::Thoughts thoughts = tokenizer::Thoughts::kAsTheModel;
+  bool apart = true;  // reasoning_content holds them, not content
+};
+
 struct ServedModelOptions {
   engine::EngineOptions engine;
   batching::SchedulerOptions scheduler;
   batching::PrefixStoreOptions prefixes;
+  ThoughtOptions thoughts;
   std::string alias;  // the name the model goes by; "": its file's name
 };
 
@@ -32,6 +39,7 @@ class ServedModel {
   batching::Scheduler& scheduler() const { return *scheduler_; }
   const ModelCard& card() const { return card_; }
   const batching::SchedulerOptions& scheduler_options() const { return options_.scheduler; }
+  const ThoughtOptions& thought_options() const { return options_.thoughts; }
   std::optional<tokenizer::ChatFamily> chat_family() const { return chat_family_; }
   std::string policy_name() const { return engine_->policy().Spec(); }
   const std::string& mask_page() const { return mask_page_; }  // HTML; "" where no mask is in use

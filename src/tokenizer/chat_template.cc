@@ -8,11 +8,12 @@
 
 #include "base/text.h"
 #include "tokenizer/chat_text.h"
+#include "tokenizer/thoughts.h"
 
 namespace damask::tokenizer {
 namespace {
 
-constexpr std::string_view kThoughtsBegin = "<think>\n";
+constexpr std::string_view kThoughtsOpening = "<think>\n";
 constexpr std::string_view kSystem = "system", kUser = "user", kAssistant = "assistant";
 
 std::string_view Trim(std::string_view text) {
@@ -99,7 +100,7 @@ class Renderer {
   }
 
   void LeaveOutThoughts() {
-    if (!parts_.empty() && parts_.back().text.ends_with(kThoughtsBegin)) {
+    if (!parts_.empty() && parts_.back().text.ends_with(kThoughtsOpening)) {
       Mark("\n</think>\n\n");
     } else if (Has("enable_thinking")) {
       Mark("<think>\n\n</think>\n\n");
@@ -203,8 +204,7 @@ class Renderer {
       Mark("<|im_end|>\n");
     }
     Mark("<|im_start|>assistant\n");
-    // QwQ's template and its kin begin the thinking themselves.
-    if (Has("<|im_start|>assistant\\n<think>\\n")) Mark(kThoughtsBegin);
+    if (PromptBeginsThoughts(family_, jinja_)) Mark(kThoughtsOpening);
   }
 
   void DeepSeekCoder() {
@@ -233,8 +233,7 @@ class Renderer {
       if (message.role == kAssistant) Mark(marks_.eos);
     }
     Mark("<｜Assistant｜>");
-    // R1's template begins the thinking itself.
-    if (Has("<｜Assistant｜><think>\\n")) Mark(kThoughtsBegin);
+    if (PromptBeginsThoughts(family_, jinja_)) Mark(kThoughtsOpening);
   }
 
   ChatFamily family_;
@@ -245,7 +244,6 @@ class Renderer {
 };
 
 // Templates of models that think aloud (Qwen 3, QwQ, DeepSeek R1) keep of an earlier answer what follows its thoughts.
-constexpr std::string_view kThoughtsEnd = "</think>";
 constexpr std::string_view kDropsThoughts[] = {"split('</think>')[-1]", "split('</think>')|last"};
 
 bool DropsThoughts(std::string_view jinja) {

@@ -14,7 +14,7 @@ const words = (text) => text.match(/\s*\S+|\s+$/g) ?? [];
 export async function startMock(overrides = {}) {
   const state = {
     health: 200, chat: false, context: 4096, chunk: 512, chunkMs: 20, tokenMs: 5,
-    answer: 'It is in the third line.', recall: 0.9931, density: 0.312, fault: '', read: new Set(), ...overrides,
+    answer: 'It is in the third line.', thoughts: '', recall: 0.9931, density: 0.312, fault: '', read: new Set(), ...overrides,
   };
   const mock = { state, requests: [], gone: 0 };
   const server = createServer((request, response) => {
@@ -94,6 +94,9 @@ async function complete(mock, path, fields, response) {
   if (state.fault === 'event') {
     send({ error: { message: 'The engine ran out of pages.', type: 'server_error', param: null, code: null } });
     return response.end();
+  }
+  for (const piece of words(state.thoughts)) {
+    send({ choices: [{ index: 0, delta: { reasoning_content: piece }, finish_reason: null }] });
   }
   const answer = words(state.answer).slice(0, fields.max_tokens);
   for (const [i, piece] of answer.entries()) {

@@ -46,6 +46,21 @@ test('a server that goes away is noticed when it is asked', async (t) => {
   await page.close(kFailedLoad);
 });
 
+test('thoughts stand apart from the answer, and stay out of the conversation', async (t) => {
+  const { mock, page } = await open(t, { chat: true, thoughts: 'Where was it? Ah.' });
+  await page.ask('First?');
+  assert.equal((await page.answer()).text, 'It is in the third line.');
+  assert.equal(await page.text('.thoughts > div'), 'Where was it? Ah.');
+  mock.state.thoughts = '';
+  await page.ask('Second?');
+  await page.answer();
+  const hidden = await page.tab.$$eval('.thoughts', (all) => all.map((details) => details.hidden));
+  assert.deepEqual(hidden, [false, true]);
+  const last = mock.requests.filter((request) => request.path === '/v1/chat/completions').pop();
+  assert.equal(last.fields.messages[1].content, 'It is in the third line.');
+  await page.close();
+});
+
 test('H19 an error inside a stream is shown, and what came before it stays out of the conversation', async (t) => {
   const { mock, page } = await open(t, { chat: true, fault: 'event' });
   await page.ask('First?');

@@ -450,6 +450,23 @@ TEST(ApiRequestTest, StreamOptionsAreRead) {
   ExpectMemberRefused(R"("stream_options":{"include_usage":1})", "stream_options.include_usage", "invalid_type");
 }
 
+TEST(ApiRequestTest, ThoughtsAreAllowedAndPlacedByTheChat) {
+  const auto accepted = [](const char* members) { return Accepted(Api::kChat, Body(Api::kChat, members)); };
+  EXPECT_EQ(accepted(R"("chat_template_kwargs":{"enable_thinking":false,"x":1})").thoughts, tokenizer::Thoughts::kNone);
+  EXPECT_EQ(accepted(R"("chat_template_kwargs":{"enable_thinking":true})").thoughts, tokenizer::Thoughts::kAsTheModel);
+  EXPECT_EQ(accepted(R"("chat_template_kwargs":{})").thoughts, std::nullopt);
+  EXPECT_EQ(accepted(R"("reasoning_format":"none")").thoughts_apart, false);
+  EXPECT_EQ(accepted(R"("reasoning_format":"auto")").thoughts_apart, true);
+  EXPECT_EQ(accepted(R"("reasoning_format":"deepseek")").thoughts_apart, true);
+  EXPECT_EQ(accepted(R"("reasoning_format":null)").thoughts_apart, std::nullopt);
+  const auto refused = [](const char* members, const char* param, const char* code) {
+    ExpectRefused(Api::kChat, Body(Api::kChat, members), param, code);
+  };
+  refused(R"("chat_template_kwargs":{"enable_thinking":"no"})", "chat_template_kwargs.enable_thinking", "invalid_type");
+  refused(R"("chat_template_kwargs":[])", "chat_template_kwargs", "invalid_type");
+  refused(R"("reasoning_format":"loud")", "reasoning_format", "invalid_value");
+}
+
 TEST(ApiRequestTest, TheFirstFaultIsReported) {
   ExpectRefused(Api::kCompletions, R"({"temperature":9,"top_p":9})", "prompt", "missing_required_parameter");
 }

@@ -163,6 +163,28 @@ TEST(ApiResponseTest, AChatStreamBeginsWithTheRoleAndEndsWithTheReason) {
   EXPECT_EQ(first["id"], last["id"]);
 }
 
+TEST(ApiResponseTest, ThoughtsAreAMemberOfTheirOwn) {
+  ResponseHead head = Head(Api::kChat);
+  head.splitter.emplace(/*inside=*/false);
+  const batching::Outcome outcome = Ended(engine::FinishReason::kStop);
+  EXPECT_EQ(Parse(WholeResponse(head, {.text = "<think>\nhm\n</think>\n\nYes"}, outcome))["choices"][0]["message"],
+            Parse(R"({"role":"assistant","content":"Yes","reasoning_content":"hm","refusal":null})"));
+  EXPECT_EQ(Parse(WholeResponse(head, {.text = "Yes"}, outcome))["choices"][0]["message"],
+            Parse(R"({"role":"assistant","content":"Yes","refusal":null})"));
+
+  ResponseStream stream(head);
+  EXPECT_EQ(stream.Piece({.text = "<thi", .ids = {1}}), "");
+  EXPECT_EQ(OneEvent(stream.Piece({.text = "nk>\nhm", .ids = {1}}))["choices"][0]["delta"],
+            Parse(R"({"reasoning_content":"hm"})"));
+  EXPECT_EQ(OneEvent(stream.Piece({.text = "!\n</think>\n\nYes", .ids = {1}}))["choices"][0]["delta"],
+            Parse(R"({"reasoning_content":"!","content":"Yes"})"));
+  EXPECT_EQ(OneEvent(stream.End(outcome))["choices"][0]["delta"], Json::object());
+
+  ResponseStream cut(head);
+  EXPECT_EQ(cut.Piece({.text = "<thin", .ids = {1}}), "");
+  EXPECT_EQ(OneEvent(cut.End(outcome))["choices"][0]["delta"], Parse(R"({"content":"<thin"})")) << "nothing is lost";
+}
+
 TEST(ApiResponseTest, ACompletionStreamIsTexts) {
   ResponseStream stream(Head(Api::kCompletions));
   EXPECT_EQ(stream.Begin(), "");

@@ -91,6 +91,44 @@ TEST_F(ServerEndpointsTest, AModelWithoutATemplateChatsInPlainText) {
   ExpectWell();
 }
 
+TEST_F(ServerEndpointsTest, ThoughtsStandApartUnlessOneWantsOtherwise) {
+  ServerOptions options = TinyServer();
+  options.model.engine.model_path = TinyThinkingModel();
+  Start(options);
+  const auto ask = [this](const Json& more) {
+    const Reply reply = Post("/v1/chat/completions", GreedyChat("first", 8, more));
+    EXPECT_EQ(reply.status, 200) << reply.raw.body;
+    return reply.json;
+  };
+  // A model with random weights never comes to an end with its thoughts.
+  const Json apart = ask(Json::object());
+  const Json& message = apart["choices"][0]["message"];
+  EXPECT_EQ(message["content"], "");
+  ASSERT_TRUE(message.contains("reasoning_content")) << apart;
+  const Json together = ask({{"reasoning_format", "none"}});
+  EXPECT_FALSE(together["choices"][0]["message"].contains("reasoning_content"));
+  EXPECT_NE(together["choices"][0]["message"]["content"].get<std::string>().find(message["reasoning_content"]),
+            std::string::npos);
+  EXPECT_EQ(together["usage"]["prompt_tokens"], apart["usage"]["prompt_tokens"]);
+  const Json at_once = ask({{"chat_template_kwargs", {{"enable_thinking", false}}}});
+  EXPECT_FALSE(at_once["choices"][0]["message"].contains("reasoning_content"));
+  EXPECT_NE(at_once["choices"][0]["message"]["content"], "");
+  EXPECT_GT(at_once["usage"]["prompt_tokens"], apart["usage"]["prompt_tokens"]) << "the thoughts are ended in the prompt";
+  ExpectWell();
+}
+
+TEST_F(ServerEndpointsTest, AServerMayForbidThoughts) {
+  ServerOptions options = TinyServer();
+  options.model.engine.model_path = TinyThinkingModel();
+  options.model.thoughts = {.thoughts = tokenizer::Thoughts::kNone};
+  Start(options);
+  const Reply reply = Post("/v1/chat/completions", GreedyChat("first", 8));
+  EXPECT_FALSE(reply.json["choices"][0]["message"].contains("reasoning_content")) << reply.raw.body;
+  const Reply thinks =
+      Post("/v1/chat/completions", GreedyChat("first", 8, {{"chat_template_kwargs", {{"enable_thinking", true}}}}));
+  EXPECT_TRUE(thinks.json["choices"][0]["message"].contains("reasoning_content")) << thinks.raw.body;
+}
+
 TEST_F(ServerEndpointsTest, PropsAndSlotsAreLlamaServers) {
   ServerOptions options = TinyServer();
   options.model.scheduler.parallel = 3;

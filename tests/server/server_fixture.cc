@@ -15,21 +15,30 @@ constexpr char kChatMl[] =
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
     "'\\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-}  // namespace
+// As QwQ's.
+constexpr char kThinking[] =
+    "{% for message in messages %}{%- set content = message.content.split('</think>')[-1].lstrip('\\n') %}"
+    "{{'<|im_start|>' + message['role'] + '\\n' + content + '<|im_end|>' + '\\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% endif %}";
 
-std::string TinyChatModel(uint64_t seed) {
+std::string MakeModel(const std::string& name, uint64_t seed, const char* jinja) {
   static const test::TempDir dir;
-  static std::map<uint64_t, std::string> made;
-  std::string& path = made[seed];
+  static std::map<std::string, std::string> made;
+  std::string& path = made[name];
   if (!path.empty()) return path;
   ThreadPool pool(1);
-  const std::string name = "tiny-" + std::to_string(seed);
   const make_model::ModelSpec spec = {.vocab = kTinyVocab, .context = kTinyContext, .seed = seed};
   const Status status = make_model::WriteHuggingFaceModel(spec, dir.File(name), &pool);
   if (!status.ok()) throw std::runtime_error(status.ToString());
-  dir.Write(name + "/chat_template.jinja", kChatMl);
+  dir.Write(name + "/chat_template.jinja", jinja);
   return path = dir.File(name);
 }
+
+}  // namespace
+
+std::string TinyChatModel(uint64_t seed) { return MakeModel("tiny-" + std::to_string(seed), seed, kChatMl); }
+
+std::string TinyThinkingModel() { return MakeModel("thinking", 1, kThinking); }
 
 ServerOptions TinyServer() {
   ServerOptions options;

@@ -24,6 +24,8 @@ inline constexpr uint64_t kTinyContext = 131072;
 
 // A Hugging Face folder, made once per program and seed.
 std::string TinyChatModel(uint64_t seed = 1);
+// The same model with a template that begins every answer inside of thoughts.
+std::string TinyThinkingModel();
 
 // Listens at a free port, serves TinyChatModel() with two threads, keeps no prefixes.
 ServerOptions TinyServer();

@@ -119,7 +119,7 @@ async function answer(turn, earlier, view, signal) {
     view.wait('Thinking…');
     const parts = { text: turn.text, turns: earlier, question: turn.question, settings };
     const result = await complete(hasTemplate(), parts, signal, (progress) => view.progress(progress), (piece, pace) => {
-      turn.answer += piece;
+      if (!pace.thoughts) turn.answer += piece;
       const atEnd = nearEnd();
       view.append(piece, pace);
       follow(atEnd);

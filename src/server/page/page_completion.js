@@ -37,7 +37,7 @@ function makeRequest(has_template, { text, turns, question, settings }) {
 function ownRate(tokens, milliseconds) { return tokens > 1 && milliseconds > 0 ? (tokens - 1) / (milliseconds / 1000) : null; }
 
 // Runs the request. onProgress gets {total, cache, processed, time_ms} while the prompt is read, onText each piece of the
-// answer.
+// answer, with thoughts: true where the model still thinks.
 // Returns {usage, finish, seconds, firstTokenSeconds, tokensPerSecond}; a Failure is thrown.
 export async function complete(has_template, parts, signal, onProgress, onText) {
   const { path, body } = makeRequest(has_template, parts);
@@ -55,12 +55,15 @@ export async function complete(has_template, parts, signal, onProgress, onText) 
     const choice = chunk.choices?.[0];
     if (!choice) continue;
     finish = choice.finish_reason ?? finish;
+    const thoughts = choice.delta?.reasoning_content ?? '';
     const piece = choice.delta?.content ?? choice.text ?? '';
-    if (piece === '') continue;
+    if (thoughts === '' && piece === '') continue;
     last = performance.now();
     if (first === 0) first = last;
     ++pieces;
-    onText(piece, { pieces, seconds: (last - first) / 1000 });
+    const pace = { pieces, seconds: (last - first) / 1000 };
+    if (thoughts !== '') onText(thoughts, { ...pace, thoughts: true });
+    if (piece !== '') onText(piece, { ...pace, thoughts: false });
   }
   const tokens = usage?.completion_tokens ?? pieces;
   return {

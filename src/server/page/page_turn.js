@@ -8,6 +8,8 @@ export class TurnView {
     this.part('question').textContent = question;
     this.text = document.createTextNode('');
     this.part('answer').append(this.text);
+    this.thoughts = document.createTextNode('');
+    this.part('thoughts > div').append(this.thoughts);
     this.article.classList.add('running');
     list.append(this.article);
   }
@@ -20,9 +22,10 @@ export class TurnView {
     this.wait(`Reading: ${figures.count(processed)} of ${figures.tokens(total)}`);
   }
 
-  append(piece, { pieces, seconds }) {
-    this.wait('');
-    this.text.appendData(piece);
+  append(piece, { pieces, seconds, thoughts }) {
+    this.wait(thoughts ? 'Thinking…' : '');
+    if (thoughts) this.part('thoughts').hidden = false;
+    (thoughts ? this.thoughts : this.text).appendData(piece);
     if (pieces > 1 && seconds > 0.3) this.showFigures([['tokens/s', figures.rate((pieces - 1) / seconds)]]);
   }
 

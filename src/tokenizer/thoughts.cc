@@ -1,0 +1,87 @@
+#include "tokenizer/thoughts.h"
+
+#include <algorithm>
+
+namespace damask::tokenizer {
+namespace {
+
+constexpr std::string_view kSpaces = " \t\r\n";
+
+// How many last bytes of `text` may be the beginning of `mark`.
+size_t Beginning(std::string_view text, std::string_view mark) {
+  size_t n = std::min(text.size(), mark.size() - 1);
+  while (n > 0 && !text.ends_with(mark.substr(0, n))) --n;
+  return n;
+}
+
+}  // namespace
+
+bool ThinksAloud(std::string_view jinja) { return jinja.find(kThoughtsEnd) != std::string_view::npos; }
+
+bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja) {
+  const auto has = [jinja](std::string_view mark) { return jinja.find(mark) != std::string_view::npos; };
+  switch (family) {
+    case ChatFamily::kChatMl:
+    case ChatFamily::kQwen: return has("<|im_start|>assistant\\n<think>\\n");
+    case ChatFamily::kDeepSeekV3: return has("<｜Assistant｜><think>\\n");
+    default: return false;
+  }
+}
+
+// Thoughts begin with their mark, at most white space before it.
+void ThoughtSplitter::Start(Text* out) {
+  const size_t begin = std::min(held_.find_first_not_of(kSpaces), held_.size());
+  const std::string_view said = std::string_view(held_).substr(begin);
+  if (said.starts_with(kThoughtsBegin)) {
+    held_.erase(0, begin + kThoughtsBegin.size());
+    place_ = Place::kThoughts;
+  } else if (!kThoughtsBegin.starts_with(said)) {
+    out->answer = std::move(held_);
+    held_.clear();
+    place_ = Place::kAnswer;
+  }
+}
+
+void ThoughtSplitter::Think(Text* out) {
+  const size_t end = held_.find(kThoughtsEnd);
+  std::string_view thoughts = std::string_view(held_).substr(0, end);
+  if (end == std::string::npos) thoughts.remove_suffix(Beginning(thoughts, kThoughtsEnd));
+  thoughts = thoughts.substr(0, thoughts.find_last_not_of(kSpaces) + 1);
+  const size_t used = thoughts.size();
+  if (!thought_) thoughts.remove_prefix(std::min(thoughts.find_first_not_of(kSpaces), thoughts.size()));
+  thought_ = thought_ || !thoughts.empty();
+  out->thoughts += thoughts;
+  held_.erase(0, end == std::string::npos ? used : end + kThoughtsEnd.size());
+  if (end != std::string::npos) place_ = Place::kBehind;
+}
+
+ThoughtSplitter::Text ThoughtSplitter::Add(std::string_view text) {
+  Text out;
+  if (place_ == Place::kAnswer) {
+    out.answer = text;
+    return out;
+  }
+  held_ += text;
+  if (place_ == Place::kStart) Start(&out);
+  if (place_ == Place::kThoughts) Think(&out);
+  if (place_ == Place::kBehind) {
+    held_.erase(0, held_.find_first_not_of(kSpaces));
+    if (held_.empty()) return out;
+    out.answer = std::move(held_);
+    held_.clear();
+    place_ = Place::kAnswer;
+  }
+  return out;
+}
+
+ThoughtSplitter::Text ThoughtSplitter::Finish() {
+  Text out;
+  // White space at the end of thoughts that were cut off is no part of them; half a mark is.
+  if (place_ == Place::kStart) out.answer = std::move(held_);
+  if (place_ == Place::kThoughts && held_.find_first_not_of(kSpaces) != std::string::npos) out.thoughts = std::move(held_);
+  held_.clear();
+  place_ = Place::kAnswer;
+  return out;
+}
+
+}  // namespace damask::tokenizer
