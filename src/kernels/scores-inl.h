@@ -250,10 +250,22 @@ void Widen(const PageLayout& layout, const std::byte* page, size_t slot, size_t 
 
 void LongProducts(const float* keys, size_t n, const float* q, size_t q_stride, size_t rows, float scale, float* out,
                   size_t out_stride) {
+  constexpr size_t kStep = 4 * kQuarterTokens;
   for (size_t row = 0; row < rows; ++row) {
+    const float* const numbers = q + row * q_stride;
     Lanes sums[4] = {};
-    for (size_t i = 0; i < n; i += kQuarterTokens) {
-      sums[i / kQuarterTokens % 4] += LoadLanes(keys + i) * LoadLanes(q + row * q_stride + i);
+    const auto add = [&](size_t i, size_t b) {
+      const size_t at = i + b * kQuarterTokens;
+      sums[b] += LoadLanes(keys + at) * LoadLanes(numbers + at);
+    };
+    size_t i = 0;
+    for (; i + kStep <= n; i += kStep) {
+#pragma GCC unroll 4
+      for (size_t b = 0; b < 4; ++b) add(i, b);
+    }
+#pragma GCC unroll 3
+    for (size_t b = 0; b < 3; ++b) {
+      if (i + b * kQuarterTokens < n) add(i, b);
     }
     out[row * out_stride] = scale * SumOfLanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
   }

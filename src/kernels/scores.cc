@@ -86,6 +86,11 @@ void WeightedValues(Target target, const PageLayout& layout, const std::byte* co
   body.sum_lanes(scratch->sums.data(), rows * layout.head_dim, out);
 }
 
+void RowProducts(Target target, const float* x, size_t n, const float* rows, size_t stride, size_t count, float scale,
+                 float* out) {
+  Choose(target).long_products(x, n, rows, stride, count, scale, out, 1);
+}
+
 void QuarterProducts(Target target, const float* keys, size_t dim, const float* q, size_t q_stride, size_t rows, float scale,
                      float* out, size_t out_stride) {
   Choose(target).products(keys, dim, q, q_stride, rows, scale, out, out_stride);

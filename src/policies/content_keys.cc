@@ -107,10 +107,7 @@ class Choice {
     const size_t quarters = regions_.end - regions_.begin;
     s_->shares.resize(quarters * lanes_);
     if (lanes_ == 1) {
-      for (size_t i = 0; i < quarters; ++i) {
-        const float* const mean = means + i * rank_;
-        s_->shares[i] = scale_ * std::inner_product(mean, mean + rank_, s_->queries.data(), 0.0f);
-      }
+      kernels::RowProducts(target_, s_->queries.data(), rank_, means, rank_, quarters, scale_, s_->shares.data());
       return;
     }
     // Rows side by side are what keys are elsewhere.

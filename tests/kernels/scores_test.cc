@@ -135,6 +135,29 @@ TEST(RunScores, KeysOfAReleasedPageCannotBeSeen) {
   for (size_t i = 0; i < 8; ++i) EXPECT_EQ(std::isfinite(scores[i]), i >= 4) << i;
 }
 
+TEST(RowProducts, EqualTheDotProductsForEveryTargetAndLength) {
+  constexpr size_t kRows = 5;
+  constexpr size_t kStride = 300;
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  std::vector<float> rows(kRows * kStride);
+  std::vector<float> x(256);
+  for (float& number : rows) number = normal(random);
+  for (float& number : x) number = normal(random);
+  for (const size_t n : {16u, 32u, 48u, 64u, 80u, 112u, 128u, 256u}) {
+    for (const Target target : AllTargets()) {
+      if (!TargetSupported(target)) continue;
+      std::vector<float> out(kRows);
+      RowProducts(target, x.data(), n, rows.data(), kStride, kRows, 0.25f, out.data());
+      for (size_t row = 0; row < kRows; ++row) {
+        double sum = 0;
+        for (size_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(rows[row * kStride + i]);
+        EXPECT_NEAR(out[row], 0.25 * sum, 1e-6 * static_cast<double>(n)) << TargetName(target) << " " << n;
+      }
+    }
+  }
+}
+
 TEST(Softmax, EqualsTheDoubleOneForEveryTargetAndLength) {
   std::mt19937 random(5);
   std::normal_distribution<float> normal(0.0f, 6.0f);
