@@ -45,9 +45,10 @@ class Serve : public Command {
                 "memory for prompts that have been read, 0: none (default 1 GiB)");
     flags->Uint("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.disk_bytes,
                 "most that the folder may hold (default 8 GiB)");
-    flags->Text("--reasoning-format", "FORMAT", &reasoning_format_,
-                "thoughts of models that think aloud: auto or deepseek puts them into reasoning_content, none leaves them in the "
-                "text (default: auto)");
+    flags->Text(
+        "--reasoning-format", "FORMAT", &reasoning_format_,
+        "thoughts of models that think aloud: auto or deepseek puts them into reasoning_content, none leaves them in the "
+        "text (default: auto)");
     thoughts_.Declare(flags);
     model_.DeclareServing(flags);
   }

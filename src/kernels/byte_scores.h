@@ -41,9 +41,9 @@ class ByteQueries {
   size_t rows() const { return rows_; }
   size_t dim() const { return dim_; }
   size_t lanes() const { return lanes_; }
-  const uint8_t* bytes() const { return bytes_.data(); }      // [lanes / 16][dim / 4][16][4], or [dim] of a single row
-  const int16_t* pairs() const { return pairs_.data(); }      // [lanes / 16][dim / 2][16][2], or [dim], without the 128
-  const float* scales() const { return scales_.data(); }      // [lanes]; 0 behind the rows
+  const uint8_t* bytes() const { return bytes_.data(); }  // [lanes / 16][dim / 4][16][4], or [dim] of a single row
+  const int16_t* pairs() const { return pairs_.data(); }  // [lanes / 16][dim / 2][16][2], or [dim], without the 128
+  const float* scales() const { return scales_.data(); }  // [lanes]; 0 behind the rows
 
  private:
   size_t rows_ = 0;

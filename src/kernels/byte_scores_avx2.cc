@@ -1,5 +1,6 @@
 // Byte scores by products of 16-bit pairs, which every CPU with AVX2 has (products of bytes would saturate). As with AVX-512:
-// lanes are rows and a key's numbers are broadcast, so that maxima run down columns; a single row's numbers are broadcast instead.
+// lanes are rows and a key's numbers are broadcast, so that maxima run down columns; a single row's numbers are broadcast
+// instead.
 #include <immintrin.h>
 
 #include <cstring>
@@ -52,8 +53,7 @@ void Maxima(const int16_t* keys, size_t dim, const int16_t* queries, __m256i (&b
         const __m256i other = BroadcastPair(at + pair * 2 + 4);
 #pragma GCC unroll 4
         for (size_t v = 0; v < kVectors; ++v) {
-          const __m256i q =
-              LoadRows(rows + v / 2 * kQuarterTokens * dim + (pair * kQuarterTokens + v % 2 * kVector) * 2);
+          const __m256i q = LoadRows(rows + v / 2 * kQuarterTokens * dim + (pair * kQuarterTokens + v % 2 * kVector) * 2);
           AddPairs(q, one, &sums[0][v]);
           AddPairs(q, other, &sums[1][v]);
         }

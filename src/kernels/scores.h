@@ -46,7 +46,8 @@ void RunScores(Target target, const PageLayout& layout, const std::byte* const* 
                const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
                ScoresScratch* scratch);
 
-// out[row] = scale * (rows[row] . x) over n numbers, a multiple of kQuarterTokens, of `count` rows that lie `stride` floats apart.
+// out[row] = scale * (rows[row] . x) over n numbers, a multiple of kQuarterTokens, of `count` rows that lie `stride` floats
+// apart.
 void RowProducts(Target target, const float* x, size_t n, const float* rows, size_t stride, size_t count, float scale,
                  float* out);
 

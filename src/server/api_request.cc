@@ -136,9 +136,9 @@ void ReadThoughts(FieldReader* fields, ApiRequest* request) {
   if (const std::string* format = fields->Text("reasoning_format")) {
     request->thoughts_apart = ParseReasoningFormat(*format);
     if (!request->thoughts_apart) {
-      fields->Fail(InvalidValue("reasoning_format",
-                                fmt::format("Invalid value for 'reasoning_format': expected {}, but got {}.", kReasoningFormats,
-                                            ValueName(Json(*format)))));
+      fields->Fail(
+          InvalidValue("reasoning_format", fmt::format("Invalid value for 'reasoning_format': expected {}, but got {}.",
+                                                       kReasoningFormats, ValueName(Json(*format)))));
     }
   }
   const Json* variables = fields->Object("chat_template_kwargs");

@@ -1,4 +1,5 @@
-// What a model that thinks aloud says before it answers ("<think>...</think>"), told apart from the answer while the text arrives.
+// What a model that thinks aloud says before it answers ("<think>...</think>"), told apart from the answer while the text
+// arrives.
 #pragma once
 
 #include <string>
@@ -17,8 +18,8 @@ bool ThinksAloud(std::string_view jinja);
 // Whether its prompts end inside of thoughts, so that an answer starts there (QwQ, DeepSeek R1).
 bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja);
 
-// Splits one answer. Thoughts stand at its beginning or nowhere. Both come without the marks, and without white space around the
-// thoughts and before what follows them. Text is held back only while it may still be part of a mark or such white space.
+// Splits one answer. Thoughts stand at its beginning or nowhere. Both come without the marks, and without white space around
+// the thoughts and before what follows them. Text is held back only while it may still be part of a mark or such white space.
 class ThoughtSplitter {
  public:
   struct Text {
