@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/limits.h"
 #include "base/text.h"
@@ -15,8 +16,17 @@ std::string_view ArchitectureName(Architecture architecture) {
     case Architecture::kMistral: return "mistral";
     case Architecture::kQwen2: return "qwen2";
     case Architecture::kQwen3: return "qwen3";
+    case Architecture::kPhi3: return "phi3";
   }
   return "unknown";
+}
+
+std::string ArchitectureNames() {
+  std::vector<std::string_view> names;
+  for (const Architecture architecture : kArchitectures) names.push_back(ArchitectureName(architecture));
+  const std::string_view last = names.back();
+  names.pop_back();
+  return fmt::format("{} and {}", fmt::join(names, ", "), last);
 }
 
 std::string_view RopeScalingName(RopeScaling scaling) {
@@ -37,8 +47,11 @@ Result<RopeScaling> ParseRopeScaling(std::string_view name) {
 }
 
 std::string RopeConfig::ToString() const {
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(kind), dims, base, static_cast<int>(scaling), factor,
-                     original_context, low_freq_factor, high_freq_factor, beta_fast, beta_slow, attention_factor);
+  std::string text =
+      fmt::format("{} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(kind), dims, base, static_cast<int>(scaling), factor,
+                  original_context, low_freq_factor, high_freq_factor, beta_fast, beta_slow, attention_factor);
+  if (!factors().empty()) text += fmt::format(" {}", fmt::join(factors(), " "));
+  return text;
 }
 
 double YarnTemperature(double factor) { return factor > 1.0 ? 1.0 + 0.1 * std::log(factor) : 1.0; }
@@ -58,6 +71,13 @@ void FillMissingFactor(uint64_t wanted_context, RopeConfig* rope) {
 }
 
 }  // namespace
+
+// llama.cpp's rule, so that the same flags give the same rotations. Phi-3's own code goes by the length of the text at hand,
+// which would turn all keys in the cache wrong the moment it grows past the trained one.
+void ChooseLongRope(uint64_t wanted_context, ModelConfig* config) {
+  RopeConfig& rope = config->rope;
+  rope.takes_long = (wanted_context != 0 ? wanted_context : config->context) > rope.original_context;
+}
 
 Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_context, ModelConfig* config) {
   RopeConfig& rope = config->rope;

@@ -16,7 +16,12 @@
 
 namespace damask::model {
 
-enum class Architecture { kLlama, kMistral, kQwen2, kQwen3 };
+enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3 };
+
+// Those that damask runs, and a list of their names for messages.
+inline constexpr Architecture kArchitectures[] = {Architecture::kLlama, Architecture::kMistral, Architecture::kQwen2,
+                                                  Architecture::kQwen3, Architecture::kPhi3};
+std::string ArchitectureNames();
 
 std::string_view ArchitectureName(Architecture architecture);
 
@@ -40,6 +45,13 @@ struct RopeConfig {
   double beta_fast = 32.0;
   double beta_slow = 1.0;
   double attention_factor = 1.0;  // multiplies the temperature term that yarn itself adds
+  // longrope (Phi-3): divisors of the frequencies, one for each rotated pair, for contexts up to the trained length and for
+  // longer ones. Empty elsewhere.
+  std::vector<float> short_factors;
+  std::vector<float> long_factors;
+  bool takes_long = false;  // set by the context that is asked for
+
+  const std::vector<float>& factors() const { return takes_long ? long_factors : short_factors; }
 
   // All of it as numbers, the same for the same rotations: what results are bound to.
   std::string ToString() const;
@@ -82,6 +94,9 @@ struct RopeOverrides {
 // Both check every number (ranges, divisibility, what the kernels can run) and name the offending key.
 Result<ModelConfig> ConfigFromGguf(const formats::GgufFile& file);
 Result<ModelConfig> ConfigFromHuggingFace(const formats::Json& config);
+
+// Chooses between the factors of longrope; `wanted_context` as below.
+void ChooseLongRope(uint64_t wanted_context, ModelConfig* config);
 
 // Applies the flags; `wanted_context` is the -c flag (0: the model's own); over the trained context it is a missing factor.
 Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_context, ModelConfig* config);

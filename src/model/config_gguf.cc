@@ -54,11 +54,11 @@ class KeyReader {
 Result<Architecture> ReadArchitecture(const GgufFile& file) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> name, file.GetString("general.architecture"));
   if (!name) return BadFormat("the key general.architecture is missing");
-  for (const Architecture a : {Architecture::kLlama, Architecture::kMistral, Architecture::kQwen2, Architecture::kQwen3}) {
+  for (const Architecture a : kArchitectures) {
     if (ArchitectureName(a) == *name) return a;
   }
   return Unsupported(
-      fmt::format("the architecture {} is not supported; damask runs llama, mistral, qwen2 and qwen3", Quote(*name)));
+      fmt::format("the architecture {} is not supported; damask runs {}", Quote(*name), ArchitectureNames()));
 }
 
 // Mixture-of-experts files call themselves llama too.
@@ -75,7 +75,8 @@ Status ReadRope(const KeyReader& keys, ModelConfig* config) {
   DAMASK_ASSIGN_OR_RETURN(rope.dims, keys.UintOr("rope.dimension_count", config->head_dim));
   DAMASK_ASSIGN_OR_RETURN(rope.base, keys.FloatOr("rope.freq_base", 10000.0));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> type, keys.file().GetString(keys.Key("rope.scaling.type")));
-  if (type) {
+  // longrope is its factors, which are tensors.
+  if (type && *type != "longrope") {
     DAMASK_ASSIGN_OR_RETURN(rope.scaling, ParseRopeScaling(*type));
   }
   // Old files have only the linear factor, without a type.

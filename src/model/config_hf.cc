@@ -1,5 +1,7 @@
-// ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig, Qwen2Config
-// and Qwen3Config.
+// ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig,
+// Qwen2Config, Qwen3Config and Phi3Config.
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "base/limits.h"
@@ -25,11 +27,10 @@ Result<uint64_t> Uint(const Json& config, const std::string& key) {
 Result<Architecture> ReadArchitecture(const Json& config) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(config, "model_type"));
   if (!type) return BadFormat("the field model_type is missing");
-  for (const Architecture a : {Architecture::kLlama, Architecture::kMistral, Architecture::kQwen2, Architecture::kQwen3}) {
+  for (const Architecture a : kArchitectures) {
     if (ArchitectureName(a) == *type) return a;
   }
-  return Unsupported(
-      fmt::format("the model_type {} is not supported; damask runs llama, mistral, qwen2 and qwen3", Quote(*type)));
+  return Unsupported(fmt::format("the model_type {} is not supported; damask runs {}", Quote(*type), ArchitectureNames()));
 }
 
 // transformers puts attention_factor in the place of yarn's own temperature term; RopeConfig's multiplies that term.
@@ -44,7 +45,44 @@ Status ReadYarnTemperature(const Json& scaling, RopeConfig* rope) {
   return {};
 }
 
-Status ReadScaling(const Json& scaling, RopeConfig* rope) {
+Status ReadFactors(const Json& scaling, const char* key, size_t count, std::vector<float>* out) {
+  const auto found = scaling.find(key);
+  if (found == scaling.end() || !found->is_array() || found->size() != count) {
+    return BadFormat(fmt::format("the longrope rope scaling has no {} with {} numbers", key, count));
+  }
+  for (const Json& factor : *found) {
+    const double value = factor.is_number() ? factor.get<double>() : 0.0;
+    if (!(value > 0) || !std::isfinite(value)) {
+      return BadFormat(fmt::format("the longrope rope scaling has a {} that is no positive number", key));
+    }
+    out->push_back(static_cast<float>(value));
+  }
+  return {};
+}
+
+// Ding et al., LongRoPE (arXiv 2402.13753), as Phi-3 has it: what is longer than trained is made up for by the root of
+// 1 + ln(factor) / ln(trained length) in cos and sin, whichever factors hold.
+Status ReadLongRope(const Json& json, const Json& scaling, ModelConfig* config) {
+  RopeConfig& rope = config->rope;
+  DAMASK_ASSIGN_OR_RETURN(std::optional<uint64_t> original, JsonUint(json, "original_max_position_embeddings"));
+  if (!original) {
+    DAMASK_ASSIGN_OR_RETURN(original, JsonUint(scaling, "original_max_position_embeddings"));
+  }
+  if (!original || *original < 2) {
+    return BadFormat("the longrope rope scaling has no original_max_position_embeddings of 2 or more");
+  }
+  rope.original_context = *original;
+  DAMASK_RETURN_IF_ERROR(ReadFactors(scaling, "short_factor", rope.dims / 2, &rope.short_factors));
+  DAMASK_RETURN_IF_ERROR(ReadFactors(scaling, "long_factor", rope.dims / 2, &rope.long_factors));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> given, JsonNumber(scaling, "attention_factor"));
+  const double longer = static_cast<double>(config->context) / static_cast<double>(*original);
+  const double made_up = longer <= 1 ? 1.0 : std::sqrt(1.0 + std::log(longer) / std::log(static_cast<double>(*original)));
+  rope.attention_factor = given.value_or(made_up);
+  return {};
+}
+
+Status ReadScaling(const Json& json, const Json& scaling, ModelConfig* config) {
+  RopeConfig* const rope = &config->rope;
   if (!scaling.is_object()) return BadFormat("the field rope_scaling is not an object");
   DAMASK_ASSIGN_OR_RETURN(std::optional<std::string> type, JsonString(scaling, "rope_type"));
   if (!type) {
@@ -52,6 +90,7 @@ Status ReadScaling(const Json& scaling, RopeConfig* rope) {
   }
   if (!type) return BadFormat("the field rope_scaling has no rope_type");
   if (*type == "default") return {};
+  if (*type == "longrope" || *type == "su") return ReadLongRope(json, scaling, config);
   Result<RopeScaling> parsed = ParseRopeScaling(*type);
   if (!parsed.ok()) return parsed.status().At("rope_scaling");
   rope->scaling = *parsed;
@@ -76,7 +115,12 @@ Status ReadRope(const Json& json, ModelConfig* config) {
   rope.dims = config->head_dim;
   rope.original_context = config->context;
   DAMASK_ASSIGN_OR_RETURN(const std::optional<double> partial, JsonNumber(json, "partial_rotary_factor"));
-  if (partial && *partial != 1.0) return Unsupported(fmt::format("partial_rotary_factor is {}, only 1 is supported", *partial));
+  if (partial) {
+    if (!(*partial > 0 && *partial <= 1)) {
+      return BadFormat(fmt::format("partial_rotary_factor is {}, expected a number above 0, up to 1", *partial));
+    }
+    rope.dims = static_cast<size_t>(static_cast<double>(config->head_dim) * *partial);
+  }
   // Newer files keep base and scaling together in rope_parameters.
   const Json* base_holder = &json;
   const char* scaling_key = "rope_scaling";
@@ -88,14 +132,14 @@ Status ReadRope(const Json& json, ModelConfig* config) {
   rope.base = base.value_or(10000.0);
   const auto scaling = json.find(scaling_key);
   if (scaling == json.end() || scaling->is_null()) return {};
-  return ReadScaling(*scaling, &rope);
+  return ReadScaling(json, *scaling, config);
 }
 
-// mistral: one window for all layers. qwen: only with use_sliding_window, and only from max_window_layers on.
+// mistral, phi3: one window for all layers. qwen: only with use_sliding_window, and only from max_window_layers on.
 Status ReadWindows(const Json& json, ModelConfig* config) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> window, JsonUint(json, "sliding_window"));
   if (!window || *window == 0 || *window >= config->context) return {};
-  if (config->architecture == Architecture::kMistral) {
+  if (config->architecture == Architecture::kMistral || config->architecture == Architecture::kPhi3) {
     config->windows.assign(config->layers, static_cast<uint32_t>(*window));
     return {};
   }

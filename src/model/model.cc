@@ -52,15 +52,47 @@ class ModelLoader {
     return {};
   }
 
+  static std::string LayerName(size_t index, const char* part) { return fmt::format("blk.{}.{}", index, part); }
+
+  Status LoadSeparate(size_t index, LayerWeights* w) {
+    const ModelConfig& c = model_->config_;
+    DAMASK_ASSIGN_OR_RETURN(w->q, Matrix(LayerName(index, "attn_q.weight"), c.q_width(), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w->k, Matrix(LayerName(index, "attn_k.weight"), c.kv_width(), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w->v, Matrix(LayerName(index, "attn_v.weight"), c.kv_width(), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w->gate, Matrix(LayerName(index, "ffn_gate.weight"), c.ffn, c.width));
+    DAMASK_ASSIGN_OR_RETURN(w->up, Matrix(LayerName(index, "ffn_up.weight"), c.ffn, c.width));
+    return {};
+  }
+
+  // Phi-3 keeps q, k and v in one matrix, one behind the other, and gate and up in another.
+  Status LoadJoined(size_t index, LayerWeights* w) {
+    const ModelConfig& c = model_->config_;
+    DAMASK_ASSIGN_OR_RETURN(const WeightView qkv,
+                            Matrix(LayerName(index, "attn_qkv.weight"), c.q_width() + 2 * c.kv_width(), c.width));
+    w->q = Rows(qkv, 0, c.q_width());
+    w->k = Rows(qkv, c.q_width(), c.kv_width());
+    w->v = Rows(qkv, c.q_width() + c.kv_width(), c.kv_width());
+    // GGUF has no name of its own for that.
+    const std::string joined = LayerName(index, "ffn_gate_up.weight");
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* own_name, Find(joined));
+    DAMASK_ASSIGN_OR_RETURN(const WeightView both, Matrix(own_name != nullptr ? joined : LayerName(index, "ffn_up.weight"),
+                                                          2 * c.ffn, c.width));
+    w->gate = Rows(both, 0, c.ffn);
+    w->up = Rows(both, c.ffn, c.ffn);
+    return {};
+  }
+
+  static WeightView Rows(const WeightView& matrix, size_t first, size_t count) {
+    return {matrix.type, matrix.data + first * formats::RowBytes(matrix.type, matrix.k), count, matrix.k};
+  }
+
   Status LoadLayer(size_t index) {
     const ModelConfig& c = model_->config_;
     LayerWeights& w = model_->layers_[index];
-    const auto name = [index](const char* part) { return fmt::format("blk.{}.{}", index, part); };
+    const auto name = [index](const char* part) { return LayerName(index, part); };
     DAMASK_ASSIGN_OR_RETURN(w.attention_norm, Vector(name("attn_norm.weight"), c.width));
     DAMASK_ASSIGN_OR_RETURN(w.ffn_norm, Vector(name("ffn_norm.weight"), c.width));
-    DAMASK_ASSIGN_OR_RETURN(w.q, Matrix(name("attn_q.weight"), c.q_width(), c.width));
-    DAMASK_ASSIGN_OR_RETURN(w.k, Matrix(name("attn_k.weight"), c.kv_width(), c.width));
-    DAMASK_ASSIGN_OR_RETURN(w.v, Matrix(name("attn_v.weight"), c.kv_width(), c.width));
+    DAMASK_RETURN_IF_ERROR(c.architecture == Architecture::kPhi3 ? LoadJoined(index, &w) : LoadSeparate(index, &w));
     DAMASK_ASSIGN_OR_RETURN(w.o, Matrix(name("attn_output.weight"), c.width, c.q_width()));
     // Biases are read wherever a file has them (llama files may, too); qwen2 always does.
     DAMASK_ASSIGN_OR_RETURN(w.q_bias, Bias(name("attn_q.bias"), c.q_width()));
@@ -70,29 +102,40 @@ class ModelLoader {
       DAMASK_ASSIGN_OR_RETURN(w.q_norm, Vector(name("attn_q_norm.weight"), c.head_dim));
       DAMASK_ASSIGN_OR_RETURN(w.k_norm, Vector(name("attn_k_norm.weight"), c.head_dim));
     }
-    DAMASK_ASSIGN_OR_RETURN(w.gate, Matrix(name("ffn_gate.weight"), c.ffn, c.width));
-    DAMASK_ASSIGN_OR_RETURN(w.up, Matrix(name("ffn_up.weight"), c.ffn, c.width));
     DAMASK_ASSIGN_OR_RETURN(w.down, Matrix(name("ffn_down.weight"), c.width, c.ffn));
-    for (const char* part : {"attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {
+    for (const char* part : {"attn_qkv.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {
       DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, Find(name(part)));
       if (bias != nullptr) return Unsupported(fmt::format("the tensor {} is not supported", source_.FileName(name(part))));
     }
     return {};
   }
 
-  // The llama3 factors of a GGUF file come as a tensor.
-  Status LoadRope() {
-    const ModelConfig& c = model_->config_;
-    FloatVector factors;
-    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find("rope_freqs.weight"));
-    if (tensor != nullptr) {
-      DAMASK_ASSIGN_OR_RETURN(factors, Vector("rope_freqs.weight", c.rope.dims / 2));
-      for (size_t i = 0; i < factors.size(); ++i) {
-        if (!(factors[i] > 0))
-          return BadFormat(fmt::format("factor {} is {}, expected above 0", i, factors[i])).At("rope_freqs.weight");
-      }
+  // Divisors of the frequencies that come as a tensor; empty where there is none.
+  Result<std::vector<float>> RopeFactors(const std::string& name) {
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
+    if (tensor == nullptr) return std::vector<float>();
+    DAMASK_ASSIGN_OR_RETURN(const FloatVector factors, Vector(name, model_->config_.rope.dims / 2));
+    for (size_t i = 0; i < factors.size(); ++i) {
+      if (!(factors[i] > 0)) return BadFormat(fmt::format("factor {} is {}, expected above 0", i, factors[i])).At(name);
     }
-    model_->rope_ = RopeTable(c.rope, {factors.data(), factors.size()});
+    return std::vector<float>(factors.data(), factors.data() + factors.size());
+  }
+
+  // Of a GGUF file both the llama3 factors and those of longrope are tensors.
+  Status LoadRope() {
+    RopeConfig& rope = model_->config_.rope;
+    DAMASK_ASSIGN_OR_RETURN(std::vector<float> factors, RopeFactors("rope_freqs.weight"));
+    DAMASK_ASSIGN_OR_RETURN(std::vector<float> longer, RopeFactors("rope_factors_long.weight"));
+    DAMASK_ASSIGN_OR_RETURN(std::vector<float> shorter, RopeFactors("rope_factors_short.weight"));
+    if (longer.empty() != shorter.empty()) {
+      return BadFormat("only one of the tensors rope_factors_long.weight and rope_factors_short.weight is there");
+    }
+    if (!longer.empty()) {
+      rope.long_factors = std::move(longer);
+      rope.short_factors = std::move(shorter);
+    }
+    if (factors.empty()) factors = rope.factors();
+    model_->rope_ = RopeTable(rope, factors);
     return {};
   }
 
@@ -173,6 +216,7 @@ namespace {
 Result<ModelConfig> PreparedConfig(Result<ModelConfig> config, const LoadOptions& options) {
   if (!config.ok()) return config;
   DAMASK_RETURN_IF_ERROR(ApplyRopeOverrides(options.rope, options.context, &*config));
+  ChooseLongRope(options.context, &*config);
   return config;
 }
 

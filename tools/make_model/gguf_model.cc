@@ -16,11 +16,16 @@ const char* ArchitectureKey(Arch arch) {
   switch (arch) {
     case Arch::kQwen2: return "qwen2";
     case Arch::kQwen3: return "qwen3";
+    case Arch::kPhi3: return "phi3";
     default: return "llama";
   }
 }
 
 void AddRopeScaling(const ModelSpec& spec, const std::string& p, GgufWriter* writer) {
+  if (spec.rope_scaling == RopeScaling::kLongRope) {  // its factors are tensors
+    writer->Add(p + "rope.scaling.original_context_length", static_cast<uint32_t>(spec.original_context()));
+    writer->Add(p + "rope.scaling.attn_factor", static_cast<float>(LongRopeMagnitude(spec)));
+  }
   if (spec.rope_scaling != RopeScaling::kLinear && spec.rope_scaling != RopeScaling::kYarn) return;  // llama3 is a tensor
   writer->Add(p + "rope.scaling.type", RopeScalingName(spec.rope_scaling));
   writer->Add(p + "rope.scaling.factor", static_cast<float>(spec.rope_factor));
@@ -39,7 +44,7 @@ void AddShape(const ModelSpec& spec, GgufWriter* writer) {
   add("attention.head_count_kv", spec.kv_heads);
   add("attention.key_length", spec.head_dim);
   add("attention.value_length", spec.head_dim);
-  add("rope.dimension_count", spec.head_dim);
+  add("rope.dimension_count", spec.rotated_dims());
   if (spec.window != 0) add("attention.sliding_window", spec.window);
   writer->Add(p + "attention.layer_norm_rms_epsilon", static_cast<float>(spec.rms_epsilon));
   writer->Add(p + "rope.freq_base", static_cast<float>(spec.rope_base));

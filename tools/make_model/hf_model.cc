@@ -33,12 +33,21 @@ HfArch HfArchOf(Arch arch) {
     case Arch::kMistral: return {"mistral", "MistralForCausalLM"};
     case Arch::kQwen2: return {"qwen2", "Qwen2ForCausalLM"};
     case Arch::kQwen3: return {"qwen3", "Qwen3ForCausalLM"};
+    case Arch::kPhi3: return {"phi3", "Phi3ForCausalLM"};
     default: return {"llama", "LlamaForCausalLM"};
   }
 }
 
 ordered_json RopeScalingJson(const ModelSpec& spec) {
   if (spec.rope_scaling == RopeScaling::kNone) return nullptr;
+  if (spec.rope_scaling == RopeScaling::kLongRope) {
+    ordered_json scaling = {{"type", "longrope"}};
+    for (const bool longer : {true, false}) {
+      ordered_json& factors = scaling[longer ? "long_factor" : "short_factor"];
+      for (size_t i = 0; i < spec.rotated_dims() / 2; ++i) factors.push_back(LongRopeFactor(spec, i, longer));
+    }
+    return scaling;
+  }
   ordered_json scaling = {{"rope_type", RopeScalingName(spec.rope_scaling)}, {"factor", spec.rope_factor}};
   if (spec.rope_scaling != RopeScaling::kLinear) scaling["original_max_position_embeddings"] = spec.original_context();
   if (spec.rope_scaling == RopeScaling::kLlama3) {
@@ -73,7 +82,11 @@ ordered_json ConfigJson(const ModelSpec& spec, TensorType type) {
                       : type == TensorType::kF16 ? "float16"
                                                  : "bfloat16"},
   };
-  if (spec.arch == Arch::kMistral)
+  if (spec.rope_dims != 0) {
+    config["partial_rotary_factor"] = static_cast<double>(spec.rope_dims) / static_cast<double>(spec.head_dim);
+  }
+  if (spec.rope_scaling == RopeScaling::kLongRope) config["original_max_position_embeddings"] = spec.original_context();
+  if (spec.arch == Arch::kMistral || spec.arch == Arch::kPhi3)
     config["sliding_window"] = spec.window == 0 ? ordered_json(nullptr) : ordered_json(spec.window);
   return config;
 }

@@ -29,7 +29,7 @@ struct ArchRow {
   Arch arch;
 };
 constexpr ArchRow kArchs[] = {
-    {"llama", Arch::kLlama}, {"mistral", Arch::kMistral}, {"qwen2", Arch::kQwen2}, {"qwen3", Arch::kQwen3}};
+    {"llama", Arch::kLlama}, {"mistral", Arch::kMistral}, {"qwen2", Arch::kQwen2}, {"qwen3", Arch::kQwen3}, {"phi3", Arch::kPhi3}};
 
 struct ScalingRow {
   std::string_view name;
@@ -38,7 +38,8 @@ struct ScalingRow {
 constexpr ScalingRow kScalings[] = {{"none", RopeScaling::kNone},
                                     {"linear", RopeScaling::kLinear},
                                     {"yarn", RopeScaling::kYarn},
-                                    {"llama3", RopeScaling::kLlama3}};
+                                    {"llama3", RopeScaling::kLlama3},
+                                    {"longrope", RopeScaling::kLongRope}};
 
 const WeightType kTypes[] = {
     {"F32", TensorType::kF32, TensorType::kF32, 0},           {"F16", TensorType::kF16, TensorType::kF16, 1},
@@ -115,8 +116,14 @@ Status CheckSpec(const ModelSpec& spec) {
     return InvalidArgument(fmt::format("{} heads are not a multiple of {} kv-heads", spec.heads, spec.kv_heads));
   }
   if (spec.head_dim % 2 != 0) return InvalidArgument(fmt::format("head-dim is {}, expected an even number", spec.head_dim));
-  if (spec.window != 0 && spec.arch != Arch::kMistral)
-    return InvalidArgument("a window goes with the architecture mistral only");
+  if (spec.window != 0 && spec.arch != Arch::kMistral && spec.arch != Arch::kPhi3)
+    return InvalidArgument("a window goes with the architectures mistral and phi3 only");
+  if ((spec.rope_dims != 0 || spec.rope_scaling == RopeScaling::kLongRope) && spec.arch != Arch::kPhi3)
+    return InvalidArgument("rope-dims and longrope go with the architecture phi3 only");
+  if (spec.rope_dims % 2 != 0 || spec.rope_dims > spec.head_dim) {
+    return InvalidArgument(
+        fmt::format("rope-dims is {}, expected an even number up to head-dim {}", spec.rope_dims, spec.head_dim));
+  }
   if (!(spec.rope_factor >= 1.0))
     return InvalidArgument(fmt::format("rope-factor is {}, expected at least 1", spec.rope_factor));
   return {};

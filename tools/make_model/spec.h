@@ -13,8 +13,8 @@
 
 namespace damask::make_model {
 
-enum class Arch { kLlama, kMistral, kQwen2, kQwen3 };
-enum class RopeScaling { kNone, kLinear, kYarn, kLlama3 };
+enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3 };
+enum class RopeScaling { kNone, kLinear, kYarn, kLlama3, kLongRope };
 
 // A tensor type, or a mix of two as llama.cpp's quantiser makes it.
 struct WeightType {
@@ -45,7 +45,8 @@ struct ModelSpec {
   uint64_t rope_original_context = 0;  // 0: context / factor
   double rope_low_freq_factor = 1.0;   // llama3
   double rope_high_freq_factor = 4.0;  // llama3
-  size_t window = 0;                   // mistral: sliding window; 0 leaves the key away
+  size_t rope_dims = 0;                // phi3: rotated dimensions of a head; 0: all
+  size_t window = 0;                   // mistral, phi3: sliding window; 0 leaves the key away
 
   double logit_scale = 4.0;      // standard deviation of the logits
   double attention_scale = 1.5;  // its square is the standard deviation of the attention scores
@@ -55,7 +56,10 @@ struct ModelSpec {
   size_t split = 0;  // tensors per shard; 0: one file
 
   uint64_t original_context() const;
+  size_t rotated_dims() const { return rope_dims == 0 ? head_dim : rope_dims; }
   bool has_qkv_bias() const { return arch == Arch::kQwen2; }
+  // q, k and v in one matrix, gate and up in another.
+  bool joins_matrices() const { return arch == Arch::kPhi3; }
   bool has_qk_norm() const { return arch == Arch::kQwen3; }
   // llama and mistral files hold q and k with the two halves of a rotated pair side by side; qwen files as Hugging Face does.
   bool rotates_adjacent() const { return arch == Arch::kLlama || arch == Arch::kMistral; }

@@ -69,6 +69,12 @@ class Lister {
       AddVector("rope_freqs.weight", "", spec_.head_dim / 2, 1.0, 0.0);
       tensors_.back().is_rope_factors = true;
     }
+    if (spec_.rope_scaling != RopeScaling::kLongRope) return;
+    for (const bool longer : {true, false}) {
+      AddVector(longer ? "rope_factors_long.weight" : "rope_factors_short.weight", "", spec_.rotated_dims() / 2, 1.0, 0.0);
+      tensors_.back().is_rope_factors = true;
+      tensors_.back().of_longer_texts = longer;
+    }
   }
 
   void AddAttention(size_t layer) {
@@ -80,9 +86,13 @@ class Lister {
     const double qk = ByFanIn(spec_.attention_scale, spec_.width);
     const TensorType v_type = KeepsMoreBits(layer, spec_.layers) ? type_.better : type_.base;
     AddVector(p + "attn_norm.weight", h + "input_layernorm.weight", spec_.width, 1.0, kNormDeviation);
-    AddMatrix(p + "attn_q.weight", a + "q_proj.weight", type_.base, q_width, spec_.width, qk).rotated_heads = spec_.heads;
-    AddMatrix(p + "attn_k.weight", a + "k_proj.weight", type_.base, kv_width, spec_.width, qk).rotated_heads = spec_.kv_heads;
-    AddMatrix(p + "attn_v.weight", a + "v_proj.weight", v_type, kv_width, spec_.width, ByFanIn(1.0, spec_.width));
+    if (spec_.joins_matrices()) {
+      AddMatrix(p + "attn_qkv.weight", a + "qkv_proj.weight", type_.base, q_width + 2 * kv_width, spec_.width, qk);
+    } else {
+      AddMatrix(p + "attn_q.weight", a + "q_proj.weight", type_.base, q_width, spec_.width, qk).rotated_heads = spec_.heads;
+      AddMatrix(p + "attn_k.weight", a + "k_proj.weight", type_.base, kv_width, spec_.width, qk).rotated_heads = spec_.kv_heads;
+      AddMatrix(p + "attn_v.weight", a + "v_proj.weight", v_type, kv_width, spec_.width, ByFanIn(1.0, spec_.width));
+    }
     AddMatrix(p + "attn_output.weight", a + "o_proj.weight", type_.base, spec_.width, q_width, ByFanIn(1.0, q_width));
     if (spec_.has_qkv_bias()) {
       AddVector(p + "attn_q.bias", a + "q_proj.bias", q_width, 0.0, kBiasDeviation);
@@ -100,8 +110,13 @@ class Lister {
     const std::string h = fmt::format("model.layers.{}.", layer);
     const TensorType down_type = KeepsMoreBits(layer, spec_.layers) ? type_.better : type_.base;
     AddVector(p + "ffn_norm.weight", h + "post_attention_layernorm.weight", spec_.width, 1.0, kNormDeviation);
-    AddMatrix(p + "ffn_gate.weight", h + "mlp.gate_proj.weight", type_.base, spec_.ffn, spec_.width, ByFanIn(1.0, spec_.width));
-    AddMatrix(p + "ffn_up.weight", h + "mlp.up_proj.weight", type_.base, spec_.ffn, spec_.width, ByFanIn(1.0, spec_.width));
+    const double by_width = ByFanIn(1.0, spec_.width);
+    if (spec_.joins_matrices()) {
+      AddMatrix(p + "ffn_up.weight", h + "mlp.gate_up_proj.weight", type_.base, 2 * spec_.ffn, spec_.width, by_width);
+    } else {
+      AddMatrix(p + "ffn_gate.weight", h + "mlp.gate_proj.weight", type_.base, spec_.ffn, spec_.width, by_width);
+      AddMatrix(p + "ffn_up.weight", h + "mlp.up_proj.weight", type_.base, spec_.ffn, spec_.width, by_width);
+    }
     AddMatrix(p + "ffn_down.weight", h + "mlp.down_proj.weight", down_type, spec_.width, spec_.ffn, ByFanIn(1.0, spec_.ffn));
   }
 

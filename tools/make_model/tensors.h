@@ -20,6 +20,7 @@ struct Tensor {
   double mean = 0.0;
   double deviation = 0.0;
   bool is_rope_factors = false;  // computed, not drawn
+  bool of_longer_texts = false;  // longrope: its factors for those
   size_t rotated_heads = 0;      // q and k: rows fall into so many heads of rotated pairs
 
   uint64_t rows() const { return shape.size() == 1 ? 1 : shape[0]; }

@@ -49,6 +49,10 @@ void FillRopeFactors(const ModelSpec& spec, float* out) {
   }
 }
 
+void FillLongRopeFactors(const ModelSpec& spec, bool longer, float* out) {
+  for (size_t i = 0; i < spec.rotated_dims() / 2; ++i) out[i] = static_cast<float>(LongRopeFactor(spec, i, longer));
+}
+
 // Hugging Face keeps the first numbers of all pairs of a head in its first half, the second ones in the other half.
 uint64_t GgufRowOf(const Tensor& tensor, uint64_t hf_row) {
   const uint64_t head_dim = tensor.rows() / tensor.rotated_heads;
@@ -58,7 +62,20 @@ uint64_t GgufRowOf(const Tensor& tensor, uint64_t hf_row) {
 
 }  // namespace
 
+double LongRopeMagnitude(const ModelSpec& spec) {
+  const double longer = static_cast<double>(spec.context) / static_cast<double>(spec.original_context());
+  return longer <= 1 ? 1.0 : std::sqrt(1.0 + std::log(longer) / std::log(static_cast<double>(spec.original_context())));
+}
+
+double LongRopeFactor(const ModelSpec& spec, size_t pair, bool longer) {
+  const double share = static_cast<double>(pair) / static_cast<double>(spec.rotated_dims() / 2);
+  return 1.0 + share * (longer ? spec.rope_factor - 1.0 : 0.25);
+}
+
 void FillRow(const ModelSpec& spec, const Tensor& tensor, uint64_t row, float* out) {
+  if (tensor.is_rope_factors && spec.rope_scaling == RopeScaling::kLongRope) {
+    return FillLongRopeFactors(spec, tensor.of_longer_texts, out);
+  }
   if (tensor.is_rope_factors) return FillRopeFactors(spec, out);
   const uint64_t columns = tensor.columns();
   const uint64_t start = TensorSeed(spec.seed, tensor.name) + row * columns * kStep;

@@ -12,6 +12,12 @@
 
 namespace damask::make_model {
 
+// What cos and sin are multiplied by with longrope. Source: Phi3Config of Hugging Face transformers.
+double LongRopeMagnitude(const ModelSpec& spec);
+
+// Divisor of frequency `pair`, for texts up to the trained length or longer ones: not those of any model.
+double LongRopeFactor(const ModelSpec& spec, size_t pair, bool longer);
+
 // Row `row` of the tensor as GGUF orders rows, out [tensor.columns()].
 void FillRow(const ModelSpec& spec, const Tensor& tensor, uint64_t row, float* out);
 
