@@ -57,8 +57,7 @@ Result<Architecture> ReadArchitecture(const GgufFile& file) {
   for (const Architecture a : kArchitectures) {
     if (ArchitectureName(a) == *name) return a;
   }
-  return Unsupported(
-      fmt::format("the architecture {} is not supported; damask runs {}", Quote(*name), ArchitectureNames()));
+  return Unsupported(fmt::format("the architecture {} is not supported; damask runs {}", Quote(*name), ArchitectureNames()));
 }
 
 // Mixture-of-experts files call themselves llama too.
@@ -75,8 +74,9 @@ Status ReadRope(const KeyReader& keys, ModelConfig* config) {
   DAMASK_ASSIGN_OR_RETURN(rope.dims, keys.UintOr("rope.dimension_count", config->head_dim));
   DAMASK_ASSIGN_OR_RETURN(rope.base, keys.FloatOr("rope.freq_base", 10000.0));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> type, keys.file().GetString(keys.Key("rope.scaling.type")));
-  // longrope is its factors, which are tensors.
-  if (type && *type != "longrope") {
+  // Phi-3's longrope is its factors, which are tensors.
+  const bool longrope = type && *type == "longrope" && config->architecture == Architecture::kPhi3;
+  if (type && !longrope) {
     DAMASK_ASSIGN_OR_RETURN(rope.scaling, ParseRopeScaling(*type));
   }
   // Old files have only the linear factor, without a type.

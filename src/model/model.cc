@@ -75,8 +75,8 @@ class ModelLoader {
     // GGUF has no name of its own for that.
     const std::string joined = LayerName(index, "ffn_gate_up.weight");
     DAMASK_ASSIGN_OR_RETURN(const TensorInfo* own_name, Find(joined));
-    DAMASK_ASSIGN_OR_RETURN(const WeightView both, Matrix(own_name != nullptr ? joined : LayerName(index, "ffn_up.weight"),
-                                                          2 * c.ffn, c.width));
+    DAMASK_ASSIGN_OR_RETURN(const WeightView both,
+                            Matrix(own_name != nullptr ? joined : LayerName(index, "ffn_up.weight"), 2 * c.ffn, c.width));
     w->gate = Rows(both, 0, c.ffn);
     w->up = Rows(both, c.ffn, c.ffn);
     return {};

@@ -22,7 +22,7 @@ ChatFamily DetectInst(std::string_view jinja) {
 
 // Families that llama.cpp knows, damask does not, and that share marks with one of ours.
 bool IsForeign(std::string_view jinja) {
-  return (Has(jinja, "<|assistant|>") && (Has(jinja, "<|end|>") || Has(jinja, "<|user|>"))) || Has(jinja, "[gMASK]<sop>") ||
+  return (Has(jinja, "<|assistant|>") && Has(jinja, "<|user|>")) || Has(jinja, "[gMASK]<sop>") ||
          (Has(jinja, "<|user|>") && Has(jinja, "<|endoftext|>")) || Has(jinja, "bos_token + message['role']") ||
          Has(jinja, "<start_of_turn>") || Has(jinja, "'\\n\\nAssistant: ' + eos_token") || Has(jinja, "GPT4 Correct ") ||
          (Has(jinja, "USER: ") && Has(jinja, "ASSISTANT: "));
@@ -32,10 +32,12 @@ bool IsForeign(std::string_view jinja) {
 
 std::optional<ChatFamily> DetectChatFamily(std::string_view jinja) {
   if (Has(jinja, "<|im_start|>")) {
-    if (Has(jinja, "<|im_sep|>") || Has(jinja, "<end_of_utterance>")) return std::nullopt;
+    if (Has(jinja, "<|im_sep|>")) return ChatFamily::kPhi4;
+    if (Has(jinja, "<end_of_utterance>")) return std::nullopt;
     return DetectChatMl(jinja);
   }
   if (Has(jinja, "[INST]")) return DetectInst(jinja);
+  if (Has(jinja, "<|assistant|>") && Has(jinja, "<|end|>")) return ChatFamily::kPhi3;
   if (IsForeign(jinja)) return std::nullopt;
   if (Has(jinja, "### Instruction:") && Has(jinja, "<|EOT|>")) return ChatFamily::kDeepSeekCoder;
   if (Has(jinja, "<|START_OF_TURN_TOKEN|>") && Has(jinja, "<|USER_TOKEN|>")) return std::nullopt;
@@ -61,6 +63,8 @@ std::string_view ChatFamilyName(ChatFamily family) {
     case ChatFamily::kDeepSeekCoder: return "deepseek-coder";
     case ChatFamily::kDeepSeekV2: return "deepseek-v2";
     case ChatFamily::kDeepSeekV3: return "deepseek-v3";
+    case ChatFamily::kPhi3: return "phi-3";
+    case ChatFamily::kPhi4: return "phi-4";
   }
   return "unknown";
 }

@@ -96,6 +96,8 @@ class Renderer {
       case ChatFamily::kDeepSeekCoder: DeepSeekCoder(); break;
       case ChatFamily::kDeepSeekV2: DeepSeekV2(); break;
       case ChatFamily::kDeepSeekV3: DeepSeekV3(); break;
+      case ChatFamily::kPhi3: Phi3(); break;
+      case ChatFamily::kPhi4: Phi4(); break;
     }
   }
 
@@ -236,6 +238,27 @@ class Renderer {
     if (PromptBeginsThoughts(family_, jinja_)) Mark(kThoughtsOpening);
   }
 
+  // Phi-4-mini writes no line breaks.
+  void Phi3() {
+    const bool breaks = jinja_.empty() || Has("|>\\n") || Has("'\\n'") || Has("|>\n");
+    const std::string_view line = breaks ? "\n" : "";
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|{}|>{}", message.role, line));
+      Say(message.content);
+      Mark(fmt::format("<|end|>{}", line));
+    }
+    Mark(fmt::format("<|assistant|>{}", line));
+  }
+
+  void Phi4() {
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|im_start|>{}<|im_sep|>", message.role));
+      Say(message.content);
+      Mark("<|im_end|>");
+    }
+    Mark("<|im_start|>assistant<|im_sep|>");
+  }
+
   ChatFamily family_;
   std::string_view jinja_;
   const ChatMarks& marks_;
@@ -273,8 +296,9 @@ std::vector<ChatMessage> WithoutThoughts(std::string_view jinja, std::span<const
 
 bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
   if (!tokenizer.special().bos) return false;
-  const bool is_chatml = family == ChatFamily::kChatMl || family == ChatFamily::kQwen;
-  return tokenizer.special().add_bos || !is_chatml || tokenizer.chat_template().find("bos_token") != std::string::npos;
+  const bool by_template = family == ChatFamily::kChatMl || family == ChatFamily::kQwen || family == ChatFamily::kPhi3 ||
+                           family == ChatFamily::kPhi4;
+  return tokenizer.special().add_bos || !by_template || tokenizer.chat_template().find("bos_token") != std::string::npos;
 }
 
 }  // namespace

@@ -34,6 +34,8 @@ enum class ChatFamily {
   kDeepSeekCoder,
   kDeepSeekV2,
   kDeepSeekV3,
+  kPhi3,
+  kPhi4,
 };
 
 struct ChatMessage {

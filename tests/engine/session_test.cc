@@ -75,7 +75,7 @@ TEST(Session, TargetsAgree) {
 
 TEST(Session, EveryArchitectureRuns) {
   using make_model::Arch;
-  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3}) {
+  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3}) {
     const TinyModelFile file(make_model::ModelSpec{.arch = arch});
     const auto engine = LoadTiny(file);
     ASSERT_NE(engine, nullptr);
@@ -88,7 +88,7 @@ TEST(Session, EveryArchitectureRuns) {
 TEST(Session, AHuggingFaceFolderGivesTheSameLogits) {
   using make_model::Arch;
   const std::vector<TokenId> ids = SomeIds(30, 512);
-  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3}) {
+  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3}) {
     make_model::ModelSpec spec{.arch = arch, .type = "F32"};
     const TinyModelFile file(spec);
     const auto gguf = LoadTiny(file, {.target = "scalar"});
@@ -103,6 +103,31 @@ TEST(Session, AHuggingFaceFolderGivesTheSameLogits) {
       EXPECT_LT(Nmse(LogitsOf(hf->get(), ids), expected), 1e-10) << static_cast<int>(arch) << " " << split;
     }
   }
+}
+
+// Factors from tensors and from config.json, of which the context chooses; a rotation that leaves a quarter of each head.
+TEST(Session, LongRopeIsTheSameInBothFormats) {
+  const std::vector<TokenId> ids = SomeIds(30, 512);
+  const make_model::ModelSpec spec{.arch = make_model::Arch::kPhi3,
+                                   .context = 1024,
+                                   .type = "F32",
+                                   .rope_scaling = make_model::RopeScaling::kLongRope,
+                                   .rope_factor = 8.0,
+                                   .rope_dims = 48};
+  const TinyModelFile file(spec);
+  ThreadPool pool(1);
+  const std::string folder = file.folder() + "/hf";
+  ASSERT_TRUE(make_model::WriteHuggingFaceModel(spec, folder, &pool).ok());
+  std::vector<std::vector<float>> logits;
+  for (const uint64_t context : {uint64_t{0}, spec.original_context(), spec.original_context() + 1}) {
+    const auto gguf = LoadTiny(file, {.target = "scalar", .context = context});
+    logits.push_back(LogitsOf(gguf.get(), ids));
+    const auto from_folder = Engine::Load({.model_path = folder, .threads = 1, .target = "scalar", .context = context});
+    ASSERT_TRUE(from_folder.ok()) << from_folder.status().ToString();
+    EXPECT_LT(Nmse(LogitsOf(from_folder->get(), ids), logits.back()), 1e-10) << context;
+  }
+  EXPECT_EQ(logits[0], logits[2]) << "the model's own context is longer than the trained one";
+  EXPECT_GT(Nmse(logits[1], logits[0]), 1e-3);
 }
 
 TEST(Session, G19NanWeightsAreAnErrorAndNoTokens) {

@@ -208,6 +208,67 @@ TEST(ConfigFromHuggingFace, OtherYarnTemperaturesAreRefused) {
   }
 }
 
+Result<ModelConfig> ReadPhi3(const std::string& scaling, const std::string& members = "") {
+  const auto json =
+      formats::ParseJson(R"({"model_type": "phi3", "num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 4,
+    "intermediate_size": 512, "vocab_size": 300, "max_position_embeddings": 4096, "sliding_window": 2047, "partial_rotary_factor": 0.5)" +
+                         members + R"(, "rope_scaling": {"type": "longrope")" + scaling + "}}");
+  EXPECT_TRUE(json.ok()) << json.status().ToString();
+  return ConfigFromHuggingFace(*json);
+}
+
+TEST(ConfigFromHuggingFace, ReadsPhi3WithLongRope) {
+  const std::string factors = R"(, "short_factor": [1, 1, 1.5, 2], "long_factor": [1, 2, 4, 8.5])";
+  Result<ModelConfig> config = ReadPhi3(factors, R"(, "original_max_position_embeddings": 512)");
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->architecture, Architecture::kPhi3);
+  EXPECT_EQ(config->rope.dims, 8u);
+  EXPECT_EQ(config->rope.original_context, 512u);
+  EXPECT_EQ(config->window(0), 2047u);
+  EXPECT_NEAR(config->rope.attention_factor, std::sqrt(1.0 + std::log(8.0) / std::log(512.0)), 1e-12);
+  ChooseLongRope(512, &*config);
+  EXPECT_EQ(config->rope.factors(), std::vector<float>({1.0f, 1.0f, 1.5f, 2.0f}));
+  const std::string shorter = config->rope.ToString();
+  ChooseLongRope(513, &*config);
+  EXPECT_EQ(config->rope.factors(), std::vector<float>({1.0f, 2.0f, 4.0f, 8.5f}));
+  EXPECT_NE(config->rope.ToString(), shorter) << "results are bound to what was chosen";
+  ChooseLongRope(0, &*config);
+  EXPECT_TRUE(config->rope.takes_long);
+  config = ReadPhi3(factors + R"(, "attention_factor": 1.25, "original_max_position_embeddings": 512)");
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->rope.attention_factor, 1.25);
+}
+
+TEST(ConfigFromHuggingFace, LongRopeWithoutItsNumbersIsRefused) {
+  const std::string original = R"(, "original_max_position_embeddings": 512)";
+  const std::pair<std::string, std::string> cases[] = {
+      {R"(, "short_factor": [1, 1, 1, 1], "long_factor": [1, 2, 4, 8])", "original_max_position_embeddings"},
+      {original + R"(, "short_factor": [1, 1, 1, 1])", "long_factor"},
+      {original + R"(, "short_factor": [1, 1, 1], "long_factor": [1, 2, 4, 8])", "short_factor with 4 numbers"},
+      {original + R"(, "short_factor": [1, 1, 1, 1], "long_factor": [1, 2, 0, 8])", "long_factor that is no positive"},
+      {original + R"(, "short_factor": [1, 1, 1, "1"], "long_factor": [1, 2, 4, 8])", "short_factor that is no positive"},
+      {R"(, "original_max_position_embeddings": 1, "short_factor": [1, 1, 1, 1], "long_factor": [1, 2, 4, 8])", "2 or more"}};
+  for (const auto& [scaling, named] : cases) {
+    const Status status = ReadPhi3(scaling).status();
+    EXPECT_EQ(status.code(), StatusCode::kBadFormat) << scaling;
+    EXPECT_NE(status.ToString().find(named), std::string::npos) << status.ToString();
+  }
+}
+
+TEST(ConfigFromHuggingFace, APartOfAHeadMayBeRotated) {
+  const auto read = [](const char* factor) {
+    const auto json = formats::ParseJson(
+        R"({"model_type": "llama", "num_hidden_layers": 1, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 512,
+    "vocab_size": 300, "max_position_embeddings": 128, "partial_rotary_factor": )" +
+        std::string(factor) + "}");
+    return ConfigFromHuggingFace(json.value());
+  };
+  EXPECT_EQ(read("0.75").value().rope.dims, 48u);
+  EXPECT_EQ(read("1").value().rope.dims, 64u);
+  for (const char* factor : {"0", "-0.5", "1.5", "0.01"})
+    EXPECT_EQ(read(factor).status().code(), StatusCode::kBadFormat) << factor;
+}
+
 TEST(ConfigFromHuggingFace, SaysWhetherTheModelIsTied) {
   const auto tied = [](const std::string& member) {
     const auto json =

@@ -142,6 +142,37 @@ const TemplateCase kCases[] = {
      "I am an "
      "assistant   <｜end▁of▁sentence｜>User: Another question\n\nAssistant:",
      "<｜end▁of▁sentence｜>"},
+    {"Phi3", ChatFamily::kPhi3,
+     "{% for message in messages %}{% if message['role'] == 'system' %}{{'<|system|>\\n' + message['content'] + "
+     "'<|end|>\\n'}}{% "
+     "elif message['role'] == 'user' %}{{'<|user|>\\n' + message['content'] + '<|end|>\\n'}}{% elif message['role'] == "
+     "'assistant' %}{{'<|assistant|>\\n' + message['content'] + '<|end|>\\n'}}{% endif %}{% endfor %}{% if "
+     "add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}",
+     "<|system|>\nYou are a helpful assistant<|end|>\n<|user|>\nHello<|end|>\n<|assistant|>\nHi "
+     "there<|end|>\n<|user|>\nWho are you<|end|>\n<|assistant|>\n   I am an assistant   <|end|>\n<|user|>\nAnother "
+     "question<|end|>\n<|assistant|>\n"},
+    {"Phi3Medium", ChatFamily::kPhi3,
+     "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') %}{{'<|user|>' + '\\n' + "
+     "message['content'] + '<|end|>' + '\\n' + '<|assistant|>' + '\\n'}}{% elif (message['role'] == 'assistant') "
+     "%}{{message['content'] + '<|end|>' + '\\n'}}{% endif %}{% endfor %}",
+     "<|system|>\nYou are a helpful assistant<|end|>\n<|user|>\nHello<|end|>\n<|assistant|>\nHi "
+     "there<|end|>\n<|user|>\nWho are you<|end|>\n<|assistant|>\n   I am an assistant   <|end|>\n<|user|>\nAnother "
+     "question<|end|>\n<|assistant|>\n"},
+    {"Phi4Mini", ChatFamily::kPhi3,
+     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}{% if "
+     "add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}",
+     "<|system|>You are a helpful assistant<|end|><|user|>Hello<|end|><|assistant|>Hi there<|end|><|user|>Who are "
+     "you<|end|><|assistant|>   I am an assistant   <|end|><|user|>Another question<|end|><|assistant|>"},
+    {"Phi4", ChatFamily::kPhi4,
+     "{% for message in messages %}{% if (message['role'] == 'system') %}{{'<|im_start|>system<|im_sep|>' + "
+     "message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'user') %}{{'<|im_start|>user<|im_sep|>' + "
+     "message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'assistant') %}{{'<|im_start|>assistant<|im_sep|>' + "
+     "message['content'] + '<|im_end|>'}}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ "
+     "'<|im_start|>assistant<|im_sep|>' }}{% endif %}",
+     "<|im_start|>system<|im_sep|>You are a helpful assistant<|im_end|><|im_start|>user<|im_sep|>Hello<|im_end|>"
+     "<|im_start|>assistant<|im_sep|>Hi there<|im_end|><|im_start|>user<|im_sep|>Who are "
+     "you<|im_end|><|im_start|>assistant<|im_sep|>   I am an assistant   <|im_end|><|im_start|>user<|im_sep|>Another "
+     "question<|im_end|><|im_start|>assistant<|im_sep|>"},
     {"DeepSeekV3", ChatFamily::kDeepSeekV3,
      "{{bos_token}}{{ns.system_prompt}}{%- for message in messages %}{{'<｜User｜>' + message['content']}}{{'<｜Assistant｜>' "
      "+ content + "
@@ -272,7 +303,7 @@ TEST(ChatTemplate, ThoughtsStayWhereTheTemplateKeepsThem) {
 
 TEST(ChatTemplate, FamiliesOfOthersAreNotTakenForOurs) {
   for (const char* jinja :
-       {"", "{{ messages }}", "<|im_start|>user<|im_sep|>", "<|user|>\n<|end|>\n<|assistant|>", "<start_of_turn>model",
+       {"", "{{ messages }}", "<|im_start|>user<end_of_utterance>", "<|user|>\n<|assistant|>", "<start_of_turn>model",
         "[gMASK]<sop><|user|>", "USER: {{ x }} ASSISTANT: ", "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"}) {
     EXPECT_EQ(DetectChatFamily(jinja), std::nullopt) << jinja;
   }
