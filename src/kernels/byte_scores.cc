@@ -101,6 +101,7 @@ void ByteQueries::Pack(Target target, const float* q, size_t stride, size_t rows
     const float inverse = InverseScale(largest);
     if (inverse > 0) scales_[r] = scale * (largest / kLargestByte);
     for (size_t d = 0; d < dim; ++d) {
+      // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number, not a character
       const int number = ToByte(row[d], inverse);
       const size_t at = QueryIndex(*this, as_bytes, r, d);
       if (as_bytes) {

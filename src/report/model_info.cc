@@ -104,7 +104,8 @@ Json RopeJson(const model::RopeConfig& rope) {
           {"base", rope.base},
           {"scaling", model::RopeScalingName(rope.scaling)},
           {"factor", rope.factor},
-          {"original_context", rope.original_context}};
+          {"original_context", rope.original_context},
+          {"longrope", rope.factors().empty() ? Json(nullptr) : Json(rope.takes_long ? "long" : "short")}};
 }
 
 void AddConfig(const model::ModelConfig& config, Json* object) {

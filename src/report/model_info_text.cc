@@ -30,6 +30,9 @@ std::string FormatCount(uint64_t count) {
 
 std::string RopeText(const model::RopeConfig& rope) {
   std::string text = fmt::format("base {:g} over {} dimensions", rope.base, rope.dims);
+  if (!rope.factors().empty()) {
+    text += fmt::format(", longrope for contexts {} {} tokens", rope.takes_long ? "above" : "up to", rope.original_context);
+  }
   if (rope.scaling == model::RopeScaling::kNone) return text;
   text += fmt::format(", {} scaling by {:g}", model::RopeScalingName(rope.scaling), rope.factor);
   if (rope.original_context != 0) text += fmt::format(" from {} tokens", rope.original_context);

@@ -5,10 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include "base/thread_pool.h"
 #include "formats/gguf.h"
 #include "formats/gguf_writer.h"
 #include "tests/cli/cli_test.h"
 #include "tests/formats/safetensors_builder.h"
+#include "tools/make_model/make_model.h"
 
 namespace damask::test {
 namespace {
@@ -84,6 +86,20 @@ TEST(Info, TextNamesTheSameThings) {
   for (const char* part : {"qwen3", "KV cache", "blk.1.attn_q_norm.weight", "tokenizer", "machine"}) {
     EXPECT_NE(result.out.find(part), std::string::npos) << part << " in " << result.out;
   }
+}
+
+TEST(Info, TheContextChoosesTheFactorsOfLongRope) {
+  const TempDir dir;
+  ThreadPool pool(1);
+  const make_model::ModelSpec spec{
+      .arch = make_model::Arch::kPhi3, .rope_scaling = make_model::RopeScaling::kLongRope, .rope_original_context = 512};
+  const std::string path = dir.File("phi.gguf");
+  ASSERT_TRUE(make_model::WriteGgufModel(spec, path, &pool).ok());
+  EXPECT_EQ(DamaskJson({"info", "-m", path})["rope"]["longrope"], "long");
+  EXPECT_EQ(DamaskJson({"info", "-m", path, "-c", "512"})["rope"]["longrope"], "short");
+  EXPECT_EQ(DamaskJson({"info", "-m", TinyModel()})["rope"].at("longrope"), nullptr);
+  const std::string text = Damask({"info", "-m", path}).out;
+  EXPECT_NE(text.find("longrope for contexts above 512 tokens"), std::string::npos) << text;
 }
 
 TEST(Info, AHuggingFaceFolderIsDescribedToo) {
