@@ -17,6 +17,7 @@ std::string_view ArchitectureName(Architecture architecture) {
     case Architecture::kQwen2: return "qwen2";
     case Architecture::kQwen3: return "qwen3";
     case Architecture::kPhi3: return "phi3";
+    case Architecture::kSmolLm3: return "smollm3";
   }
   return "unknown";
 }

@@ -16,11 +16,11 @@
 
 namespace damask::model {
 
-enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3 };
+enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3 };
 
 // Those that damask runs, and a list of their names for messages.
 inline constexpr Architecture kArchitectures[] = {Architecture::kLlama, Architecture::kMistral, Architecture::kQwen2,
-                                                  Architecture::kQwen3, Architecture::kPhi3};
+                                                  Architecture::kQwen3, Architecture::kPhi3,    Architecture::kSmolLm3};
 std::string ArchitectureNames();
 
 std::string_view ArchitectureName(Architecture architecture);
@@ -75,10 +75,13 @@ struct ModelConfig {
   RopeConfig rope;
   // Sliding window per layer: a query sees keys with key > query - window; 0 is full attention. Empty: none in any layer.
   std::vector<uint32_t> windows;
+  // Every so manieth layer rotates nothing (SmolLM 3); 0: all layers rotate.
+  size_t unrotated_every = 0;
   std::optional<bool> tied;  // whether the embedding is the output too; what a file does not say follows from its tensors
 
   size_t group() const { return heads / kv_heads; }
   uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }
+  bool rotates(size_t layer) const { return unrotated_every == 0 || (layer + 1) % unrotated_every != 0; }
   size_t q_width() const { return heads * head_dim; }
   size_t kv_width() const { return kv_heads * head_dim; }
 };

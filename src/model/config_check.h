@@ -6,6 +6,9 @@
 
 namespace damask::model {
 
+// Of SmolLM 3, where a file does not say.
+inline constexpr size_t kSmolLm3UnrotatedEvery = 4;
+
 // Field names of the source, so that a message speaks of what stands in the user's file.
 struct FieldNames {
   std::string layers, width, heads, kv_heads, head_dim, ffn, vocab, context, rms_epsilon, rope_base, rope_dims, rope_factor;

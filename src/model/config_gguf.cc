@@ -69,7 +69,8 @@ Status RefuseExperts(const KeyReader& keys) {
 
 Status ReadRope(const KeyReader& keys, ModelConfig* config) {
   RopeConfig& rope = config->rope;
-  const bool llama_like = config->architecture == Architecture::kLlama || config->architecture == Architecture::kMistral;
+  const bool llama_like = config->architecture == Architecture::kLlama || config->architecture == Architecture::kMistral ||
+                          config->architecture == Architecture::kSmolLm3;
   rope.kind = llama_like ? kernels::RopeKind::kAdjacent : kernels::RopeKind::kHalves;
   DAMASK_ASSIGN_OR_RETURN(rope.dims, keys.UintOr("rope.dimension_count", config->head_dim));
   DAMASK_ASSIGN_OR_RETURN(rope.base, keys.FloatOr("rope.freq_base", 10000.0));
@@ -156,6 +157,7 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   DAMASK_ASSIGN_OR_RETURN(const double epsilon, keys.FloatOr("attention.layer_norm_rms_epsilon", 1e-5));
   config.rms_epsilon = static_cast<float>(epsilon);
   DAMASK_RETURN_IF_ERROR(ReadRope(keys, &config));
+  if (config.architecture == Architecture::kSmolLm3) config.unrotated_every = kSmolLm3UnrotatedEvery;  // there is no key
   DAMASK_RETURN_IF_ERROR(CheckConfig(config, NamesOf(keys)));
   DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));
   if (window != 0 && window < config.context) {

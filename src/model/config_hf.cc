@@ -1,5 +1,5 @@
 // ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig,
-// Qwen2Config, Qwen3Config and Phi3Config.
+// Qwen2Config, Qwen3Config, Phi3Config and SmolLM3Config.
 #include <cmath>
 
 #include <fmt/format.h>
@@ -152,6 +152,22 @@ Status ReadWindows(const Json& json, ModelConfig* config) {
   return {};
 }
 
+// smollm3: a list with 0 for the layers that do not rotate, or their interval.
+Status ReadUnrotated(const Json& json, ModelConfig* config) {
+  if (config->architecture != Architecture::kSmolLm3) return {};
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> interval, JsonUint(json, "no_rope_layer_interval"));
+  config->unrotated_every = interval.value_or(kSmolLm3UnrotatedEvery);
+  const auto listed = json.find("no_rope_layers");
+  if (listed == json.end() || listed->is_null()) return {};
+  bool fits = listed->is_array() && listed->size() == config->layers;
+  for (size_t layer = 0; fits && layer < config->layers; ++layer) {
+    fits = (*listed)[layer] == (config->rotates(layer) ? 1 : 0);
+  }
+  if (fits) return {};
+  return Unsupported(
+      fmt::format("no_rope_layers is not what no_rope_layer_interval says: a 0 for every {}th layer", config->unrotated_every));
+}
+
 Status RefuseWhatDiffers(const Json& json) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> activation, JsonString(json, "hidden_act"));
   if (activation && *activation != "silu" && *activation != "swish") {
@@ -207,6 +223,7 @@ Result<ModelConfig> ConfigFromHuggingFace(const Json& json) {
   DAMASK_RETURN_IF_ERROR(ReadRope(json, &config));
   DAMASK_RETURN_IF_ERROR(CheckConfig(config, Names()));
   DAMASK_RETURN_IF_ERROR(ReadWindows(json, &config));
+  DAMASK_RETURN_IF_ERROR(ReadUnrotated(json, &config));
   DAMASK_ASSIGN_OR_RETURN(config.tied, JsonBool(json, "tie_word_embeddings"));
   return config;
 }

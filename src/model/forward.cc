@@ -298,8 +298,10 @@ bool Forward::RotateAndStoreRow(const LayerWeights& weights, size_t layer, const
   };
   norm_heads(weights.q_norm, q, c.heads);
   norm_heads(weights.k_norm, k, c.kv_heads);
-  kernels::Rope(target_, c.rope.kind, q, c.heads, c.head_dim, c.rope.dims, cos_sin);
-  kernels::Rope(target_, c.rope.kind, k, c.kv_heads, c.head_dim, c.rope.dims, cos_sin);
+  if (c.rotates(layer)) {
+    kernels::Rope(target_, c.rope.kind, q, c.heads, c.head_dim, c.rope.dims, cos_sin);
+    kernels::Rope(target_, c.rope.kind, k, c.kv_heads, c.head_dim, c.rope.dims, cos_sin);
+  }
   if (!AllFinite(q, c.q_width()) || !AllFinite(k, c.kv_width()) || !AllFinite(v, c.kv_width())) return false;
   for (size_t h = 0; h < c.kv_heads; ++h) {
     std::byte* page = run.cache->page(layer, h, position / kernels::kPageTokens);

@@ -1,6 +1,7 @@
 #include "tokenizer/thoughts.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace damask::tokenizer {
 namespace {
@@ -76,10 +77,10 @@ ThoughtSplitter::Text ThoughtSplitter::Add(std::string_view text) {
 
 ThoughtSplitter::Text ThoughtSplitter::Finish() {
   Text out;
+  const std::string held = std::exchange(held_, {});
   // White space at the end of thoughts that were cut off is no part of them; half a mark is.
-  if (place_ == Place::kStart) out.answer = std::move(held_);
-  if (place_ == Place::kThoughts && held_.find_first_not_of(kSpaces) != std::string::npos) out.thoughts = std::move(held_);
-  held_.clear();
+  if (place_ == Place::kStart) out.answer = held;
+  if (place_ == Place::kThoughts && held.find_first_not_of(kSpaces) != std::string::npos) out.thoughts = held;
   place_ = Place::kAnswer;
   return out;
 }

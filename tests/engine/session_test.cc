@@ -75,7 +75,7 @@ TEST(Session, TargetsAgree) {
 
 TEST(Session, EveryArchitectureRuns) {
   using make_model::Arch;
-  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3}) {
+  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3, Arch::kSmolLm3}) {
     const TinyModelFile file(make_model::ModelSpec{.arch = arch});
     const auto engine = LoadTiny(file);
     ASSERT_NE(engine, nullptr);
@@ -88,7 +88,7 @@ TEST(Session, EveryArchitectureRuns) {
 TEST(Session, AHuggingFaceFolderGivesTheSameLogits) {
   using make_model::Arch;
   const std::vector<TokenId> ids = SomeIds(30, 512);
-  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3}) {
+  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3, Arch::kSmolLm3}) {
     make_model::ModelSpec spec{.arch = arch, .type = "F32"};
     const TinyModelFile file(spec);
     const auto gguf = LoadTiny(file, {.target = "scalar"});

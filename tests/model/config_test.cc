@@ -255,6 +255,29 @@ TEST(ConfigFromHuggingFace, LongRopeWithoutItsNumbersIsRefused) {
   }
 }
 
+TEST(ConfigFromHuggingFace, ReadsWhichLayersOfSmolLm3DoNotRotate) {
+  const auto read = [](const std::string& members) {
+    const auto json = formats::ParseJson(
+        R"({"model_type": "smollm3", "num_hidden_layers": 5, "hidden_size": 256, "num_attention_heads": 4,
+    "intermediate_size": 512, "vocab_size": 300, "max_position_embeddings": 128)" +
+        members + "}");
+    return ConfigFromHuggingFace(json.value());
+  };
+  const auto rotated = [](const ModelConfig& config) {
+    std::string layers;
+    for (size_t layer = 0; layer < config.layers; ++layer) layers += config.rotates(layer) ? '1' : '0';
+    return layers;
+  };
+  EXPECT_EQ(rotated(read("").value()), "11101");
+  EXPECT_EQ(rotated(read(R"(, "no_rope_layers": [1, 1, 1, 0, 1])").value()), "11101");
+  EXPECT_EQ(rotated(read(R"(, "no_rope_layer_interval": 2, "no_rope_layers": [1, 0, 1, 0, 1])").value()), "10101");
+  for (const char* list : {"[1, 1, 1, 1, 1]", "[1, 1, 1, 0]", "3", R"(["1", 1, 1, 0, 1])"}) {
+    const Status status = read(R"(, "no_rope_layers": )" + std::string(list)).status();
+    EXPECT_EQ(status.code(), StatusCode::kUnsupported) << list;
+    EXPECT_NE(status.ToString().find("no_rope_layers"), std::string::npos) << status.ToString();
+  }
+}
+
 TEST(ConfigFromHuggingFace, APartOfAHeadMayBeRotated) {
   const auto read = [](const char* factor) {
     const auto json = formats::ParseJson(

@@ -148,7 +148,7 @@ class Folder {
 };
 
 using make_model::Arch;
-constexpr Arch kArchs[] = {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3};
+constexpr Arch kArchs[] = {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3, Arch::kSmolLm3};
 
 TEST(Model, OrdinaryFilesGiveNoWarning) {
   const Warnings warnings;

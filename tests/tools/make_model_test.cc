@@ -138,7 +138,7 @@ uint64_t AdjacentRow(uint64_t hf_row, uint64_t head_dim) {
 }
 
 TEST_F(MakeModelTest, HuggingFaceFoldersHoldTheSameWeights) {
-  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3}) {
+  for (const Arch arch : {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3, Arch::kSmolLm3}) {
     ModelSpec spec = SmallSpec(arch);
     spec.tied = arch == Arch::kQwen3;
     const auto gguf = OpenGguf(spec);

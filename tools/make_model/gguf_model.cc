@@ -17,6 +17,7 @@ const char* ArchitectureKey(Arch arch) {
     case Arch::kQwen2: return "qwen2";
     case Arch::kQwen3: return "qwen3";
     case Arch::kPhi3: return "phi3";
+    case Arch::kSmolLm3: return "smollm3";
     default: return "llama";
   }
 }

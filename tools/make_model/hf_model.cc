@@ -34,6 +34,7 @@ HfArch HfArchOf(Arch arch) {
     case Arch::kQwen2: return {"qwen2", "Qwen2ForCausalLM"};
     case Arch::kQwen3: return {"qwen3", "Qwen3ForCausalLM"};
     case Arch::kPhi3: return {"phi3", "Phi3ForCausalLM"};
+    case Arch::kSmolLm3: return {"smollm3", "SmolLM3ForCausalLM"};
     default: return {"llama", "LlamaForCausalLM"};
   }
 }

@@ -28,11 +28,8 @@ struct ArchRow {
   std::string_view name;
   Arch arch;
 };
-constexpr ArchRow kArchs[] = {{"llama", Arch::kLlama},
-                              {"mistral", Arch::kMistral},
-                              {"qwen2", Arch::kQwen2},
-                              {"qwen3", Arch::kQwen3},
-                              {"phi3", Arch::kPhi3}};
+constexpr ArchRow kArchs[] = {{"llama", Arch::kLlama}, {"mistral", Arch::kMistral}, {"qwen2", Arch::kQwen2},
+                              {"qwen3", Arch::kQwen3}, {"phi3", Arch::kPhi3},       {"smollm3", Arch::kSmolLm3}};
 
 struct ScalingRow {
   std::string_view name;

@@ -13,7 +13,7 @@
 
 namespace damask::make_model {
 
-enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3 };
+enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3 };
 enum class RopeScaling { kNone, kLinear, kYarn, kLlama3, kLongRope };
 
 // A tensor type, or a mix of two as llama.cpp's quantiser makes it.
@@ -61,8 +61,9 @@ struct ModelSpec {
   // q, k and v in one matrix, gate and up in another.
   bool joins_matrices() const { return arch == Arch::kPhi3; }
   bool has_qk_norm() const { return arch == Arch::kQwen3; }
-  // llama and mistral files hold q and k with the two halves of a rotated pair side by side; qwen files as Hugging Face does.
-  bool rotates_adjacent() const { return arch == Arch::kLlama || arch == Arch::kMistral; }
+  // llama, mistral and smollm3 files hold q and k with the two halves of a rotated pair side by side; qwen files as Hugging
+  // Face does.
+  bool rotates_adjacent() const { return arch == Arch::kLlama || arch == Arch::kMistral || arch == Arch::kSmolLm3; }
 };
 
 // Shapes by name: "tiny" (the defaults above), "1b" (Llama-3.2-1B: tied, llama3 rope). Arch, type and seed stay as they are.
