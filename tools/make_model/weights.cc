@@ -68,7 +68,7 @@ double LongRopeMagnitude(const ModelSpec& spec) {
 }
 
 double LongRopeFactor(const ModelSpec& spec, size_t pair, bool longer) {
-  const double share = static_cast<double>(pair) / static_cast<double>(spec.rotated_dims() / 2);
+  const double share = 2.0 * static_cast<double>(pair) / static_cast<double>(spec.rotated_dims());
   return 1.0 + share * (longer ? spec.rope_factor - 1.0 : 0.25);
 }
 
