@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/text_tail.h"
+
 namespace damask::engine {
 
 std::string_view FinishReasonName(FinishReason reason) {
@@ -37,11 +39,7 @@ std::string StopMatcher::Add(std::string_view text) {
   }
   // Keep back the longest tail that is the beginning of a stop string.
   size_t keep = 0;
-  for (const std::string& stop : stops_) {
-    for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
-      if (std::string_view(held_).substr(held_.size() - n) == std::string_view(stop).substr(0, n)) keep = n;
-    }
-  }
+  for (const std::string& stop : stops_) keep = std::max(keep, TailThatMayBegin(held_, stop));
   std::string certain = held_.substr(0, held_.size() - keep);
   held_.erase(0, held_.size() - keep);
   return certain;

@@ -1,6 +1,7 @@
 // Rows of activations to 8-bit blocks of 32, and to 13-bit blocks for prefill.
 #include <immintrin.h>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -17,10 +18,7 @@ __m256i Magnitude(__m256 v) { return _mm256_castps_si256(_mm256_andnot_ps(_mm256
 float LargestMagnitude(const __m256* v) {
   const __m256i largest =
       _mm256_max_epi32(_mm256_max_epi32(Magnitude(v[0]), Magnitude(v[1])), _mm256_max_epi32(Magnitude(v[2]), Magnitude(v[3])));
-  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1));
-  return _mm_cvtss_f32(_mm_castsi128_ps(half));
+  return std::bit_cast<float>(LargestOfEight(largest));
 }
 
 // 32 floats to bytes; gives the scale. Where one is NaN the scale is, and with it all that the bytes are used for.

@@ -29,13 +29,6 @@ __m256i BroadcastFour(const int16_t* numbers) {
   return _mm256_set1_epi64x(four);
 }
 
-int32_t LargestOf(__m256i numbers) {
-  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(numbers), _mm256_extracti128_si256(numbers, 1));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1));
-  return _mm_cvtsi128_si32(half);
-}
-
 // Largest sums of rows [kVectors * 8] with any of 16 keys [dim / 4][16][4]. Queries are [kVectors / 2][dim / 2][16][2].
 template <size_t kVectors>
 void Maxima(const int16_t* keys, size_t dim, const int16_t* queries, __m256i (&best)[kVectors]) {
@@ -101,7 +94,7 @@ void ByteMaximumOfRow(const ByteQuarter& quarter, const ByteQueries& queries, fl
     }
   }
   const __m256i best = _mm256_max_epi32(_mm256_hadd_epi32(sums[0], sums[1]), _mm256_hadd_epi32(sums[2], sums[3]));
-  *largest = static_cast<float>(LargestOf(best)) * (*queries.scales() * quarter.scale);
+  *largest = static_cast<float>(LargestOfEight(best)) * (*queries.scales() * quarter.scale);
 }
 
 }  // namespace damask::kernels::avx2

@@ -4,11 +4,20 @@
 
 #include <immintrin.h>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
+
+// Of the eight 32-bit numbers.
+inline int32_t LargestOfEight(__m256i numbers) {
+  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(numbers), _mm256_extracti128_si256(numbers, 1));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+  return _mm_cvtsi128_si32(half);
+}
 
 // The largest |x| of `count` floats, a multiple of 16; NaN where one of them is.
 inline float LargestMagnitude(const float* x, size_t count) {
@@ -22,11 +31,7 @@ inline float LargestMagnitude(const float* x, size_t count) {
       largest[j] = _mm256_max_epi32(largest[j], _mm256_and_si256(bits, magnitude));
     }
   }
-  const __m256i both = _mm256_max_epi32(largest[0], largest[1]);
-  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1));
-  return _mm_cvtss_f32(_mm_castsi128_ps(half));
+  return std::bit_cast<float>(LargestOfEight(_mm256_max_epi32(largest[0], largest[1])));
 }
 
 // Sixteen floats times `inverse` to 16 bits; pairs of neighbours in the order 0 1 4 5 2 3 6 7.

@@ -3,17 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text_tail.h"
+
 namespace damask::tokenizer {
 namespace {
 
 constexpr std::string_view kSpaces = " \t\r\n";
-
-// How many last bytes of `text` may be the beginning of `mark`.
-size_t Beginning(std::string_view text, std::string_view mark) {
-  size_t n = std::min(text.size(), mark.size() - 1);
-  while (n > 0 && !text.ends_with(mark.substr(0, n))) --n;
-  return n;
-}
 
 }  // namespace
 
@@ -46,7 +41,7 @@ void ThoughtSplitter::Start(Text* out) {
 void ThoughtSplitter::Think(Text* out) {
   const size_t end = held_.find(kThoughtsEnd);
   std::string_view thoughts = std::string_view(held_).substr(0, end);
-  if (end == std::string::npos) thoughts.remove_suffix(Beginning(thoughts, kThoughtsEnd));
+  if (end == std::string::npos) thoughts.remove_suffix(TailThatMayBegin(thoughts, kThoughtsEnd));
   thoughts = thoughts.substr(0, thoughts.find_last_not_of(kSpaces) + 1);
   const size_t used = thoughts.size();
   if (!thought_) thoughts.remove_prefix(std::min(thoughts.find_first_not_of(kSpaces), thoughts.size()));
