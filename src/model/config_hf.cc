@@ -1,6 +1,7 @@
 // ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig,
 // Qwen2Config, Qwen3Config, Phi3Config and SmolLM3Config.
 #include <cmath>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -52,8 +53,9 @@ Status ReadFactors(const Json& scaling, const char* key, size_t count, std::vect
   }
   for (const Json& factor : *found) {
     const double value = factor.is_number() ? factor.get<double>() : 0.0;
-    if (!(value > 0) || !std::isfinite(value)) {
-      return BadFormat(fmt::format("the longrope rope scaling has a {} that is no positive number", key));
+    // A float that is 0 or infinite would break the angles.
+    if (!(value >= std::numeric_limits<float>::min() && value <= std::numeric_limits<float>::max())) {
+      return BadFormat(fmt::format("the longrope rope scaling has a {} that is no positive number of float32", key));
     }
     out->push_back(static_cast<float>(value));
   }

@@ -246,6 +246,8 @@ TEST(ConfigFromHuggingFace, LongRopeWithoutItsNumbersIsRefused) {
       {original + R"(, "short_factor": [1, 1, 1, 1])", "long_factor"},
       {original + R"(, "short_factor": [1, 1, 1], "long_factor": [1, 2, 4, 8])", "short_factor with 4 numbers"},
       {original + R"(, "short_factor": [1, 1, 1, 1], "long_factor": [1, 2, 0, 8])", "long_factor that is no positive"},
+      {original + R"(, "short_factor": [1, 1e-60, 1, 1], "long_factor": [1, 2, 4, 8])", "short_factor that is no positive"},
+      {original + R"(, "short_factor": [1, 1e60, 1, 1], "long_factor": [1, 2, 4, 8])", "short_factor that is no positive"},
       {original + R"(, "short_factor": [1, 1, 1, "1"], "long_factor": [1, 2, 4, 8])", "short_factor that is no positive"},
       {R"(, "original_max_position_embeddings": 1, "short_factor": [1, 1, 1, 1], "long_factor": [1, 2, 4, 8])", "2 or more"}};
   for (const auto& [scaling, named] : cases) {
