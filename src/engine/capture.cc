@@ -183,7 +183,7 @@ void AddMoments(Engine* engine, const model::LayerView& view, uint64_t context, 
       for (size_t row = 0; row < view.rows; row += stride) {
         const uint64_t position = view.first_position + row;
         // One more rotation moves query and key together, as if the text stood elsewhere in the context.
-        engine->model().rope().Fill(random() % std::max<uint64_t>(context, 1), rotation.data());
+        engine->model().rope(view.layer).Fill(random() % std::max<uint64_t>(context, 1), rotation.data());
         const std::byte* page = view.cache->pages(view.layer, kv_head)[position / kernels::kPageTokens];
         kernels::LoadKey(engine->page_pool()->layout(), page, position % kernels::kPageTokens, vectors.data());
         std::copy_n(view.q + row * c.q_width() + kv_head * c.group() * dim, c.group() * dim, vectors.data() + dim);

@@ -58,9 +58,11 @@ void Matmul::Multiply(const Activations& x, const WeightView& w, const Epilogue&
   impl_->Run(&product, 1);
 }
 
-void Matmul::MultiplySwiGlu(const Activations& x, const WeightView& gate, const WeightView& up, float* out, size_t out_stride) {
+void Matmul::MultiplyGated(const Activations& x, GateFunction function, const WeightView& gate, const WeightView& up,
+                           float* out, size_t out_stride) {
+  const Store store = function == GateFunction::kSilu ? Store::kSilu : Store::kGelu;
   Product products[2] = {Product{&x.forms(), &gate, nullptr, Store::kSet, out, out_stride},
-                         Product{&x.forms(), &up, nullptr, Store::kSwiGlu, out, out_stride}};
+                         Product{&x.forms(), &up, nullptr, store, out, out_stride}};
   impl_->Run(products, 2);
 }
 

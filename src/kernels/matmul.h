@@ -15,6 +15,7 @@
 #include "base/cpu.h"
 #include "base/thread_pool.h"
 #include "formats/tensor_type.h"
+#include "kernels/ops.h"
 #include "kernels/peak.h"
 
 namespace damask::kernels {
@@ -75,8 +76,9 @@ class Matmul {
   // A row of y depends neither on which rows share the call nor on the number of threads.
   void Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride);
 
-  // out [m, n] = silu(x gate^T) * (x up^T): SwiGLU's first half. gate and up have one shape.
-  void MultiplySwiGlu(const Activations& x, const WeightView& gate, const WeightView& up, float* out, size_t out_stride);
+  // out [m, n] = f(x gate^T) * (x up^T): the first half of SwiGLU or GeGLU. gate and up have one shape.
+  void MultiplyGated(const Activations& x, GateFunction function, const WeightView& gate, const WeightView& up, float* out,
+                     size_t out_stride);
 
   // Keeps the forms that prefill products want of these weights, instead of making them in every call: their results do not
   // change by a bit. The weights stay where they are (decode reads them). Throws std::bad_alloc. What the target's products

@@ -122,9 +122,10 @@ struct Scratch {
 };
 
 enum class Store {
-  kSet,     // y = x w^T + bias
-  kAdd,     // y += x w^T + bias
-  kSwiGlu,  // y = silu(y) * x w^T: the second product of SwiGLU, over the first one's result
+  kSet,   // y = x w^T + bias
+  kAdd,   // y += x w^T + bias
+  kSilu,  // y = silu(y) * x w^T: the second product of SwiGLU, over the first one's result
+  kGelu,  // y = gelu(y) * x w^T: that of GeGLU
 };
 
 struct Product {

@@ -1,10 +1,10 @@
 // Cuts products into parts for the pool.
 #include <algorithm>
-#include <cmath>
 
 #include "base/checked.h"
 #include "kernels/matmul_bodies.h"
 #include "kernels/matmul_targets.h"
+#include "kernels/ops.h"
 
 namespace damask::kernels {
 namespace {
@@ -72,7 +72,8 @@ void StoreElement(const Product& product, size_t m, size_t n, float value) {
   switch (product.store) {
     case Store::kSet: *y = value; return;
     case Store::kAdd: *y += value; return;
-    case Store::kSwiGlu: *y = *y / (1.0f + std::exp(-*y)) * value; return;
+    case Store::kSilu: *y = Gated(GateFunction::kSilu, *y) * value; return;
+    case Store::kGelu: *y = Gated(GateFunction::kGelu, *y) * value; return;
   }
 }
 

@@ -31,8 +31,8 @@ void Rope(RopeKind kind, float* x, size_t heads, size_t head_dim, size_t rotated
   }
 }
 
-void SiluMul(float* gate, const float* up, size_t n) {
-  for (size_t i = 0; i < n; ++i) gate[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+void GateMul(GateFunction function, float* gate, const float* up, size_t n) {
+  for (size_t i = 0; i < n; ++i) gate[i] = Gated(function, gate[i]) * up[i];
 }
 
 }  // namespace
@@ -52,12 +52,17 @@ void Rope(Target target, RopeKind kind, float* x, size_t heads, size_t head_dim,
   scalar::Rope(kind, x, heads, head_dim, rotated_dims, cos_sin);
 }
 
-void SiluMul(Target target, float* gate, const float* up, size_t n) {
+float Gated(GateFunction function, float x) {
+  const float argument = function == GateFunction::kSilu ? x : kGeluSlope * (x + kGeluCubic * x * x * x);
+  return x / (1.0f + std::exp(-argument));
+}
+
+void GateMul(Target target, GateFunction function, float* gate, const float* up, size_t n) {
 #if defined(__x86_64__)
-  if (target >= Target::kAvx512) return avx512::SiluMul(gate, up, n);
-  if (target >= Target::kAvx2) return avx2::SiluMul(gate, up, n);
+  if (target >= Target::kAvx512) return avx512::GateMul(function, gate, up, n);
+  if (target >= Target::kAvx2) return avx2::GateMul(function, gate, up, n);
 #endif
-  scalar::SiluMul(gate, up, n);
+  scalar::GateMul(function, gate, up, n);
 }
 
 }  // namespace damask::kernels

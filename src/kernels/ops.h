@@ -23,7 +23,17 @@ enum class RopeKind {
 // Source: Su et al., RoFormer (arXiv 2104.09864).
 void Rope(Target target, RopeKind kind, float* x, size_t heads, size_t head_dim, size_t rotated_dims, const float* cos_sin);
 
-// gate [n] = silu(gate) * up.
-void SiluMul(Target target, float* gate, const float* up, size_t n);
+// What a feed-forward layer does to its gate. Source: Shazeer, GLU Variants Improve Transformer (arXiv 2002.05202).
+enum class GateFunction {
+  kSilu,  // x sigmoid(x), SwiGLU
+  kGelu,  // x sigmoid(slope (x + cubic x^3)), GeGLU: Hendrycks & Gimpel's GELU in the form with a tanh (arXiv 1606.08415)
+};
+inline constexpr float kGeluSlope = 1.5957691216f;  // 2 sqrt(2 / pi)
+inline constexpr float kGeluCubic = 0.044715f;
+
+float Gated(GateFunction function, float x);  // f(x)
+
+// gate [n] = f(gate) * up.
+void GateMul(Target target, GateFunction function, float* gate, const float* up, size_t n);
 
 }  // namespace damask::kernels

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/gates_avx2-inl.h"
 #include "kernels/ops_targets.h"
-#include "kernels/silu_avx2-inl.h"
 
 namespace damask::kernels::avx2 {
 namespace {
@@ -86,12 +86,15 @@ void Rope(RopeKind kind, float* x, size_t heads, size_t head_dim, size_t rotated
   }
 }
 
-void SiluMul(float* gate, const float* up, size_t n) {
+void GateMul(GateFunction function, float* gate, const float* up, size_t n) {
+  const auto gated = [function](__m256 g, __m256 u) {
+    return function == GateFunction::kSilu ? SiluTimes(g, u) : GeluTimes(g, u);
+  };
   size_t i = 0;
-  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(gate + i, SiluTimes(_mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(gate + i, gated(_mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
   if (i == n) return;
   const __m256i mask = TailMask(n - i);
-  _mm256_maskstore_ps(gate + i, mask, SiluTimes(_mm256_maskload_ps(gate + i, mask), _mm256_maskload_ps(up + i, mask)));
+  _mm256_maskstore_ps(gate + i, mask, gated(_mm256_maskload_ps(gate + i, mask), _mm256_maskload_ps(up + i, mask)));
 }
 
 }  // namespace damask::kernels::avx2

@@ -11,12 +11,12 @@ namespace avx2 {
 
 void RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float* out);
 void Rope(RopeKind kind, float* x, size_t heads, size_t head_dim, size_t rotated_dims, const float* cos_sin);
-void SiluMul(float* gate, const float* up, size_t n);
+void GateMul(GateFunction function, float* gate, const float* up, size_t n);
 
 }  // namespace avx2
 namespace avx512 {
 
-void SiluMul(float* gate, const float* up, size_t n);
+void GateMul(GateFunction function, float* gate, const float* up, size_t n);
 
 }  // namespace avx512
 }  // namespace damask::kernels

@@ -5,8 +5,8 @@
 
 #include <cstddef>
 
+#include "kernels/gates_avx2-inl.h"
 #include "kernels/panel_parts-inl.h"
-#include "kernels/silu_avx2-inl.h"
 
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
@@ -27,7 +27,9 @@ inline void StoreTile(const Product& product, Store store, const float* bias, co
       if (bias != nullptr) value = _mm256_add_ps(value, _mm256_maskload_ps(bias + n, lanes));
       if (store != Store::kSet) {
         const __m256 old = _mm256_maskload_ps(y, lanes);
-        value = store == Store::kAdd ? _mm256_add_ps(old, value) : SiluTimes(old, value);
+        value = store == Store::kAdd    ? _mm256_add_ps(old, value)
+                : store == Store::kSilu ? SiluTimes(old, value)
+                                        : GeluTimes(old, value);
       }
       _mm256_maskstore_ps(y, lanes, value);
     }
@@ -41,8 +43,8 @@ template <class BytesOf, class Unpack, class Multiply>
 inline void MultiplyPanel(const Product& product, const Part& part, Scratch* scratch, size_t piece_numbers,
                           const BytesOf& bytes_of, const Unpack& unpack, const Multiply& multiply) {
   const size_t k = product.w->k;
-  // SwiGLU's second product ends in a function of the whole sum: it cannot come in pieces.
-  if (product.store == Store::kSwiGlu || k < piece_numbers) piece_numbers = k;
+  // A gate times its function wants the whole sum: it cannot come in pieces.
+  if (IsGate(product.store) || k < piece_numbers) piece_numbers = k;
   const std::byte* packed = PackedPanel(product, part, bytes_of(k), kNarrowPanelRows);
   if (packed == nullptr) scratch->panel.Reserve(bytes_of(piece_numbers));
   alignas(32) float tile[kTileRows * kNarrowPanelRows];

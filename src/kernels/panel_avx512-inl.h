@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/gates_avx512-inl.h"
 #include "kernels/panel_parts-inl.h"
 #include "kernels/quant_targets.h"
-#include "kernels/silu_avx512-inl.h"
 #include "kernels/transpose_avx512-inl.h"
 
 namespace damask::kernels {
@@ -29,7 +29,9 @@ inline void StoreVector(const Product& product, Store store, bool with_bias, siz
   if (with_bias) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(lanes, product.bias + n));
   if (store != Store::kSet) {
     const __m512 old = _mm512_maskz_loadu_ps(lanes, y);
-    value = store == Store::kAdd ? _mm512_add_ps(old, value) : SiluTimes(old, value);
+    value = store == Store::kAdd    ? _mm512_add_ps(old, value)
+            : store == Store::kSilu ? SiluTimes(old, value)
+                                    : GeluTimes(old, value);
   }
   _mm512_mask_storeu_ps(y, lanes, value);
 }

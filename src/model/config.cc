@@ -18,6 +18,7 @@ std::string_view ArchitectureName(Architecture architecture) {
     case Architecture::kQwen3: return "qwen3";
     case Architecture::kPhi3: return "phi3";
     case Architecture::kSmolLm3: return "smollm3";
+    case Architecture::kGemma3: return "gemma3";
   }
   return "unknown";
 }
@@ -52,6 +53,12 @@ std::string RopeConfig::ToString() const {
       fmt::format("{} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(kind), dims, base, static_cast<int>(scaling), factor,
                   original_context, low_freq_factor, high_freq_factor, beta_fast, beta_slow, attention_factor);
   if (!factors().empty()) text += fmt::format(" {}", fmt::join(factors(), " "));
+  return text;
+}
+
+std::string RotationText(const ModelConfig& config) {
+  std::string text = config.rope.ToString();
+  if (config.window_rope_base != 0.0) text += fmt::format(" windows {}", config.window_rope_base);
   return text;
 }
 

@@ -16,11 +16,12 @@
 
 namespace damask::model {
 
-enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3 };
+enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3 };
 
 // Those that damask runs, and a list of their names for messages.
 inline constexpr Architecture kArchitectures[] = {Architecture::kLlama, Architecture::kMistral, Architecture::kQwen2,
-                                                  Architecture::kQwen3, Architecture::kPhi3,    Architecture::kSmolLm3};
+                                                  Architecture::kQwen3, Architecture::kPhi3,    Architecture::kSmolLm3,
+                                                  Architecture::kGemma3};
 std::string ArchitectureNames();
 
 std::string_view ArchitectureName(Architecture architecture);
@@ -53,7 +54,7 @@ struct RopeConfig {
 
   const std::vector<float>& factors() const { return takes_long ? long_factors : short_factors; }
 
-  // All of it as numbers, the same for the same rotations: what results are bound to.
+  // All of it as numbers, the same for the same rotations.
   std::string ToString() const;
 };
 
@@ -77,14 +78,25 @@ struct ModelConfig {
   std::vector<uint32_t> windows;
   // Every so manieth layer rotates nothing (SmolLM 3); 0: all layers rotate.
   size_t unrotated_every = 0;
-  std::optional<bool> tied;  // whether the embedding is the output too; what a file does not say follows from its tensors
+  // Base of the rotations in layers with a sliding window, which no scaling touches (Gemma 3); 0: all layers rotate alike.
+  double window_rope_base = 0.0;
+  kernels::GateFunction gate = kernels::GateFunction::kSilu;
+  float embedding_scale = 1.0f;  // token embeddings are multiplied by it (Gemma)
+  bool post_norms = false;       // what attention and feed-forward add to the residual stream is normalised first (Gemma)
+  float query_scale = 1.0f;      // scores are q . k / sqrt(head_dim) times it; only with norms of q, which take it up
+  bool norms_less_one = false;   // a file that holds norms' weights less 1 (Gemma's Hugging Face folders)
+  std::optional<bool> tied;      // whether the embedding is the output too; what a file does not say follows from its tensors
 
   size_t group() const { return heads / kv_heads; }
   uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }
   bool rotates(size_t layer) const { return unrotated_every == 0 || (layer + 1) % unrotated_every != 0; }
+  bool has_window_rope(size_t layer) const { return window_rope_base != 0.0 && window(layer) != 0; }
   size_t q_width() const { return heads * head_dim; }
   size_t kv_width() const { return kv_heads * head_dim; }
 };
+
+// What all layers' rotations follow from, as text: what results are bound to.
+std::string RotationText(const ModelConfig& config);
 
 // Flags that change how positions are read, to go past the trained length.
 struct RopeOverrides {

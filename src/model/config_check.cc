@@ -8,16 +8,17 @@
 #include "kernels/plan.h"
 
 namespace damask::model {
-namespace {
 
-Status InRange(const std::string& name, uint64_t value, uint64_t low, uint64_t high) {
+Status CheckInRange(const std::string& name, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return {};
   return BadFormat(fmt::format("{} is {}, expected {} to {}", name, value, low, high));
 }
 
+namespace {
+
 Status CheckHeads(const ModelConfig& c, const FieldNames& n) {
-  DAMASK_RETURN_IF_ERROR(InRange(n.heads, c.heads, 1, limits::kMaxHeads));
-  DAMASK_RETURN_IF_ERROR(InRange(n.kv_heads, c.kv_heads, 1, limits::kMaxHeads));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(n.heads, c.heads, 1, limits::kMaxHeads));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(n.kv_heads, c.kv_heads, 1, limits::kMaxHeads));
   if (c.heads % c.kv_heads != 0) {
     return BadFormat(fmt::format("{} is {}, which is no multiple of {} = {}", n.heads, c.heads, n.kv_heads, c.kv_heads));
   }
@@ -62,12 +63,12 @@ Status CheckRope(const ModelConfig& c, const FieldNames& n) {
 }  // namespace
 
 Status CheckConfig(const ModelConfig& c, const FieldNames& n) {
-  DAMASK_RETURN_IF_ERROR(InRange(n.layers, c.layers, 1, limits::kMaxLayers));
-  DAMASK_RETURN_IF_ERROR(InRange(n.width, c.width, 1, limits::kMaxWidth));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(n.layers, c.layers, 1, limits::kMaxLayers));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(n.width, c.width, 1, limits::kMaxWidth));
   DAMASK_RETURN_IF_ERROR(CheckHeads(c, n));
-  DAMASK_RETURN_IF_ERROR(InRange(n.ffn, c.ffn, 1, limits::kMaxWidth));
-  DAMASK_RETURN_IF_ERROR(InRange(n.vocab, c.vocab, 1, limits::kMaxVocab));
-  DAMASK_RETURN_IF_ERROR(InRange(n.context, c.context, 1, limits::kMaxContext));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(n.ffn, c.ffn, 1, limits::kMaxWidth));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(n.vocab, c.vocab, 1, limits::kMaxVocab));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(n.context, c.context, 1, limits::kMaxContext));
   if (!(c.rms_epsilon >= 0.0f) || !std::isfinite(c.rms_epsilon)) {
     return BadFormat(fmt::format("{} is {}, expected a number not below 0", n.rms_epsilon, c.rms_epsilon));
   }

@@ -14,6 +14,9 @@ struct FieldNames {
   std::string layers, width, heads, kv_heads, head_dim, ffn, vocab, context, rms_epsilon, rope_base, rope_dims, rope_factor;
 };
 
+// BadFormat where value is not in [low, high].
+Status CheckInRange(const std::string& name, uint64_t value, uint64_t low, uint64_t high);
+
 // Errors: BadFormat for nonsense, Unsupported for shapes the kernels do not run.
 Status CheckConfig(const ModelConfig& config, const FieldNames& names);
 

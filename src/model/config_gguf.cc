@@ -2,12 +2,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "model/config.h"
 #include "model/config_check.h"
+#include "model/config_gemma.h"
 
 namespace damask::model {
 namespace {
@@ -104,6 +106,25 @@ Result<uint64_t> ReadVocab(const KeyReader& keys) {
   return stated;
 }
 
+// llama.cpp knows the model of 27 billion by its layers: no key holds the scale of its scores.
+Status ReadGemma3(const KeyReader& keys, ModelConfig* config) {
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.Uint("attention.sliding_window"));
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t pattern, keys.UintOr("attention.sliding_window_pattern", kGemma3Pattern));
+  for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
+    DAMASK_ASSIGN_OR_RETURN(const double cap, keys.FloatOr(key, 0.0));
+    if (cap != 0.0) return Unsupported(fmt::format("{} is {}, which is not supported", keys.Key(key), cap));
+  }
+  DAMASK_RETURN_IF_ERROR(SetGemma3({.window = window,
+                                    .pattern = pattern,
+                                    .window_name = keys.Key("attention.sliding_window"),
+                                    .pattern_name = keys.Key("attention.sliding_window_pattern")},
+                                   config));
+  if (config->layers == kGemma3LargestLayers) {
+    config->query_scale = std::sqrt(static_cast<float>(config->head_dim * config->heads) / static_cast<float>(config->width));
+  }
+  return {};
+}
+
 FieldNames NamesOf(const KeyReader& keys) {
   return {.layers = keys.Key("block_count"),
           .width = keys.Key("embedding_length"),
@@ -159,6 +180,10 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   DAMASK_RETURN_IF_ERROR(ReadRope(keys, &config));
   if (config.architecture == Architecture::kSmolLm3) config.unrotated_every = kSmolLm3UnrotatedEvery;  // there is no key
   DAMASK_RETURN_IF_ERROR(CheckConfig(config, NamesOf(keys)));
+  if (config.architecture == Architecture::kGemma3) {
+    DAMASK_RETURN_IF_ERROR(ReadGemma3(keys, &config));
+    return config;
+  }
   DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));
   if (window != 0 && window < config.context) {
     config.windows.assign(config.layers, static_cast<uint32_t>(window));

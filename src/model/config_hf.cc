@@ -1,7 +1,8 @@
 // ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig,
-// Qwen2Config, Qwen3Config, Phi3Config and SmolLM3Config.
+// Qwen2Config, Qwen3Config, Phi3Config, SmolLM3Config and Gemma3TextConfig.
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -9,6 +10,7 @@
 #include "base/text.h"
 #include "model/config.h"
 #include "model/config_check.h"
+#include "model/config_gemma.h"
 
 namespace damask::model {
 namespace {
@@ -28,6 +30,7 @@ Result<uint64_t> Uint(const Json& config, const std::string& key) {
 Result<Architecture> ReadArchitecture(const Json& config) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(config, "model_type"));
   if (!type) return BadFormat("the field model_type is missing");
+  if (*type == "gemma3_text") return Architecture::kGemma3;
   for (const Architecture a : kArchitectures) {
     if (ArchitectureName(a) == *type) return a;
   }
@@ -125,14 +128,14 @@ Status ReadRope(const Json& json, ModelConfig* config) {
   }
   // Newer files keep base and scaling together in rope_parameters.
   const Json* base_holder = &json;
-  const char* scaling_key = "rope_scaling";
   if (const auto it = json.find("rope_parameters"); it != json.end() && it->is_object()) {
-    base_holder = &*it;
-    scaling_key = "rope_parameters";
+    const auto full = it->find("full_attention");  // where layers differ
+    base_holder = full != it->end() && full->is_object() ? &*full : &*it;
   }
   DAMASK_ASSIGN_OR_RETURN(const std::optional<double> base, JsonNumber(*base_holder, "rope_theta"));
   rope.base = base.value_or(10000.0);
-  const auto scaling = json.find(scaling_key);
+  if (base_holder != &json) return ReadScaling(json, *base_holder, config);
+  const auto scaling = json.find("rope_scaling");
   if (scaling == json.end() || scaling->is_null()) return {};
   return ReadScaling(json, *scaling, config);
 }
@@ -170,11 +173,20 @@ Status ReadUnrotated(const Json& json, ModelConfig* config) {
       fmt::format("no_rope_layers is not what no_rope_layer_interval says: a 0 for every {}th layer", config->unrotated_every));
 }
 
-Status RefuseWhatDiffers(const Json& json) {
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> activation, JsonString(json, "hidden_act"));
-  if (activation && *activation != "silu" && *activation != "swish") {
-    return Unsupported(fmt::format("hidden_act is {}, only silu is supported", Quote(*activation)));
+Status RefuseOtherActivations(const Json& json, Architecture architecture) {
+  const bool gelu = architecture == Architecture::kGemma3;
+  for (const char* key : {"hidden_act", "hidden_activation"}) {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> activation, JsonString(json, key));
+    if (!activation) continue;
+    const bool known = gelu ? *activation == "gelu_pytorch_tanh" : *activation == "silu" || *activation == "swish";
+    if (known) continue;
+    return Unsupported(fmt::format("{} is {}, only {} is supported for {}", key, Quote(*activation),
+                                   gelu ? "gelu_pytorch_tanh" : "silu", ArchitectureName(architecture)));
   }
+  return {};
+}
+
+Status RefuseQuantised(const Json& json) {
   if (const auto it = json.find("quantization_config"); it != json.end() && !it->is_null()) {
     return Unsupported("quantization_config is set: quantised Hugging Face folders are not supported, use a GGUF file");
   }
@@ -196,13 +208,8 @@ FieldNames Names() {
           .rope_factor = "rope_scaling.factor"};
 }
 
-}  // namespace
-
-Result<ModelConfig> ConfigFromHuggingFace(const Json& json) {
-  if (!json.is_object()) return BadFormat("is not a JSON object");
-  ModelConfig config;
-  DAMASK_ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(json));
-  DAMASK_RETURN_IF_ERROR(RefuseWhatDiffers(json));
+Result<ModelConfig> ReadConfig(const Json& json, ModelConfig config) {
+  DAMASK_RETURN_IF_ERROR(RefuseOtherActivations(json, config.architecture));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> name, JsonString(json, "_name_or_path"));
   config.name = name.value_or("");
   DAMASK_ASSIGN_OR_RETURN(config.layers, Uint(json, "num_hidden_layers"));
@@ -224,10 +231,22 @@ Result<ModelConfig> ConfigFromHuggingFace(const Json& json) {
   config.rms_epsilon = static_cast<float>(epsilon.value_or(1e-6));
   DAMASK_RETURN_IF_ERROR(ReadRope(json, &config));
   DAMASK_RETURN_IF_ERROR(CheckConfig(config, Names()));
-  DAMASK_RETURN_IF_ERROR(ReadWindows(json, &config));
+  DAMASK_RETURN_IF_ERROR(config.architecture == Architecture::kGemma3 ? ReadGemma3(json, &config) : ReadWindows(json, &config));
   DAMASK_RETURN_IF_ERROR(ReadUnrotated(json, &config));
   DAMASK_ASSIGN_OR_RETURN(config.tied, JsonBool(json, "tie_word_embeddings"));
   return config;
+}
+
+}  // namespace
+
+Result<ModelConfig> ConfigFromHuggingFace(const Json& json) {
+  if (!json.is_object()) return BadFormat("is not a JSON object");
+  ModelConfig config;
+  DAMASK_ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(json));
+  DAMASK_RETURN_IF_ERROR(RefuseQuantised(json));
+  if (config.architecture != Architecture::kGemma3) return ReadConfig(json, std::move(config));
+  DAMASK_ASSIGN_OR_RETURN(const Json text, Gemma3TextConfig(json));
+  return ReadConfig(text, std::move(config));
 }
 
 }  // namespace damask::model

@@ -123,13 +123,16 @@ void Forward::Reserve(size_t rows) {
   b.attended.Reserve(rows_ * c.q_width());
   b.hidden.Reserve(rows_ * c.ffn);
   b.cos_sin.Reserve(rows_ * c.rope.dims);
+  b.window_cos_sin.Reserve(rows_ * model_->window_rope().dims());
 }
 
 void Forward::FillRotations() {
   const ModelConfig& c = model_->config();
   for (const RowRun& run : runs_) {
     for (size_t i = 0; i < run.rows; ++i) {
-      model_->rope().Fill(run.first_position + i, buffers_->cos_sin.data() + (run.first_row + i) * c.rope.dims);
+      const size_t row = run.first_row + i;
+      model_->rope().Fill(run.first_position + i, buffers_->cos_sin.data() + row * c.rope.dims);
+      model_->window_rope().Fill(run.first_position + i, buffers_->window_cos_sin.data() + row * model_->window_rope().dims());
     }
   }
 }
@@ -231,10 +234,13 @@ void Forward::Embed(std::span<const tokenizer::TokenId> tokens, float* x) {
   const Stopwatch watch(&stats_.other_seconds);
   const kernels::WeightView& embedding = model_->embedding();
   const uint64_t row_bytes = formats::RowBytes(embedding.type, embedding.k);
+  const float scale = model_->config().embedding_scale;
   pool_->ParallelFor(tokens.size(), kRowGrain, [&](size_t begin, size_t end, size_t) {
     for (size_t i = begin; i < end; ++i) {
       const std::byte* row = embedding.data + static_cast<uint64_t>(tokens[i]) * row_bytes;
-      kernels::DequantizeRow(target_, embedding.type, row, embedding.k, x + i * embedding.k);
+      float* out = x + i * embedding.k;
+      kernels::DequantizeRow(target_, embedding.type, row, embedding.k, out);
+      if (scale != 1.0f) std::transform(out, out + embedding.k, out, [scale](float value) { return value * scale; });
     }
   });
 }
@@ -285,7 +291,7 @@ bool Forward::RotateAndStoreRow(const LayerWeights& weights, size_t layer, const
   Buffers& b = *buffers_;
   const size_t row = run.first_row + row_of_run;
   const uint64_t position = run.first_position + row_of_run;
-  const float* cos_sin = b.cos_sin.data() + row * c.rope.dims;
+  const float* cos_sin = (c.has_window_rope(layer) ? b.window_cos_sin : b.cos_sin).data() + row * c.rope.dims;
   float* q = b.q.data() + row * c.q_width();
   float* k = b.k.data() + row * c.kv_width();
   const float* v = b.v.data() + row * c.kv_width();
@@ -348,7 +354,25 @@ void Forward::AttentionOutput(const LayerWeights& weights) {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
   matmul_.Load(phase(), b.attended.data(), rows_, c.q_width(), c.q_width(), &b.activations);
-  matmul_.Multiply(b.activations, weights.o, {.accumulate = true}, b.x.data(), c.width);
+  AddToResidual(weights.o, weights.attention_post_norm);
+}
+
+// The product of the loaded activations with `matrix`, through `norm` where there is one.
+void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector& norm) {
+  const size_t width = model_->config().width;
+  Buffers& b = *buffers_;
+  if (norm.size() == 0) {
+    matmul_.Multiply(b.activations, matrix, {.accumulate = true}, b.x.data(), width);
+    return;
+  }
+  matmul_.Multiply(b.activations, matrix, {}, b.normed.data(), width);
+  pool_->ParallelFor(rows_, kRowGrain, [&](size_t begin, size_t end, size_t) {
+    for (size_t row = begin; row < end; ++row) {
+      float* added = b.normed.data() + row * width;
+      kernels::RmsNorm(target_, added, norm.data(), model_->config().rms_epsilon, width, added);
+      for (size_t i = 0; i < width; ++i) b.x.data()[row * width + i] += added[i];
+    }
+  });
 }
 
 void Forward::FeedForward(const LayerWeights& weights) {
@@ -356,9 +380,9 @@ void Forward::FeedForward(const LayerWeights& weights) {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
   matmul_.Load(phase(), b.normed.data(), rows_, c.width, c.width, &b.activations);
-  matmul_.MultiplySwiGlu(b.activations, weights.gate, weights.up, b.hidden.data(), c.ffn);
+  matmul_.MultiplyGated(b.activations, c.gate, weights.gate, weights.up, b.hidden.data(), c.ffn);
   matmul_.Load(phase(), b.hidden.data(), rows_, c.ffn, c.ffn, &b.activations);
-  matmul_.Multiply(b.activations, weights.down, {.accumulate = true}, b.x.data(), c.width);
+  AddToResidual(weights.down, weights.ffn_post_norm);
 }
 
 Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {

@@ -179,6 +179,7 @@ class Forward {
   void Reserve(size_t rows);
   void FillRotations();
   void AttentionOutput(const LayerWeights& weights);
+  void AddToResidual(const kernels::WeightView& matrix, const FloatVector& norm);
   void FeedForward(const LayerWeights& weights);
   Status Logits(std::span<const Segment> batch, const LogitsSink& sink);
   void HandOutLogits(std::span<const Segment> batch, size_t first, size_t rows, const LogitsSink& sink) const;

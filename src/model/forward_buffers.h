@@ -31,10 +31,11 @@ struct Forward::Buffers {
   AlignedArray<float> q;       // [rows, heads, head_dim]
   AlignedArray<float> k;       // [rows, kv_heads, head_dim]
   AlignedArray<float> v;
-  AlignedArray<float> attended;  // [rows, heads, head_dim]
-  AlignedArray<float> hidden;    // [rows, ffn]
-  AlignedArray<float> cos_sin;   // [rows, rotated dims]
-  AlignedArray<float> logits;    // [kLogitRows, vocab]
+  AlignedArray<float> attended;        // [rows, heads, head_dim]
+  AlignedArray<float> hidden;          // [rows, ffn]
+  AlignedArray<float> cos_sin;         // [rows, rotated dims]
+  AlignedArray<float> window_cos_sin;  // the same of layers with a window, where those rotate differently
+  AlignedArray<float> logits;          // [kLogitRows, vocab]
   kernels::Activations activations;
 
   struct Worker {
@@ -49,7 +50,7 @@ struct Forward::Buffers {
 
   uint64_t bytes() const {
     return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() +
-           cos_sin.bytes() + logits.bytes() + activations.bytes();
+           cos_sin.bytes() + window_cos_sin.bytes() + logits.bytes() + activations.bytes();
   }
 };
 

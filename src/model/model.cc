@@ -31,7 +31,7 @@ class ModelLoader {
   Status Load() {
     const ModelConfig& c = model_->config_;
     DAMASK_ASSIGN_OR_RETURN(model_->embedding_, Matrix("token_embd.weight", c.vocab, c.width));
-    DAMASK_ASSIGN_OR_RETURN(model_->output_norm_, Vector("output_norm.weight", c.width));
+    DAMASK_ASSIGN_OR_RETURN(model_->output_norm_, Norm("output_norm.weight", c.width));
     DAMASK_RETURN_IF_ERROR(LoadOutput());
     model_->layers_.resize(c.layers);
     for (size_t layer = 0; layer < c.layers; ++layer) DAMASK_RETURN_IF_ERROR(LoadLayer(layer));
@@ -90,17 +90,22 @@ class ModelLoader {
     const ModelConfig& c = model_->config_;
     LayerWeights& w = model_->layers_[index];
     const auto name = [index](const char* part) { return LayerName(index, part); };
-    DAMASK_ASSIGN_OR_RETURN(w.attention_norm, Vector(name("attn_norm.weight"), c.width));
-    DAMASK_ASSIGN_OR_RETURN(w.ffn_norm, Vector(name("ffn_norm.weight"), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w.attention_norm, Norm(name("attn_norm.weight"), c.width));
+    DAMASK_ASSIGN_OR_RETURN(w.ffn_norm, Norm(name("ffn_norm.weight"), c.width));
+    if (c.post_norms) {
+      DAMASK_ASSIGN_OR_RETURN(w.attention_post_norm, Norm(name("post_attention_norm.weight"), c.width));
+      DAMASK_ASSIGN_OR_RETURN(w.ffn_post_norm, Norm(name("post_ffw_norm.weight"), c.width));
+    }
     DAMASK_RETURN_IF_ERROR(c.architecture == Architecture::kPhi3 ? LoadJoined(index, &w) : LoadSeparate(index, &w));
     DAMASK_ASSIGN_OR_RETURN(w.o, Matrix(name("attn_output.weight"), c.width, c.q_width()));
     // Biases are read wherever a file has them (llama files may, too); qwen2 always does.
     DAMASK_ASSIGN_OR_RETURN(w.q_bias, Bias(name("attn_q.bias"), c.q_width()));
     DAMASK_ASSIGN_OR_RETURN(w.k_bias, Bias(name("attn_k.bias"), c.kv_width()));
     DAMASK_ASSIGN_OR_RETURN(w.v_bias, Bias(name("attn_v.bias"), c.kv_width()));
-    if (c.architecture == Architecture::kQwen3) {
-      DAMASK_ASSIGN_OR_RETURN(w.q_norm, Vector(name("attn_q_norm.weight"), c.head_dim));
-      DAMASK_ASSIGN_OR_RETURN(w.k_norm, Vector(name("attn_k_norm.weight"), c.head_dim));
+    if (c.architecture == Architecture::kQwen3 || c.architecture == Architecture::kGemma3) {
+      DAMASK_ASSIGN_OR_RETURN(w.q_norm, Norm(name("attn_q_norm.weight"), c.head_dim));
+      DAMASK_ASSIGN_OR_RETURN(w.k_norm, Norm(name("attn_k_norm.weight"), c.head_dim));
+      for (size_t i = 0; i < c.head_dim; ++i) w.q_norm[i] *= c.query_scale;
     }
     DAMASK_ASSIGN_OR_RETURN(w.down, Matrix(name("ffn_down.weight"), c.width, c.ffn));
     for (const char* part : {"attn_qkv.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {
@@ -136,6 +141,10 @@ class ModelLoader {
     }
     if (factors.empty()) factors = rope.factors();
     model_->rope_ = RopeTable(rope, factors);
+    if (model_->config_.window_rope_base != 0.0) {
+      const RopeConfig unscaled = {.kind = rope.kind, .dims = rope.dims, .base = model_->config_.window_rope_base};
+      model_->window_rope_ = RopeTable(unscaled, {});
+    }
     return {};
   }
 
@@ -177,6 +186,14 @@ class ModelLoader {
     return values;
   }
 
+  Result<FloatVector> Norm(const std::string& name, size_t size) {
+    DAMASK_ASSIGN_OR_RETURN(FloatVector weight, Vector(name, size));
+    if (model_->config_.norms_less_one) {
+      for (size_t i = 0; i < size; ++i) weight[i] += 1.0f;
+    }
+    return weight;
+  }
+
   Result<FloatVector> Bias(const std::string& name, size_t size) {
     DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
     if (tensor == nullptr) return FloatVector();
@@ -190,13 +207,19 @@ class ModelLoader {
     }
   }
 
+  // A model that also reads images is run as the text model in it.
+  static bool IsOfImages(std::string_view name) {
+    return name.find("vision_tower.") != std::string_view::npos ||
+           name.find("multi_modal_projector.") != std::string_view::npos;
+  }
+
   // Weights that nothing has asked for: the model may be another than damask takes it for. Old folders hold the frequencies of
   // the rotation, which follow from the configuration.
   void WarnOfUnused() const {
     size_t count = 0;
     std::string first;
     for (const TensorInfo& tensor : source_.tensors()) {
-      if (asked_.contains(&tensor) || tensor.name.ends_with("rotary_emb.inv_freq")) continue;
+      if (asked_.contains(&tensor) || tensor.name.ends_with("rotary_emb.inv_freq") || IsOfImages(tensor.name)) continue;
       if (++count == 1) first = tensor.name;
     }
     if (count == 0) return;

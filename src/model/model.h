@@ -24,8 +24,9 @@ struct LayerWeights {
   FloatVector attention_norm, ffn_norm;  // [width]
   kernels::WeightView q, k, v, o;        // [heads * head_dim, width], [kv_width, width] twice, [width, heads * head_dim]
   FloatVector q_bias, k_bias, v_bias;    // empty where the architecture has none
-  FloatVector q_norm, k_norm;            // [head_dim], qwen3; empty elsewhere
-  kernels::WeightView gate, up, down;    // [ffn, width] twice, [width, ffn]
+  FloatVector q_norm, k_norm;            // [head_dim], qwen3 and gemma3; empty elsewhere
+  FloatVector attention_post_norm, ffn_post_norm;  // [width] where config().post_norms; empty elsewhere
+  kernels::WeightView gate, up, down;              // [ffn, width] twice, [width, ffn]
 };
 
 struct LoadOptions {
@@ -56,7 +57,9 @@ class Model {
 
   const ModelConfig& config() const { return config_; }
   const tokenizer::Tokenizer& tokenizer() const { return *tokenizer_; }
+  const RopeTable& rope(size_t layer) const { return config_.has_window_rope(layer) ? window_rope_ : rope_; }
   const RopeTable& rope() const { return rope_; }
+  const RopeTable& window_rope() const { return window_rope_; }  // of layers with a window; empty where all rotate alike
   const std::vector<LayerWeights>& layers() const { return layers_; }
   const kernels::WeightView& embedding() const { return embedding_; }  // [vocab, width]
   const kernels::WeightView& output() const { return output_; }        // the embedding itself where the model is tied
@@ -83,7 +86,7 @@ class Model {
   uint64_t parameters_ = 0;
   ModelConfig config_;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
-  RopeTable rope_;
+  RopeTable rope_, window_rope_;
   std::vector<LayerWeights> layers_;
   kernels::WeightView embedding_, output_;
   FloatVector output_norm_;

@@ -34,6 +34,13 @@ constexpr std::array kLayerNames = {
     NamePair{"ffn_down.bias", "mlp.down_proj.bias"},
 };
 
+// Looked at first where a layer has four norms.
+constexpr std::array kPostNormNames = {
+    NamePair{"post_attention_norm.weight", "post_attention_layernorm.weight"},
+    NamePair{"ffn_norm.weight", "pre_feedforward_layernorm.weight"},
+    NamePair{"post_ffw_norm.weight", "post_feedforward_layernorm.weight"},
+};
+
 template <size_t N>
 std::string_view Translate(const std::array<NamePair, N>& names, std::string_view gguf_name) {
   const auto it = std::find_if(names.begin(), names.end(), [&](const NamePair& pair) { return pair.gguf == gguf_name; });
@@ -53,32 +60,49 @@ class GgufSource : public TensorSource {
 
 class HuggingFaceSource : public TensorSource {
  public:
-  explicit HuggingFaceSource(std::shared_ptr<const formats::SafetensorsFiles> files) : files_(std::move(files)) {}
+  explicit HuggingFaceSource(std::shared_ptr<const formats::SafetensorsFiles> files)
+      : files_(std::move(files)), naming_(NamingOf(files_->tensors())) {}
   Result<const formats::TensorInfo*> Find(const std::string& gguf_name) const override {
-    const std::string name = HuggingFaceName(gguf_name);
+    const std::string name = HuggingFaceName(gguf_name, naming_);
     if (name.empty()) return static_cast<const formats::TensorInfo*>(nullptr);
     Result<const formats::TensorInfo*> found = files_->Find(name);
     if (!found.ok() && found.status().code() == StatusCode::kNotFound) return static_cast<const formats::TensorInfo*>(nullptr);
     return found;
   }
-  std::string FileName(const std::string& gguf_name) const override { return HuggingFaceName(gguf_name); }
+  std::string FileName(const std::string& gguf_name) const override { return HuggingFaceName(gguf_name, naming_); }
   const std::vector<formats::TensorInfo>& tensors() const override { return files_->tensors(); }
 
  private:
+  static HuggingFaceNaming NamingOf(const std::vector<formats::TensorInfo>& tensors) {
+    constexpr std::string_view kMark = "model.layers.0.input_layernorm.weight";
+    HuggingFaceNaming naming;
+    for (const formats::TensorInfo& tensor : tensors) {
+      if (tensor.name.ends_with(kMark)) naming.prefix = tensor.name.substr(0, tensor.name.size() - kMark.size());
+      if (tensor.name.ends_with(".pre_feedforward_layernorm.weight")) naming.post_norms = true;
+    }
+    return naming;
+  }
+
   std::shared_ptr<const formats::SafetensorsFiles> files_;
+  HuggingFaceNaming naming_;
 };
 
 }  // namespace
 
-std::string HuggingFaceName(std::string_view gguf_name) {
+std::string HuggingFaceName(std::string_view gguf_name, const HuggingFaceNaming& naming) {
+  const auto whole = [&](std::string_view name) {
+    return name.empty() ? std::string() : fmt::format("{}{}", naming.prefix, name);
+  };
   constexpr std::string_view kPrefix = "blk.";
-  if (gguf_name.substr(0, kPrefix.size()) != kPrefix) return std::string(Translate(kModelNames, gguf_name));
+  if (gguf_name.substr(0, kPrefix.size()) != kPrefix) return whole(Translate(kModelNames, gguf_name));
   const std::string_view rest = gguf_name.substr(kPrefix.size());
   const size_t dot = rest.find('.');
   if (dot == std::string_view::npos) return {};
-  const std::string_view name = Translate(kLayerNames, rest.substr(dot + 1));
+  const std::string_view part = rest.substr(dot + 1);
+  std::string_view name = naming.post_norms ? Translate(kPostNormNames, part) : std::string_view();
+  if (name.empty()) name = Translate(kLayerNames, part);
   if (name.empty()) return {};
-  return fmt::format("model.layers.{}.{}", rest.substr(0, dot), name);
+  return whole(fmt::format("model.layers.{}.{}", rest.substr(0, dot), name));
 }
 
 std::unique_ptr<TensorSource> SourceOf(std::shared_ptr<const formats::GgufFile> file) {

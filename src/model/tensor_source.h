@@ -25,7 +25,13 @@ class TensorSource {
 std::unique_ptr<TensorSource> SourceOf(std::shared_ptr<const formats::GgufFile> file);
 std::unique_ptr<TensorSource> SourceOf(std::shared_ptr<const formats::SafetensorsFiles> files);
 
+// How a folder names its tensors.
+struct HuggingFaceNaming {
+  std::string prefix;       // before "model.layers...": "language_model." where a text model is a part of the whole
+  bool post_norms = false;  // Gemma's four norms a layer; elsewhere post_attention_layernorm is the one before feed-forward
+};
+
 // "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; empty for names that have no counterpart.
-std::string HuggingFaceName(std::string_view gguf_name);
+std::string HuggingFaceName(std::string_view gguf_name, const HuggingFaceNaming& naming = {});
 
 }  // namespace damask::model

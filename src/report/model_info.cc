@@ -120,6 +120,7 @@ void AddConfig(const model::ModelConfig& config, Json* object) {
   out["vocab"] = config.vocab;
   out["context"] = config.context;
   out["rope"] = RopeJson(config.rope);
+  out["rope"]["window_base"] = config.window_rope_base == 0.0 ? Json(nullptr) : Json(config.window_rope_base);
   out["sliding_window"] = config.windows;
 }
 

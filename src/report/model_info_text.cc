@@ -58,7 +58,9 @@ void AddConfigLines(const model::ModelConfig& config, Lines* lines) {
   lines->Add("layers", fmt::format("{}, width {}, feed-forward {}", config.layers, config.width, config.ffn));
   lines->Add("heads", fmt::format("{} of {} dimensions, {} KV heads", config.heads, config.head_dim, config.kv_heads));
   lines->Add("context", fmt::format("{} tokens", config.context));
-  lines->Add("rope", RopeText(config.rope));
+  std::string rope = RopeText(config.rope);
+  if (config.window_rope_base != 0.0) rope += fmt::format("; base {:g} in layers with a window", config.window_rope_base);
+  lines->Add("rope", rope);
   lines->Add("sliding window", WindowText(config.windows));
 }
 

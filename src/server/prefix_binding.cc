@@ -14,7 +14,7 @@ std::string PrefixBinding(const engine::Engine& engine, std::string_view version
   return fmt::format("damask {}\nmodel {} {} {:016x} {:016x}\npolicy {} {:016x}\narithmetic {}{}\nrope {}\n", version,
                      model.architecture, model.model, model.tokenizer_hash, model.weights_hash, engine.policy().Spec(),
                      engine.policy().ContentHash(), TargetName(engine.target()), pages,
-                     engine.model().config().rope.ToString());
+                     model::RotationText(engine.model().config()));
 }
 
 }  // namespace damask::server

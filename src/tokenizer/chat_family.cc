@@ -20,11 +20,15 @@ ChatFamily DetectInst(std::string_view jinja) {
   return Has(jinja, "\"[INST]\"") ? ChatFamily::kMistralV3Tekken : ChatFamily::kMistralV3;
 }
 
-// Families that llama.cpp knows, damask does not, and that share marks with one of ours.
+// Families that llama.cpp knows, damask does not, and that share marks with one of ours: looked for before Gemma,
 bool IsForeign(std::string_view jinja) {
   return (Has(jinja, "<|assistant|>") && Has(jinja, "<|user|>")) || Has(jinja, "[gMASK]<sop>") ||
-         (Has(jinja, "<|user|>") && Has(jinja, "<|endoftext|>")) || Has(jinja, "bos_token + message['role']") ||
-         Has(jinja, "<start_of_turn>") || Has(jinja, "'\\n\\nAssistant: ' + eos_token") || Has(jinja, "GPT4 Correct ") ||
+         (Has(jinja, "<|user|>") && Has(jinja, "<|endoftext|>")) || Has(jinja, "bos_token + message['role']");
+}
+
+// and behind it.
+bool IsForeignBehindGemma(std::string_view jinja) {
+  return Has(jinja, "'\\n\\nAssistant: ' + eos_token") || Has(jinja, "GPT4 Correct ") ||
          (Has(jinja, "USER: ") && Has(jinja, "ASSISTANT: "));
 }
 
@@ -39,6 +43,8 @@ std::optional<ChatFamily> DetectChatFamily(std::string_view jinja) {
   if (Has(jinja, "[INST]")) return DetectInst(jinja);
   if (Has(jinja, "<|assistant|>") && Has(jinja, "<|end|>")) return ChatFamily::kPhi3;
   if (IsForeign(jinja)) return std::nullopt;
+  if (Has(jinja, "<start_of_turn>")) return ChatFamily::kGemma;
+  if (IsForeignBehindGemma(jinja)) return std::nullopt;
   if (Has(jinja, "### Instruction:") && Has(jinja, "<|EOT|>")) return ChatFamily::kDeepSeekCoder;
   if (Has(jinja, "<|START_OF_TURN_TOKEN|>") && Has(jinja, "<|USER_TOKEN|>")) return std::nullopt;
   if (Has(jinja, "<|start_header_id|>") && Has(jinja, "<|end_header_id|>")) return ChatFamily::kLlama3;
@@ -65,6 +71,7 @@ std::string_view ChatFamilyName(ChatFamily family) {
     case ChatFamily::kDeepSeekV3: return "deepseek-v3";
     case ChatFamily::kPhi3: return "phi-3";
     case ChatFamily::kPhi4: return "phi-4";
+    case ChatFamily::kGemma: return "gemma";
   }
   return "unknown";
 }

@@ -32,7 +32,8 @@ bool TakesTurns(ChatFamily family) {
     case ChatFamily::kMistralV3:
     case ChatFamily::kMistralV3Tekken:
     case ChatFamily::kMistralV7:
-    case ChatFamily::kMistralV7Tekken: return true;
+    case ChatFamily::kMistralV7Tekken:
+    case ChatFamily::kGemma: return true;
     default: return false;
   }
 }
@@ -98,6 +99,7 @@ class Renderer {
       case ChatFamily::kDeepSeekV3: DeepSeekV3(); break;
       case ChatFamily::kPhi3: Phi3(); break;
       case ChatFamily::kPhi4: Phi4(); break;
+      case ChatFamily::kGemma: Gemma(); break;
     }
   }
 
@@ -248,6 +250,24 @@ class Renderer {
       Mark(fmt::format("<|end|>{}", line));
     }
     Mark(fmt::format("<|assistant|>{}", line));
+  }
+
+  // What the system says stands at the head of the first question.
+  void Gemma() {
+    std::string_view system;
+    for (const ChatMessage& message : messages_) {
+      if (message.role == kSystem) {
+        system = message.content;
+        continue;
+      }
+      Mark(message.role == kUser ? "<start_of_turn>user\n" : "<start_of_turn>model\n");
+      Say(system);
+      if (!system.empty()) Mark("\n\n");
+      system = {};
+      Say(Trim(message.content));
+      Mark("<end_of_turn>\n");
+    }
+    Mark("<start_of_turn>model\n");
   }
 
   void Phi4() {

@@ -36,6 +36,7 @@ enum class ChatFamily {
   kDeepSeekV3,
   kPhi3,
   kPhi4,
+  kGemma,
 };
 
 struct ChatMessage {

@@ -80,7 +80,15 @@ Result<std::vector<AddedToken>> ReadAddedTokens(const Json& root) {
   return added;
 }
 
-Result<std::vector<Token>> ReadTokens(const Json& model, const std::vector<AddedToken>& added, bool byte_fallback) {
+// Gemma lists its runs of spaces as added tokens: written as they stand in the text behind the normalizer, where merging finds
+// them as well. They stand for spaces, as every word of the vocabulary with such marks does.
+bool IsRunOfSpaces(const AddedToken& added, const Token& of_model) {
+  if (added.token.kind != TokenKind::kUserDefined || of_model.kind != TokenKind::kNormal) return false;
+  return added.token.text == of_model.text && ReplaceAll(of_model.text, kSpaceMark, "").empty();
+}
+
+Result<std::vector<Token>> ReadTokens(const Json& model, const std::vector<AddedToken>& added, bool byte_fallback,
+                                      bool space_marks) {
   const auto vocab = model.find("vocab");
   if (vocab == model.end() || !vocab->is_object()) return BadFormat("'model.vocab' is missing or no object");
   if (vocab->size() + added.size() > limits::kMaxVocab) {
@@ -111,7 +119,9 @@ Result<std::vector<Token>> ReadTokens(const Json& model, const std::vector<Added
     token.text = text;
     token.kind = byte_fallback && ParseByteToken(text) ? TokenKind::kByte : TokenKind::kNormal;
   }
-  for (const AddedToken& token : added) tokens[token.id] = token.token;
+  for (const AddedToken& token : added) {
+    if (!space_marks || !IsRunOfSpaces(token, tokens[token.id])) tokens[token.id] = token.token;
+  }
   return tokens;
 }
 
@@ -202,7 +212,7 @@ Result<std::unique_ptr<Tokenizer>> TokenizerFromJson(const Json& root, const HfC
   DAMASK_ASSIGN_OR_RETURN(const HfAffixes affixes, ReadHfAffixes(root));
   DAMASK_ASSIGN_OR_RETURN(const std::vector<AddedToken> added, ReadAddedTokens(root));
   DAMASK_ASSIGN_OR_RETURN(const bool byte_fallback, ModelFlag(*model, "byte_fallback"));
-  DAMASK_ASSIGN_OR_RETURN(std::vector<Token> tokens, ReadTokens(*model, added, byte_fallback));
+  DAMASK_ASSIGN_OR_RETURN(std::vector<Token> tokens, ReadTokens(*model, added, byte_fallback, pipeline.space_marks));
   Vocabulary vocabulary(std::move(tokens));
   DAMASK_RETURN_IF_ERROR(SetSpecial(config, affixes, &vocabulary));
 

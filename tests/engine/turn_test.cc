@@ -33,8 +33,8 @@ TEST_P(TurnTokensOf, AreTheEndOfThePromptFromTheTurnOn) {
 
 INSTANTIATE_TEST_SUITE_P(, TurnTokensOf,
                          testing::Values(ChatFamily::kLlama2, ChatFamily::kLlama3, ChatFamily::kChatMl, ChatFamily::kQwen,
-                                         ChatFamily::kMistralV7, ChatFamily::kDeepSeekV3, ChatFamily::kPhi3,
-                                         ChatFamily::kPhi4));
+                                         ChatFamily::kMistralV7, ChatFamily::kDeepSeekV3, ChatFamily::kPhi3, ChatFamily::kPhi4,
+                                         ChatFamily::kGemma));
 
 TEST(TurnTokens, OfALongTurnAreItsQuestion) {
   const TinyModelFile file(make_model::ModelSpec{});

@@ -94,12 +94,15 @@ TEST_F(AmxProduct, AddsBiasAndResidual) {
   ExpectClose(expected, Multiply(w, x, 5, bias.data(), Store::kAdd, 3.0f), w, 5);
 }
 
-TEST_F(AmxProduct, EndsSwiGlu) {
+TEST_F(AmxProduct, EndsInGates) {
   const Weights w(TensorType::kQ8_0, 20, 576, 10);
   const std::vector<float> x = RandomFloats(5 * w.k, 11);
-  std::vector<double> expected = ExactProduct(x, 5, w);
-  for (double& value : expected) value *= 1.5 / (1.0 + std::exp(-1.5));
-  ExpectClose(expected, Multiply(w, x, 5, nullptr, Store::kSwiGlu, 1.5f), w, 5);
+  for (const GateFunction function : {GateFunction::kSilu, GateFunction::kGelu}) {
+    std::vector<double> expected = ExactProduct(x, 5, w);
+    for (double& value : expected) value *= static_cast<double>(Gated(function, 1.5f));
+    const Store store = function == GateFunction::kSilu ? Store::kSilu : Store::kGelu;
+    ExpectClose(expected, Multiply(w, x, 5, nullptr, store, 1.5f), w, 5);
+  }
 }
 
 }  // namespace

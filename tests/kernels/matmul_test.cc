@@ -162,7 +162,7 @@ TEST_F(MatmulTest, BiasAndAccumulationAndStridesAreHonoured) {
   }
 }
 
-TEST_F(MatmulTest, SwiGluIsSiluOfTheGateTimesUp) {
+TEST_F(MatmulTest, GatedIsTheFunctionOfTheGateTimesUp) {
   for (const TensorType type : AllWeightTypes()) {
     const size_t k = AllowedK(type, 520);
     const Weights gate(type, 90, k, 20);
@@ -172,17 +172,22 @@ TEST_F(MatmulTest, SwiGluIsSiluOfTheGateTimesUp) {
     for (float& value : x) value *= 0.1f;
     std::vector<double> expected = ExactProduct(x, 11, gate);
     const std::vector<double> up_exact = ExactProduct(x, 11, up);
-    for (size_t i = 0; i < expected.size(); ++i) expected[i] = expected[i] / (1.0 + std::exp(-expected[i])) * up_exact[i];
-    for (const Target target : SupportedTargets()) {
-      for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
-        Matmul matmul(target, &pool_);
-        Activations loaded;
-        matmul.Load(phase, x.data(), 11, k, k, &loaded);
-        std::vector<float> y(11 * 90, 5.0f);
-        matmul.MultiplySwiGlu(loaded, gate.view(), up.view(), y.data(), 90);
-        // Two errors, and the product of two large values is larger than the rest.
-        EXPECT_LE(RelativeError(expected, y.data(), 90, 90), 4 * Tolerance(target, phase, type))
-            << CaseName(target, type, 11, 90, k);
+    const std::vector<double> gate_exact = expected;
+    for (const GateFunction function : {GateFunction::kSilu, GateFunction::kGelu}) {
+      for (size_t i = 0; i < expected.size(); ++i) {
+        expected[i] = static_cast<double>(Gated(function, static_cast<float>(gate_exact[i]))) * up_exact[i];
+      }
+      for (const Target target : SupportedTargets()) {
+        for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+          Matmul matmul(target, &pool_);
+          Activations loaded;
+          matmul.Load(phase, x.data(), 11, k, k, &loaded);
+          std::vector<float> y(11 * 90, 5.0f);
+          matmul.MultiplyGated(loaded, function, gate.view(), up.view(), y.data(), 90);
+          // Two errors, and the product of two large values is larger than the rest.
+          EXPECT_LE(RelativeError(expected, y.data(), 90, 90), 4 * Tolerance(target, phase, type))
+              << CaseName(target, type, 11, 90, k);
+        }
       }
     }
   }
@@ -201,7 +206,7 @@ TEST_F(MatmulTest, RepackedWeightsGiveTheSameBits) {
         const auto multiply = [&] {
           std::vector<float> y(40 * w.n, 1.0f);
           matmul.Multiply(loaded, w.view(), {.accumulate = true}, y.data(), w.n);
-          matmul.MultiplySwiGlu(loaded, w.view(), up.view(), y.data() + 20 * w.n, w.n);
+          matmul.MultiplyGated(loaded, GateFunction::kSilu, w.view(), up.view(), y.data() + 20 * w.n, w.n);
           return y;
         };
         const std::vector<float> before = multiply();

@@ -83,9 +83,11 @@ TEST_P(GoldenLogits, AgreeWithLlamaCppOnEveryTarget) {
     const double nmse = CentredNmse({session.logits().begin(), session.logits().end()}, reference);
     EXPECT_LE(nmse, Bound(type)) << golden_case["name"] << " " << type << " " << TargetName(target);
     RecordProperty(std::string(TargetName(target)), std::to_string(nmse));
-    // Float arithmetic throughout on both sides: six significant digits of the file are what is left.
+    // Float arithmetic throughout on both sides: six significant digits of the file are what is left. But for gelu: llama.cpp
+    // looks it up in a table of half-precision numbers (tests/golden/README.md).
+    const bool gelu = golden_case["name"] == "gemma3";
     if (type == "F32" && target == Target::kScalar) {
-      EXPECT_LE(nmse, 1e-8) << golden_case["name"];
+      EXPECT_LE(nmse, gelu ? 1e-6 : 1e-8) << golden_case["name"];
     }
   }
 }

@@ -148,11 +148,10 @@ class Folder {
 };
 
 using make_model::Arch;
-constexpr Arch kArchs[] = {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3, Arch::kPhi3, Arch::kSmolLm3};
 
 TEST(Model, OrdinaryFilesGiveNoWarning) {
   const Warnings warnings;
-  for (const Arch arch : kArchs) {
+  for (const Arch arch : make_model::kArchs) {
     for (const bool tied : {false, true}) {
       const make_model::ModelSpec spec{
           .arch = arch, .layers = 1, .tied = tied, .rope_scaling = make_model::RopeScaling::kLlama3};
@@ -261,6 +260,14 @@ TEST(TensorSource, NamesFollowHuggingFace) {
   EXPECT_EQ(HuggingFaceName("output.weight"), "lm_head.weight");
   EXPECT_EQ(HuggingFaceName("rope_freqs.weight"), "");
   EXPECT_EQ(HuggingFaceName("blk.12"), "");
+  EXPECT_EQ(HuggingFaceName("blk.1.ffn_norm.weight"), "model.layers.1.post_attention_layernorm.weight");
+  EXPECT_EQ(HuggingFaceName("blk.1.post_ffw_norm.weight"), "");
+  const HuggingFaceNaming gemma{.prefix = "language_model.", .post_norms = true};
+  EXPECT_EQ(HuggingFaceName("blk.1.ffn_norm.weight", gemma), "language_model.model.layers.1.pre_feedforward_layernorm.weight");
+  EXPECT_EQ(HuggingFaceName("blk.1.post_attention_norm.weight", gemma),
+            "language_model.model.layers.1.post_attention_layernorm.weight");
+  EXPECT_EQ(HuggingFaceName("output_norm.weight", gemma), "language_model.model.norm.weight");
+  EXPECT_EQ(HuggingFaceName("rope_freqs.weight", gemma), "");
 }
 
 }  // namespace

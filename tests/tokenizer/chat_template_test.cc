@@ -173,6 +173,15 @@ const TemplateCase kCases[] = {
      "<|im_start|>assistant<|im_sep|>Hi there<|im_end|><|im_start|>user<|im_sep|>Who are "
      "you<|im_end|><|im_start|>assistant<|im_sep|>   I am an assistant   <|im_end|><|im_start|>user<|im_sep|>Another "
      "question<|im_end|><|im_start|>assistant<|im_sep|>"},
+    {"Gemma", ChatFamily::kGemma,
+     "{{ bos_token }}{%- if messages[0]['role'] == 'system' -%}{%- set first_user_prefix = messages[0]['content'] + '\n\n' "
+     "-%}{%- endif -%}{%- for message in loop_messages -%}{%- if (message['role'] == 'assistant') -%}{%- set role = \"model\" "
+     "-%}{%- endif -%}{{ '<start_of_turn>' + role + '\n' + (first_user_prefix if loop.first else \"\") }}{{ "
+     "message['content'] | trim }}{{ '<end_of_turn>\n' }}{%- endfor -%}{%- if add_generation_prompt -%}{{ "
+     "'<start_of_turn>model\n' }}{%- endif -%}",
+     "<start_of_turn>user\nYou are a helpful assistant\n\nHello<end_of_turn>\n<start_of_turn>model\nHi there<end_of_turn>\n"
+     "<start_of_turn>user\nWho are you<end_of_turn>\n<start_of_turn>model\nI am an assistant<end_of_turn>\n"
+     "<start_of_turn>user\nAnother question<end_of_turn>\n<start_of_turn>model\n"},
     {"DeepSeekV3", ChatFamily::kDeepSeekV3,
      "{{bos_token}}{{ns.system_prompt}}{%- for message in messages %}{{'<｜User｜>' + message['content']}}{{'<｜Assistant｜>' "
      "+ content + "
@@ -302,9 +311,9 @@ TEST(ChatTemplate, ThoughtsStayWhereTheTemplateKeepsThem) {
 }
 
 TEST(ChatTemplate, FamiliesOfOthersAreNotTakenForOurs) {
-  for (const char* jinja :
-       {"", "{{ messages }}", "<|im_start|>user<end_of_utterance>", "<|user|>\n<|assistant|>", "<start_of_turn>model",
-        "[gMASK]<sop><|user|>", "USER: {{ x }} ASSISTANT: ", "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"}) {
+  for (const char* jinja : {"", "{{ messages }}", "<|im_start|>user<end_of_utterance>", "<|user|>\n<|assistant|>",
+                            "<|user|>\n<|assistant|><start_of_turn>", "[gMASK]<sop><|user|>",
+                            "USER: {{ x }} ASSISTANT: ", "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"}) {
     EXPECT_EQ(DetectChatFamily(jinja), std::nullopt) << jinja;
   }
 }

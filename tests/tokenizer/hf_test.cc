@@ -49,6 +49,20 @@ TEST(HuggingFace, WithoutByteFallbackThereAreNoBytes) {
   EXPECT_EQ(testing::Ids(**tokenizer, "aé"), std::vector<TokenId>({5, 0}));
 }
 
+// Gemma: no prefix, spaces end words, and runs of them are added tokens, which in a text are found by merging.
+TEST(HuggingFace, GemmasRunsOfSpacesAreSpaces) {
+  std::string json = SpacedJson(
+      R"("normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}, "pre_tokenizer": {"type": "Split",
+         "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false}, "decoder": {"type": "Sequence",
+         "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]})");
+  const std::string_view special = R"("special": true})";
+  json.insert(json.find(special) + special.size(), R"(, {"id": 7, "content": "▁▁", "special": false, "normalized": false})");
+  const auto tokenizer = LoadJson(json);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ(Pieces(**tokenizer, "a  b ab"), Texts({"a", "  ", "b", " ab"}));
+  EXPECT_EQ((*tokenizer)->Decode(testing::Ids(**tokenizer, "  ab  a"), false), "  ab  a");
+}
+
 TEST(HuggingFace, MetaspacePrependsAsItsSchemeSays) {
   const auto metaspace = [](const std::string& members) {
     return LoadJson(SpacedJson(R"("pre_tokenizer": {"type": "Metaspace", "replacement": "▁", )" + members + "}")).value();

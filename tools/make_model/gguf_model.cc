@@ -18,6 +18,7 @@ const char* ArchitectureKey(Arch arch) {
     case Arch::kQwen3: return "qwen3";
     case Arch::kPhi3: return "phi3";
     case Arch::kSmolLm3: return "smollm3";
+    case Arch::kGemma3: return "gemma3";
     default: return "llama";
   }
 }
@@ -46,7 +47,7 @@ void AddShape(const ModelSpec& spec, GgufWriter* writer) {
   add("attention.key_length", spec.head_dim);
   add("attention.value_length", spec.head_dim);
   add("rope.dimension_count", spec.rotated_dims());
-  if (spec.window != 0) add("attention.sliding_window", spec.window);
+  if (spec.sliding_window() != 0) add("attention.sliding_window", spec.sliding_window());
   writer->Add(p + "attention.layer_norm_rms_epsilon", static_cast<float>(spec.rms_epsilon));
   writer->Add(p + "rope.freq_base", static_cast<float>(spec.rope_base));
   AddRopeScaling(spec, p, writer);

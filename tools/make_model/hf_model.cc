@@ -35,6 +35,7 @@ HfArch HfArchOf(Arch arch) {
     case Arch::kQwen3: return {"qwen3", "Qwen3ForCausalLM"};
     case Arch::kPhi3: return {"phi3", "Phi3ForCausalLM"};
     case Arch::kSmolLm3: return {"smollm3", "SmolLM3ForCausalLM"};
+    case Arch::kGemma3: return {"gemma3_text", "Gemma3ForCausalLM"};
     default: return {"llama", "LlamaForCausalLM"};
   }
 }
@@ -89,6 +90,14 @@ ordered_json ConfigJson(const ModelSpec& spec, TensorType type) {
   if (spec.rope_scaling == RopeScaling::kLongRope) config["original_max_position_embeddings"] = spec.original_context();
   if (spec.arch == Arch::kMistral || spec.arch == Arch::kPhi3)
     config["sliding_window"] = spec.window == 0 ? ordered_json(nullptr) : ordered_json(spec.window);
+  if (spec.arch == Arch::kGemma3) {
+    config["sliding_window"] = spec.sliding_window();
+    config["sliding_window_pattern"] = 6;
+    config["rope_local_base_freq"] = 10000.0;
+    config["query_pre_attn_scalar"] = spec.head_dim;
+    config["hidden_activation"] = "gelu_pytorch_tanh";
+    config.erase("hidden_act");
+  }
   return config;
 }
 

@@ -28,8 +28,9 @@ struct ArchRow {
   std::string_view name;
   Arch arch;
 };
-constexpr ArchRow kArchs[] = {{"llama", Arch::kLlama}, {"mistral", Arch::kMistral}, {"qwen2", Arch::kQwen2},
-                              {"qwen3", Arch::kQwen3}, {"phi3", Arch::kPhi3},       {"smollm3", Arch::kSmolLm3}};
+constexpr ArchRow kArchRows[] = {{"llama", Arch::kLlama},  {"mistral", Arch::kMistral}, {"qwen2", Arch::kQwen2},
+                                 {"qwen3", Arch::kQwen3},  {"phi3", Arch::kPhi3},       {"smollm3", Arch::kSmolLm3},
+                                 {"gemma3", Arch::kGemma3}};
 
 struct ScalingRow {
   std::string_view name;
@@ -85,13 +86,17 @@ Status ApplyShape(std::string_view name, ModelSpec* spec) {
 }
 
 Result<Arch> ParseArch(std::string_view name) {
-  DAMASK_ASSIGN_OR_RETURN(const ArchRow row, FindByName(kArchs, name, "architecture"));
+  DAMASK_ASSIGN_OR_RETURN(const ArchRow row, FindByName(kArchRows, name, "architecture"));
   return row.arch;
 }
 
 Result<RopeScaling> ParseRopeScaling(std::string_view name) {
   DAMASK_ASSIGN_OR_RETURN(const ScalingRow row, FindByName(kScalings, name, "rope scaling"));
   return row.scaling;
+}
+
+std::string_view ArchName(Arch arch) {
+  return std::find_if(std::begin(kArchRows), std::end(kArchRows), [arch](const ArchRow& r) { return r.arch == arch; })->name;
 }
 
 std::string_view RopeScalingName(RopeScaling scaling) {
@@ -116,8 +121,10 @@ Status CheckSpec(const ModelSpec& spec) {
     return InvalidArgument(fmt::format("{} heads are not a multiple of {} kv-heads", spec.heads, spec.kv_heads));
   }
   if (spec.head_dim % 2 != 0) return InvalidArgument(fmt::format("head-dim is {}, expected an even number", spec.head_dim));
-  if (spec.window != 0 && spec.arch != Arch::kMistral && spec.arch != Arch::kPhi3)
-    return InvalidArgument("a window goes with the architectures mistral and phi3 only");
+  const bool takes_window = spec.arch == Arch::kMistral || spec.arch == Arch::kPhi3 || spec.arch == Arch::kGemma3;
+  if (spec.window != 0 && !takes_window) {
+    return InvalidArgument("a window goes with the architectures mistral, phi3 and gemma3 only");
+  }
   if ((spec.rope_dims != 0 || spec.rope_scaling == RopeScaling::kLongRope) && spec.arch != Arch::kPhi3)
     return InvalidArgument("rope-dims and longrope go with the architecture phi3 only");
   if (spec.rope_dims % 2 != 0 || spec.rope_dims > spec.head_dim) {

@@ -13,7 +13,9 @@
 
 namespace damask::make_model {
 
-enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3 };
+enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3 };
+inline constexpr Arch kArchs[] = {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3,
+                                  Arch::kPhi3,  Arch::kSmolLm3, Arch::kGemma3};
 enum class RopeScaling { kNone, kLinear, kYarn, kLlama3, kLongRope };
 
 // A tensor type, or a mix of two as llama.cpp's quantiser makes it.
@@ -46,7 +48,7 @@ struct ModelSpec {
   double rope_low_freq_factor = 1.0;   // llama3
   double rope_high_freq_factor = 4.0;  // llama3
   size_t rope_dims = 0;                // phi3: rotated dimensions of a head; 0: all
-  size_t window = 0;                   // mistral, phi3: sliding window; 0 leaves the key away
+  size_t window = 0;                   // mistral, phi3: sliding window; 0 leaves the key away. gemma3: in most layers; 0 is 512
 
   double logit_scale = 4.0;      // standard deviation of the logits
   double attention_scale = 1.5;  // its square is the standard deviation of the attention scores
@@ -58,9 +60,14 @@ struct ModelSpec {
   uint64_t original_context() const;
   size_t rotated_dims() const { return rope_dims == 0 ? head_dim : rope_dims; }
   bool has_qkv_bias() const { return arch == Arch::kQwen2; }
+  // Gemma's Hugging Face folders hold the weights of norms less 1.
+  bool norms_less_one() const { return arch == Arch::kGemma3; }
   // q, k and v in one matrix, gate and up in another.
   bool joins_matrices() const { return arch == Arch::kPhi3; }
-  bool has_qk_norm() const { return arch == Arch::kQwen3; }
+  bool has_qk_norm() const { return arch == Arch::kQwen3 || arch == Arch::kGemma3; }
+  size_t sliding_window() const { return window == 0 && arch == Arch::kGemma3 ? 512 : window; }
+  bool scales_embedding() const { return arch == Arch::kGemma3; }  // by the root of the width
+  bool has_post_norms() const { return arch == Arch::kGemma3; }
   // llama, mistral and smollm3 files hold q and k with the two halves of a rotated pair side by side; qwen files as Hugging
   // Face does.
   bool rotates_adjacent() const { return arch == Arch::kLlama || arch == Arch::kMistral || arch == Arch::kSmolLm3; }
@@ -71,6 +78,7 @@ Status ApplyShape(std::string_view name, ModelSpec* spec);
 
 Result<Arch> ParseArch(std::string_view name);
 Result<RopeScaling> ParseRopeScaling(std::string_view name);
+std::string_view ArchName(Arch arch);
 std::string_view RopeScalingName(RopeScaling scaling);
 // F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, Q3_K_M, Q4_K_M, Q5_K_M.
 Result<WeightType> ParseWeightType(std::string_view name);

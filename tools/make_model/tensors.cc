@@ -57,11 +57,17 @@ class Lister {
     tensors_.push_back({std::move(name), std::move(hf_name), TensorType::kF32, {size}, mean, deviation});
   }
 
+  void AddNorm(std::string name, std::string hf_name, size_t size, double mean = 1.0) {
+    AddVector(std::move(name), std::move(hf_name), size, mean, kNormDeviation);
+    tensors_.back().is_norm = true;
+  }
+
   void AddOuter() {
     const double output_deviation = ByFanIn(spec_.logit_scale, spec_.width);
+    const double untied_deviation = spec_.scales_embedding() ? ByFanIn(1.0, spec_.width) : 1.0;
     AddMatrix("token_embd.weight", "model.embed_tokens.weight", spec_.tied ? type_.better : type_.base, spec_.vocab,
-              spec_.width, spec_.tied ? output_deviation : 1.0);
-    AddVector("output_norm.weight", "model.norm.weight", spec_.width, 1.0, kNormDeviation);
+              spec_.width, spec_.tied ? output_deviation : untied_deviation);
+    AddNorm("output_norm.weight", "model.norm.weight", spec_.width);
     if (!spec_.tied) {
       AddMatrix("output.weight", "lm_head.weight", type_.better, spec_.vocab, spec_.width, output_deviation);
     }
@@ -85,7 +91,7 @@ class Lister {
     const size_t kv_width = spec_.kv_heads * spec_.head_dim;
     const double qk = ByFanIn(spec_.attention_scale, spec_.width);
     const TensorType v_type = KeepsMoreBits(layer, spec_.layers) ? type_.better : type_.base;
-    AddVector(p + "attn_norm.weight", h + "input_layernorm.weight", spec_.width, 1.0, kNormDeviation);
+    AddNorm(p + "attn_norm.weight", h + "input_layernorm.weight", spec_.width);
     if (spec_.joins_matrices()) {
       AddMatrix(p + "attn_qkv.weight", a + "qkv_proj.weight", type_.base, q_width + 2 * kv_width, spec_.width, qk);
     } else {
@@ -100,16 +106,19 @@ class Lister {
       AddVector(p + "attn_v.bias", a + "v_proj.bias", kv_width, 0.0, kBiasDeviation);
     }
     if (spec_.has_qk_norm()) {  // the norm takes the matrices' scale away and gives it back here
-      AddVector(p + "attn_q_norm.weight", a + "q_norm.weight", spec_.head_dim, spec_.attention_scale, kNormDeviation);
-      AddVector(p + "attn_k_norm.weight", a + "k_norm.weight", spec_.head_dim, spec_.attention_scale, kNormDeviation);
+      AddNorm(p + "attn_q_norm.weight", a + "q_norm.weight", spec_.head_dim, spec_.attention_scale);
+      AddNorm(p + "attn_k_norm.weight", a + "k_norm.weight", spec_.head_dim, spec_.attention_scale);
     }
+    if (spec_.has_post_norms()) AddNorm(p + "post_attention_norm.weight", h + "post_attention_layernorm.weight", spec_.width);
   }
 
   void AddFeedForward(size_t layer) {
     const std::string p = fmt::format("blk.{}.", layer);
     const std::string h = fmt::format("model.layers.{}.", layer);
     const TensorType down_type = KeepsMoreBits(layer, spec_.layers) ? type_.better : type_.base;
-    AddVector(p + "ffn_norm.weight", h + "post_attention_layernorm.weight", spec_.width, 1.0, kNormDeviation);
+    const char* const norm = spec_.has_post_norms() ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
+    AddNorm(p + "ffn_norm.weight", h + norm, spec_.width);
+    if (spec_.has_post_norms()) AddNorm(p + "post_ffw_norm.weight", h + "post_feedforward_layernorm.weight", spec_.width);
     const double by_width = ByFanIn(1.0, spec_.width);
     if (spec_.joins_matrices()) {
       AddMatrix(p + "ffn_up.weight", h + "mlp.gate_up_proj.weight", type_.base, 2 * spec_.ffn, spec_.width, by_width);

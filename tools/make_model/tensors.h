@@ -19,6 +19,7 @@ struct Tensor {
   // Values: mean + deviation * noise of unit variance.
   double mean = 0.0;
   double deviation = 0.0;
+  bool is_norm = false;
   bool is_rope_factors = false;  // computed, not drawn
   bool of_longer_texts = false;  // longrope: its factors for those
   size_t rotated_heads = 0;      // q and k: rows fall into so many heads of rotated pairs

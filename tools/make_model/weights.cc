@@ -97,6 +97,7 @@ Status StreamTensor(const ModelSpec& spec, const Tensor& tensor, formats::Tensor
   const uint64_t row_bytes = formats::RowBytes(type, columns);
   const uint64_t chunk_rows = std::clamp<uint64_t>(kChunkValues / columns, 1, tensor.rows());
   const bool unpermute = order == RowOrder::kHuggingFace && spec.rotates_adjacent() && tensor.rotated_heads != 0;
+  const bool less_one = order == RowOrder::kHuggingFace && spec.norms_less_one() && tensor.is_norm;
   std::vector<float> values(chunk_rows * columns);
   std::vector<std::byte> bytes(chunk_rows * row_bytes);
   for (uint64_t first = 0; first < tensor.rows(); first += chunk_rows) {
@@ -105,6 +106,7 @@ Status StreamTensor(const ModelSpec& spec, const Tensor& tensor, formats::Tensor
       for (size_t r = begin; r < end; ++r) {
         float* row = values.data() + r * columns;
         FillRow(spec, tensor, unpermute ? GgufRowOf(tensor, first + r) : first + r, row);
+        if (less_one) std::transform(row, row + columns, row, [](float value) { return value - 1.0f; });
         kernels::QuantizeRow(type, row, columns, bytes.data() + r * row_bytes);
       }
     });

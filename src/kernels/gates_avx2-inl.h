@@ -1,8 +1,10 @@
-// silu(gate) * up of 8 lanes, for the small operation and for the products' epilogue. In an unnamed namespace: compiled with
-// AVX2 and not to be shared.
+// f(gate) * up of 8 lanes, for the small operation and for the products' epilogue (GateFunction in kernels/ops.h). In an
+// unnamed namespace: compiled with AVX2 and not to be shared.
 #pragma once
 
 #include <immintrin.h>
+
+#include "kernels/ops.h"
 
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
@@ -26,9 +28,17 @@ inline __m256 Exp(__m256 x) {
   return _mm256_mul_ps(p, _mm256_castsi256_ps(exponent));
 }
 
-inline __m256 SiluTimes(__m256 gate, __m256 up) {
-  const __m256 e = Exp(_mm256_sub_ps(_mm256_setzero_ps(), gate));
-  return _mm256_mul_ps(_mm256_div_ps(gate, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), up);
+// gate * sigmoid(-x) * up.
+inline __m256 SigmoidTimes(__m256 gate, __m256 x, __m256 up) {
+  return _mm256_mul_ps(_mm256_div_ps(gate, _mm256_add_ps(_mm256_set1_ps(1.0f), Exp(x))), up);
+}
+
+inline __m256 SiluTimes(__m256 gate, __m256 up) { return SigmoidTimes(gate, _mm256_sub_ps(_mm256_setzero_ps(), gate), up); }
+
+inline __m256 GeluTimes(__m256 gate, __m256 up) {
+  const __m256 factor =
+      _mm256_fmadd_ps(_mm256_mul_ps(gate, gate), _mm256_set1_ps(-kGeluSlope * kGeluCubic), _mm256_set1_ps(-kGeluSlope));
+  return SigmoidTimes(gate, _mm256_mul_ps(gate, factor), up);
 }
 
 // Lanes below `count` (0..8, or more) are on.

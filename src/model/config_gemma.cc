@@ -1,0 +1,121 @@
+#include "model/config_gemma.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "model/config_check.h"
+
+namespace damask::model {
+namespace {
+
+using formats::Json;
+using formats::JsonBool;
+using formats::JsonNumber;
+using formats::JsonString;
+using formats::JsonUint;
+
+constexpr uint64_t kWindow = 4096;  // transformers' default
+
+// Newer files list the layers' types; what the list says must be the pattern, as GGUF files can say nothing else.
+Status CheckLayerTypes(const Json& json, const ModelConfig& config) {
+  const auto listed = json.find("layer_types");
+  if (listed == json.end() || listed->is_null()) return {};
+  bool fits = listed->is_array() && listed->size() == config.layers;
+  for (size_t layer = 0; fits && layer < config.layers; ++layer) {
+    fits = (*listed)[layer] == (config.window(layer) == 0 ? "full_attention" : "sliding_attention");
+  }
+  if (fits) return {};
+  return Unsupported("layer_types is not what sliding_window_pattern says: full_attention in every so manieth layer");
+}
+
+Status ReadWindowBase(const Json& json, ModelConfig* config) {
+  DAMASK_ASSIGN_OR_RETURN(std::optional<double> base, JsonNumber(json, "rope_local_base_freq"));
+  if (const auto rope = json.find("rope_parameters"); rope != json.end() && rope->is_object()) {
+    if (const auto local = rope->find("sliding_attention"); local != rope->end() && local->is_object()) {
+      DAMASK_ASSIGN_OR_RETURN(base, JsonNumber(*local, "rope_theta"));
+    }
+  }
+  if (!base) return {};
+  if (!std::isfinite(*base) || *base <= 0) {
+    return BadFormat(fmt::format("rope_local_base_freq is {}, expected a positive number", *base));
+  }
+  config->window_rope_base = *base;
+  return {};
+}
+
+Status RefuseWhatDiffers(const Json& json) {
+  for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> cap, JsonNumber(json, key));
+    if (cap.value_or(0.0) != 0.0) return Unsupported(fmt::format("{} is {}, which is not supported", key, *cap));
+  }
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<bool> both_ways, JsonBool(json, "use_bidirectional_attention"));
+  if (both_ways.value_or(false)) return Unsupported("use_bidirectional_attention is true, only causal attention is supported");
+  return {};
+}
+
+}  // namespace
+
+Status SetGemma3(const Gemma3Windows& windows, ModelConfig* config) {
+  DAMASK_RETURN_IF_ERROR(CheckInRange(windows.window_name, windows.window, 1, limits::kMaxContext));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(windows.pattern_name, windows.pattern, 1, limits::kMaxLayers));
+  config->gate = kernels::GateFunction::kGelu;
+  config->post_norms = true;
+  config->embedding_scale = std::sqrt(static_cast<float>(config->width));
+  config->window_rope_base = 10000.0;
+  config->windows.assign(config->layers, static_cast<uint32_t>(windows.window));
+  for (size_t layer = windows.pattern - 1; layer < config->layers; layer += windows.pattern) config->windows[layer] = 0;
+  return {};
+}
+
+Result<Json> Gemma3TextConfig(const Json& json) {
+  Json text = json;
+  if (const auto member = json.find("text_config"); member != json.end()) {
+    if (!member->is_object()) return BadFormat("the field text_config is not an object");
+    text = *member;
+  }
+  const Json defaults = {{"vocab_size", 262208},
+                         {"hidden_size", 2304},
+                         {"intermediate_size", 9216},
+                         {"num_hidden_layers", 26},
+                         {"num_attention_heads", 8},
+                         {"num_key_value_heads", 4},
+                         {"head_dim", 256},
+                         {"max_position_embeddings", 131072},
+                         {"rms_norm_eps", 1e-6},
+                         {"rope_theta", 1e6},
+                         {"query_pre_attn_scalar", 256},
+                         {"sliding_window", kWindow},
+                         {"tie_word_embeddings", true},
+                         {"sliding_window_pattern", kGemma3Pattern}};
+  for (const auto& [key, value] : defaults.items()) {
+    if (const auto found = text.find(key); found == text.end() || found->is_null()) text[key] = value;
+  }
+  return text;
+}
+
+Status ReadGemma3(const Json& json, ModelConfig* config) {
+  DAMASK_RETURN_IF_ERROR(RefuseWhatDiffers(json));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> window, JsonUint(json, "sliding_window"));
+  DAMASK_ASSIGN_OR_RETURN(std::optional<uint64_t> pattern, JsonUint(json, "_sliding_window_pattern"));
+  if (!pattern) {
+    DAMASK_ASSIGN_OR_RETURN(pattern, JsonUint(json, "sliding_window_pattern"));
+  }
+  DAMASK_RETURN_IF_ERROR(SetGemma3({.window = window.value_or(kWindow),
+                                    .pattern = pattern.value_or(kGemma3Pattern),
+                                    .window_name = "sliding_window",
+                                    .pattern_name = "sliding_window_pattern"},
+                                   config));
+  DAMASK_RETURN_IF_ERROR(CheckLayerTypes(json, *config));
+  DAMASK_RETURN_IF_ERROR(ReadWindowBase(json, config));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> scalar, JsonNumber(json, "query_pre_attn_scalar"));
+  if (!scalar || !std::isfinite(*scalar) || *scalar <= 0) {
+    return BadFormat("query_pre_attn_scalar is no positive number");
+  }
+  config->query_scale = static_cast<float>(std::sqrt(static_cast<double>(config->head_dim) / *scalar));
+  config->norms_less_one = true;
+  return {};
+}
+
+}  // namespace damask::model
