@@ -13,6 +13,10 @@ class FullPolicy : public Policy {
     kernels::FullPlan(request.first_position, request.rows, shape_.window(request.layer), plan);
   }
 
+  bool MayRelease(size_t layer, size_t /*kv_head*/, size_t block, uint64_t position, const PolicyState*) const override {
+    return kernels::IsBehindWindow(block, position, shape_.window(layer));
+  }
+
  private:
   ModelShape shape_;
 };

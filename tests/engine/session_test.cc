@@ -155,6 +155,25 @@ TEST(Session, ASlidingWindowForgetsWhatLiesBefore) {
   EXPECT_NE(LogitsOf(engine.get(), ids), before);
 }
 
+// Six layers of seven have a window of 64 tokens: with --kv-release they hold two pages of 64 positions at most.
+TEST(Session, WhatLiesBehindAModelsOwnWindowsLeavesTheCache) {
+  const TinyModelFile file(make_model::ModelSpec{.arch = make_model::Arch::kGemma3, .layers = 7, .window = 64});
+  const std::vector<TokenId> ids = SomeIds(600, 512);
+  const auto engine = LoadTiny(file);
+  const auto releasing = LoadTiny(file, {.kv_release = true});
+  Session keeping(engine.get());
+  Session session(releasing.get());
+  ASSERT_TRUE(keeping.Append(ids, nullptr, nullptr).ok());
+  ASSERT_TRUE(session.Append(ids, nullptr, nullptr).ok());
+  for (TokenId id = 3; id < 90; ++id) {
+    ASSERT_TRUE(keeping.Decode(id, nullptr).ok());
+    ASSERT_TRUE(session.Decode(id, nullptr).ok());
+  }
+  EXPECT_TRUE(std::equal(session.logits().begin(), session.logits().end(), keeping.logits().begin()));
+  EXPECT_EQ(keeping.kv_bytes(), 11 * 64 * engine->kv_bytes_per_token());
+  EXPECT_LE(session.kv_bytes(), (11 + 6 * 2) * 64 * engine->kv_bytes_per_token() / 7);
+}
+
 TEST(Session, TruncateThenContinueEqualsAFreshSession) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file, {.target = "scalar"});
