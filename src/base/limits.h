@@ -19,6 +19,7 @@ inline constexpr uint64_t kMaxTextFileBytes = uint64_t{1} << 31;  // a prompt or
 inline constexpr uint64_t kMaxVocab = uint64_t{1} << 22;
 inline constexpr uint64_t kMaxLayers = 1024;
 inline constexpr uint64_t kMaxHeads = 1024;
+inline constexpr uint64_t kMaxExperts = 1024;             // of a layer
 inline constexpr uint64_t kMaxWidth = uint64_t{1} << 20;  // embedding or feed-forward width
 inline constexpr uint64_t kMaxContext = uint64_t{1} << 24;
 inline constexpr uint64_t kMaxSplitFiles = 1000;

@@ -65,7 +65,9 @@ double PrefillFlops(const model::ModelConfig& c, uint64_t tokens) {
   const auto width = static_cast<double>(c.width);
   const auto rows = static_cast<double>(tokens);
   const double inputs = 2.0 * width * static_cast<double>(c.q_width() + 2 * c.kv_width());
-  const double behind = 2.0 * width * (static_cast<double>(c.q_width()) + 3.0 * static_cast<double>(c.ffn));
+  const double networks = static_cast<double>(c.experts == 0 ? 1 : c.experts_used);
+  const double behind =
+      2.0 * width * (static_cast<double>(c.q_width() + c.experts) + 3.0 * networks * static_cast<double>(c.ffn));
   const double pair = 4.0 * static_cast<double>(c.head_dim) * static_cast<double>(c.heads);
   const double whole_layer = rows * (inputs + behind) + rows * (rows + 1.0) / 2.0 * pair;
   const double last_layer = rows * inputs + behind + rows * pair;
@@ -77,7 +79,10 @@ uint64_t WeightBytesPerToken(const model::Model& model) {
   const auto bytes = [](const kernels::WeightView& w) { return w.n * formats::RowBytes(w.type, w.k); };
   uint64_t sum = bytes(model.output());
   for (const model::LayerWeights& w : model.layers()) {
-    sum += bytes(w.q) + bytes(w.k) + bytes(w.v) + bytes(w.o) + bytes(w.gate) + bytes(w.up) + bytes(w.down);
+    sum += bytes(w.q) + bytes(w.k) + bytes(w.v) + bytes(w.o) + bytes(w.router);
+    const model::FeedForwardWeights& one = w.feed_forward[0];  // experts are alike
+    const uint64_t networks = std::max<uint64_t>(1, model.config().experts_used);
+    sum += networks * (bytes(one.gate) + bytes(one.up) + bytes(one.down));
   }
   return sum;
 }

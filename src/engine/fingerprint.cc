@@ -22,9 +22,12 @@ masks::Fingerprint FingerprintOf(const model::Model& model) {
     add("k", layer.k);
     add("v", layer.v);
     add("o", layer.o);
-    add("gate", layer.gate);
-    add("up", layer.up);
-    add("down", layer.down);
+    if (c.experts != 0) add("router", layer.router);
+    for (const model::FeedForwardWeights& feed_forward : layer.feed_forward) {
+      add("gate", feed_forward.gate);
+      add("up", feed_forward.up);
+      add("down", feed_forward.down);
+    }
   }
   // The same arithmetic under two names: GGUF files of mistral models call themselves llama.
   const model::Architecture name =

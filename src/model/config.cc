@@ -19,6 +19,7 @@ std::string_view ArchitectureName(Architecture architecture) {
     case Architecture::kPhi3: return "phi3";
     case Architecture::kSmolLm3: return "smollm3";
     case Architecture::kGemma3: return "gemma3";
+    case Architecture::kQwen3Moe: return "qwen3moe";
   }
   return "unknown";
 }

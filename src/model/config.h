@@ -16,12 +16,12 @@
 
 namespace damask::model {
 
-enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3 };
+enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe };
 
 // Those that damask runs, and a list of their names for messages.
-inline constexpr Architecture kArchitectures[] = {Architecture::kLlama, Architecture::kMistral, Architecture::kQwen2,
-                                                  Architecture::kQwen3, Architecture::kPhi3,    Architecture::kSmolLm3,
-                                                  Architecture::kGemma3};
+inline constexpr Architecture kArchitectures[] = {Architecture::kLlama,  Architecture::kMistral, Architecture::kQwen2,
+                                                  Architecture::kQwen3,  Architecture::kPhi3,    Architecture::kSmolLm3,
+                                                  Architecture::kGemma3, Architecture::kQwen3Moe};
 std::string ArchitectureNames();
 
 std::string_view ArchitectureName(Architecture architecture);
@@ -69,7 +69,11 @@ struct ModelConfig {
   size_t heads = 0;
   size_t kv_heads = 0;
   size_t head_dim = 0;
-  size_t ffn = 0;  // feed-forward width
+  size_t ffn = 0;  // feed-forward width; of one expert where there are experts
+  // Feed-forward networks of a layer, of which a router picks `experts_used` for each token; 0: one for all tokens.
+  size_t experts = 0;
+  size_t experts_used = 0;
+  bool shares_sum_to_one = true;  // those of the chosen experts; else as the softmax over all gave them
   size_t vocab = 0;
   uint64_t context = 0;  // trained (or scaled) context length
   float rms_epsilon = 1e-5f;
@@ -90,6 +94,10 @@ struct ModelConfig {
   size_t group() const { return heads / kv_heads; }
   uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }
   bool rotates(size_t layer) const { return unrotated_every == 0 || (layer + 1) % unrotated_every != 0; }
+  bool has_qk_norm() const {
+    return architecture == Architecture::kQwen3 || architecture == Architecture::kQwen3Moe ||
+           architecture == Architecture::kGemma3;
+  }
   bool has_window_rope(size_t layer) const { return window_rope_base != 0.0 && window(layer) != 0; }
   size_t q_width() const { return heads * head_dim; }
   size_t kv_width() const { return kv_heads * head_dim; }

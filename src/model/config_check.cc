@@ -67,6 +67,10 @@ Status CheckConfig(const ModelConfig& c, const FieldNames& n) {
   DAMASK_RETURN_IF_ERROR(CheckInRange(n.width, c.width, 1, limits::kMaxWidth));
   DAMASK_RETURN_IF_ERROR(CheckHeads(c, n));
   DAMASK_RETURN_IF_ERROR(CheckInRange(n.ffn, c.ffn, 1, limits::kMaxWidth));
+  if (c.experts != 0) {
+    DAMASK_RETURN_IF_ERROR(CheckInRange(n.experts, c.experts, 1, limits::kMaxExperts));
+    DAMASK_RETURN_IF_ERROR(CheckInRange(n.experts_used, c.experts_used, 1, c.experts));
+  }
   DAMASK_RETURN_IF_ERROR(CheckInRange(n.vocab, c.vocab, 1, limits::kMaxVocab));
   DAMASK_RETURN_IF_ERROR(CheckInRange(n.context, c.context, 1, limits::kMaxContext));
   if (!(c.rms_epsilon >= 0.0f) || !std::isfinite(c.rms_epsilon)) {

@@ -11,7 +11,8 @@ inline constexpr size_t kSmolLm3UnrotatedEvery = 4;
 
 // Field names of the source, so that a message speaks of what stands in the user's file.
 struct FieldNames {
-  std::string layers, width, heads, kv_heads, head_dim, ffn, vocab, context, rms_epsilon, rope_base, rope_dims, rope_factor;
+  std::string layers, width, heads, kv_heads, head_dim, ffn, vocab, context, rms_epsilon, rope_base, rope_dims, rope_factor,
+      experts, experts_used;
 };
 
 // BadFormat where value is not in [low, high].

@@ -62,11 +62,25 @@ Result<Architecture> ReadArchitecture(const GgufFile& file) {
   return Unsupported(fmt::format("the architecture {} is not supported; damask runs {}", Quote(*name), ArchitectureNames()));
 }
 
-// Mixture-of-experts files call themselves llama too.
-Status RefuseExperts(const KeyReader& keys) {
-  DAMASK_ASSIGN_OR_RETURN(const uint64_t experts, keys.UintOr("expert_count", 0));
-  if (experts == 0) return {};
-  return Unsupported(fmt::format("{} is {}: mixtures of experts are not supported", keys.Key("expert_count"), experts));
+// Mixtral calls itself llama; Qwen 3 has a name for its mixtures.
+Status ReadExperts(const KeyReader& keys, ModelConfig* config) {
+  const bool qwen = config->architecture == Architecture::kQwen3Moe;
+  DAMASK_ASSIGN_OR_RETURN(config->experts, qwen ? keys.Uint("expert_count") : keys.UintOr("expert_count", 0));
+  if (config->experts == 0 && !qwen) return {};
+  if (!qwen && config->architecture != Architecture::kLlama) {
+    return Unsupported(
+        fmt::format("{} is {}: experts are supported for llama and qwen3moe only", keys.Key("expert_count"), config->experts));
+  }
+  for (const char* key : {"expert_shared_count", "leading_dense_block_count"}) {
+    DAMASK_ASSIGN_OR_RETURN(const uint64_t count, keys.UintOr(key, 0));
+    if (count != 0) return Unsupported(fmt::format("{} is {}, which is not supported", keys.Key(key), count));
+  }
+  DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_count"), config->experts, 1, limits::kMaxExperts));
+  DAMASK_ASSIGN_OR_RETURN(config->experts_used, keys.Uint("expert_used_count"));
+  if (qwen) {
+    DAMASK_ASSIGN_OR_RETURN(config->ffn, keys.Uint("expert_feed_forward_length"));
+  }
+  return {};
 }
 
 Status ReadRope(const KeyReader& keys, ModelConfig* config) {
@@ -137,7 +151,9 @@ FieldNames NamesOf(const KeyReader& keys) {
           .rms_epsilon = keys.Key("attention.layer_norm_rms_epsilon"),
           .rope_base = keys.Key("rope.freq_base"),
           .rope_dims = keys.Key("rope.dimension_count"),
-          .rope_factor = keys.Key("rope.scaling.factor")};
+          .rope_factor = keys.Key("rope.scaling.factor"),
+          .experts = keys.Key("expert_count"),
+          .experts_used = keys.Key("expert_used_count")};
 }
 
 // key_length where the file has it; else width / heads, which must then divide.
@@ -166,10 +182,10 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   const KeyReader keys(file, std::string(ArchitectureName(config.architecture)));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> name, file.GetString("general.name"));
   config.name = SanitizeUtf8(name.value_or(""));
-  DAMASK_RETURN_IF_ERROR(RefuseExperts(keys));
   DAMASK_ASSIGN_OR_RETURN(config.layers, keys.Uint("block_count"));
   DAMASK_ASSIGN_OR_RETURN(config.width, keys.Uint("embedding_length"));
   DAMASK_ASSIGN_OR_RETURN(config.ffn, keys.SameInAllLayers("feed_forward_length", 0));
+  DAMASK_RETURN_IF_ERROR(ReadExperts(keys, &config));
   DAMASK_ASSIGN_OR_RETURN(config.heads, keys.SameInAllLayers("attention.head_count", 0));
   DAMASK_ASSIGN_OR_RETURN(config.kv_heads, keys.SameInAllLayers("attention.head_count_kv", config.heads));
   DAMASK_ASSIGN_OR_RETURN(config.head_dim, ReadHeadDim(keys, config));

@@ -1,5 +1,5 @@
 // ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig,
-// Qwen2Config, Qwen3Config, Phi3Config, SmolLM3Config and Gemma3TextConfig.
+// Qwen2Config, Qwen3Config, Qwen3MoeConfig, MixtralConfig, Phi3Config, SmolLM3Config and Gemma3TextConfig.
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -31,6 +31,8 @@ Result<Architecture> ReadArchitecture(const Json& config) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(config, "model_type"));
   if (!type) return BadFormat("the field model_type is missing");
   if (*type == "gemma3_text") return Architecture::kGemma3;
+  if (*type == "qwen3_moe") return Architecture::kQwen3Moe;
+  if (*type == "mixtral") return Architecture::kMistral;
   for (const Architecture a : kArchitectures) {
     if (ArchitectureName(a) == *type) return a;
   }
@@ -173,6 +175,25 @@ Status ReadUnrotated(const Json& json, ModelConfig* config) {
       fmt::format("no_rope_layers is not what no_rope_layer_interval says: a 0 for every {}th layer", config->unrotated_every));
 }
 
+// The two families name everything differently. Layers without experts among those with them are not supported.
+Status ReadExperts(const Json& json, ModelConfig* config) {
+  const bool qwen = config->architecture == Architecture::kQwen3Moe;
+  const char* const count_key = qwen ? "num_experts" : "num_local_experts";
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> count, JsonUint(json, count_key));
+  if (!count && !qwen) return {};
+  DAMASK_RETURN_IF_ERROR(CheckInRange(count_key, count.value_or(0), 1, limits::kMaxExperts));
+  config->experts = *count;
+  DAMASK_ASSIGN_OR_RETURN(config->experts_used, Uint(json, "num_experts_per_tok"));
+  if (!qwen) return {};
+  DAMASK_ASSIGN_OR_RETURN(config->ffn, Uint(json, "moe_intermediate_size"));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<bool> normalised, JsonBool(json, "norm_topk_prob"));
+  config->shares_sum_to_one = normalised.value_or(false);
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> step, JsonUint(json, "decoder_sparse_step"));
+  const auto dense = json.find("mlp_only_layers");
+  if (step.value_or(1) == 1 && (dense == json.end() || dense->is_null() || dense->empty())) return {};
+  return Unsupported("decoder_sparse_step and mlp_only_layers leave layers without experts, which is not supported");
+}
+
 Status RefuseOtherActivations(const Json& json, Architecture architecture) {
   const bool gelu = architecture == Architecture::kGemma3;
   for (const char* key : {"hidden_act", "hidden_activation"}) {
@@ -205,7 +226,9 @@ FieldNames Names() {
           .rms_epsilon = "rms_norm_eps",
           .rope_base = "rope_theta",
           .rope_dims = "head_dim",
-          .rope_factor = "rope_scaling.factor"};
+          .rope_factor = "rope_scaling.factor",
+          .experts = "num_experts",
+          .experts_used = "num_experts_per_tok"};
 }
 
 Result<ModelConfig> ReadConfig(const Json& json, ModelConfig config) {
@@ -216,6 +239,7 @@ Result<ModelConfig> ReadConfig(const Json& json, ModelConfig config) {
   DAMASK_ASSIGN_OR_RETURN(config.width, Uint(json, "hidden_size"));
   DAMASK_ASSIGN_OR_RETURN(config.heads, Uint(json, "num_attention_heads"));
   DAMASK_ASSIGN_OR_RETURN(config.ffn, Uint(json, "intermediate_size"));
+  DAMASK_RETURN_IF_ERROR(ReadExperts(json, &config));
   DAMASK_ASSIGN_OR_RETURN(config.vocab, Uint(json, "vocab_size"));
   DAMASK_ASSIGN_OR_RETURN(config.context, Uint(json, "max_position_embeddings"));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> kv_heads, JsonUint(json, "num_key_value_heads"));

@@ -20,8 +20,6 @@
 namespace damask::model {
 namespace {
 
-// Rows a worker takes at a time in the small steps between products.
-constexpr size_t kRowGrain = 8;
 // Rows of logits computed at once: 64 rows of a 128K vocabulary are 33 MB.
 constexpr size_t kLogitRows = 64;
 
@@ -122,6 +120,10 @@ void Forward::Reserve(size_t rows) {
   b.v.Reserve(rows_ * c.kv_width());
   b.attended.Reserve(rows_ * c.q_width());
   b.hidden.Reserve(rows_ * c.ffn);
+  if (c.experts != 0) {
+    b.routing.Reserve(rows_ * c.experts);
+    b.gathered.Reserve(rows_ * c.width);
+  }
   b.cos_sin.Reserve(rows_ * c.rope.dims);
   b.window_cos_sin.Reserve(rows_ * model_->window_rope().dims());
 }
@@ -201,7 +203,11 @@ Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* 
 void Forward::LayerAfterAttention(const LayerWeights& weights) {
   AttentionOutput(weights);
   NormRows(weights.ffn_norm);
-  FeedForward(weights);
+  if (model_->config().experts == 0) {
+    FeedForward(weights);
+  } else {
+    Experts(weights);
+  }
 }
 
 Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, std::span<float> x,
@@ -380,9 +386,10 @@ void Forward::FeedForward(const LayerWeights& weights) {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
   matmul_.Load(phase(), b.normed.data(), rows_, c.width, c.width, &b.activations);
-  matmul_.MultiplyGated(b.activations, c.gate, weights.gate, weights.up, b.hidden.data(), c.ffn);
+  const FeedForwardWeights& network = weights.feed_forward[0];
+  matmul_.MultiplyGated(b.activations, c.gate, network.gate, network.up, b.hidden.data(), c.ffn);
   matmul_.Load(phase(), b.hidden.data(), rows_, c.ffn, c.ffn, &b.activations);
-  AddToResidual(weights.down, weights.ffn_post_norm);
+  AddToResidual(network.down, weights.ffn_post_norm);
 }
 
 Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {

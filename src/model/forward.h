@@ -147,6 +147,11 @@ class Forward {
     bool answers = false;  // the last row of a prefill, in the last layer: what follows the text depends on it alone
     size_t segment = 0;    // of the batch
   };
+  // A row that an expert is to see, and what its answer counts.
+  struct RoutedRow {
+    size_t row = 0;
+    float share = 0;
+  };
   // One unit of attention work: a query block of one KV head.
   struct AttentionItem {
     const RowRun* run = nullptr;
@@ -181,6 +186,10 @@ class Forward {
   void AttentionOutput(const LayerWeights& weights);
   void AddToResidual(const kernels::WeightView& matrix, const FloatVector& norm);
   void FeedForward(const LayerWeights& weights);
+  void Experts(const LayerWeights& weights);
+  void ScoreExperts(const kernels::WeightView& router);
+  void ChooseExperts();
+  void RunExpert(const FeedForwardWeights& expert, std::span<const RoutedRow> rows);
   Status Logits(std::span<const Segment> batch, const LogitsSink& sink);
   void HandOutLogits(std::span<const Segment> batch, size_t first, size_t rows, const LogitsSink& sink) const;
   kernels::Phase phase() const { return phase_; }

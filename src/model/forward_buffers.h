@@ -11,6 +11,9 @@
 
 namespace damask::model {
 
+// Rows a worker takes at a time in the small steps between products.
+inline constexpr size_t kRowGrain = 8;
+
 // Adds the time of a scope to a sum.
 class Stopwatch {
  public:
@@ -36,6 +39,10 @@ struct Forward::Buffers {
   AlignedArray<float> cos_sin;         // [rows, rotated dims]
   AlignedArray<float> window_cos_sin;  // the same of layers with a window, where those rotate differently
   AlignedArray<float> logits;          // [kLogitRows, vocab]
+  // Where layers have experts:
+  AlignedArray<float> routing;                 // [rows, experts]: scores, then shares
+  AlignedArray<float> gathered;                // [rows of one expert, width]: what it reads, then what it answers
+  std::vector<std::vector<RoutedRow>> routed;  // [experts]
   kernels::Activations activations;
 
   struct Worker {
@@ -50,7 +57,7 @@ struct Forward::Buffers {
 
   uint64_t bytes() const {
     return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() +
-           cos_sin.bytes() + window_cos_sin.bytes() + logits.bytes() + activations.bytes();
+           cos_sin.bytes() + window_cos_sin.bytes() + logits.bytes() + routing.bytes() + gathered.bytes() + activations.bytes();
   }
 };
 

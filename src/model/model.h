@@ -20,13 +20,19 @@ namespace damask::model {
 
 using FloatVector = AlignedArray<float>;
 
+// A gated feed-forward network.
+struct FeedForwardWeights {
+  kernels::WeightView gate, up, down;  // [ffn, width] twice, [width, ffn]
+};
+
 struct LayerWeights {
   FloatVector attention_norm, ffn_norm;  // [width]
   kernels::WeightView q, k, v, o;        // [heads * head_dim, width], [kv_width, width] twice, [width, heads * head_dim]
   FloatVector q_bias, k_bias, v_bias;    // empty where the architecture has none
   FloatVector q_norm, k_norm;            // [head_dim], qwen3 and gemma3; empty elsewhere
   FloatVector attention_post_norm, ffn_post_norm;  // [width] where config().post_norms; empty elsewhere
-  kernels::WeightView gate, up, down;              // [ffn, width] twice, [width, ffn]
+  kernels::WeightView router;                      // [experts, width]; without data where there are no experts
+  std::vector<FeedForwardWeights> feed_forward;    // one, or the experts
 };
 
 struct LoadOptions {

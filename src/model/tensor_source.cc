@@ -41,6 +41,27 @@ constexpr std::array kPostNormNames = {
     NamePair{"post_ffw_norm.weight", "post_feedforward_layernorm.weight"},
 };
 
+// Of experts: "ffn_gate.7.weight".
+struct ExpertNames {
+  std::string_view gguf, qwen, mixtral;
+};
+constexpr std::array kExpertNames = {ExpertNames{"ffn_gate.", "gate_proj", "w1"}, ExpertNames{"ffn_down.", "down_proj", "w2"},
+                                     ExpertNames{"ffn_up.", "up_proj", "w3"}};
+
+// Empty for names that are none of experts.
+std::string ExpertName(std::string_view part, bool mixtral) {
+  constexpr std::string_view kEnd = ".weight";
+  if (part == "ffn_gate_inp.weight") return mixtral ? "block_sparse_moe.gate.weight" : "mlp.gate.weight";
+  for (const ExpertNames& names : kExpertNames) {
+    if (!part.starts_with(names.gguf) || !part.ends_with(kEnd) || part.size() <= names.gguf.size() + kEnd.size()) continue;
+    const std::string_view expert = part.substr(names.gguf.size(), part.size() - names.gguf.size() - kEnd.size());
+    if (!std::all_of(expert.begin(), expert.end(), [](char c) { return c >= '0' && c <= '9'; })) continue;
+    return fmt::format("{}.experts.{}.{}.weight", mixtral ? "block_sparse_moe" : "mlp", expert,
+                       mixtral ? names.mixtral : names.qwen);
+  }
+  return {};
+}
+
 template <size_t N>
 std::string_view Translate(const std::array<NamePair, N>& names, std::string_view gguf_name) {
   const auto it = std::find_if(names.begin(), names.end(), [&](const NamePair& pair) { return pair.gguf == gguf_name; });
@@ -78,6 +99,7 @@ class HuggingFaceSource : public TensorSource {
     HuggingFaceNaming naming;
     for (const formats::TensorInfo& tensor : tensors) {
       if (tensor.name.ends_with(kMark)) naming.prefix = tensor.name.substr(0, tensor.name.size() - kMark.size());
+      if (tensor.name.find(".block_sparse_moe.") != std::string::npos) naming.mixtral = true;
       if (tensor.name.ends_with(".pre_feedforward_layernorm.weight")) naming.post_norms = true;
     }
     return naming;
@@ -99,8 +121,9 @@ std::string HuggingFaceName(std::string_view gguf_name, const HuggingFaceNaming&
   const size_t dot = rest.find('.');
   if (dot == std::string_view::npos) return {};
   const std::string_view part = rest.substr(dot + 1);
-  std::string_view name = naming.post_norms ? Translate(kPostNormNames, part) : std::string_view();
+  std::string name(naming.post_norms ? Translate(kPostNormNames, part) : std::string_view());
   if (name.empty()) name = Translate(kLayerNames, part);
+  if (name.empty()) name = ExpertName(part, naming.mixtral);
   if (name.empty()) return {};
   return whole(fmt::format("model.layers.{}.{}", rest.substr(0, dot), name));
 }

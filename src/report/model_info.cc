@@ -117,6 +117,8 @@ void AddConfig(const model::ModelConfig& config, Json* object) {
   out["kv_heads"] = config.kv_heads;
   out["head_dim"] = config.head_dim;
   out["ffn"] = config.ffn;
+  out["experts"] = config.experts;
+  out["experts_used"] = config.experts_used;
   out["vocab"] = config.vocab;
   out["context"] = config.context;
   out["rope"] = RopeJson(config.rope);

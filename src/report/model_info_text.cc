@@ -55,7 +55,9 @@ std::string TokenizerText(const TokenizerInfo& tokenizer) {
 }
 
 void AddConfigLines(const model::ModelConfig& config, Lines* lines) {
-  lines->Add("layers", fmt::format("{}, width {}, feed-forward {}", config.layers, config.width, config.ffn));
+  std::string layers = fmt::format("{}, width {}, feed-forward {}", config.layers, config.width, config.ffn);
+  if (config.experts != 0) layers += fmt::format(" of {} experts, {} for each token", config.experts, config.experts_used);
+  lines->Add("layers", layers);
   lines->Add("heads", fmt::format("{} of {} dimensions, {} KV heads", config.heads, config.head_dim, config.kv_heads));
   lines->Add("context", fmt::format("{} tokens", config.context));
   std::string rope = RopeText(config.rope);

@@ -110,7 +110,8 @@ TEST(ConfigFromGguf, G12RefusesAVocabularyThatContradictsTheTokens) {
 }
 
 TEST(ConfigFromGguf, G12RefusesMixturesOfExperts) {
-  ExpectError("llama.expert_count", uint32_t{8}, StatusCode::kUnsupported, "expert_count");
+  ExpectError("llama.expert_count", uint32_t{8}, StatusCode::kBadFormat, "expert_used_count is missing");
+  ExpectError("llama.expert_count", uint32_t{5000}, StatusCode::kBadFormat, "expert_count is 5000, expected 1 to 1024");
 }
 
 TEST(ConfigFromGguf, G11NamesKeysOfTheWrongType) {

@@ -262,6 +262,12 @@ TEST(TensorSource, NamesFollowHuggingFace) {
   EXPECT_EQ(HuggingFaceName("blk.12"), "");
   EXPECT_EQ(HuggingFaceName("blk.1.ffn_norm.weight"), "model.layers.1.post_attention_layernorm.weight");
   EXPECT_EQ(HuggingFaceName("blk.1.post_ffw_norm.weight"), "");
+  EXPECT_EQ(HuggingFaceName("blk.1.ffn_gate.12.weight"), "model.layers.1.mlp.experts.12.gate_proj.weight");
+  EXPECT_EQ(HuggingFaceName("blk.1.ffn_gate_inp.weight"), "model.layers.1.mlp.gate.weight");
+  EXPECT_EQ(HuggingFaceName("blk.1.ffn_down.3.weight", {.mixtral = true}),
+            "model.layers.1.block_sparse_moe.experts.3.w2.weight");
+  EXPECT_EQ(HuggingFaceName("blk.1.ffn_gate_inp.weight", {.mixtral = true}), "model.layers.1.block_sparse_moe.gate.weight");
+  EXPECT_EQ(HuggingFaceName("blk.1.ffn_up.x.weight"), "");
   const HuggingFaceNaming gemma{.prefix = "language_model.", .post_norms = true};
   EXPECT_EQ(HuggingFaceName("blk.1.ffn_norm.weight", gemma), "language_model.model.layers.1.pre_feedforward_layernorm.weight");
   EXPECT_EQ(HuggingFaceName("blk.1.post_attention_norm.weight", gemma),

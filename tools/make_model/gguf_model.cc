@@ -19,6 +19,7 @@ const char* ArchitectureKey(Arch arch) {
     case Arch::kPhi3: return "phi3";
     case Arch::kSmolLm3: return "smollm3";
     case Arch::kGemma3: return "gemma3";
+    case Arch::kQwen3Moe: return "qwen3moe";
     default: return "llama";
   }
 }
@@ -42,6 +43,11 @@ void AddShape(const ModelSpec& spec, GgufWriter* writer) {
   add("embedding_length", spec.width);
   add("block_count", spec.layers);
   add("feed_forward_length", spec.ffn);
+  if (spec.num_experts() != 0) {
+    add("expert_count", spec.num_experts());
+    add("expert_used_count", spec.experts_used);
+    if (spec.arch == Arch::kQwen3Moe) add("expert_feed_forward_length", spec.ffn);
+  }
   add("attention.head_count", spec.heads);
   add("attention.head_count_kv", spec.kv_heads);
   add("attention.key_length", spec.head_dim);

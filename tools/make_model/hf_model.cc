@@ -28,14 +28,16 @@ struct HfArch {
   const char* class_name;
 };
 
-HfArch HfArchOf(Arch arch) {
-  switch (arch) {
+HfArch HfArchOf(const ModelSpec& spec) {
+  if (spec.arch == Arch::kLlama && spec.experts != 0) return {"mixtral", "MixtralForCausalLM"};
+  switch (spec.arch) {
     case Arch::kMistral: return {"mistral", "MistralForCausalLM"};
     case Arch::kQwen2: return {"qwen2", "Qwen2ForCausalLM"};
     case Arch::kQwen3: return {"qwen3", "Qwen3ForCausalLM"};
     case Arch::kPhi3: return {"phi3", "Phi3ForCausalLM"};
     case Arch::kSmolLm3: return {"smollm3", "SmolLM3ForCausalLM"};
     case Arch::kGemma3: return {"gemma3_text", "Gemma3ForCausalLM"};
+    case Arch::kQwen3Moe: return {"qwen3_moe", "Qwen3MoeForCausalLM"};
     default: return {"llama", "LlamaForCausalLM"};
   }
 }
@@ -60,7 +62,7 @@ ordered_json RopeScalingJson(const ModelSpec& spec) {
 }
 
 ordered_json ConfigJson(const ModelSpec& spec, TensorType type) {
-  const HfArch arch = HfArchOf(spec.arch);
+  const HfArch arch = HfArchOf(spec);
   ordered_json config = {
       {"architectures", {arch.class_name}},
       {"model_type", arch.model_type},
@@ -90,6 +92,16 @@ ordered_json ConfigJson(const ModelSpec& spec, TensorType type) {
   if (spec.rope_scaling == RopeScaling::kLongRope) config["original_max_position_embeddings"] = spec.original_context();
   if (spec.arch == Arch::kMistral || spec.arch == Arch::kPhi3)
     config["sliding_window"] = spec.window == 0 ? ordered_json(nullptr) : ordered_json(spec.window);
+  if (spec.num_experts() != 0) {
+    config[spec.arch == Arch::kQwen3Moe ? "num_experts" : "num_local_experts"] = spec.num_experts();
+    config["num_experts_per_tok"] = spec.experts_used;
+  }
+  if (spec.arch == Arch::kQwen3Moe) {
+    config["moe_intermediate_size"] = spec.ffn;
+    config["norm_topk_prob"] = true;
+    config["decoder_sparse_step"] = 1;
+    config["mlp_only_layers"] = ordered_json::array();
+  }
   if (spec.arch == Arch::kGemma3) {
     config["sliding_window"] = spec.sliding_window();
     config["sliding_window_pattern"] = 6;
@@ -217,7 +229,7 @@ class SafetensorsShard {
 };
 
 Status WriteWeights(const ModelSpec& spec, TensorType type, const std::string& folder, ThreadPool* pool) {
-  const std::vector<Tensor> all = ListTensors(spec);
+  const std::vector<Tensor> all = ListHuggingFaceTensors(spec);
   std::vector<const Tensor*> tensors;
   for (const Tensor& tensor : all) {
     if (!tensor.hf_name.empty()) tensors.push_back(&tensor);

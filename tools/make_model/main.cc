@@ -28,7 +28,8 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("-o,--output", flags->output, "GGUF file to write");
   app->add_option("--hf", flags->hf_folder, "Hugging Face folder to write (type F32, F16 or BF16)");
   app->add_option("--shape", flags->shape, "tiny, or 1b: the shape of Llama-3.2-1B")->capture_default_str();
-  app->add_option("--arch", flags->arch, "llama, mistral, qwen2, qwen3, phi3, smollm3 or gemma3")->capture_default_str();
+  app->add_option("--arch", flags->arch, "llama, mistral, qwen2, qwen3, phi3, smollm3, gemma3 or qwen3moe")
+      ->capture_default_str();
   app->add_option(
          "--type", spec.type,
          "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, Q3_K_M, Q4_K_M or Q5_K_M")
@@ -40,6 +41,8 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--kv-heads", spec.kv_heads, "key/value heads");
   app->add_option("--head-dim", spec.head_dim, "length of a head");
   app->add_option("--ffn", spec.ffn, "feed-forward length");
+  app->add_option("--experts", spec.experts, "feed-forward networks of a layer (llama, then Mixtral, and qwen3moe)");
+  app->add_option("--experts-used", spec.experts_used, "of which a token takes so many");
   app->add_option("--vocab", spec.vocab, "vocabulary size");
   app->add_option("--context", spec.context, "context length");
   app->add_option("--rms-epsilon", spec.rms_epsilon, "epsilon of the norms");

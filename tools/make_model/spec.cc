@@ -28,9 +28,9 @@ struct ArchRow {
   std::string_view name;
   Arch arch;
 };
-constexpr ArchRow kArchRows[] = {{"llama", Arch::kLlama},  {"mistral", Arch::kMistral}, {"qwen2", Arch::kQwen2},
-                                 {"qwen3", Arch::kQwen3},  {"phi3", Arch::kPhi3},       {"smollm3", Arch::kSmolLm3},
-                                 {"gemma3", Arch::kGemma3}};
+constexpr ArchRow kArchRows[] = {{"llama", Arch::kLlama},   {"mistral", Arch::kMistral},  {"qwen2", Arch::kQwen2},
+                                 {"qwen3", Arch::kQwen3},   {"phi3", Arch::kPhi3},        {"smollm3", Arch::kSmolLm3},
+                                 {"gemma3", Arch::kGemma3}, {"qwen3moe", Arch::kQwen3Moe}};
 
 struct ScalingRow {
   std::string_view name;
@@ -117,6 +117,12 @@ Status CheckSpec(const ModelSpec& spec) {
   DAMASK_RETURN_IF_ERROR(CheckRange("ffn", spec.ffn, 32, limits::kMaxWidth));
   DAMASK_RETURN_IF_ERROR(CheckRange("vocab", spec.vocab, 300, limits::kMaxVocab));
   DAMASK_RETURN_IF_ERROR(CheckRange("context", spec.context, 1, limits::kMaxContext));
+  if (spec.num_experts() != 0) {
+    DAMASK_RETURN_IF_ERROR(CheckRange("experts", spec.num_experts(), 1, limits::kMaxExperts));
+    DAMASK_RETURN_IF_ERROR(CheckRange("experts-used", spec.experts_used, 1, spec.num_experts()));
+    if (spec.arch != Arch::kLlama && spec.arch != Arch::kQwen3Moe)
+      return InvalidArgument("experts go with the architectures llama and qwen3moe only");
+  }
   if (spec.heads % spec.kv_heads != 0) {
     return InvalidArgument(fmt::format("{} heads are not a multiple of {} kv-heads", spec.heads, spec.kv_heads));
   }

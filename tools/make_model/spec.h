@@ -13,9 +13,9 @@
 
 namespace damask::make_model {
 
-enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3 };
-inline constexpr Arch kArchs[] = {Arch::kLlama, Arch::kMistral, Arch::kQwen2, Arch::kQwen3,
-                                  Arch::kPhi3,  Arch::kSmolLm3, Arch::kGemma3};
+enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe };
+inline constexpr Arch kArchs[] = {Arch::kLlama, Arch::kMistral, Arch::kQwen2,  Arch::kQwen3,
+                                  Arch::kPhi3,  Arch::kSmolLm3, Arch::kGemma3, Arch::kQwen3Moe};
 enum class RopeScaling { kNone, kLinear, kYarn, kLlama3, kLongRope };
 
 // A tensor type, or a mix of two as llama.cpp's quantiser makes it.
@@ -33,7 +33,9 @@ struct ModelSpec {
   size_t heads = 4;
   size_t kv_heads = 2;
   size_t head_dim = 64;
-  size_t ffn = 512;
+  size_t ffn = 512;    // of an expert where there are experts
+  size_t experts = 0;  // llama (then Mixtral) and qwen3moe; 0: none, of qwen3moe 8
+  size_t experts_used = 2;
   size_t vocab = 512;
   uint64_t context = 2048;
   double rms_epsilon = 1e-5;
@@ -64,7 +66,8 @@ struct ModelSpec {
   bool norms_less_one() const { return arch == Arch::kGemma3; }
   // q, k and v in one matrix, gate and up in another.
   bool joins_matrices() const { return arch == Arch::kPhi3; }
-  bool has_qk_norm() const { return arch == Arch::kQwen3 || arch == Arch::kGemma3; }
+  bool has_qk_norm() const { return arch == Arch::kQwen3 || arch == Arch::kQwen3Moe || arch == Arch::kGemma3; }
+  size_t num_experts() const { return experts == 0 && arch == Arch::kQwen3Moe ? 8 : experts; }
   size_t sliding_window() const { return window == 0 && arch == Arch::kGemma3 ? 512 : window; }
   bool scales_embedding() const { return arch == Arch::kGemma3; }  // by the root of the width
   bool has_post_norms() const { return arch == Arch::kGemma3; }

@@ -120,6 +120,7 @@ class Lister {
     AddNorm(p + "ffn_norm.weight", h + norm, spec_.width);
     if (spec_.has_post_norms()) AddNorm(p + "post_ffw_norm.weight", h + "post_feedforward_layernorm.weight", spec_.width);
     const double by_width = ByFanIn(1.0, spec_.width);
+    if (spec_.num_experts() != 0) return AddExperts(layer, down_type);
     if (spec_.joins_matrices()) {
       AddMatrix(p + "ffn_up.weight", h + "mlp.gate_up_proj.weight", type_.base, 2 * spec_.ffn, spec_.width, by_width);
     } else {
@@ -127,6 +128,24 @@ class Lister {
       AddMatrix(p + "ffn_up.weight", h + "mlp.up_proj.weight", type_.base, spec_.ffn, spec_.width, by_width);
     }
     AddMatrix(p + "ffn_down.weight", h + "mlp.down_proj.weight", down_type, spec_.width, spec_.ffn, ByFanIn(1.0, spec_.ffn));
+  }
+
+  // "{}" in a Hugging Face name stands for the expert.
+  void AddExperts(size_t layer, TensorType down_type) {
+    const std::string p = fmt::format("blk.{}.", layer);
+    const bool mixtral = spec_.arch == Arch::kLlama;
+    const std::string h = fmt::format("model.layers.{}.{}.", layer, mixtral ? "block_sparse_moe" : "mlp");
+    const auto add = [&](const char* part, const char* hf_part, TensorType type, size_t rows, size_t columns) {
+      Tensor& tensor = AddMatrix(p + part + "_exps.weight", fmt::format("{}experts.{{}}.{}.weight", h, hf_part), type, rows,
+                                 columns, ByFanIn(1.0, columns));
+      tensor.shape.insert(tensor.shape.begin(), spec_.num_experts());
+    };
+    // Scores with a deviation of 2, so that few choices are close.
+    AddMatrix(p + "ffn_gate_inp.weight", h + "gate.weight", TensorType::kF32, spec_.num_experts(), spec_.width,
+              ByFanIn(2.0, spec_.width));
+    add("ffn_gate", mixtral ? "w1" : "gate_proj", type_.base, spec_.ffn, spec_.width);
+    add("ffn_up", mixtral ? "w3" : "up_proj", type_.base, spec_.ffn, spec_.width);
+    add("ffn_down", mixtral ? "w2" : "down_proj", down_type, spec_.width, spec_.ffn);
   }
 
   const ModelSpec& spec_;
@@ -137,5 +156,23 @@ class Lister {
 }  // namespace
 
 std::vector<Tensor> ListTensors(const ModelSpec& spec) { return Lister(spec).Run(); }
+
+std::vector<Tensor> ListHuggingFaceTensors(const ModelSpec& spec) {
+  std::vector<Tensor> split;
+  for (const Tensor& tensor : ListTensors(spec)) {
+    if (tensor.shape.size() != 3) {
+      split.push_back(tensor);
+      continue;
+    }
+    for (uint64_t expert = 0; expert < tensor.shape[0]; ++expert) {
+      Tensor one = tensor;
+      one.hf_name = fmt::format(fmt::runtime(tensor.hf_name), expert);
+      one.first_row = expert * tensor.shape[1];
+      one.shape.erase(one.shape.begin());
+      split.push_back(std::move(one));
+    }
+  }
+  return split;
+}
 
 }  // namespace damask::make_model

@@ -22,13 +22,21 @@ struct Tensor {
   bool is_norm = false;
   bool is_rope_factors = false;  // computed, not drawn
   bool of_longer_texts = false;  // longrope: its factors for those
+  uint64_t first_row = 0;        // of an expert alone: where its rows begin in the tensor of all, whose name this is
   size_t rotated_heads = 0;      // q and k: rows fall into so many heads of rotated pairs
 
-  uint64_t rows() const { return shape.size() == 1 ? 1 : shape[0]; }
+  uint64_t rows() const {
+    uint64_t rows = 1;
+    for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
+    return rows;
+  }
   uint64_t columns() const { return shape.back(); }
 };
 
 // The spec must have passed CheckSpec.
 std::vector<Tensor> ListTensors(const ModelSpec& spec);
+
+// The same with a tensor for every expert, as Hugging Face folders have them.
+std::vector<Tensor> ListHuggingFaceTensors(const ModelSpec& spec);
 
 }  // namespace damask::make_model

@@ -78,7 +78,7 @@ void FillRow(const ModelSpec& spec, const Tensor& tensor, uint64_t row, float* o
   }
   if (tensor.is_rope_factors) return FillRopeFactors(spec, out);
   const uint64_t columns = tensor.columns();
-  const uint64_t start = TensorSeed(spec.seed, tensor.name) + row * columns * kStep;
+  const uint64_t start = TensorSeed(spec.seed, tensor.name) + (tensor.first_row + row) * columns * kStep;
   const float scale = static_cast<float>(tensor.deviation / kNoiseDeviation);
   const float mean = static_cast<float>(tensor.mean);
   for (uint64_t i = 0; i < columns; ++i) {

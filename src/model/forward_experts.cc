@@ -1,0 +1,89 @@
+// The feed-forward step where a layer has many networks, of which a router picks some for each token. Sources: Fedus et al.,
+// Switch Transformers (arXiv 2101.03961); Jiang et al., Mixtral of Experts (arXiv 2401.04088).
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "kernels/ops.h"
+#include "model/forward.h"
+#include "model/forward_buffers.h"
+
+namespace damask::model {
+namespace {
+
+// As llama.cpp: shares whose sum is less are divided by this (the smallest normal number of half precision).
+constexpr float kLeastSum = 6.103515625e-5f;
+
+void Softmax(float* scores, size_t count) {
+  const float largest = *std::max_element(scores, scores + count);
+  float sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += scores[i] = std::exp(scores[i] - largest);
+  for (size_t i = 0; i < count; ++i) scores[i] /= sum;
+}
+
+}  // namespace
+
+void Forward::Experts(const LayerWeights& weights) {
+  const Stopwatch watch(&stats_.product_seconds);
+  ScoreExperts(weights.router);
+  ChooseExperts();
+  for (size_t e = 0; e < weights.feed_forward.size(); ++e) {
+    if (!buffers_->routed[e].empty()) RunExpert(weights.feed_forward[e], buffers_->routed[e]);
+  }
+}
+
+// By the products of decode: float32 for float weights, where those of a prefill round to bf16, and which expert comes last is
+// often a close call.
+void Forward::ScoreExperts(const kernels::WeightView& router) {
+  Buffers& b = *buffers_;
+  for (size_t row = 0; row < rows_; row += kDecodeRows) {
+    const size_t rows = std::min(kDecodeRows, rows_ - row);
+    matmul_.Load(kernels::Phase::kDecode, b.normed.data() + row * router.k, rows, router.k, router.k, &b.activations);
+    matmul_.Multiply(b.activations, router, {}, b.routing.data() + row * router.n, router.n);
+  }
+}
+
+// The likeliest experts of each row; of equal ones the first.
+void Forward::ChooseExperts() {
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  b.routed.resize(c.experts);
+  for (std::vector<RoutedRow>& rows : b.routed) rows.clear();
+  std::vector<size_t> order(c.experts);
+  for (size_t row = 0; row < rows_; ++row) {
+    float* shares = b.routing.data() + row * c.experts;
+    Softmax(shares, c.experts);
+    std::iota(order.begin(), order.end(), size_t{0});
+    const auto chosen = order.begin() + static_cast<std::ptrdiff_t>(c.experts_used);
+    std::partial_sort(order.begin(), chosen, order.end(),
+                      [shares](size_t i, size_t j) { return shares[i] != shares[j] ? shares[i] > shares[j] : i < j; });
+    float sum = 0;
+    for (auto e = order.begin(); e != chosen; ++e) sum += shares[*e];
+    const float scale = c.shares_sum_to_one ? 1.0f / std::max(sum, kLeastSum) : 1.0f;
+    for (auto e = order.begin(); e != chosen; ++e) b.routed[*e].push_back({row, shares[*e] * scale});
+  }
+}
+
+// Experts come in ascending order, so what a row gets is added up in one order, whatever its company.
+void Forward::RunExpert(const FeedForwardWeights& expert, std::span<const RoutedRow> rows) {
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  pool_->ParallelFor(rows.size(), kRowGrain, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      std::copy_n(b.normed.data() + rows[i].row * c.width, c.width, b.gathered.data() + i * c.width);
+    }
+  });
+  matmul_.Load(phase(), b.gathered.data(), rows.size(), c.width, c.width, &b.activations);
+  matmul_.MultiplyGated(b.activations, c.gate, expert.gate, expert.up, b.hidden.data(), c.ffn);
+  matmul_.Load(phase(), b.hidden.data(), rows.size(), c.ffn, c.ffn, &b.activations);
+  matmul_.Multiply(b.activations, expert.down, {}, b.gathered.data(), c.width);
+  pool_->ParallelFor(rows.size(), kRowGrain, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      float* x = b.x.data() + rows[i].row * c.width;
+      const float* answer = b.gathered.data() + i * c.width;
+      for (size_t d = 0; d < c.width; ++d) x[d] += rows[i].share * answer[d];
+    }
+  });
+}
+
+}  // namespace damask::model
