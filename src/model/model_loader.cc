@@ -111,6 +111,8 @@ class ModelLoader::Loading {
     const std::string together = fmt::format("blk.{}.{}_exps.weight", index, part);
     DAMASK_ASSIGN_OR_RETURN(const TensorInfo* all, Find(together));
     if (all == nullptr) {
+      DAMASK_ASSIGN_OR_RETURN(const TensorInfo* first, Find(fmt::format("blk.{}.{}.0.weight", index, part)));
+      if (first == nullptr && !source_.FileName(together).empty()) return Required(together).status();
       for (size_t e = 0; e < experts; ++e) {
         DAMASK_ASSIGN_OR_RETURN(w->feed_forward[e].*place,
                                 Matrix(fmt::format("blk.{}.{}.{}.weight", index, part, e), rows, columns));

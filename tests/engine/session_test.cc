@@ -159,6 +159,22 @@ TEST(Session, ASlidingWindowForgetsWhatLiesBefore) {
   EXPECT_NE(LogitsOf(engine.get(), ids), before);
 }
 
+// Which rows share an expert with a row depends on the rest of its chunk. (Cut where query blocks end: few rows of a block may
+// take another body of attention.)
+TEST(Session, ExpertsGiveARowTheSameBitsInAnyCompany) {
+  const TinyModelFile file(make_model::ModelSpec{.arch = make_model::Arch::kQwen3Moe, .type = "Q8_0"});
+  for (const Target target : AllTargets()) {
+    if (!TargetSupported(target)) continue;
+    const auto engine = LoadTiny(file, {.target = std::string(TargetName(target))});
+    const std::vector<TokenId> ids = SomeIds(150, 512);
+    const std::vector<float> whole = LogitsOf(engine.get(), ids);
+    Session session(engine.get());
+    ASSERT_TRUE(session.Append(std::span(ids).first(64), nullptr, nullptr).ok());
+    ASSERT_TRUE(session.Append(std::span(ids).subspan(64), nullptr, nullptr).ok());
+    EXPECT_TRUE(std::equal(whole.begin(), whole.end(), session.logits().begin())) << TargetName(target);
+  }
+}
+
 // Six layers of seven have a window of 64 tokens: with --kv-release they hold two pages of 64 positions at most.
 TEST(Session, WhatLiesBehindAModelsOwnWindowsLeavesTheCache) {
   const TinyModelFile file(make_model::ModelSpec{.arch = make_model::Arch::kGemma3, .layers = 7, .window = 64});

@@ -109,7 +109,7 @@ TEST(ConfigFromGguf, G12RefusesAVocabularyThatContradictsTheTokens) {
   ExpectError("llama.vocab_size", uint32_t{0}, StatusCode::kBadFormat, "tokenizer.ggml.tokens");
 }
 
-TEST(ConfigFromGguf, G12RefusesMixturesOfExperts) {
+TEST(ConfigFromGguf, G12NamesWhatIsWrongWithExperts) {
   ExpectError("llama.expert_count", uint32_t{8}, StatusCode::kBadFormat, "expert_used_count is missing");
   ExpectError("llama.expert_count", uint32_t{5000}, StatusCode::kBadFormat, "expert_count is 5000, expected 1 to 1024");
 }
@@ -293,6 +293,53 @@ TEST(ConfigFromHuggingFace, APartOfAHeadMayBeRotated) {
   EXPECT_EQ(read("1").value().rope.dims, 64u);
   for (const char* factor : {"0", "-0.5", "1.5", "0.01"})
     EXPECT_EQ(read(factor).status().code(), StatusCode::kBadFormat) << factor;
+}
+
+Result<ModelConfig> ReadExperts(const std::string& members) {
+  const auto json = formats::ParseJson(R"({"num_hidden_layers": 2, "hidden_size": 256, "num_attention_heads": 4,
+    "intermediate_size": 512, "vocab_size": 300, "max_position_embeddings": 128, )" +
+                                       members + "}");
+  EXPECT_TRUE(json.ok()) << json.status().ToString();
+  return ConfigFromHuggingFace(*json);
+}
+
+TEST(ConfigFromHuggingFace, ReadsTheExpertsOfQwen3AndMixtral) {
+  const std::string qwen =
+      R"("model_type": "qwen3_moe", "num_experts": 16, "num_experts_per_tok": 4, "moe_intermediate_size": 96)";
+  Result<ModelConfig> config =
+      ReadExperts(qwen + R"(, "norm_topk_prob": true, "decoder_sparse_step": 1, "mlp_only_layers": [])");
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->architecture, Architecture::kQwen3Moe);
+  EXPECT_EQ(config->experts, 16u);
+  EXPECT_EQ(config->experts_used, 4u);
+  EXPECT_EQ(config->ffn, 96u);
+  EXPECT_TRUE(config->shares_sum_to_one);
+  EXPECT_TRUE(config->has_qk_norm());
+  EXPECT_FALSE(ReadExperts(qwen).value().shares_sum_to_one) << "transformers' default";
+  config = ReadExperts(R"("model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 2)");
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->experts, 8u);
+  EXPECT_EQ(config->ffn, 512u);
+  EXPECT_TRUE(config->shares_sum_to_one);
+  EXPECT_FALSE(config->has_qk_norm());
+}
+
+TEST(ConfigFromHuggingFace, ExpertsThatCannotBeAreNamed) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"("model_type": "qwen3_moe")", "num_experts is 0, expected 1 to 1024"},
+      {R"("model_type": "mixtral", "num_local_experts": 5000, "num_experts_per_tok": 2)", "num_local_experts is 5000"},
+      {R"("model_type": "mixtral", "num_local_experts": 8)", "num_experts_per_tok is missing"},
+      {R"("model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 9)",
+       "num_experts_per_tok is 9, expected 1 to 8"},
+      {R"("model_type": "qwen3_moe", "num_experts": 8, "num_experts_per_tok": 2)", "moe_intermediate_size is missing"},
+      {R"("model_type": "qwen3_moe", "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "mlp_only_layers": [0])",
+       "mlp_only_layers"},
+      {R"("model_type": "qwen3_moe", "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "decoder_sparse_step": 2)",
+       "decoder_sparse_step"}};
+  for (const auto& [members, named] : cases) {
+    const std::string error = ReadExperts(members).status().ToString();
+    EXPECT_NE(error.find(named), std::string::npos) << members << ": " << error;
+  }
 }
 
 TEST(ConfigFromHuggingFace, SaysWhetherTheModelIsTied) {

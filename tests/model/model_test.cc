@@ -36,8 +36,8 @@ class Warnings {
   std::string text_;
 };
 
-Result<std::unique_ptr<Model>> LoadChanged(const Change& change) {
-  const TinyModelFile original(make_model::ModelSpec{.layers = 1});
+Result<std::unique_ptr<Model>> LoadChanged(const Change& change, const make_model::ModelSpec& spec = {.layers = 1}) {
+  const TinyModelFile original(spec);
   DAMASK_ASSIGN_OR_RETURN(auto file, formats::GgufFile::Open(original.path(), {}));
   formats::GgufWriter writer;
   for (const auto& [key, value] : file->metadata()) {
@@ -101,6 +101,18 @@ TEST(Model, G18RefusesATensorWithTooFewRows) {
   EXPECT_EQ(LoadChanged({"blk.0.attn_v.weight", Change::Kind::kHalfRows}).status().code(), StatusCode::kBadFormat);
   EXPECT_EQ(LoadChanged({"token_embd.weight", Change::Kind::kHalfRows}).status().code(), StatusCode::kBadFormat);
   EXPECT_EQ(LoadChanged({"blk.0.attn_norm.weight", Change::Kind::kHalfRows}).status().code(), StatusCode::kBadFormat);
+}
+
+TEST(Model, G18NamesWhatExpertsLack) {
+  const make_model::ModelSpec spec{.layers = 1, .experts = 4};
+  const auto error = [&](const Change& change) { return LoadChanged(change, spec).status().ToString(); };
+  EXPECT_NE(error({"blk.0.ffn_up_exps.weight", Change::Kind::kDrop}).find("the tensor blk.0.ffn_up_exps.weight is missing"),
+            std::string::npos);
+  EXPECT_NE(error({"blk.0.ffn_gate_inp.weight", Change::Kind::kDrop}).find("blk.0.ffn_gate_inp.weight is missing"),
+            std::string::npos);
+  EXPECT_NE(
+      error({"blk.0.ffn_down_exps.weight", Change::Kind::kHalfRows}).find("has shape [2, 256, 512], expected [4, 256, 512]"),
+      std::string::npos);
 }
 
 TEST(Model, G18AMissingOutputIsTiedToTheEmbedding) {
