@@ -20,8 +20,7 @@ class Check : public Command {
   }
 
   Result<int> Run(const CommonFlags& common) override {
-    if (file_ && model_.model) return InvalidArgument("FILE and --model name the same thing: give one of them");
-    if (file_) model_.model = file_;
+    DAMASK_RETURN_IF_ERROR(model_.TakeFile(file_));
     DAMASK_ASSIGN_OR_RETURN(const std::string path, model_.Path());
     if (path.empty()) NoteEmbeddedModel();
     if (report::KindOfFile(path) == report::FileKind::kMask) return CheckMask(path, common);

@@ -11,11 +11,13 @@ namespace {
 class Info : public Command {
  public:
   void Declare(Flags* flags) override {
+    flags->Positional("FILE", &file_, "GGUF file or Hugging Face folder; -m says the same");
     flags->Switch("--tensors", &tensors_, "list every tensor (with --json they are always there)");
     model_.DeclareRun(flags);
   }
 
   Result<int> Run(const CommonFlags& common) override {
+    DAMASK_RETURN_IF_ERROR(model_.TakeFile(file_));
     DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, model_.Options(common));
     DAMASK_ASSIGN_OR_RETURN(const report::ModelInfo info, report::DescribeModel(options));
     if (options.model_path.empty()) NoteEmbeddedModel();
@@ -28,6 +30,7 @@ class Info : public Command {
   }
 
  private:
+  std::optional<std::string> file_;
   bool tensors_ = false;
   ModelFlags model_;
 };

@@ -59,6 +59,13 @@ Result<std::string> ModelFlags::PolicySpec() const {
   return "dam:mask=" + *mask;
 }
 
+Status ModelFlags::TakeFile(const std::optional<std::string>& file) {
+  if (!file) return {};
+  if (model) return InvalidArgument("FILE and --model name the same thing: give one of them");
+  model = file;
+  return {};
+}
+
 model::AuditOptions ModelFlags::Audit() const {
   model::AuditOptions options = audit;
   if (audit.prefill_every == kDefaultAudit) options.rarer_from = 8192;

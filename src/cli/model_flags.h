@@ -38,6 +38,8 @@ struct ModelFlags {
   // And --audit-floor and --kv-release, under which what is read depends on what was read before.
   void DeclareRun(Flags* flags);
 
+  // A FILE that a command takes as well as -m; an error where both are given.
+  Status TakeFile(const std::optional<std::string>& file);
   // The path, "" for the embedded model. An empty -m is an error.
   Result<std::string> Path() const;
   LoadMode Load() const { return no_mmap ? LoadMode::kRead : LoadMode::kMap; }

@@ -20,6 +20,7 @@ std::string_view ArchitectureName(Architecture architecture) {
     case Architecture::kSmolLm3: return "smollm3";
     case Architecture::kGemma3: return "gemma3";
     case Architecture::kQwen3Moe: return "qwen3moe";
+    case Architecture::kGranite: return "granite";
   }
   return "unknown";
 }

@@ -16,12 +16,12 @@
 
 namespace damask::model {
 
-enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe };
+enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe, kGranite };
 
 // Those that damask runs, and a list of their names for messages.
-inline constexpr Architecture kArchitectures[] = {Architecture::kLlama,  Architecture::kMistral, Architecture::kQwen2,
-                                                  Architecture::kQwen3,  Architecture::kPhi3,    Architecture::kSmolLm3,
-                                                  Architecture::kGemma3, Architecture::kQwen3Moe};
+inline constexpr Architecture kArchitectures[] = {Architecture::kLlama,  Architecture::kMistral,  Architecture::kQwen2,
+                                                  Architecture::kQwen3,  Architecture::kPhi3,     Architecture::kSmolLm3,
+                                                  Architecture::kGemma3, Architecture::kQwen3Moe, Architecture::kGranite};
 std::string ArchitectureNames();
 
 std::string_view ArchitectureName(Architecture architecture);
@@ -85,9 +85,11 @@ struct ModelConfig {
   // Base of the rotations in layers with a sliding window, which no scaling touches (Gemma 3); 0: all layers rotate alike.
   double window_rope_base = 0.0;
   kernels::GateFunction gate = kernels::GateFunction::kSilu;
-  float embedding_scale = 1.0f;  // token embeddings are multiplied by it (Gemma)
+  float embedding_scale = 1.0f;  // token embeddings are multiplied by it (Gemma, Granite)
+  float residual_scale = 1.0f;   // so is what attention and feed-forward add to the residual stream (Granite)
+  float logit_scale = 1.0f;      // and so are logits; the output's norm takes it up (Granite)
   bool post_norms = false;       // what attention and feed-forward add to the residual stream is normalised first (Gemma)
-  float query_scale = 1.0f;      // scores are q . k / sqrt(head_dim) times it; only with norms of q, which take it up
+  float query_scale = 1.0f;      // scores are q . k / sqrt(head_dim) times it (Gemma, Granite)
   bool norms_less_one = false;   // a file that holds norms' weights less 1 (Gemma's Hugging Face folders)
   std::optional<bool> tied;      // whether the embedding is the output too; what a file does not say follows from its tensors
 

@@ -79,4 +79,20 @@ Status CheckConfig(const ModelConfig& c, const FieldNames& n) {
   return CheckRope(c, n);
 }
 
+Status SetGraniteScales(const GraniteScales& scales, ModelConfig* config) {
+  for (const double scale : {scales.attention, scales.embedding, scales.residual, scales.logits}) {
+    if (std::isfinite(scale) && scale >= 0 && scale <= 1e6) continue;
+    return BadFormat(
+        fmt::format("one of the four scales (attention, embedding, residual, logits) is {}, expected 0 to 1e6", scale));
+  }
+  const auto set = [](double scale, float* out) {
+    if (scale != 0) *out = static_cast<float>(scale);
+  };
+  set(scales.attention * std::sqrt(static_cast<double>(config->head_dim)), &config->query_scale);
+  set(scales.embedding, &config->embedding_scale);
+  set(scales.residual, &config->residual_scale);
+  if (scales.logits != 0) config->logit_scale = static_cast<float>(1.0 / scales.logits);
+  return {};
+}
+
 }  // namespace damask::model

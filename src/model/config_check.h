@@ -18,6 +18,15 @@ struct FieldNames {
 // BadFormat where value is not in [low, high].
 Status CheckInRange(const std::string& name, uint64_t value, uint64_t low, uint64_t high);
 
+// The numbers that Granite multiplies by, as files have them.
+struct GraniteScales {
+  double attention = 0, embedding = 0, residual = 0,
+         logits = 0;  // scores are q . k times the first; logits are divided by the last
+};
+
+// 0 where a file does not say. BadFormat where one is not finite or below 0.
+Status SetGraniteScales(const GraniteScales& scales, ModelConfig* config);
+
 // Errors: BadFormat for nonsense, Unsupported for shapes the kernels do not run.
 Status CheckConfig(const ModelConfig& config, const FieldNames& names);
 

@@ -86,7 +86,7 @@ Status ReadExperts(const KeyReader& keys, ModelConfig* config) {
 Status ReadRope(const KeyReader& keys, ModelConfig* config) {
   RopeConfig& rope = config->rope;
   const bool llama_like = config->architecture == Architecture::kLlama || config->architecture == Architecture::kMistral ||
-                          config->architecture == Architecture::kSmolLm3;
+                          config->architecture == Architecture::kSmolLm3 || config->architecture == Architecture::kGranite;
   rope.kind = llama_like ? kernels::RopeKind::kAdjacent : kernels::RopeKind::kHalves;
   DAMASK_ASSIGN_OR_RETURN(rope.dims, keys.UintOr("rope.dimension_count", config->head_dim));
   DAMASK_ASSIGN_OR_RETURN(rope.base, keys.FloatOr("rope.freq_base", 10000.0));
@@ -137,6 +137,15 @@ Status ReadGemma3(const KeyReader& keys, ModelConfig* config) {
     config->query_scale = std::sqrt(static_cast<float>(config->head_dim * config->heads) / static_cast<float>(config->width));
   }
   return {};
+}
+
+Status ReadGranite(const KeyReader& keys, ModelConfig* config) {
+  GraniteScales scales;
+  DAMASK_ASSIGN_OR_RETURN(scales.attention, keys.FloatOr("attention.scale", 0));
+  DAMASK_ASSIGN_OR_RETURN(scales.embedding, keys.FloatOr("embedding_scale", 0));
+  DAMASK_ASSIGN_OR_RETURN(scales.residual, keys.FloatOr("residual_scale", 0));
+  DAMASK_ASSIGN_OR_RETURN(scales.logits, keys.FloatOr("logit_scale", 0));
+  return SetGraniteScales(scales, config);
 }
 
 FieldNames NamesOf(const KeyReader& keys) {
@@ -196,6 +205,7 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   DAMASK_RETURN_IF_ERROR(ReadRope(keys, &config));
   if (config.architecture == Architecture::kSmolLm3) config.unrotated_every = kSmolLm3UnrotatedEvery;  // there is no key
   DAMASK_RETURN_IF_ERROR(CheckConfig(config, NamesOf(keys)));
+  if (config.architecture == Architecture::kGranite) DAMASK_RETURN_IF_ERROR(ReadGranite(keys, &config));
   if (config.architecture == Architecture::kGemma3) {
     DAMASK_RETURN_IF_ERROR(ReadGemma3(keys, &config));
     return config;

@@ -1,5 +1,5 @@
 // ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig,
-// Qwen2Config, Qwen3Config, Qwen3MoeConfig, MixtralConfig, Phi3Config, SmolLM3Config and Gemma3TextConfig.
+// Qwen2Config, Qwen3Config, Qwen3MoeConfig, MixtralConfig, Phi3Config, SmolLM3Config, GraniteConfig and Gemma3TextConfig.
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -175,6 +175,20 @@ Status ReadUnrotated(const Json& json, ModelConfig* config) {
       fmt::format("no_rope_layers is not what no_rope_layer_interval says: a 0 for every {}th layer", config->unrotated_every));
 }
 
+Status ReadGranite(const Json& json, ModelConfig* config) {
+  const auto number = [&](const char* key, double* out) -> Status {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, JsonNumber(json, key));
+    *out = value.value_or(0);
+    return {};
+  };
+  GraniteScales scales;
+  DAMASK_RETURN_IF_ERROR(number("attention_multiplier", &scales.attention));
+  DAMASK_RETURN_IF_ERROR(number("embedding_multiplier", &scales.embedding));
+  DAMASK_RETURN_IF_ERROR(number("residual_multiplier", &scales.residual));
+  DAMASK_RETURN_IF_ERROR(number("logits_scaling", &scales.logits));
+  return SetGraniteScales(scales, config);
+}
+
 // The two families name everything differently. Layers without experts among those with them are not supported.
 Status ReadExperts(const Json& json, ModelConfig* config) {
   const bool qwen = config->architecture == Architecture::kQwen3Moe;
@@ -257,6 +271,7 @@ Result<ModelConfig> ReadConfig(const Json& json, ModelConfig config) {
   DAMASK_RETURN_IF_ERROR(CheckConfig(config, Names()));
   DAMASK_RETURN_IF_ERROR(config.architecture == Architecture::kGemma3 ? ReadGemma3(json, &config) : ReadWindows(json, &config));
   DAMASK_RETURN_IF_ERROR(ReadUnrotated(json, &config));
+  if (config.architecture == Architecture::kGranite) DAMASK_RETURN_IF_ERROR(ReadGranite(json, &config));
   DAMASK_ASSIGN_OR_RETURN(config.tied, JsonBool(json, "tie_word_embeddings"));
   return config;
 }

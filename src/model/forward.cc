@@ -310,6 +310,7 @@ bool Forward::RotateAndStoreRow(const LayerWeights& weights, size_t layer, const
   };
   norm_heads(weights.q_norm, q, c.heads);
   norm_heads(weights.k_norm, k, c.kv_heads);
+  if (c.query_scale != 1.0f) std::transform(q, q + c.q_width(), q, [&c](float value) { return value * c.query_scale; });
   if (c.rotates(layer)) {
     kernels::Rope(target_, c.rope.kind, q, c.heads, c.head_dim, c.rope.dims, cos_sin);
     kernels::Rope(target_, c.rope.kind, k, c.kv_heads, c.head_dim, c.rope.dims, cos_sin);
@@ -363,11 +364,12 @@ void Forward::AttentionOutput(const LayerWeights& weights) {
   AddToResidual(weights.o, weights.attention_post_norm);
 }
 
-// The product of the loaded activations with `matrix`, through `norm` where there is one.
+// The product of the loaded activations with `matrix`, through `norm` where there is one, scaled.
 void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector& norm) {
   const size_t width = model_->config().width;
+  const float scale = model_->config().residual_scale;
   Buffers& b = *buffers_;
-  if (norm.size() == 0) {
+  if (norm.size() == 0 && scale == 1.0f) {
     matmul_.Multiply(b.activations, matrix, {.accumulate = true}, b.x.data(), width);
     return;
   }
@@ -375,8 +377,8 @@ void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector
   pool_->ParallelFor(rows_, kRowGrain, [&](size_t begin, size_t end, size_t) {
     for (size_t row = begin; row < end; ++row) {
       float* added = b.normed.data() + row * width;
-      kernels::RmsNorm(target_, added, norm.data(), model_->config().rms_epsilon, width, added);
-      for (size_t i = 0; i < width; ++i) b.x.data()[row * width + i] += added[i];
+      if (norm.size() != 0) kernels::RmsNorm(target_, added, norm.data(), model_->config().rms_epsilon, width, added);
+      for (size_t i = 0; i < width; ++i) b.x.data()[row * width + i] += scale * added[i];
     }
   });
 }

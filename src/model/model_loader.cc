@@ -28,6 +28,7 @@ class ModelLoader::Loading {
     const ModelConfig& c = model_->config_;
     DAMASK_ASSIGN_OR_RETURN(model_->embedding_, Matrix("token_embd.weight", c.vocab, c.width));
     DAMASK_ASSIGN_OR_RETURN(model_->output_norm_, Norm("output_norm.weight", c.width));
+    for (size_t i = 0; i < c.width; ++i) model_->output_norm_[i] *= c.logit_scale;
     DAMASK_RETURN_IF_ERROR(LoadOutput());
     model_->layers_.resize(c.layers);
     for (size_t layer = 0; layer < c.layers; ++layer) DAMASK_RETURN_IF_ERROR(LoadLayer(layer));
@@ -150,7 +151,6 @@ class ModelLoader::Loading {
     if (c.has_qk_norm()) {
       DAMASK_ASSIGN_OR_RETURN(w.q_norm, Norm(name("attn_q_norm.weight"), c.head_dim));
       DAMASK_ASSIGN_OR_RETURN(w.k_norm, Norm(name("attn_k_norm.weight"), c.head_dim));
-      for (size_t i = 0; i < c.head_dim; ++i) w.q_norm[i] *= c.query_scale;
     }
     DAMASK_RETURN_IF_ERROR(LoadFeedForward(index, &w));
     for (const char* part : {"attn_qkv.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {

@@ -52,6 +52,7 @@ std::optional<ChatFamily> DetectChatFamily(std::string_view jinja) {
   if (Has(jinja, "'Assistant: ' + message['content'] + eos_token")) return ChatFamily::kDeepSeekV2;
   if (Has(jinja, "<｜Assistant｜>") && Has(jinja, "<｜User｜>") && Has(jinja, "<｜end▁of▁sentence｜>"))
     return ChatFamily::kDeepSeekV3;
+  if (Has(jinja, "<|start_of_role|>")) return ChatFamily::kGranite;
   return std::nullopt;
 }
 
@@ -72,6 +73,7 @@ std::string_view ChatFamilyName(ChatFamily family) {
     case ChatFamily::kPhi3: return "phi-3";
     case ChatFamily::kPhi4: return "phi-4";
     case ChatFamily::kGemma: return "gemma";
+    case ChatFamily::kGranite: return "granite";
   }
   return "unknown";
 }

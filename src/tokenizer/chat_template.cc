@@ -100,6 +100,7 @@ class Renderer {
       case ChatFamily::kPhi3: Phi3(); break;
       case ChatFamily::kPhi4: Phi4(); break;
       case ChatFamily::kGemma: Gemma(); break;
+      case ChatFamily::kGranite: Granite(); break;
     }
   }
 
@@ -270,6 +271,15 @@ class Renderer {
     Mark("<start_of_turn>model\n");
   }
 
+  void Granite() {
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|start_of_role|>{}<|end_of_role|>", message.role));
+      Say(message.content);
+      Mark("<|end_of_text|>\n");
+    }
+    Mark("<|start_of_role|>assistant<|end_of_role|>");
+  }
+
   void Phi4() {
     for (const ChatMessage& message : messages_) {
       Mark(fmt::format("<|im_start|>{}<|im_sep|>", message.role));
@@ -317,7 +327,7 @@ std::vector<ChatMessage> WithoutThoughts(std::string_view jinja, std::span<const
 bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
   if (!tokenizer.special().bos) return false;
   const bool by_template = family == ChatFamily::kChatMl || family == ChatFamily::kQwen || family == ChatFamily::kPhi3 ||
-                           family == ChatFamily::kPhi4;
+                           family == ChatFamily::kPhi4 || family == ChatFamily::kGranite;
   return tokenizer.special().add_bos || !by_template || tokenizer.chat_template().find("bos_token") != std::string::npos;
 }
 

@@ -37,6 +37,7 @@ enum class ChatFamily {
   kPhi3,
   kPhi4,
   kGemma,
+  kGranite,
 };
 
 struct ChatMessage {

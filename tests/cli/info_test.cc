@@ -54,6 +54,13 @@ TEST(Info, JsonHasTheKeysOfTheContract) {
   EXPECT_EQ(object["tokenizer"]["vocab"], 512);
 }
 
+TEST(Info, TakesTheFileWithoutAFlagToo) {
+  EXPECT_EQ(DamaskJson({"info", TinyModel("llama", "Q8_0")}), DamaskJson({"info", "-m", TinyModel("llama", "Q8_0")}));
+  const ProgramResult both = Damask({"info", TinyModel(), "-m", TinyModel()});
+  EXPECT_EQ(both.exit_code, 2);
+  EXPECT_NE(both.err.find("give one of them"), std::string::npos) << both.err;
+}
+
 TEST(Info, TheContextFlagSetsWhatTheCacheCosts) {
   const Json object = DamaskJson({"info", "-m", TinyModel(), "-c", "100"});
   EXPECT_EQ(object["run_context"], 100);

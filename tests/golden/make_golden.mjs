@@ -37,6 +37,7 @@ const kCases = [
   {name: 'gemma3', seed: 8, args: '--arch gemma3 --layers 7 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512 --rope-base 1000000 --rms-epsilon 1e-6 --context 256 --rope-scaling linear --rope-factor 4 --window 16'},
   {name: 'qwen3moe', seed: 35, args: '--arch qwen3moe --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 256 --experts 8 --experts-used 3 --rope-base 1000000 --rms-epsilon 1e-6'},
   {name: 'mixtral', seed: 25, args: '--arch llama --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512 --experts 4 --experts-used 2 --rope-base 1000000'},
+  {name: 'granite', seed: 36, args: '--arch granite --layers 3 --width 256 --heads 4 --kv-heads 1 --head-dim 64 --ffn 768 --rope-base 10000000 --logit-scale 32 --attention-scale 4'},
   {name: 'qwen3', seed: 19, args: '--arch qwen3 --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 128 --ffn 768 --rope-base 1000000 --rms-epsilon 1e-6'},
 ];
 

@@ -182,6 +182,16 @@ const TemplateCase kCases[] = {
      "<start_of_turn>user\nYou are a helpful assistant\n\nHello<end_of_turn>\n<start_of_turn>model\nHi there<end_of_turn>\n"
      "<start_of_turn>user\nWho are you<end_of_turn>\n<start_of_turn>model\nI am an assistant<end_of_turn>\n"
      "<start_of_turn>user\nAnother question<end_of_turn>\n<start_of_turn>model\n"},
+    {"Granite", ChatFamily::kGranite,
+     "{%- for message in loop_messages %}{{- '<|start_of_role|>' + message['role'] + '<|end_of_role|>' + message['content'] + "
+     "'<|end_of_text|>\n' }}{%- if loop.last and add_generation_prompt %}{{- '<|start_of_role|>assistant<|end_of_role|>' }}{%- "
+     "endif %}{%- endfor %}",
+     "<|start_of_role|>system<|end_of_role|>You are a helpful "
+     "assistant<|end_of_text|>\n<|start_of_role|>user<|end_of_role|>Hello"
+     "<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>Hi "
+     "there<|end_of_text|>\n<|start_of_role|>user<|end_of_role|>Who "
+     "are you<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>   I am an assistant   <|end_of_text|>\n"
+     "<|start_of_role|>user<|end_of_role|>Another question<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>"},
     {"DeepSeekV3", ChatFamily::kDeepSeekV3,
      "{{bos_token}}{{ns.system_prompt}}{%- for message in messages %}{{'<｜User｜>' + message['content']}}{{'<｜Assistant｜>' "
      "+ content + "

@@ -20,6 +20,7 @@ const char* ArchitectureKey(Arch arch) {
     case Arch::kSmolLm3: return "smollm3";
     case Arch::kGemma3: return "gemma3";
     case Arch::kQwen3Moe: return "qwen3moe";
+    case Arch::kGranite: return "granite";
     default: return "llama";
   }
 }
@@ -56,6 +57,12 @@ void AddShape(const ModelSpec& spec, GgufWriter* writer) {
   if (spec.sliding_window() != 0) add("attention.sliding_window", spec.sliding_window());
   writer->Add(p + "attention.layer_norm_rms_epsilon", static_cast<float>(spec.rms_epsilon));
   writer->Add(p + "rope.freq_base", static_cast<float>(spec.rope_base));
+  if (spec.arch == Arch::kGranite) {
+    writer->Add(p + "attention.scale", static_cast<float>(spec.granite_attention()));
+    writer->Add(p + "embedding_scale", static_cast<float>(ModelSpec::kGraniteEmbedding));
+    writer->Add(p + "residual_scale", static_cast<float>(ModelSpec::kGraniteResidual));
+    writer->Add(p + "logit_scale", static_cast<float>(ModelSpec::kGraniteLogits));
+  }
   AddRopeScaling(spec, p, writer);
 }
 

@@ -37,6 +37,7 @@ HfArch HfArchOf(const ModelSpec& spec) {
     case Arch::kPhi3: return {"phi3", "Phi3ForCausalLM"};
     case Arch::kSmolLm3: return {"smollm3", "SmolLM3ForCausalLM"};
     case Arch::kGemma3: return {"gemma3_text", "Gemma3ForCausalLM"};
+    case Arch::kGranite: return {"granite", "GraniteForCausalLM"};
     case Arch::kQwen3Moe: return {"qwen3_moe", "Qwen3MoeForCausalLM"};
     default: return {"llama", "LlamaForCausalLM"};
   }
@@ -101,6 +102,12 @@ ordered_json ConfigJson(const ModelSpec& spec, TensorType type) {
     config["norm_topk_prob"] = true;
     config["decoder_sparse_step"] = 1;
     config["mlp_only_layers"] = ordered_json::array();
+  }
+  if (spec.arch == Arch::kGranite) {
+    config["attention_multiplier"] = spec.granite_attention();
+    config["embedding_multiplier"] = ModelSpec::kGraniteEmbedding;
+    config["residual_multiplier"] = ModelSpec::kGraniteResidual;
+    config["logits_scaling"] = ModelSpec::kGraniteLogits;
   }
   if (spec.arch == Arch::kGemma3) {
     config["sliding_window"] = spec.sliding_window();

@@ -28,7 +28,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("-o,--output", flags->output, "GGUF file to write");
   app->add_option("--hf", flags->hf_folder, "Hugging Face folder to write (type F32, F16 or BF16)");
   app->add_option("--shape", flags->shape, "tiny, or 1b: the shape of Llama-3.2-1B")->capture_default_str();
-  app->add_option("--arch", flags->arch, "llama, mistral, qwen2, qwen3, phi3, smollm3, gemma3 or qwen3moe")
+  app->add_option("--arch", flags->arch, "llama, mistral, qwen2, qwen3, phi3, smollm3, gemma3, qwen3moe or granite")
       ->capture_default_str();
   app->add_option(
          "--type", spec.type,

@@ -28,9 +28,9 @@ struct ArchRow {
   std::string_view name;
   Arch arch;
 };
-constexpr ArchRow kArchRows[] = {{"llama", Arch::kLlama},   {"mistral", Arch::kMistral},  {"qwen2", Arch::kQwen2},
-                                 {"qwen3", Arch::kQwen3},   {"phi3", Arch::kPhi3},        {"smollm3", Arch::kSmolLm3},
-                                 {"gemma3", Arch::kGemma3}, {"qwen3moe", Arch::kQwen3Moe}};
+constexpr ArchRow kArchRows[] = {{"llama", Arch::kLlama},   {"mistral", Arch::kMistral},   {"qwen2", Arch::kQwen2},
+                                 {"qwen3", Arch::kQwen3},   {"phi3", Arch::kPhi3},         {"smollm3", Arch::kSmolLm3},
+                                 {"gemma3", Arch::kGemma3}, {"qwen3moe", Arch::kQwen3Moe}, {"granite", Arch::kGranite}};
 
 struct ScalingRow {
   std::string_view name;

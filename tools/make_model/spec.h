@@ -13,9 +13,9 @@
 
 namespace damask::make_model {
 
-enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe };
-inline constexpr Arch kArchs[] = {Arch::kLlama, Arch::kMistral, Arch::kQwen2,  Arch::kQwen3,
-                                  Arch::kPhi3,  Arch::kSmolLm3, Arch::kGemma3, Arch::kQwen3Moe};
+enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe, kGranite };
+inline constexpr Arch kArchs[] = {Arch::kLlama,   Arch::kMistral, Arch::kQwen2,    Arch::kQwen3,  Arch::kPhi3,
+                                  Arch::kSmolLm3, Arch::kGemma3,  Arch::kQwen3Moe, Arch::kGranite};
 enum class RopeScaling { kNone, kLinear, kYarn, kLlama3, kLongRope };
 
 // A tensor type, or a mix of two as llama.cpp's quantiser makes it.
@@ -69,11 +69,15 @@ struct ModelSpec {
   bool has_qk_norm() const { return arch == Arch::kQwen3 || arch == Arch::kQwen3Moe || arch == Arch::kGemma3; }
   size_t num_experts() const { return experts == 0 && arch == Arch::kQwen3Moe ? 8 : experts; }
   size_t sliding_window() const { return window == 0 && arch == Arch::kGemma3 ? 512 : window; }
-  bool scales_embedding() const { return arch == Arch::kGemma3; }  // by the root of the width
+  // Granite's four numbers: as of Granite-3.3-2B, but for the logits, whose matrix has its deviation from logit_scale.
+  double granite_attention() const { return 1.0 / static_cast<double>(head_dim); }
+  static constexpr double kGraniteEmbedding = 12.0, kGraniteResidual = 0.22, kGraniteLogits = 8.0;
   bool has_post_norms() const { return arch == Arch::kGemma3; }
-  // llama, mistral and smollm3 files hold q and k with the two halves of a rotated pair side by side; qwen files as Hugging
-  // Face does.
-  bool rotates_adjacent() const { return arch == Arch::kLlama || arch == Arch::kMistral || arch == Arch::kSmolLm3; }
+  // llama, mistral, smollm3 and granite files hold q and k with the two halves of a rotated pair side by side; qwen files as
+  // Hugging Face does.
+  bool rotates_adjacent() const {
+    return arch == Arch::kLlama || arch == Arch::kMistral || arch == Arch::kSmolLm3 || arch == Arch::kGranite;
+  }
 };
 
 // Shapes by name: "tiny" (the defaults above), "1b" (Llama-3.2-1B: tied, llama3 rope). Arch, type and seed stay as they are.

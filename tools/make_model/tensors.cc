@@ -64,7 +64,9 @@ class Lister {
 
   void AddOuter() {
     const double output_deviation = ByFanIn(spec_.logit_scale, spec_.width);
-    const double untied_deviation = spec_.scales_embedding() ? ByFanIn(1.0, spec_.width) : 1.0;
+    const double untied_deviation = spec_.arch == Arch::kGemma3    ? ByFanIn(1.0, spec_.width)
+                                    : spec_.arch == Arch::kGranite ? 1.0 / ModelSpec::kGraniteEmbedding
+                                                                   : 1.0;  // 1 behind what the model multiplies by
     AddMatrix("token_embd.weight", "model.embed_tokens.weight", spec_.tied ? type_.better : type_.base, spec_.vocab,
               spec_.width, spec_.tied ? output_deviation : untied_deviation);
     AddNorm("output_norm.weight", "model.norm.weight", spec_.width);
