@@ -121,7 +121,7 @@ class EvalCompare : public Command {
     // What a file sets beside its weights.
     const model::ModelConfig& config = engine.model().config();
     masks::Hasher settings;
-    settings.AddText(fmt::format("{} {} {}", model::RotationText(config), config.rms_epsilon, fmt::join(config.windows, " ")));
+    settings.AddText(model::SettingsText(config));
     settings.AddText(engine.tokenizer().chat_template());
     settings.AddNumber(engine.tokenizer().special().puts_bos() ? 1 : 0);
     // Not a part of its own: files of the time before there was a choice stay of use.

@@ -21,6 +21,7 @@ class Info : public Command {
     DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, model_.Options(common));
     DAMASK_ASSIGN_OR_RETURN(const report::ModelInfo info, report::DescribeModel(options));
     if (options.model_path.empty()) NoteEmbeddedModel();
+    if (info.config) WarnOfLongContext(model_, info.config->context);
     if (common.json) {
       WriteJson(report::InfoJson(info));
     } else {

@@ -100,15 +100,14 @@ Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) con
   return options;
 }
 
-namespace {
-
-void WarnOfLongContext(const ModelFlags& flags, const engine::Engine& engine) {
-  const uint64_t trained = engine.model().config().context;
+void WarnOfLongContext(const ModelFlags& flags, uint64_t trained) {
   const bool meant = flags.rope_scaling.value_or("none") != "none" || flags.rope_scale != 0 || flags.rope_base != 0;
   if (meant || flags.context <= trained) return;
   LogWarning(
       fmt::format("{} tokens are more than the model's context of {} (--rope-scaling reads past it)", flags.context, trained));
 }
+
+namespace {
 
 void WarnOfIdleRepack(const ModelFlags& flags, const engine::Engine& engine) {
   if (!flags.repack || engine.repacked_bytes() != 0) return;
@@ -118,7 +117,7 @@ void WarnOfIdleRepack(const ModelFlags& flags, const engine::Engine& engine) {
 }  // namespace
 
 void WarnOfRunFlags(const ModelFlags& flags, const engine::Engine& engine) {
-  WarnOfLongContext(flags, engine);
+  WarnOfLongContext(flags, engine.model().config().context);
   WarnOfIdleRepack(flags, engine);
 }
 

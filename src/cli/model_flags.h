@@ -53,8 +53,9 @@ struct ModelFlags {
 // What --kv says, bf16 where it is not given.
 Result<kernels::KvType> ParseKv(const std::optional<std::string>& kv);
 
-// Warns of -c past the model's context, where no rope flag says that it is meant to be read past, and of a --repack that
-// changes nothing.
+// Warns of -c past the model's context, where no rope flag says that it is meant to be read past.
+void WarnOfLongContext(const ModelFlags& flags, uint64_t trained);
+// And of a --repack that changes nothing.
 void WarnOfRunFlags(const ModelFlags& flags, const engine::Engine& engine);
 
 // Says on standard error that the embedded model runs, unless --quiet.

@@ -42,9 +42,9 @@ class Serve : public Command {
     flags->Uint("--timeout", 0, 1 << 20, &timeout_, "seconds a request may take in all, 0: no limit (default 3600)");
     flags->Text("--prefix-cache", "DIR", &prefix_folder_, "keep prompts that have been read in this folder, over restarts");
     flags->Uint("--prefix-bytes", 0, kMaxPrefixBytes, &prefixes_.memory_bytes,
-                "memory for prompts that have been read, 0: none (default 1 GiB)");
+                "bytes of memory for prompts that have been read, 0: none (default 1 GiB)");
     flags->Uint("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.disk_bytes,
-                "most that the folder may hold (default 8 GiB)");
+                "bytes that the folder may hold at most (default 8 GiB)");
     flags->Text(
         "--reasoning-format", "FORMAT", &reasoning_format_,
         "thoughts of models that think aloud: auto or deepseek puts them into reasoning_content, none leaves them in the "

@@ -70,6 +70,11 @@ class Calibration {
     parameters().tokens = samples_ * length;
     result_.mask.fingerprint = FingerprintOf(engine_->model());
     if (!by_effect()) return {};
+    if (options_.effect_length > engine_->context()) {
+      return InvalidArgument(
+          fmt::format("--effect-length is {}, longer than the model's context of {} (-c and --rope-scaling raise it)",
+                      options_.effect_length, engine_->context()));
+    }
     parameters().effect_length = std::min(EffectLength(), engine_->context());
     // Without effects the texts only show which strong keys static forms lose: a few hundred rows tell, and prose has none.
     const uint64_t pairs = options_.effect && parameters().effect_length <= kLongEffectText ? kEffectPairs : 1;

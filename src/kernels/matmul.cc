@@ -37,14 +37,16 @@ Activations& Activations::operator=(Activations&&) noexcept = default;
 Activations::~Activations() = default;
 size_t Activations::bytes() const { return forms_->bytes(); }
 
-Matmul::Matmul(Target target, ThreadPool* pool, std::span<const formats::TensorType> types)
-    : impl_(new Impl{target,
-                     pool,
-                     FormsOf(target, Phase::kPrefill, types),
-                     FormsOf(target, Phase::kDecode, types),
-                     std::vector<Scratch>(pool->num_threads()),
-                     MakeWholeProducts(),
-                     {}}) {}
+Matmul::Matmul(Target target, ThreadPool* pool, std::span<const formats::TensorType> types,
+               std::span<const formats::TensorType> decode_types)
+    : impl_(new Impl{
+          target,
+          pool,
+          FormsOf(target, Phase::kPrefill, types),
+          FormsOf(target, Phase::kDecode, types) | (decode_types.empty() ? 0u : FormsOf(target, Phase::kDecode, decode_types)),
+          std::vector<Scratch>(pool->num_threads()),
+          MakeWholeProducts(),
+          {}}) {}
 Matmul::~Matmul() = default;
 
 void Matmul::Load(Phase phase, const float* x, size_t m, size_t k, size_t x_stride, Activations* out) {

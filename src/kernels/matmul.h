@@ -57,8 +57,10 @@ struct Epilogue {
 class Matmul {
  public:
   // `pool` is not owned and outlives the object. One object serves one caller at a time.
-  // `types`: those of the weights to come, so that Load makes no form that no product reads; empty: any.
-  Matmul(Target target, ThreadPool* pool, std::span<const formats::TensorType> types = {});
+  // `types`: those of the weights to come, so that Load makes no form that no product reads; empty: any. `decode_types`: of
+  // weights that only meet activations loaded for Phase::kDecode.
+  Matmul(Target target, ThreadPool* pool, std::span<const formats::TensorType> types = {},
+         std::span<const formats::TensorType> decode_types = {});
   ~Matmul();
 
   // Reads x [m, k], row stride `x_stride` floats, into `out`. x may be freed afterwards.

@@ -58,9 +58,17 @@ std::string RopeConfig::ToString() const {
   return text;
 }
 
-std::string RotationText(const ModelConfig& config) {
+// What only some models have is named only where a model has it, so that files of the time before it was known stay of use.
+std::string SettingsText(const ModelConfig& config) {
   std::string text = config.rope.ToString();
   if (config.window_rope_base != 0.0) text += fmt::format(" windows {}", config.window_rope_base);
+  text += fmt::format(" {} {}", config.rms_epsilon, fmt::join(config.windows, " "));
+  if (config.experts != 0) text += fmt::format(" experts {} {}", config.experts_used, config.shares_sum_to_one);
+  if (config.query_scale != 1.0f) text += fmt::format(" query {}", config.query_scale);
+  if (config.embedding_scale != 1.0f) text += fmt::format(" embedding {}", config.embedding_scale);
+  if (config.residual_scale != 1.0f) text += fmt::format(" residual {}", config.residual_scale);
+  if (config.logit_scale != 1.0f) text += fmt::format(" logits {}", config.logit_scale);
+  if (config.unrotated_every != 0) text += fmt::format(" unrotated {}", config.unrotated_every);
   return text;
 }
 
@@ -111,6 +119,7 @@ Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_contex
     rope.scaling = *scaling;
   }
   if (rope.scaling == RopeScaling::kNone) {
+    if (overrides.factor != 0.0) return InvalidArgument("--rope-scale does nothing with --rope-scaling none: give one of them");
     rope.factor = 1.0;
     return {};
   }

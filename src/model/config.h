@@ -105,8 +105,8 @@ struct ModelConfig {
   size_t kv_width() const { return kv_heads * head_dim; }
 };
 
-// What all layers' rotations follow from, as text: what results are bound to.
-std::string RotationText(const ModelConfig& config);
+// Everything beside the weights that a model's numbers follow from, as text: what results and stored keys are bound to.
+std::string SettingsText(const ModelConfig& config);
 
 // Flags that change how positions are read, to go past the trained length.
 struct RopeOverrides {

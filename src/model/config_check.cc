@@ -1,6 +1,7 @@
 #include "model/config_check.h"
 
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -37,16 +38,18 @@ Status CheckRope(const ModelConfig& c, const FieldNames& n) {
     return BadFormat(
         fmt::format("{} is {}, expected an even number up to the head size {}", n.rope_dims, rope.dims, c.head_dim));
   }
-  if (!std::isfinite(rope.base) || rope.base <= 0) {
-    return BadFormat(fmt::format("{} is {}, expected a positive number", n.rope_base, rope.base));
-  }
+  DAMASK_RETURN_IF_ERROR(CheckRopeBase(n.rope_base, rope.base));
   if (!std::isfinite(rope.factor) || rope.factor <= 0 || rope.factor > 1e6) {
     return BadFormat(fmt::format("{} is {}, expected a positive number", n.rope_factor, rope.factor));
   }
-  const bool finite = std::isfinite(rope.low_freq_factor) && std::isfinite(rope.high_freq_factor) &&
-                      std::isfinite(rope.beta_fast) && std::isfinite(rope.beta_slow) && std::isfinite(rope.attention_factor);
-  if (!finite || rope.attention_factor <= 0 || rope.beta_fast <= 0 || rope.beta_slow <= 0) {
-    return BadFormat("the rope scaling has a number that is not finite or not positive");
+  const std::pair<const char*, double> numbers[] = {{"low_freq_factor", rope.low_freq_factor},
+                                                    {"high_freq_factor", rope.high_freq_factor},
+                                                    {"beta_fast", rope.beta_fast},
+                                                    {"beta_slow", rope.beta_slow},
+                                                    {"attention factor", rope.attention_factor}};
+  for (const auto& [name, value] : numbers) {
+    if (std::isfinite(value) && value > 0) continue;
+    return BadFormat(fmt::format("the {} of the rope scaling is {}, expected a positive number", name, value));
   }
   const bool needs_length = rope.scaling == RopeScaling::kLlama3 || rope.scaling == RopeScaling::kYarn;
   if (needs_length && rope.original_context == 0) {
@@ -73,10 +76,15 @@ Status CheckConfig(const ModelConfig& c, const FieldNames& n) {
   }
   DAMASK_RETURN_IF_ERROR(CheckInRange(n.vocab, c.vocab, 1, limits::kMaxVocab));
   DAMASK_RETURN_IF_ERROR(CheckInRange(n.context, c.context, 1, limits::kMaxContext));
-  if (!(c.rms_epsilon >= 0.0f) || !std::isfinite(c.rms_epsilon)) {
-    return BadFormat(fmt::format("{} is {}, expected a number not below 0", n.rms_epsilon, c.rms_epsilon));
+  if (!(c.rms_epsilon >= 0.0f && c.rms_epsilon <= 1.0f)) {
+    return BadFormat(fmt::format("{} is {}, expected 0 to 1", n.rms_epsilon, c.rms_epsilon));
   }
   return CheckRope(c, n);
+}
+
+Status CheckRopeBase(const std::string& name, double base) {
+  if (base >= 1.0 && base <= 1e12) return {};
+  return BadFormat(fmt::format("{} is {}, expected 1 to 1e12", name, base));
 }
 
 Status SetGraniteScales(const GraniteScales& scales, ModelConfig* config) {

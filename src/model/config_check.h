@@ -18,6 +18,9 @@ struct FieldNames {
 // BadFormat where value is not in [low, high].
 Status CheckInRange(const std::string& name, uint64_t value, uint64_t low, uint64_t high);
 
+// BadFormat where it is not in the range of --rope-freq-base.
+Status CheckRopeBase(const std::string& name, double base);
+
 // The numbers that Granite multiplies by, as files have them.
 struct GraniteScales {
   double attention = 0, embedding = 0, residual = 0,

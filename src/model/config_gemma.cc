@@ -22,12 +22,15 @@ constexpr uint64_t kWindow = 4096;  // transformers' default
 Status CheckLayerTypes(const Json& json, const ModelConfig& config) {
   const auto listed = json.find("layer_types");
   if (listed == json.end() || listed->is_null()) return {};
-  bool fits = listed->is_array() && listed->size() == config.layers;
-  for (size_t layer = 0; fits && layer < config.layers; ++layer) {
-    fits = (*listed)[layer] == (config.window(layer) == 0 ? "full_attention" : "sliding_attention");
+  if (!listed->is_array() || listed->size() != config.layers) {
+    return BadFormat(fmt::format("layer_types is no array of {} types, one for each layer", config.layers));
   }
-  if (fits) return {};
-  return Unsupported("layer_types is not what sliding_window_pattern says: full_attention in every so manieth layer");
+  for (size_t layer = 0; layer < config.layers; ++layer) {
+    const char* const expected = config.window(layer) == 0 ? "full_attention" : "sliding_attention";
+    if ((*listed)[layer] == expected) continue;
+    return Unsupported(fmt::format("layer_types: layer {} is not {}, as sliding_window_pattern says", layer, expected));
+  }
+  return {};
 }
 
 Status ReadWindowBase(const Json& json, ModelConfig* config) {
@@ -38,9 +41,7 @@ Status ReadWindowBase(const Json& json, ModelConfig* config) {
     }
   }
   if (!base) return {};
-  if (!std::isfinite(*base) || *base <= 0) {
-    return BadFormat(fmt::format("rope_local_base_freq is {}, expected a positive number", *base));
-  }
+  DAMASK_RETURN_IF_ERROR(CheckRopeBase("rope_local_base_freq", *base));
   config->window_rope_base = *base;
   return {};
 }

@@ -19,8 +19,8 @@ inline constexpr uint64_t kGemma3Pattern = 6;
 inline constexpr size_t kGemma3LargestLayers = 62;
 
 struct Gemma3Windows {
-  uint64_t window = 0;                    // tokens, in all but
-  uint64_t pattern = 0;                   // every so manieth layer
+  uint64_t window = 0;                    // tokens
+  uint64_t pattern = 0;                   // every so manieth layer has none
   std::string window_name, pattern_name;  // of the file's fields, for messages
 };
 

@@ -62,6 +62,9 @@ Result<Architecture> ReadArchitecture(const GgufFile& file) {
   return Unsupported(fmt::format("the architecture {} is not supported; damask runs {}", Quote(*name), ArchitectureNames()));
 }
 
+// llama.cpp's number for shares that a softmax gives.
+constexpr uint64_t kSoftmaxGating = 1;
+
 // Mixtral calls itself llama; Qwen 3 has a name for its mixtures.
 Status ReadExperts(const KeyReader& keys, ModelConfig* config) {
   const bool qwen = config->architecture == Architecture::kQwen3Moe;
@@ -75,11 +78,21 @@ Status ReadExperts(const KeyReader& keys, ModelConfig* config) {
     DAMASK_ASSIGN_OR_RETURN(const uint64_t count, keys.UintOr(key, 0));
     if (count != 0) return Unsupported(fmt::format("{} is {}, which is not supported", keys.Key(key), count));
   }
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t gating, keys.UintOr("expert_gating_func", kSoftmaxGating));
+  if (gating != kSoftmaxGating) {
+    return Unsupported(
+        fmt::format("{} is {}, only {} (softmax) is supported", keys.Key("expert_gating_func"), gating, kSoftmaxGating));
+  }
+  DAMASK_ASSIGN_OR_RETURN(const double scale, keys.FloatOr("expert_weights_scale", 1.0));
+  if (scale != 0.0 && scale != 1.0) {
+    return Unsupported(fmt::format("{} is {}, only 1 is supported", keys.Key("expert_weights_scale"), scale));
+  }
   DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_count"), config->experts, 1, limits::kMaxExperts));
   DAMASK_ASSIGN_OR_RETURN(config->experts_used, keys.Uint("expert_used_count"));
-  if (qwen) {
-    DAMASK_ASSIGN_OR_RETURN(config->ffn, keys.Uint("expert_feed_forward_length"));
-  }
+  if (!qwen) return {};
+  // Where it is missing llama.cpp shares the feed-forward length out.
+  DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_used_count"), config->experts_used, 1, config->experts));
+  DAMASK_ASSIGN_OR_RETURN(config->ffn, keys.UintOr("expert_feed_forward_length", config->ffn / config->experts_used));
   return {};
 }
 
@@ -94,7 +107,9 @@ Status ReadRope(const KeyReader& keys, ModelConfig* config) {
   // Phi-3's longrope is its factors, which are tensors.
   const bool longrope = type && *type == "longrope" && config->architecture == Architecture::kPhi3;
   if (type && !longrope) {
-    DAMASK_ASSIGN_OR_RETURN(rope.scaling, ParseRopeScaling(*type));
+    Result<RopeScaling> scaling = ParseRopeScaling(*type);
+    if (!scaling.ok()) return scaling.status().At(keys.Key("rope.scaling.type"));
+    rope.scaling = *scaling;
   }
   // Old files have only the linear factor, without a type.
   DAMASK_ASSIGN_OR_RETURN(const double old_factor, keys.FloatOr("rope.scale_linear", 1.0));
@@ -121,7 +136,7 @@ Result<uint64_t> ReadVocab(const KeyReader& keys) {
 }
 
 // llama.cpp knows the model of 27 billion by its layers: no key holds the scale of its scores.
-Status ReadGemma3(const KeyReader& keys, ModelConfig* config) {
+Status ReadGemma3Keys(const KeyReader& keys, ModelConfig* config) {
   DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.Uint("attention.sliding_window"));
   DAMASK_ASSIGN_OR_RETURN(const uint64_t pattern, keys.UintOr("attention.sliding_window_pattern", kGemma3Pattern));
   for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
@@ -133,6 +148,8 @@ Status ReadGemma3(const KeyReader& keys, ModelConfig* config) {
                                     .window_name = keys.Key("attention.sliding_window"),
                                     .pattern_name = keys.Key("attention.sliding_window_pattern")},
                                    config));
+  DAMASK_ASSIGN_OR_RETURN(config->window_rope_base, keys.FloatOr("rope.freq_base_swa", config->window_rope_base));
+  DAMASK_RETURN_IF_ERROR(CheckRopeBase(keys.Key("rope.freq_base_swa"), config->window_rope_base));
   if (config->layers == kGemma3LargestLayers) {
     config->query_scale = std::sqrt(static_cast<float>(config->head_dim * config->heads) / static_cast<float>(config->width));
   }
@@ -148,21 +165,22 @@ Status ReadGranite(const KeyReader& keys, ModelConfig* config) {
   return SetGraniteScales(scales, config);
 }
 
-FieldNames NamesOf(const KeyReader& keys) {
-  return {.layers = keys.Key("block_count"),
-          .width = keys.Key("embedding_length"),
-          .heads = keys.Key("attention.head_count"),
-          .kv_heads = keys.Key("attention.head_count_kv"),
-          .head_dim = keys.Key("attention.key_length"),
-          .ffn = keys.Key("feed_forward_length"),
-          .vocab = "the number of tokenizer.ggml.tokens",
-          .context = keys.Key("context_length"),
-          .rms_epsilon = keys.Key("attention.layer_norm_rms_epsilon"),
-          .rope_base = keys.Key("rope.freq_base"),
-          .rope_dims = keys.Key("rope.dimension_count"),
-          .rope_factor = keys.Key("rope.scaling.factor"),
-          .experts = keys.Key("expert_count"),
-          .experts_used = keys.Key("expert_used_count")};
+FieldNames NamesOf(const KeyReader& keys, const ModelConfig& config) {
+  return {
+      .layers = keys.Key("block_count"),
+      .width = keys.Key("embedding_length"),
+      .heads = keys.Key("attention.head_count"),
+      .kv_heads = keys.Key("attention.head_count_kv"),
+      .head_dim = keys.Key("attention.key_length"),
+      .ffn = keys.Key(config.architecture == Architecture::kQwen3Moe ? "expert_feed_forward_length" : "feed_forward_length"),
+      .vocab = "the number of tokenizer.ggml.tokens",
+      .context = keys.Key("context_length"),
+      .rms_epsilon = keys.Key("attention.layer_norm_rms_epsilon"),
+      .rope_base = keys.Key("rope.freq_base"),
+      .rope_dims = keys.Key("rope.dimension_count"),
+      .rope_factor = keys.Key("rope.scaling.factor"),
+      .experts = keys.Key("expert_count"),
+      .experts_used = keys.Key("expert_used_count")};
 }
 
 // key_length where the file has it; else width / heads, which must then divide.
@@ -204,10 +222,10 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   config.rms_epsilon = static_cast<float>(epsilon);
   DAMASK_RETURN_IF_ERROR(ReadRope(keys, &config));
   if (config.architecture == Architecture::kSmolLm3) config.unrotated_every = kSmolLm3UnrotatedEvery;  // there is no key
-  DAMASK_RETURN_IF_ERROR(CheckConfig(config, NamesOf(keys)));
+  DAMASK_RETURN_IF_ERROR(CheckConfig(config, NamesOf(keys, config)));
   if (config.architecture == Architecture::kGranite) DAMASK_RETURN_IF_ERROR(ReadGranite(keys, &config));
   if (config.architecture == Architecture::kGemma3) {
-    DAMASK_RETURN_IF_ERROR(ReadGemma3(keys, &config));
+    DAMASK_RETURN_IF_ERROR(ReadGemma3Keys(keys, &config));
     return config;
   }
   DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));

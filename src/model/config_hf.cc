@@ -1,7 +1,5 @@
 // ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig,
 // Qwen2Config, Qwen3Config, Qwen3MoeConfig, MixtralConfig, Phi3Config, SmolLM3Config, GraniteConfig and Gemma3TextConfig.
-#include <cmath>
-#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,6 +9,7 @@
 #include "model/config.h"
 #include "model/config_check.h"
 #include "model/config_gemma.h"
+#include "model/config_hf_rope.h"
 
 namespace damask::model {
 namespace {
@@ -27,119 +26,26 @@ Result<uint64_t> Uint(const Json& config, const std::string& key) {
   return *value;
 }
 
+struct ModelType {
+  std::string_view name;
+  Architecture architecture;
+};
+// Mixtral is a llama with experts, as GGUF files have it.
+constexpr ModelType kModelTypes[] = {
+    {"llama", Architecture::kLlama},        {"mistral", Architecture::kMistral}, {"mixtral", Architecture::kLlama},
+    {"qwen2", Architecture::kQwen2},        {"qwen3", Architecture::kQwen3},     {"qwen3_moe", Architecture::kQwen3Moe},
+    {"phi3", Architecture::kPhi3},          {"smollm3", Architecture::kSmolLm3}, {"granite", Architecture::kGranite},
+    {"gemma3_text", Architecture::kGemma3}, {"gemma3", Architecture::kGemma3}};
+
 Result<Architecture> ReadArchitecture(const Json& config) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(config, "model_type"));
   if (!type) return BadFormat("the field model_type is missing");
-  if (*type == "gemma3_text") return Architecture::kGemma3;
-  if (*type == "qwen3_moe") return Architecture::kQwen3Moe;
-  if (*type == "mixtral") return Architecture::kMistral;
-  for (const Architecture a : kArchitectures) {
-    if (ArchitectureName(a) == *type) return a;
+  std::string known;
+  for (const ModelType& row : kModelTypes) {
+    if (row.name == *type) return row.architecture;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
   }
-  return Unsupported(fmt::format("the model_type {} is not supported; damask runs {}", Quote(*type), ArchitectureNames()));
-}
-
-// transformers puts attention_factor in the place of yarn's own temperature term; RopeConfig's multiplies that term.
-Status ReadYarnTemperature(const Json& scaling, RopeConfig* rope) {
-  for (const char* key : {"mscale", "mscale_all_dim"}) {
-    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> scale, JsonNumber(scaling, key));
-    if (scale.value_or(0.0) != 0.0)
-      return Unsupported(fmt::format("the yarn rope scaling has {} {}, which is not supported", key, *scale));
-  }
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> given, JsonNumber(scaling, "attention_factor"));
-  if (given) rope->attention_factor = *given / YarnTemperature(rope->factor);
-  return {};
-}
-
-Status ReadFactors(const Json& scaling, const char* key, size_t count, std::vector<float>* out) {
-  const auto found = scaling.find(key);
-  if (found == scaling.end() || !found->is_array() || found->size() != count) {
-    return BadFormat(fmt::format("the longrope rope scaling has no {} with {} numbers", key, count));
-  }
-  for (const Json& factor : *found) {
-    const double value = factor.is_number() ? factor.get<double>() : 0.0;
-    // A float that is 0 or infinite would break the angles.
-    if (!(value >= std::numeric_limits<float>::min() && value <= std::numeric_limits<float>::max())) {
-      return BadFormat(fmt::format("the longrope rope scaling has a {} that is no positive number of float32", key));
-    }
-    out->push_back(static_cast<float>(value));
-  }
-  return {};
-}
-
-// Ding et al., LongRoPE (arXiv 2402.13753), as Phi-3 has it: what is longer than trained is made up for by the root of
-// 1 + ln(factor) / ln(trained length) in cos and sin, whichever factors hold.
-Status ReadLongRope(const Json& json, const Json& scaling, ModelConfig* config) {
-  RopeConfig& rope = config->rope;
-  DAMASK_ASSIGN_OR_RETURN(std::optional<uint64_t> original, JsonUint(json, "original_max_position_embeddings"));
-  if (!original) {
-    DAMASK_ASSIGN_OR_RETURN(original, JsonUint(scaling, "original_max_position_embeddings"));
-  }
-  if (!original || *original < 2) {
-    return BadFormat("the longrope rope scaling has no original_max_position_embeddings of 2 or more");
-  }
-  rope.original_context = *original;
-  DAMASK_RETURN_IF_ERROR(ReadFactors(scaling, "short_factor", rope.dims / 2, &rope.short_factors));
-  DAMASK_RETURN_IF_ERROR(ReadFactors(scaling, "long_factor", rope.dims / 2, &rope.long_factors));
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> given, JsonNumber(scaling, "attention_factor"));
-  const double longer = static_cast<double>(config->context) / static_cast<double>(*original);
-  const double made_up = longer <= 1 ? 1.0 : std::sqrt(1.0 + std::log(longer) / std::log(static_cast<double>(*original)));
-  rope.attention_factor = given.value_or(made_up);
-  return {};
-}
-
-Status ReadScaling(const Json& json, const Json& scaling, ModelConfig* config) {
-  RopeConfig* const rope = &config->rope;
-  if (!scaling.is_object()) return BadFormat("the field rope_scaling is not an object");
-  DAMASK_ASSIGN_OR_RETURN(std::optional<std::string> type, JsonString(scaling, "rope_type"));
-  if (!type) {
-    DAMASK_ASSIGN_OR_RETURN(type, JsonString(scaling, "type"));
-  }
-  if (!type) return BadFormat("the field rope_scaling has no rope_type");
-  if (*type == "default") return {};
-  if (*type == "longrope" || *type == "su") return ReadLongRope(json, scaling, config);
-  Result<RopeScaling> parsed = ParseRopeScaling(*type);
-  if (!parsed.ok()) return parsed.status().At("rope_scaling");
-  rope->scaling = *parsed;
-  const auto number = [&](const char* key, double* out) -> Status {
-    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, JsonNumber(scaling, key));
-    if (value) *out = *value;
-    return {};
-  };
-  DAMASK_RETURN_IF_ERROR(number("factor", &rope->factor));
-  DAMASK_RETURN_IF_ERROR(number("low_freq_factor", &rope->low_freq_factor));
-  DAMASK_RETURN_IF_ERROR(number("high_freq_factor", &rope->high_freq_factor));
-  DAMASK_RETURN_IF_ERROR(number("beta_fast", &rope->beta_fast));
-  DAMASK_RETURN_IF_ERROR(number("beta_slow", &rope->beta_slow));
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> original, JsonUint(scaling, "original_max_position_embeddings"));
-  if (original) rope->original_context = *original;
-  return rope->scaling == RopeScaling::kYarn ? ReadYarnTemperature(scaling, rope) : Status();
-}
-
-Status ReadRope(const Json& json, ModelConfig* config) {
-  RopeConfig& rope = config->rope;
-  rope.kind = kernels::RopeKind::kHalves;
-  rope.dims = config->head_dim;
-  rope.original_context = config->context;
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> partial, JsonNumber(json, "partial_rotary_factor"));
-  if (partial) {
-    if (!(*partial > 0 && *partial <= 1)) {
-      return BadFormat(fmt::format("partial_rotary_factor is {}, expected a number above 0, up to 1", *partial));
-    }
-    rope.dims = static_cast<size_t>(static_cast<double>(config->head_dim) * *partial);
-  }
-  // Newer files keep base and scaling together in rope_parameters.
-  const Json* base_holder = &json;
-  if (const auto it = json.find("rope_parameters"); it != json.end() && it->is_object()) {
-    const auto full = it->find("full_attention");  // where layers differ
-    base_holder = full != it->end() && full->is_object() ? &*full : &*it;
-  }
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> base, JsonNumber(*base_holder, "rope_theta"));
-  rope.base = base.value_or(10000.0);
-  if (base_holder != &json) return ReadScaling(json, *base_holder, config);
-  const auto scaling = json.find("rope_scaling");
-  if (scaling == json.end() || scaling->is_null()) return {};
-  return ReadScaling(json, *scaling, config);
+  return Unsupported(fmt::format("the model_type {} is not supported; damask runs {}", Quote(*type), known));
 }
 
 // mistral, phi3: one window for all layers. qwen: only with use_sliding_window, and only from max_window_layers on.
@@ -164,6 +70,7 @@ Status ReadUnrotated(const Json& json, ModelConfig* config) {
   if (config->architecture != Architecture::kSmolLm3) return {};
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> interval, JsonUint(json, "no_rope_layer_interval"));
   config->unrotated_every = interval.value_or(kSmolLm3UnrotatedEvery);
+  DAMASK_RETURN_IF_ERROR(CheckInRange("no_rope_layer_interval", config->unrotated_every, 1, limits::kMaxLayers));
   const auto listed = json.find("no_rope_layers");
   if (listed == json.end() || listed->is_null()) return {};
   bool fits = listed->is_array() && listed->size() == config->layers;
@@ -192,11 +99,15 @@ Status ReadGranite(const Json& json, ModelConfig* config) {
 // The two families name everything differently. Layers without experts among those with them are not supported.
 Status ReadExperts(const Json& json, ModelConfig* config) {
   const bool qwen = config->architecture == Architecture::kQwen3Moe;
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(json, "model_type"));
   const char* const count_key = qwen ? "num_experts" : "num_local_experts";
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> count, JsonUint(json, count_key));
-  if (!count && !qwen) return {};
-  DAMASK_RETURN_IF_ERROR(CheckInRange(count_key, count.value_or(0), 1, limits::kMaxExperts));
-  config->experts = *count;
+  if (!qwen && type != "mixtral") {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> count, JsonUint(json, count_key));
+    if (count.value_or(0) == 0) return {};
+    return Unsupported(fmt::format("{} is {}: experts are supported for mixtral and qwen3_moe only", count_key, *count));
+  }
+  DAMASK_ASSIGN_OR_RETURN(config->experts, Uint(json, count_key));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(count_key, config->experts, 1, limits::kMaxExperts));
   DAMASK_ASSIGN_OR_RETURN(config->experts_used, Uint(json, "num_experts_per_tok"));
   if (!qwen) return {};
   DAMASK_ASSIGN_OR_RETURN(config->ffn, Uint(json, "moe_intermediate_size"));
@@ -228,20 +139,21 @@ Status RefuseQuantised(const Json& json) {
   return {};
 }
 
-FieldNames Names() {
+FieldNames NamesOf(const ModelConfig& config) {
+  const bool qwen_experts = config.architecture == Architecture::kQwen3Moe;
   return {.layers = "num_hidden_layers",
           .width = "hidden_size",
           .heads = "num_attention_heads",
           .kv_heads = "num_key_value_heads",
           .head_dim = "head_dim",
-          .ffn = "intermediate_size",
+          .ffn = qwen_experts ? "moe_intermediate_size" : "intermediate_size",
           .vocab = "vocab_size",
           .context = "max_position_embeddings",
           .rms_epsilon = "rms_norm_eps",
           .rope_base = "rope_theta",
           .rope_dims = "head_dim",
           .rope_factor = "rope_scaling.factor",
-          .experts = "num_experts",
+          .experts = qwen_experts ? "num_experts" : "num_local_experts",
           .experts_used = "num_experts_per_tok"};
 }
 
@@ -267,8 +179,8 @@ Result<ModelConfig> ReadConfig(const Json& json, ModelConfig config) {
   config.head_dim = head_dim.value_or(config.width / config.heads);
   DAMASK_ASSIGN_OR_RETURN(const std::optional<double> epsilon, JsonNumber(json, "rms_norm_eps"));
   config.rms_epsilon = static_cast<float>(epsilon.value_or(1e-6));
-  DAMASK_RETURN_IF_ERROR(ReadRope(json, &config));
-  DAMASK_RETURN_IF_ERROR(CheckConfig(config, Names()));
+  DAMASK_RETURN_IF_ERROR(ReadHuggingFaceRope(json, &config));
+  DAMASK_RETURN_IF_ERROR(CheckConfig(config, NamesOf(config)));
   DAMASK_RETURN_IF_ERROR(config.architecture == Architecture::kGemma3 ? ReadGemma3(json, &config) : ReadWindows(json, &config));
   DAMASK_RETURN_IF_ERROR(ReadUnrotated(json, &config));
   if (config.architecture == Architecture::kGranite) DAMASK_RETURN_IF_ERROR(ReadGranite(json, &config));

@@ -55,7 +55,7 @@ Forward::Forward(const Model* model, const policies::Policy* policy, ThreadPool*
       policy_(policy),
       pool_(pool),
       target_(target),
-      matmul_(target, pool, model->weight_types()),
+      matmul_(target, pool, model->weight_types(), model->router_types()),
       buffers_(std::make_unique<Buffers>()) {
   const ModelConfig& c = model->config();
   shape_ = {.head_dim = c.head_dim, .group = c.group(), .scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim)), .kv = kv};

@@ -43,6 +43,7 @@ struct Forward::Buffers {
   AlignedArray<float> routing;                 // [rows, experts]: scores, then shares
   AlignedArray<float> gathered;                // [rows of one expert, width]: what it reads, then what it answers
   std::vector<std::vector<RoutedRow>> routed;  // [experts]
+  std::vector<size_t> expert_order;            // [experts] of the row at hand
   kernels::Activations activations;
 
   struct Worker {

@@ -1,27 +1,13 @@
 // The feed-forward step where a layer has many networks, of which a router picks some for each token. Sources: Fedus et al.,
 // Switch Transformers (arXiv 2101.03961); Jiang et al., Mixtral of Experts (arXiv 2401.04088).
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
-#include "kernels/ops.h"
+#include "kernels/scores.h"
 #include "model/forward.h"
 #include "model/forward_buffers.h"
 
 namespace damask::model {
-namespace {
-
-// As llama.cpp: shares whose sum is less are divided by this (the smallest normal number of half precision).
-constexpr float kLeastSum = 6.103515625e-5f;
-
-void Softmax(float* scores, size_t count) {
-  const float largest = *std::max_element(scores, scores + count);
-  float sum = 0;
-  for (size_t i = 0; i < count; ++i) sum += scores[i] = std::exp(scores[i] - largest);
-  for (size_t i = 0; i < count; ++i) scores[i] /= sum;
-}
-
-}  // namespace
 
 void Forward::Experts(const LayerWeights& weights) {
   const Stopwatch watch(&stats_.product_seconds);
@@ -49,17 +35,18 @@ void Forward::ChooseExperts() {
   Buffers& b = *buffers_;
   b.routed.resize(c.experts);
   for (std::vector<RoutedRow>& rows : b.routed) rows.clear();
-  std::vector<size_t> order(c.experts);
+  std::vector<size_t>& order = b.expert_order;
+  order.resize(c.experts);
   for (size_t row = 0; row < rows_; ++row) {
     float* shares = b.routing.data() + row * c.experts;
-    Softmax(shares, c.experts);
+    kernels::Softmax(target_, shares, c.experts);
     std::iota(order.begin(), order.end(), size_t{0});
     const auto chosen = order.begin() + static_cast<std::ptrdiff_t>(c.experts_used);
     std::partial_sort(order.begin(), chosen, order.end(),
                       [shares](size_t i, size_t j) { return shares[i] != shares[j] ? shares[i] > shares[j] : i < j; });
     float sum = 0;
     for (auto e = order.begin(); e != chosen; ++e) sum += shares[*e];
-    const float scale = c.shares_sum_to_one ? 1.0f / std::max(sum, kLeastSum) : 1.0f;
+    const float scale = c.shares_sum_to_one ? 1.0f / sum : 1.0f;
     for (auto e = order.begin(); e != chosen; ++e) b.routed[*e].push_back({row, shares[*e] * scale});
   }
 }

@@ -113,7 +113,14 @@ std::vector<WeightView> Model::layer_matrices() const {
 std::vector<formats::TensorType> Model::weight_types() const {
   std::set<formats::TensorType> types = {output_.type};
   for (const WeightView& matrix : layer_matrices()) types.insert(matrix.type);
-  if (config_.experts != 0) types.insert(layers_[0].router.type);
+  return {types.begin(), types.end()};
+}
+
+std::vector<formats::TensorType> Model::router_types() const {
+  std::set<formats::TensorType> types;
+  for (const LayerWeights& w : layers_) {
+    if (w.router.data != nullptr) types.insert(w.router.type);
+  }
   return {types.begin(), types.end()};
 }
 

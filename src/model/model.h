@@ -79,8 +79,9 @@ class Model {
   const std::vector<TensorSummary>& tensors() const { return tensors_; }
   // The layers' matrices, layer by layer.
   std::vector<kernels::WeightView> layer_matrices() const;
-  // Of the matrices that products run over, each once.
+  // Of the matrices that products run over, each once; and of the layers' routers, which are not among those.
   std::vector<formats::TensorType> weight_types() const;
+  std::vector<formats::TensorType> router_types() const;
 
  private:
   friend class ModelLoader;

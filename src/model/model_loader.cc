@@ -32,6 +32,12 @@ class ModelLoader::Loading {
     DAMASK_RETURN_IF_ERROR(LoadOutput());
     model_->layers_.resize(c.layers);
     for (size_t layer = 0; layer < c.layers; ++layer) DAMASK_RETURN_IF_ERROR(LoadLayer(layer));
+    const std::string beyond = LayerName(c.layers, "attn_norm.weight");
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* more, Find(beyond));
+    if (more != nullptr) {
+      return BadFormat(fmt::format("there is a tensor {}, but the configuration says {} layers (counted from 0)",
+                                   source_.FileName(beyond), c.layers));
+    }
     DAMASK_RETURN_IF_ERROR(LoadRope());
     Summarise();
     WarnOfUnused();
@@ -75,6 +81,13 @@ class ModelLoader::Loading {
     const ModelConfig& c = model_->config_;
     w->feed_forward.resize(std::max<size_t>(1, c.experts));
     if (c.experts != 0) return LoadExperts(index, w);
+    for (const char* part : {"ffn_down_exps.weight", "ffn_down.0.weight"}) {
+      const std::string of_experts = LayerName(index, part);
+      DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(of_experts));
+      if (tensor == nullptr) continue;
+      return BadFormat(fmt::format("the tensor {} is of experts, but the configuration says that there are none",
+                                   source_.FileName(of_experts)));
+    }
     FeedForwardWeights& f = w->feed_forward[0];
     DAMASK_ASSIGN_OR_RETURN(f.down, Matrix(LayerName(index, "ffn_down.weight"), c.width, c.ffn));
     if (c.architecture == Architecture::kPhi3) return LoadJoinedGate(index, &f);

@@ -14,12 +14,11 @@ struct NamePair {
 };
 
 constexpr std::array kModelNames = {
-    NamePair{"token_embd.weight", "model.embed_tokens.weight"},
-    NamePair{"output_norm.weight", "model.norm.weight"},
-    NamePair{"output.weight", "lm_head.weight"},
+    NamePair{"token_embd.weight", "embed_tokens.weight"},
+    NamePair{"output_norm.weight", "norm.weight"},
 };
 
-// Behind "blk.N." and "model.layers.N.".
+// Behind "blk.N." and "layers.N.".
 constexpr std::array kLayerNames = {
     NamePair{"attn_norm.weight", "input_layernorm.weight"},    NamePair{"attn_q.weight", "self_attn.q_proj.weight"},
     NamePair{"attn_k.weight", "self_attn.k_proj.weight"},      NamePair{"attn_v.weight", "self_attn.v_proj.weight"},
@@ -95,13 +94,19 @@ class HuggingFaceSource : public TensorSource {
 
  private:
   static HuggingFaceNaming NamingOf(const std::vector<formats::TensorInfo>& tensors) {
-    constexpr std::string_view kMark = "model.layers.0.input_layernorm.weight";
+    const auto has = [&](const std::string& name) {
+      return std::any_of(tensors.begin(), tensors.end(),
+                         [&](const formats::TensorInfo& tensor) { return tensor.name == name; });
+    };
     HuggingFaceNaming naming;
-    for (const formats::TensorInfo& tensor : tensors) {
-      if (tensor.name.ends_with(kMark)) naming.prefix = tensor.name.substr(0, tensor.name.size() - kMark.size());
-      if (tensor.name.find(".block_sparse_moe.") != std::string::npos) naming.mixtral = true;
-      if (tensor.name.ends_with(".pre_feedforward_layernorm.weight")) naming.post_norms = true;
+    for (const HuggingFaceNaming& layout : {HuggingFaceNaming{}, HuggingFaceNaming{"language_model.model.", "language_model."},
+                                            HuggingFaceNaming{"model.language_model.", ""}}) {
+      if (!has(layout.body + "layers.0.input_layernorm.weight")) continue;
+      naming = layout;
+      break;
     }
+    naming.mixtral = has(naming.body + "layers.0.block_sparse_moe.gate.weight");
+    naming.post_norms = has(naming.body + "layers.0.pre_feedforward_layernorm.weight");
     return naming;
   }
 
@@ -112,11 +117,10 @@ class HuggingFaceSource : public TensorSource {
 }  // namespace
 
 std::string HuggingFaceName(std::string_view gguf_name, const HuggingFaceNaming& naming) {
-  const auto whole = [&](std::string_view name) {
-    return name.empty() ? std::string() : fmt::format("{}{}", naming.prefix, name);
-  };
+  if (gguf_name == "output.weight") return naming.head + "lm_head.weight";
+  const auto of_body = [&](const std::string& name) { return name.empty() ? name : naming.body + name; };
   constexpr std::string_view kPrefix = "blk.";
-  if (gguf_name.substr(0, kPrefix.size()) != kPrefix) return whole(Translate(kModelNames, gguf_name));
+  if (gguf_name.substr(0, kPrefix.size()) != kPrefix) return of_body(std::string(Translate(kModelNames, gguf_name)));
   const std::string_view rest = gguf_name.substr(kPrefix.size());
   const size_t dot = rest.find('.');
   if (dot == std::string_view::npos) return {};
@@ -124,8 +128,7 @@ std::string HuggingFaceName(std::string_view gguf_name, const HuggingFaceNaming&
   std::string name(naming.post_norms ? Translate(kPostNormNames, part) : std::string_view());
   if (name.empty()) name = Translate(kLayerNames, part);
   if (name.empty()) name = ExpertName(part, naming.mixtral);
-  if (name.empty()) return {};
-  return whole(fmt::format("model.layers.{}.{}", rest.substr(0, dot), name));
+  return name.empty() ? name : of_body(fmt::format("layers.{}.{}", rest.substr(0, dot), name));
 }
 
 std::unique_ptr<TensorSource> SourceOf(std::shared_ptr<const formats::GgufFile> file) {

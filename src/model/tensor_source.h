@@ -27,9 +27,10 @@ std::unique_ptr<TensorSource> SourceOf(std::shared_ptr<const formats::Safetensor
 
 // How a folder names its tensors.
 struct HuggingFaceNaming {
-  std::string prefix;       // before "model.layers...": "language_model." where a text model is a part of the whole
-  bool mixtral = false;     // "block_sparse_moe.experts.7.w1" where Qwen has "mlp.experts.7.gate_proj"
-  bool post_norms = false;  // Gemma's four norms a layer; elsewhere post_attention_layernorm is the one before feed-forward
+  std::string body = "model.";  // before "layers.3..."; "language_model.model." or "model.language_model." of a larger whole
+  std::string head;             // before "lm_head.weight": "language_model." with the first of those
+  bool mixtral = false;         // "block_sparse_moe.experts.7.w1" where Qwen has "mlp.experts.7.gate_proj"
+  bool post_norms = false;      // Gemma's four norms a layer; elsewhere post_attention_layernorm is the one before feed-forward
 };
 
 // "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; empty for names that have no counterpart.

@@ -46,7 +46,7 @@ std::vector<std::pair<std::string, std::string>> DescribeParameters(const masks:
   lines.emplace_back("sinks", fmt::format("first {} keys", p.sink_keys));
   lines.emplace_back("window", p.window == 0 ? "not tried" : fmt::format("{} keys", p.window));
   if (masks::HasContentHeads(mask))
-    lines.emplace_back("content blocks", fmt::format("at most {} of 16 keys", p.content_blocks));
+    lines.emplace_back("content blocks", fmt::format("at most {}, of 16 keys each", p.content_blocks));
   if (p.effect_length != 0) lines.emplace_back("effect length", fmt::format("{} tokens", p.effect_length));
   if (p.max_kl != masks::kNoGoal) lines.emplace_back("max-kl", fmt::format("{:g} nats", p.max_kl));
   if (p.target_recall != masks::kNoGoal) lines.emplace_back("target recall", fmt::format("{:g}", p.target_recall));

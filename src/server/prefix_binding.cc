@@ -11,10 +11,10 @@ std::string PrefixBinding(const engine::Engine& engine, std::string_view version
   const masks::Fingerprint model = engine::FingerprintOf(engine.model());
   // The arithmetic alone says which of the other types it is.
   const std::string_view pages = engine.kv_type() == kernels::KvType::kQ8 ? " q8" : "";
-  return fmt::format("damask {}\nmodel {} {} {:016x} {:016x}\npolicy {} {:016x}\narithmetic {}{}\nrope {}\n", version,
+  return fmt::format("damask {}\nmodel {} {} {:016x} {:016x}\npolicy {} {:016x}\narithmetic {}{}\nsettings {}\n", version,
                      model.architecture, model.model, model.tokenizer_hash, model.weights_hash, engine.policy().Spec(),
                      engine.policy().ContentHash(), TargetName(engine.target()), pages,
-                     model::RotationText(engine.model().config()));
+                     model::SettingsText(engine.model().config()));
 }
 
 }  // namespace damask::server

@@ -20,13 +20,13 @@ ChatFamily DetectInst(std::string_view jinja) {
   return Has(jinja, "\"[INST]\"") ? ChatFamily::kMistralV3Tekken : ChatFamily::kMistralV3;
 }
 
-// Families that llama.cpp knows, damask does not, and that share marks with one of ours: looked for before Gemma,
+// Families that llama.cpp knows, damask does not, and that share marks with one of ours. These come before Gemma.
 bool IsForeign(std::string_view jinja) {
   return (Has(jinja, "<|assistant|>") && Has(jinja, "<|user|>")) || Has(jinja, "[gMASK]<sop>") ||
          (Has(jinja, "<|user|>") && Has(jinja, "<|endoftext|>")) || Has(jinja, "bos_token + message['role']");
 }
 
-// and behind it.
+// More of them, which come behind it.
 bool IsForeignBehindGemma(std::string_view jinja) {
   return Has(jinja, "'\\n\\nAssistant: ' + eos_token") || Has(jinja, "GPT4 Correct ") ||
          (Has(jinja, "USER: ") && Has(jinja, "ASSISTANT: "));

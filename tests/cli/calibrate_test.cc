@@ -50,7 +50,7 @@ TEST(Calibrate, AMaskKeepsTheBlocksOfItsContentHeads) {
   ASSERT_GT(made["treatments"]["content"], 0);
   EXPECT_EQ(made["content_blocks"], 20);
   EXPECT_EQ(DamaskJson({"inspect", mask})["parameters"]["content_blocks"], 20);
-  EXPECT_NE(Damask({"inspect", mask}).out.find("at most 20 of 16 keys"), std::string::npos);
+  EXPECT_NE(Damask({"inspect", mask}).out.find("at most 20, of 16 keys each"), std::string::npos);
 }
 
 TEST(Calibrate, TheShippedMaskIsTheReferenceModels) {

@@ -25,10 +25,10 @@ std::vector<std::vector<float>> Alone(Engine* engine, std::span<const TokenId> p
   return logits;
 }
 
-class Batch : public testing::TestWithParam<const char*> {};
+class Batch : public testing::TestWithParam<make_model::ModelSpec> {};
 
 TEST_P(Batch, SessionsTogetherGiveTheBitsOfEachAlone) {
-  const TinyModelFile file(make_model::ModelSpec{.type = GetParam()});
+  const TinyModelFile file(GetParam());
   const auto engine = LoadTiny(file);
   constexpr size_t kSessions = model::kDecodeRows;
   constexpr size_t kSteps = 3;
@@ -58,7 +58,7 @@ TEST_P(Batch, SessionsTogetherGiveTheBitsOfEachAlone) {
 }
 
 TEST_P(Batch, WhereAPromptIsCutDoesNotChangeABit) {
-  const TinyModelFile file(make_model::ModelSpec{.type = GetParam()});
+  const TinyModelFile file(GetParam());
   const auto engine = LoadTiny(file);
   const std::vector<TokenId> prompt = SomeIds(707, 512);
   const std::vector<float> whole = Alone(engine.get(), prompt, 0).front();
@@ -76,7 +76,7 @@ TEST_P(Batch, WhereAPromptIsCutDoesNotChangeABit) {
 
 // The last rows of a prompt are few where reading begins late: they still go through the products of a prefill.
 TEST_P(Batch, ALateStartDoesNotChangeABit) {
-  const TinyModelFile file(make_model::ModelSpec{.type = GetParam()});
+  const TinyModelFile file(GetParam());
   const auto engine = LoadTiny(file);
   const std::vector<TokenId> prompt = SomeIds(131, 512);
   const std::vector<float> whole = Alone(engine.get(), prompt, 0).front();
@@ -88,7 +88,7 @@ TEST_P(Batch, ALateStartDoesNotChangeABit) {
 
 // Prompts of which some end in the batch and some go on, begin at their start or behind pages of theirs.
 TEST_P(Batch, PromptsReadTogetherGiveTheBitsOfEachAlone) {
-  const TinyModelFile file(make_model::ModelSpec{.type = GetParam()});
+  const TinyModelFile file(GetParam());
   const auto engine = LoadTiny(file);
   std::deque<Session> sessions;
   std::vector<Session*> pointers;
@@ -127,8 +127,14 @@ TEST_P(Batch, PromptsReadTogetherGiveTheBitsOfEachAlone) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, Batch, testing::Values("F32", "BF16", "Q8_0", "Q4_K_M"),
-                         [](const testing::TestParamInfo<const char*>& type) { return std::string(type.param); });
+INSTANTIATE_TEST_SUITE_P(Models, Batch,
+                         testing::Values(make_model::ModelSpec{.type = "F32"}, make_model::ModelSpec{.type = "BF16"},
+                                         make_model::ModelSpec{.type = "Q8_0"}, make_model::ModelSpec{.type = "Q4_K_M"},
+                                         make_model::ModelSpec{.arch = make_model::Arch::kQwen3Moe, .type = "Q8_0"},
+                                         make_model::ModelSpec{.arch = make_model::Arch::kGemma3, .window = 100}),
+                         [](const testing::TestParamInfo<make_model::ModelSpec>& spec) {
+                           return std::string(make_model::ArchName(spec.param.arch)) + "_" + spec.param.type;
+                         });
 
 // What a policy chooses for one prompt does not depend on those beside it: by queries, by summaries of keys, by position.
 TEST(Batch, PoliciesSeeEachPromptAlone) {

@@ -65,6 +65,11 @@ TEST(Bench, BehindTheLastLayersKeysOnlyOneRowIsCounted) {
   EXPECT_DOUBLE_EQ(last, 100 * (q + kv) + behind + 100 * key + output);
   config.layers = 3;
   EXPECT_DOUBLE_EQ(PrefillFlops(config, 100), last + 2 * (100 * (q + kv + behind) + 5050 * key));
+  // Of experts those that a token takes, and the router.
+  config.experts = 8;
+  config.experts_used = 2;
+  EXPECT_DOUBLE_EQ(PrefillFlops(config, 100),
+                   last + 2 * (100 * (q + kv + behind) + 5050 * key) + 201 * (2.0 * 24 * 8 + 3 * 2.0 * 24 * 40));
 }
 
 }  // namespace

@@ -89,7 +89,9 @@ TEST(Session, AHuggingFaceFolderGivesTheSameLogits) {
   std::vector<make_model::ModelSpec> specs;
   for (const make_model::Arch arch : make_model::kArchs) specs.push_back({.arch = arch, .type = "F32"});
   for (make_model::ModelSpec& spec : specs) {
-    if (spec.arch == make_model::Arch::kGemma3) spec.window = 16;  // shorter than the text
+    if (spec.arch != make_model::Arch::kGemma3) continue;
+    spec.window = 16;  // shorter than the text
+    spec.rope_base = 1e6;
   }
   specs.push_back({.arch = make_model::Arch::kLlama, .experts = 5, .experts_used = 3, .type = "F32"});  // Mixtral
   for (make_model::ModelSpec& spec : specs) {
@@ -104,6 +106,30 @@ TEST(Session, AHuggingFaceFolderGivesTheSameLogits) {
       const auto hf = Engine::Load({.model_path = folder, .threads = 1, .target = "scalar"});
       ASSERT_TRUE(hf.ok()) << hf.status().ToString();
       EXPECT_LT(Nmse(LogitsOf(hf->get(), ids), expected), 1e-10) << make_model::ArchName(spec.arch) << " " << split;
+    }
+  }
+}
+
+// Shares of all experts add up to 1 by themselves; those of some only where the configuration says so.
+TEST(Session, SharesOfExpertsMayBeLeftAsTheyAre) {
+  const std::vector<TokenId> ids = SomeIds(30, 512);
+  for (const size_t used : {size_t{2}, size_t{8}}) {
+    const TinyModelFile file(make_model::ModelSpec{.arch = make_model::Arch::kQwen3Moe, .experts_used = used, .type = "F32"});
+    ThreadPool pool(1);
+    const std::string folder = file.folder() + "/hf";
+    const auto logits = [&](bool normalised) {
+      const make_model::ModelSpec spec{
+          .arch = make_model::Arch::kQwen3Moe, .experts_used = used, .shares_sum_to_one = normalised, .type = "F32"};
+      EXPECT_TRUE(make_model::WriteHuggingFaceModel(spec, folder, &pool).ok());
+      const auto engine = Engine::Load({.model_path = folder, .threads = 1, .target = "scalar"});
+      EXPECT_TRUE(engine.ok()) << engine.status().ToString();
+      return LogitsOf(engine->get(), ids);
+    };
+    const double difference = Nmse(logits(true), logits(false));
+    if (used == 8) {
+      EXPECT_LT(difference, 1e-10);
+    } else {
+      EXPECT_GT(difference, 1e-3);
     }
   }
 }

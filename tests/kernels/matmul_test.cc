@@ -329,6 +329,23 @@ TEST_F(MatmulTest, TypesNamedBeforehandSpareFormsAndNotABit) {
   }
 }
 
+// Routers: among float weights one of blocks, that only meets activations of decode.
+TEST_F(MatmulTest, TypesOfDecodeAloneAreMadeFormsFor) {
+  const Weights w(TensorType::kQ8_0, 30, 96, 41);
+  const std::vector<float> x = RandomFloats(3 * w.k, 42);
+  const TensorType prefill[] = {TensorType::kF32};
+  const TensorType decode[] = {TensorType::kQ8_0};
+  for (const Target target : SupportedTargets()) {
+    Matmul matmul(target, &pool_, prefill, decode);
+    Activations loaded;
+    matmul.Load(Phase::kDecode, x.data(), 3, w.k, w.k, &loaded);
+    std::vector<float> y(3 * w.n);
+    matmul.Multiply(loaded, w.view(), {}, y.data(), w.n);
+    EXPECT_LE(RelativeError(ExactProduct(x, 3, w), y.data(), w.n, w.n), Tolerance(target, Phase::kDecode, TensorType::kQ8_0))
+        << TargetName(target);
+  }
+}
+
 TEST_F(MatmulTest, NoRowsAndNoColumnsAreNoWork) {
   Matmul matmul(BestTarget(), &pool_);
   const Weights w(TensorType::kF32, 4, 8, 26);

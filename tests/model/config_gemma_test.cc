@@ -65,6 +65,14 @@ TEST(Gemma3Config, OfAGgufFile) {
 // A window as long as the context still says which layers rotate by the smaller base.
 TEST(Gemma3Config, ALongWindowStays) { EXPECT_EQ(Windowed(ReadGguf(7, 200000).value()), "wwwww-w"); }
 
+TEST(Gemma3Config, AFileMaySayTheBaseOfItsWindows) {
+  const auto with_base = [](float base) {
+    return ReadGguf(7, 64, [base](GgufWriter* writer) { writer->Add("gemma3.rope.freq_base_swa", base); });
+  };
+  EXPECT_EQ(with_base(500.0f).value().window_rope_base, 500.0);
+  EXPECT_NE(with_base(0.0f).status().ToString().find("gemma3.rope.freq_base_swa is 0, expected 1 to 1e12"), std::string::npos);
+}
+
 TEST(Gemma3Config, TheLargestDividesScoresByWidthOverHeads) {
   EXPECT_FLOAT_EQ(ReadGguf(62, 1024).value().query_scale, std::sqrt(128.0f / 168.0f));
 }
@@ -147,7 +155,10 @@ TEST(Gemma3Config, WhatAFolderHasThatIsNotComputedIsNamed) {
       {R"(, "final_logit_softcapping": 30.0)", "final_logit_softcapping is 30"},
       {R"(, "attn_logit_softcapping": 50.0)", "attn_logit_softcapping is 50"},
       {R"(, "use_bidirectional_attention": true)", "only causal attention"},
-      {R"(, "layer_types": ["full_attention"])", "layer_types"},
+      {R"(, "layer_types": ["full_attention"])", "layer_types is no array of 6 types"},
+      {R"(, "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "sliding_attention",
+          "sliding_attention", "full_attention"])",
+       "layer_types: layer 1 is not sliding_attention"},
       {R"(, "sliding_window_pattern": 0)", "sliding_window_pattern is 0"},
       {R"(, "sliding_window": 0)", "sliding_window is 0"},
       {R"(, "query_pre_attn_scalar": -1)", "query_pre_attn_scalar"},

@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <set>
 #include <string>
 #include <variant>
 
@@ -111,6 +112,12 @@ TEST(ConfigFromGguf, G12RefusesAVocabularyThatContradictsTheTokens) {
 
 TEST(ConfigFromGguf, G12NamesWhatIsWrongWithExperts) {
   ExpectError("llama.expert_count", uint32_t{8}, StatusCode::kBadFormat, "expert_used_count is missing");
+  std::map<std::string, Value> keys = GoodKeys();
+  keys["llama.expert_count"] = uint32_t{8};
+  keys["llama.expert_used_count"] = uint32_t{2};
+  EXPECT_EQ(Read(keys).value().experts_used, 2u);
+  keys["llama.expert_gating_func"] = uint32_t{2};
+  EXPECT_NE(Read(keys).status().ToString().find("expert_gating_func is 2, only 1 (softmax)"), std::string::npos);
   ExpectError("llama.expert_count", uint32_t{5000}, StatusCode::kBadFormat, "expert_count is 5000, expected 1 to 1024");
 }
 
@@ -295,6 +302,27 @@ TEST(ConfigFromHuggingFace, APartOfAHeadMayBeRotated) {
     EXPECT_EQ(read(factor).status().code(), StatusCode::kBadFormat) << factor;
 }
 
+TEST(ConfigFromGguf, GranitesScales) {
+  std::map<std::string, Value> keys;
+  for (const auto& [key, value] : GoodKeys()) keys[key.starts_with("llama.") ? "granite." + key.substr(6) : key] = value;
+  keys["general.architecture"] = std::string("granite");
+  EXPECT_EQ(Read(keys).value().query_scale, 1.0f) << "a file may be silent";
+  keys["granite.attention.scale"] = 0.015625f;
+  keys["granite.embedding_scale"] = 12.0f;
+  keys["granite.residual_scale"] = 0.22f;
+  keys["granite.logit_scale"] = 8.0f;
+  const ModelConfig config = Read(keys).value();
+  EXPECT_EQ(config.rope.kind, kernels::RopeKind::kAdjacent);
+  EXPECT_FLOAT_EQ(config.query_scale, 0.125f);  // 1/64 where 1/sqrt(64) is usual
+  EXPECT_EQ(config.embedding_scale, 12.0f);
+  EXPECT_EQ(config.residual_scale, 0.22f);
+  EXPECT_EQ(config.logit_scale, 0.125f);
+  for (const float bad : {-1.0f, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    keys["granite.residual_scale"] = bad;
+    EXPECT_EQ(Read(keys).status().code(), StatusCode::kBadFormat) << bad;
+  }
+}
+
 Result<ModelConfig> ReadExperts(const std::string& members) {
   const auto json = formats::ParseJson(R"({"num_hidden_layers": 2, "hidden_size": 256, "num_attention_heads": 4,
     "intermediate_size": 512, "vocab_size": 300, "max_position_embeddings": 128, )" +
@@ -324,9 +352,36 @@ TEST(ConfigFromHuggingFace, ReadsTheExpertsOfQwen3AndMixtral) {
   EXPECT_FALSE(config->has_qk_norm());
 }
 
+// What results and kept prompts are bound to.
+TEST(Config, EveryNumberThatResultsDependOnIsInItsText) {
+  const ModelConfig plain = Read(GoodKeys()).value();
+  std::set<std::string> texts = {SettingsText(plain)};
+  const auto other = [&](const std::function<void(ModelConfig*)>& change) {
+    ModelConfig config = plain;
+    change(&config);
+    EXPECT_TRUE(texts.insert(SettingsText(config)).second) << SettingsText(config);
+  };
+  other([](ModelConfig* c) { c->rope.base = 5000; });
+  other([](ModelConfig* c) { c->window_rope_base = 5000; });
+  other([](ModelConfig* c) { c->rms_epsilon = 1e-6f; });
+  other([](ModelConfig* c) { c->windows = {16, 0}; });
+  other([](ModelConfig* c) { c->experts = 8, c->experts_used = 2; });
+  other([](ModelConfig* c) { c->experts = 8, c->experts_used = 1; });
+  other([](ModelConfig* c) { c->experts = 8, c->experts_used = 2, c->shares_sum_to_one = false; });
+  other([](ModelConfig* c) { c->query_scale = 2; });
+  other([](ModelConfig* c) { c->embedding_scale = 2; });
+  other([](ModelConfig* c) { c->residual_scale = 2; });
+  other([](ModelConfig* c) { c->logit_scale = 2; });
+  other([](ModelConfig* c) { c->unrotated_every = 4; });
+}
+
 TEST(ConfigFromHuggingFace, ExpertsThatCannotBeAreNamed) {
   const std::pair<const char*, const char*> cases[] = {
-      {R"("model_type": "qwen3_moe")", "num_experts is 0, expected 1 to 1024"},
+      {R"("model_type": "qwen3_moe")", "the field num_experts is missing"},
+      {R"("model_type": "mixtral", "num_experts_per_tok": 2)", "the field num_local_experts is missing"},
+      {R"("model_type": "llama", "num_local_experts": 8)", "num_local_experts is 8: experts are supported for mixtral"},
+      {R"("model_type": "qwen3_moe", "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 0)",
+       "moe_intermediate_size is 0, expected 1 to"},
       {R"("model_type": "mixtral", "num_local_experts": 5000, "num_experts_per_tok": 2)", "num_local_experts is 5000"},
       {R"("model_type": "mixtral", "num_local_experts": 8)", "num_experts_per_tok is missing"},
       {R"("model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 9)",

@@ -4,23 +4,25 @@
 
 #include <cstring>
 #include <filesystem>
+#include <functional>
 
 #include <gtest/gtest.h>
 
 #include "base/log.h"
 #include "formats/gguf_writer.h"
 #include "formats/json.h"
+#include "kernels/quant.h"
 #include "model/tensor_source.h"
 #include "tests/model/tiny_model.h"
 
 namespace damask::model {
 namespace {
 
-// Copies a GGUF file, letting a test drop, rename or reshape single tensors. Metadata that the model needs is rebuilt from a
-// spec.
+// Copies a GGUF file, letting a test drop, rename, reshape, quantise or split (by its experts) single tensors. Metadata that
+// the model needs is rebuilt from a spec.
 struct Change {
   std::string tensor;
-  enum class Kind { kDrop, kTranspose, kHalfRows, kRename } kind;
+  enum class Kind { kDrop, kTranspose, kHalfRows, kRename, kToQ8, kSplit } kind;
 };
 
 // Collects warnings while it lives.
@@ -64,21 +66,40 @@ Result<std::unique_ptr<Model>> LoadChanged(const Change& change, const make_mode
         },
         value);
   }
-  std::vector<const formats::TensorInfo*> kept;
+  std::vector<std::span<const std::byte>> kept;
+  std::vector<std::byte> quantised;
   for (const formats::TensorInfo& tensor : file->tensors()) {
     std::vector<uint64_t> shape = tensor.shape;
-    if (tensor.name == change.tensor) {
-      if (change.kind == Change::Kind::kDrop) continue;
-      if (change.kind == Change::Kind::kTranspose) std::swap(shape.front(), shape.back());
-      if (change.kind == Change::Kind::kHalfRows) shape.front() /= 2;
+    const bool changed = tensor.name == change.tensor;
+    if (changed && change.kind == Change::Kind::kDrop) continue;
+    if (changed && change.kind == Change::Kind::kTranspose) std::swap(shape.front(), shape.back());
+    if (changed && change.kind == Change::Kind::kHalfRows) shape.front() /= 2;
+    if (changed && change.kind == Change::Kind::kSplit) {
+      const std::string name = tensor.name.substr(0, tensor.name.find("_exps"));
+      for (uint64_t e = 0; e < shape[0]; ++e) {
+        writer.AddTensor(name + "." + std::to_string(e) + ".weight", tensor.type, {shape[1], shape[2]});
+        kept.push_back({tensor.data + e * (tensor.bytes / shape[0]), tensor.bytes / shape[0]});
+      }
+      continue;
     }
-    const bool renamed = tensor.name == change.tensor && change.kind == Change::Kind::kRename;
-    writer.AddTensor(renamed ? "extra.weight" : tensor.name, tensor.type, shape);
-    kept.push_back(&tensor);
+    if (changed && change.kind == Change::Kind::kToQ8) {
+      const auto* floats = reinterpret_cast<const float*>(tensor.data);  // of an F32 file
+      const uint64_t row_bytes = formats::RowBytes(formats::TensorType::kQ8_0, tensor.columns());
+      quantised.resize(tensor.rows() * row_bytes);
+      for (uint64_t row = 0; row < tensor.rows(); ++row) {
+        kernels::QuantizeRow(formats::TensorType::kQ8_0, floats + row * tensor.columns(), tensor.columns(),
+                             quantised.data() + row * row_bytes);
+      }
+      writer.AddTensor(tensor.name, formats::TensorType::kQ8_0, shape);
+      kept.push_back(quantised);
+      continue;
+    }
+    writer.AddTensor(changed && change.kind == Change::Kind::kRename ? "extra.weight" : tensor.name, tensor.type, shape);
+    kept.push_back({tensor.data, tensor.bytes});
   }
   const std::string path = original.folder() + "/changed.gguf";
   DAMASK_RETURN_IF_ERROR(writer.Write(path, [&](size_t index, const formats::GgufWriter::Sink& sink) {
-    return sink({kept[index]->data, writer.tensor_bytes(index)});
+    return sink(kept[index].first(writer.tensor_bytes(index)));
   }));
   return Model::Load(path, {});
 }
@@ -115,6 +136,30 @@ TEST(Model, G18NamesWhatExpertsLack) {
       std::string::npos);
 }
 
+// Every layer's router says which forms of activations are to be made.
+TEST(Model, RoutersMayBeOfSeveralTypes) {
+  const make_model::ModelSpec spec{.layers = 3, .experts = 4, .type = "F32"};
+  const auto model = LoadChanged({"blk.1.ffn_gate_inp.weight", Change::Kind::kToQ8}, spec);
+  ASSERT_TRUE(model.ok()) << model.status().ToString();
+  EXPECT_EQ((*model)->router_types(), std::vector({formats::TensorType::kF32, formats::TensorType::kQ8_0}));
+  EXPECT_EQ((*model)->weight_types(), std::vector({formats::TensorType::kF32}));
+}
+
+// As files of Mixtral had them at first.
+TEST(Model, ExpertsMayBeTensorsOfTheirOwn) {
+  const make_model::ModelSpec spec{.layers = 1, .experts = 4, .type = "Q8_0"};
+  const TinyModelFile together(spec);
+  const auto expected = Model::Load(together.path(), {}).value();
+  const auto model = LoadChanged({"blk.0.ffn_up_exps.weight", Change::Kind::kSplit}, spec);
+  ASSERT_TRUE(model.ok()) << model.status().ToString();
+  for (size_t e = 0; e < 4; ++e) {
+    const kernels::WeightView& a = expected->layers()[0].feed_forward[e].up;
+    const kernels::WeightView& b = (*model)->layers()[0].feed_forward[e].up;
+    ASSERT_EQ(a.n, b.n);
+    EXPECT_EQ(std::memcmp(a.data, b.data, a.n * formats::RowBytes(a.type, a.k)), 0) << "expert " << e;
+  }
+}
+
 TEST(Model, G18AMissingOutputIsTiedToTheEmbedding) {
   const auto model = LoadChanged({"output.weight", Change::Kind::kDrop});
   ASSERT_TRUE(model.ok()) << model.status().ToString();
@@ -138,6 +183,16 @@ class Folder {
     dir_.Write("folder/config.json", config.dump());
   }
 
+  void RenameTensors(const std::function<std::string(const std::string&)>& new_name) {
+    const std::string bytes = test::ReadBytes(path() + "/model.safetensors");
+    uint64_t length = 0;
+    std::memcpy(&length, bytes.data(), sizeof(length));
+    const formats::Json header = formats::ParseJson(bytes.substr(sizeof(length), length)).value();
+    formats::Json renamed = formats::Json::object();
+    for (const auto& [name, value] : header.items()) renamed[name == "__metadata__" ? name : new_name(name)] = value;
+    Write(renamed, bytes.substr(sizeof(length) + length));
+  }
+
   // Four values of 0 under each name.
   void AddTensors(const std::vector<std::string>& names) {
     const std::string bytes = test::ReadBytes(path() + "/model.safetensors");
@@ -149,17 +204,39 @@ class Folder {
       header[name] = {{"dtype", "F32"}, {"shape", {4}}, {"data_offsets", {data.size(), data.size() + 16}}};
       data.resize(data.size() + 16);
     }
-    std::string text = header.dump();
-    text.resize((text.size() + 7) / 8 * 8, ' ');
-    length = text.size();
-    dir_.Write("folder/model.safetensors", std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + text + data);
+    Write(header, data);
   }
 
  private:
+  void Write(const formats::Json& header, const std::string& data) {
+    std::string text = header.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    const uint64_t length = text.size();
+    dir_.Write("folder/model.safetensors", std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + text + data);
+  }
+
   test::TempDir dir_;
 };
 
 using make_model::Arch;
+
+TEST(Model, G18ALayerBeyondTheConfigurationsCountIsNamed) {
+  Folder folder(make_model::ModelSpec{.layers = 2});
+  folder.SetConfig("num_hidden_layers", 1);
+  const std::string error = Model::Load(folder.path(), {}).status().ToString();
+  EXPECT_NE(error.find("there is a tensor model.layers.1.input_layernorm.weight, but the configuration says 1 layers"),
+            std::string::npos)
+      << error;
+}
+
+TEST(Model, G18ExpertsThatTheConfigurationDoesNotNameAreAnError) {
+  Folder folder(make_model::ModelSpec{.layers = 1, .experts = 4});
+  folder.SetConfig("model_type", "llama");
+  folder.SetConfig("num_local_experts", nullptr);
+  const std::string error = Model::Load(folder.path(), {}).status().ToString();
+  EXPECT_NE(error.find("experts.0.w2.weight is of experts, but the configuration says that there are none"), std::string::npos)
+      << error;
+}
 
 TEST(Model, OrdinaryFilesGiveNoWarning) {
   const Warnings warnings;
@@ -221,6 +298,34 @@ TEST(Model, TheConfigurationSaysWhetherTheEmbeddingIsTheOutput) {
   EXPECT_EQ(warnings.text(), "");
 }
 
+// Both ways in which folders of models that read images, too, name the text model in them.
+TEST(Model, ATextModelMayBeAPartOfALargerOne) {
+  const Warnings warnings;
+  for (const bool tied : {false, true}) {
+    const make_model::ModelSpec spec{.arch = make_model::Arch::kGemma3, .layers = 1, .tied = tied};
+    Folder outside(spec);
+    outside.RenameTensors([](const std::string& name) { return "language_model." + name; });
+    Folder inside(spec);
+    inside.RenameTensors(
+        [](const std::string& name) { return name.starts_with("model.") ? "model.language_model." + name.substr(6) : name; });
+    outside.AddTensors({"vision_tower.layers.0.input_layernorm.weight", "multi_modal_projector.norm.weight"});
+    inside.AddTensors({"model.vision_tower.layers.0.input_layernorm.weight"});
+    for (const Folder* folder : {&outside, &inside}) {
+      const auto model = Model::Load(folder->path(), {});
+      ASSERT_TRUE(model.ok()) << model.status().ToString();
+      EXPECT_EQ((*model)->tied(), tied);
+    }
+  }
+  EXPECT_EQ(warnings.text(), "");
+}
+
+TEST(Model, OtherTensorsDoNotSayHowTheRestIsNamed) {
+  Folder folder(make_model::ModelSpec{.layers = 1});
+  folder.AddTensors({"value_model.layers.0.input_layernorm.weight", "value_model.layers.0.pre_feedforward_layernorm.weight"});
+  const auto model = Model::Load(folder.path(), {});
+  EXPECT_TRUE(model.ok()) << model.status().ToString();
+}
+
 // An error of the vocabulary names its file once, and quoted.
 TEST(Model, AGgufFileIsNamedOnce) {
   const test::TempDir folder;
@@ -280,11 +385,12 @@ TEST(TensorSource, NamesFollowHuggingFace) {
             "model.layers.1.block_sparse_moe.experts.3.w2.weight");
   EXPECT_EQ(HuggingFaceName("blk.1.ffn_gate_inp.weight", {.mixtral = true}), "model.layers.1.block_sparse_moe.gate.weight");
   EXPECT_EQ(HuggingFaceName("blk.1.ffn_up.x.weight"), "");
-  const HuggingFaceNaming gemma{.prefix = "language_model.", .post_norms = true};
+  const HuggingFaceNaming gemma{.body = "language_model.model.", .head = "language_model.", .post_norms = true};
   EXPECT_EQ(HuggingFaceName("blk.1.ffn_norm.weight", gemma), "language_model.model.layers.1.pre_feedforward_layernorm.weight");
   EXPECT_EQ(HuggingFaceName("blk.1.post_attention_norm.weight", gemma),
             "language_model.model.layers.1.post_attention_layernorm.weight");
   EXPECT_EQ(HuggingFaceName("output_norm.weight", gemma), "language_model.model.norm.weight");
+  EXPECT_EQ(HuggingFaceName("output.weight", gemma), "language_model.lm_head.weight");
   EXPECT_EQ(HuggingFaceName("rope_freqs.weight", gemma), "");
 }
 

@@ -99,7 +99,7 @@ ordered_json ConfigJson(const ModelSpec& spec, TensorType type) {
   }
   if (spec.arch == Arch::kQwen3Moe) {
     config["moe_intermediate_size"] = spec.ffn;
-    config["norm_topk_prob"] = true;
+    config["norm_topk_prob"] = spec.shares_sum_to_one;
     config["decoder_sparse_step"] = 1;
     config["mlp_only_layers"] = ordered_json::array();
   }

@@ -36,6 +36,7 @@ struct ModelSpec {
   size_t ffn = 512;    // of an expert where there are experts
   size_t experts = 0;  // llama (then Mixtral) and qwen3moe; 0: none, of qwen3moe 8
   size_t experts_used = 2;
+  bool shares_sum_to_one = true;  // what config.json of qwen3moe says; GGUF files cannot say otherwise
   size_t vocab = 512;
   uint64_t context = 2048;
   double rms_epsilon = 1e-5;

@@ -1,0 +1,123 @@
+#include "model/config_hf_rope.h"
+
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace damask::model {
+namespace {
+
+using formats::Json;
+using formats::JsonNumber;
+using formats::JsonString;
+using formats::JsonUint;
+
+// transformers puts attention_factor in the place of yarn's own temperature term; RopeConfig's multiplies that term.
+Status ReadYarnTemperature(const Json& scaling, RopeConfig* rope) {
+  for (const char* key : {"mscale", "mscale_all_dim"}) {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> scale, JsonNumber(scaling, key));
+    if (scale.value_or(0.0) != 0.0)
+      return Unsupported(fmt::format("the yarn rope scaling has {} {}, which is not supported", key, *scale));
+  }
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> given, JsonNumber(scaling, "attention_factor"));
+  if (given) rope->attention_factor = *given / YarnTemperature(rope->factor);
+  return {};
+}
+
+Status ReadFactors(const Json& scaling, const char* key, size_t count, std::vector<float>* out) {
+  const auto found = scaling.find(key);
+  if (found == scaling.end() || !found->is_array() || found->size() != count) {
+    return BadFormat(fmt::format("the longrope rope scaling has no {} with {} numbers", key, count));
+  }
+  for (const Json& factor : *found) {
+    const double value = factor.is_number() ? factor.get<double>() : 0.0;
+    // A float that is 0 or infinite would break the angles.
+    if (!(value >= std::numeric_limits<float>::min() && value <= std::numeric_limits<float>::max())) {
+      return BadFormat(fmt::format("the longrope rope scaling has a {} that is no positive number of float32", key));
+    }
+    out->push_back(static_cast<float>(value));
+  }
+  return {};
+}
+
+// Ding et al., LongRoPE (arXiv 2402.13753), as Phi-3 has it: what is longer than trained is made up for by the root of
+// 1 + ln(factor) / ln(trained length) in cos and sin, whichever factors hold.
+Status ReadLongRope(const Json& json, const Json& scaling, ModelConfig* config) {
+  RopeConfig& rope = config->rope;
+  DAMASK_ASSIGN_OR_RETURN(std::optional<uint64_t> original, JsonUint(json, "original_max_position_embeddings"));
+  if (!original) {
+    DAMASK_ASSIGN_OR_RETURN(original, JsonUint(scaling, "original_max_position_embeddings"));
+  }
+  if (!original || *original < 2) {
+    return BadFormat("the longrope rope scaling has no original_max_position_embeddings of 2 or more");
+  }
+  rope.original_context = *original;
+  DAMASK_RETURN_IF_ERROR(ReadFactors(scaling, "short_factor", rope.dims / 2, &rope.short_factors));
+  DAMASK_RETURN_IF_ERROR(ReadFactors(scaling, "long_factor", rope.dims / 2, &rope.long_factors));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> given, JsonNumber(scaling, "attention_factor"));
+  const double longer = static_cast<double>(config->context) / static_cast<double>(*original);
+  const double made_up = longer <= 1 ? 1.0 : std::sqrt(1.0 + std::log(longer) / std::log(static_cast<double>(*original)));
+  rope.attention_factor = given.value_or(made_up);
+  return {};
+}
+
+Status ReadScaling(const Json& json, const Json& scaling, ModelConfig* config) {
+  RopeConfig* const rope = &config->rope;
+  if (!scaling.is_object()) return BadFormat("the field rope_scaling is not an object");
+  DAMASK_ASSIGN_OR_RETURN(std::optional<std::string> type, JsonString(scaling, "rope_type"));
+  if (!type) {
+    DAMASK_ASSIGN_OR_RETURN(type, JsonString(scaling, "type"));
+  }
+  if (!type) return BadFormat("the field rope_scaling has no rope_type");
+  if (*type == "default") return {};
+  if (*type == "longrope" || *type == "su") return ReadLongRope(json, scaling, config);
+  Result<RopeScaling> parsed = ParseRopeScaling(*type);
+  if (!parsed.ok()) return parsed.status().At("rope_scaling");
+  rope->scaling = *parsed;
+  const auto number = [&](const char* key, double* out) -> Status {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, JsonNumber(scaling, key));
+    if (value) *out = *value;
+    return {};
+  };
+  DAMASK_RETURN_IF_ERROR(number("factor", &rope->factor));
+  const bool wants_factor = rope->scaling == RopeScaling::kLinear || rope->scaling == RopeScaling::kLlama3;
+  if (wants_factor && !scaling.contains("factor")) return BadFormat(fmt::format("the {} rope scaling has no factor", *type));
+  DAMASK_RETURN_IF_ERROR(number("low_freq_factor", &rope->low_freq_factor));
+  DAMASK_RETURN_IF_ERROR(number("high_freq_factor", &rope->high_freq_factor));
+  DAMASK_RETURN_IF_ERROR(number("beta_fast", &rope->beta_fast));
+  DAMASK_RETURN_IF_ERROR(number("beta_slow", &rope->beta_slow));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> original, JsonUint(scaling, "original_max_position_embeddings"));
+  if (original) rope->original_context = *original;
+  return rope->scaling == RopeScaling::kYarn ? ReadYarnTemperature(scaling, rope) : Status();
+}
+
+}  // namespace
+
+Status ReadHuggingFaceRope(const Json& json, ModelConfig* config) {
+  RopeConfig& rope = config->rope;
+  rope.kind = kernels::RopeKind::kHalves;
+  rope.dims = config->head_dim;
+  rope.original_context = config->context;
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> partial, JsonNumber(json, "partial_rotary_factor"));
+  if (partial) {
+    if (!(*partial > 0 && *partial <= 1)) {
+      return BadFormat(fmt::format("partial_rotary_factor is {}, expected a number above 0, up to 1", *partial));
+    }
+    rope.dims = static_cast<size_t>(static_cast<double>(config->head_dim) * *partial);
+  }
+  // Newer files keep base and scaling together in rope_parameters.
+  const Json* base_holder = &json;
+  if (const auto it = json.find("rope_parameters"); it != json.end() && it->is_object()) {
+    const auto full = it->find("full_attention");  // where layers differ
+    base_holder = full != it->end() && full->is_object() ? &*full : &*it;
+  }
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> base, JsonNumber(*base_holder, "rope_theta"));
+  rope.base = base.value_or(10000.0);
+  if (base_holder != &json) return ReadScaling(json, *base_holder, config);
+  const auto scaling = json.find("rope_scaling");
+  if (scaling == json.end() || scaling->is_null()) return {};
+  return ReadScaling(json, *scaling, config);
+}
+
+}  // namespace damask::model
