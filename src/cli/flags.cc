@@ -47,8 +47,7 @@ Result<uint64_t> ParseUint(std::string_view text, uint64_t min, uint64_t max) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < min || value > max) {
-    const std::string range = max == UINT64_MAX ? fmt::format("from {} on", min) : fmt::format("from {} to {}", min, max);
-    return InvalidArgument(fmt::format("found {}, expected a whole number {}", Quote(text), range));
+    return InvalidArgument(fmt::format("found {}, expected a whole number from {} to {}", Quote(text), min, max));
   }
   return value;
 }
@@ -139,7 +138,9 @@ void Flags::Seed(const std::string& names, std::optional<uint64_t>* target, cons
       target->reset();
       return Status();
     }
-    DAMASK_ASSIGN_OR_RETURN(*target, ParseUint(text, 0, UINT64_MAX));
+    const Result<uint64_t> seed = ParseUint(text, 0, UINT64_MAX);
+    if (!seed.ok()) return InvalidArgument(seed.status().message() + ", or -1 for a random one");
+    *target = *seed;
     return Status();
   });
 }

@@ -202,7 +202,8 @@ class Parser {
     DAMASK_ASSIGN_OR_RETURN(const uint32_t order, reader_.Read<uint32_t>("the byte order"));
     if (order == layout::kSwappedByteOrder)
       return BadFormat("the mask file has the wrong byte order: it must be little-endian");
-    if (order != layout::kByteOrder) return BadFormat(fmt::format("the byte order mark is {:#x}", order)).At("byte 8");
+    if (order != layout::kByteOrder)
+      return BadFormat(fmt::format("the byte order mark is {:#x}, expected {:#x}", order, layout::kByteOrder)).At("byte 8");
     DAMASK_ASSIGN_OR_RETURN(const uint16_t major, reader_.Read<uint16_t>("the version"));
     DAMASK_ASSIGN_OR_RETURN(minor_, reader_.Read<uint16_t>("the version"));
     if (major > kMaskVersionMajor) {

@@ -98,9 +98,9 @@ class Renderer {
       case ChatFamily::kDeepSeekV2: DeepSeekV2(); break;
       case ChatFamily::kDeepSeekV3: DeepSeekV3(); break;
       case ChatFamily::kPhi3: Phi3(); break;
-      case ChatFamily::kPhi4: Phi4(); break;
+      case ChatFamily::kPhi4: Turns("<|im_start|>", "<|im_sep|>", "<|im_end|>"); break;
       case ChatFamily::kGemma: Gemma(); break;
-      case ChatFamily::kGranite: Granite(); break;
+      case ChatFamily::kGranite: Turns("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>\n"); break;
     }
   }
 
@@ -203,12 +203,7 @@ class Renderer {
       if (!system && family_ == ChatFamily::kQwen) system = "You are a helpful assistant.";
       if (system) Mark(fmt::format("<|im_start|>system\n{}<|im_end|>\n", *system));
     }
-    for (const ChatMessage& message : messages_) {
-      Mark(fmt::format("<|im_start|>{}\n", message.role));
-      Say(message.content);
-      Mark("<|im_end|>\n");
-    }
-    Mark("<|im_start|>assistant\n");
+    Turns("<|im_start|>", "\n", "<|im_end|>\n");
     if (PromptBeginsThoughts(family_, jinja_)) Mark(kThoughtsOpening);
   }
 
@@ -241,16 +236,21 @@ class Renderer {
     if (PromptBeginsThoughts(family_, jinja_)) Mark(kThoughtsOpening);
   }
 
+  // Every turn the same, whoever speaks.
+  void Turns(std::string_view before, std::string_view behind_role, std::string_view behind_message) {
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("{}{}{}", before, message.role, behind_role));
+      Say(message.content);
+      Mark(behind_message);
+    }
+    Mark(fmt::format("{}{}{}", before, kAssistant, behind_role));
+  }
+
   // Phi-4-mini writes no line breaks.
   void Phi3() {
     const bool breaks = jinja_.empty() || Has("|>\\n") || Has("'\\n'") || Has("|>\n");
-    const std::string_view line = breaks ? "\n" : "";
-    for (const ChatMessage& message : messages_) {
-      Mark(fmt::format("<|{}|>{}", message.role, line));
-      Say(message.content);
-      Mark(fmt::format("<|end|>{}", line));
-    }
-    Mark(fmt::format("<|assistant|>{}", line));
+    if (breaks) return Turns("<|", "|>\n", "<|end|>\n");
+    Turns("<|", "|>", "<|end|>");
   }
 
   // What the system says stands at the head of the first question.
@@ -269,24 +269,6 @@ class Renderer {
       Mark("<end_of_turn>\n");
     }
     Mark("<start_of_turn>model\n");
-  }
-
-  void Granite() {
-    for (const ChatMessage& message : messages_) {
-      Mark(fmt::format("<|start_of_role|>{}<|end_of_role|>", message.role));
-      Say(message.content);
-      Mark("<|end_of_text|>\n");
-    }
-    Mark("<|start_of_role|>assistant<|end_of_role|>");
-  }
-
-  void Phi4() {
-    for (const ChatMessage& message : messages_) {
-      Mark(fmt::format("<|im_start|>{}<|im_sep|>", message.role));
-      Say(message.content);
-      Mark("<|im_end|>");
-    }
-    Mark("<|im_start|>assistant<|im_sep|>");
   }
 
   ChatFamily family_;
