@@ -42,7 +42,7 @@ class Calibration {
     result_.capture_seconds = timer_.Seconds();
     DAMASK_RETURN_IF_ERROR(Choose());
     result_.effect_seconds = timer_.Seconds() - result_.capture_seconds;
-    result_.density = masks::PlannedDensity(result_.mask, options_.cost_length, masks::PlanMode::kBlocks);
+    result_.density = masks::PlannedDensity(result_.mask, options_.cost_length, masks::PlanMode::kBlocks, config_.windows);
     DAMASK_RETURN_IF_ERROR(masks::CheckMask(result_.mask));
     return std::move(result_);
   }

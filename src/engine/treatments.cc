@@ -34,12 +34,18 @@ constexpr uint64_t kPartOfAText = 3;
 // A threshold that no form reaches.
 constexpr double kNoForm = 2.0;
 
-// The share of all keys that a content head with the usual blocks sees of a text, at most.
-double ContentCost(uint64_t length) {
+// A layer's own window of at most so many times what a content head sees: choosing in it would cost what it saves.
+constexpr uint64_t kNarrowWindow = 4;
+
+// The keys that a content head with the usual blocks sees of a text, at most.
+uint64_t ContentKeys() {
   const policies::ContentOptions usual;
-  const uint64_t keys =
-      usual.sinks + usual.local + kernels::kQueryBlockRows + uint64_t{usual.max_quarters} * kernels::kQuarterTokens;
-  return std::min(1.0, 2.0 * static_cast<double>(keys) / static_cast<double>(length));
+  return usual.sinks + usual.local + kernels::kQueryBlockRows + uint64_t{usual.max_quarters} * kernels::kQuarterTokens;
+}
+
+// And their share of all.
+double ContentCost(uint64_t length) {
+  return std::min(1.0, 2.0 * static_cast<double>(ContentKeys()) / static_cast<double>(length));
 }
 
 class Chooser {
@@ -166,7 +172,12 @@ class Chooser {
     return {};
   }
 
-  // Heads without a static form, those whose low-rank scores are best first; heads of KV heads without directions are left out.
+  bool HasNarrowWindow(size_t layer) const {
+    return shape_.window(layer) != 0 && shape_.window(layer) <= kNarrowWindow * ContentKeys();
+  }
+
+  // Heads without a static form, those whose low-rank scores are best first. Left out are heads of KV heads without directions,
+  // and those of layers with a narrow window of their own.
   std::vector<size_t> UnmaskedByError() const {
     const size_t group = shape_.heads / shape_.kv_heads;
     const auto error = [&](size_t h) {
@@ -179,7 +190,8 @@ class Chooser {
     };
     std::vector<size_t> heads;
     for (size_t h = 0; h < mask_->heads.size(); ++h) {
-      if (mask_->heads[h].treatment == Treatment::kDense && error(h) >= 0) heads.push_back(h);
+      const bool may_choose = !HasNarrowWindow(h / shape_.heads) && error(h) >= 0;
+      if (mask_->heads[h].treatment == Treatment::kDense && may_choose) heads.push_back(h);
     }
     std::stable_sort(heads.begin(), heads.end(), [&](size_t a, size_t b) { return error(a) < error(b); });
     return heads;

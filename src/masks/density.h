@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "masks/compile.h"
 #include "masks/mask.h"
@@ -14,7 +15,7 @@ namespace damask::masks {
 double PlannedDensity(const GroupMask& group, uint64_t length, PlanMode mode);
 
 // The mean over all heads of a mask, whose heads share KV heads in groups of heads / kv_heads (one by one where kv_heads is
-// unknown).
-double PlannedDensity(const Mask& mask, uint64_t length, PlanMode mode);
+// unknown). `windows`: the model's own sliding window of every layer, 0 for none; empty: none in any.
+double PlannedDensity(const Mask& mask, uint64_t length, PlanMode mode, std::span<const uint32_t> windows = {});
 
 }  // namespace damask::masks

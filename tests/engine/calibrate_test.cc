@@ -272,6 +272,26 @@ TEST(Calibrate, WithoutAnyToleranceNothingIsMasked) {
   EXPECT_EQ(result->mask.parameters.content_blocks, masks::kUsualContentBlocks);
 }
 
+// Of seven layers the sixth has no window of its own.
+TEST(Calibrate, HeadsOfLayersWithANarrowWindowDoNotChoose) {
+  const TinyModelFile file(make_model::ModelSpec{.arch = make_model::Arch::kGemma3, .layers = 7, .window = 128});
+  const auto engine = LoadTiny(file);
+  CalibrateOptions options = Short();
+  options.effect = false;
+  options.effect_length = 2000;  // small words are many tokens here
+  const auto result = Calibrate(engine.get(), options, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  const size_t heads = engine->model().config().heads;
+  for (size_t h = 0; h < result->mask.heads.size(); ++h) {
+    const bool chooses = result->mask.heads[h].treatment == masks::Treatment::kContent;
+    if (h / heads != 5) {
+      EXPECT_FALSE(chooses) << "head " << h;
+    }
+  }
+  EXPECT_GT(ContentHeads(result->mask), 0u);
+  EXPECT_LT(result->density, 0.5) << "windows count";
+}
+
 TEST(Calibrate, TextsTooShortForAQuestionAreRefused) {
   const auto engine = Embedded();
   CalibrateOptions options = Short();
