@@ -80,8 +80,10 @@ class Chat : public Command {
     Dialogue dialogue(family, thoughts, system_.value_or(""), std::move(document));
     for (std::string& stop : dialogue.StopStrings()) options_.stop.push_back(std::move(stop));
     if (StdinIsTerminal()) LogInfo(std::string(kHelp));
-    DAMASK_RETURN_IF_ERROR(Converse(&dialogue));
-    if (common.json) PrintJson();
+    const Status ended = Converse(&dialogue);
+    // What was answered is not lost to a question that could not be.
+    if (common.json && (ended.ok() || !said_.empty())) PrintJson();
+    DAMASK_RETURN_IF_ERROR(ended);
     return kExitDone;
   }
 

@@ -203,11 +203,7 @@ Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* 
 void Forward::LayerAfterAttention(const LayerWeights& weights) {
   AttentionOutput(weights);
   NormRows(weights.ffn_norm);
-  if (model_->config().experts == 0) {
-    FeedForward(weights);
-  } else {
-    Experts(weights);
-  }
+  FeedForward(weights);
 }
 
 Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, std::span<float> x,
@@ -362,36 +358,6 @@ void Forward::AttentionOutput(const LayerWeights& weights) {
   Buffers& b = *buffers_;
   matmul_.Load(phase(), b.attended.data(), rows_, c.q_width(), c.q_width(), &b.activations);
   AddToResidual(weights.o, weights.attention_post_norm);
-}
-
-// The product of the loaded activations with `matrix`, through `norm` where there is one, scaled.
-void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector& norm) {
-  const size_t width = model_->config().width;
-  const float scale = model_->config().residual_scale;
-  Buffers& b = *buffers_;
-  if (norm.size() == 0 && scale == 1.0f) {
-    matmul_.Multiply(b.activations, matrix, {.accumulate = true}, b.x.data(), width);
-    return;
-  }
-  matmul_.Multiply(b.activations, matrix, {}, b.normed.data(), width);
-  pool_->ParallelFor(rows_, kRowGrain, [&](size_t begin, size_t end, size_t) {
-    for (size_t row = begin; row < end; ++row) {
-      float* added = b.normed.data() + row * width;
-      if (norm.size() != 0) kernels::RmsNorm(target_, added, norm.data(), model_->config().rms_epsilon, width, added);
-      for (size_t i = 0; i < width; ++i) b.x.data()[row * width + i] += scale * added[i];
-    }
-  });
-}
-
-void Forward::FeedForward(const LayerWeights& weights) {
-  const Stopwatch watch(&stats_.product_seconds);
-  const ModelConfig& c = model_->config();
-  Buffers& b = *buffers_;
-  matmul_.Load(phase(), b.normed.data(), rows_, c.width, c.width, &b.activations);
-  const FeedForwardWeights& network = weights.feed_forward[0];
-  matmul_.MultiplyGated(b.activations, c.gate, network.gate, network.up, b.hidden.data(), c.ffn);
-  matmul_.Load(phase(), b.hidden.data(), rows_, c.ffn, c.ffn, &b.activations);
-  AddToResidual(network.down, weights.ffn_post_norm);
 }
 
 Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {

@@ -151,6 +151,15 @@ TEST(Chat, AModelWithoutATemplateAnswersInPlainTextWithAWarning) {
   EXPECT_EQ(JsonOf(result)["turns"].size(), 1u);
 }
 
+TEST(Chat, JsonHasTheAnswersBeforeAQuestionThatDoesNotFit) {
+  const std::string longer(600, 'x');
+  const ProgramResult result =
+      DamaskWithInput({"chat", "-m", TinyModel(), "-c", "200", "-n", "4", "--json", "--temp", "0"}, "hello\n" + longer + "\n");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.err.find("do not fit"), std::string::npos) << result.err;
+  EXPECT_EQ(Json::parse(result.out)["messages"].size(), 2u) << result.out;
+}
+
 TEST(Chat, AQuestionThatDoesNotFitEndsAPipedChat) {
   const ProgramResult result =
       DamaskWithInput({"chat", "-m", TinyModel(), "-c", "8", "--quiet"}, "one two three four five six\n");

@@ -1,5 +1,5 @@
-// The feed-forward step where a layer has many networks, of which a router picks some for each token. Sources: Fedus et al.,
-// Switch Transformers (arXiv 2101.03961); Jiang et al., Mixtral of Experts (arXiv 2401.04088).
+// The feed-forward step: one network, or many, of which a router picks some for each token. Sources of the latter: Fedus et
+// al., Switch Transformers (arXiv 2101.03961); Jiang et al., Mixtral of Experts (arXiv 2401.04088).
 #include <algorithm>
 #include <numeric>
 
@@ -9,8 +9,38 @@
 
 namespace damask::model {
 
-void Forward::Experts(const LayerWeights& weights) {
+// The product of the loaded activations with `matrix`, through `norm` where there is one, scaled.
+void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector& norm) {
+  const size_t width = model_->config().width;
+  const float scale = model_->config().residual_scale;
+  Buffers& b = *buffers_;
+  if (norm.size() == 0 && scale == 1.0f) {
+    matmul_.Multiply(b.activations, matrix, {.accumulate = true}, b.x.data(), width);
+    return;
+  }
+  matmul_.Multiply(b.activations, matrix, {}, b.normed.data(), width);
+  pool_->ParallelFor(rows_, kRowGrain, [&](size_t begin, size_t end, size_t) {
+    for (size_t row = begin; row < end; ++row) {
+      float* added = b.normed.data() + row * width;
+      if (norm.size() != 0) kernels::RmsNorm(target_, added, norm.data(), model_->config().rms_epsilon, width, added);
+      for (size_t i = 0; i < width; ++i) b.x.data()[row * width + i] += scale * added[i];
+    }
+  });
+}
+
+void Forward::FeedForward(const LayerWeights& weights) {
   const Stopwatch watch(&stats_.product_seconds);
+  if (model_->config().experts != 0) return Experts(weights);
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  matmul_.Load(phase(), b.normed.data(), rows_, c.width, c.width, &b.activations);
+  const FeedForwardWeights& network = weights.feed_forward[0];
+  matmul_.MultiplyGated(b.activations, c.gate, network.gate, network.up, b.hidden.data(), c.ffn);
+  matmul_.Load(phase(), b.hidden.data(), rows_, c.ffn, c.ffn, &b.activations);
+  AddToResidual(network.down, weights.ffn_post_norm);
+}
+
+void Forward::Experts(const LayerWeights& weights) {
   ScoreExperts(weights.router);
   ChooseExperts();
   for (size_t e = 0; e < weights.feed_forward.size(); ++e) {
