@@ -13,7 +13,6 @@ namespace {
 using formats::Json;
 using formats::JsonBool;
 using formats::JsonNumber;
-using formats::JsonString;
 using formats::JsonUint;
 
 constexpr uint64_t kWindow = 4096;  // transformers' default
