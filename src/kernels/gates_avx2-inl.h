@@ -41,6 +41,10 @@ inline __m256 GeluTimes(__m256 gate, __m256 up) {
   return SigmoidTimes(gate, _mm256_mul_ps(gate, factor), up);
 }
 
+inline __m256 GateTimes(GateFunction function, __m256 gate, __m256 up) {
+  return function == GateFunction::kSilu ? SiluTimes(gate, up) : GeluTimes(gate, up);
+}
+
 // Lanes below `count` (0..8, or more) are on.
 inline __m256i TailMask(size_t count) {
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

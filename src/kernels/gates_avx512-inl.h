@@ -35,5 +35,9 @@ inline __m512 GeluTimes(__m512 gate, __m512 up) {
   return SigmoidTimes(gate, _mm512_mul_ps(gate, factor), up);
 }
 
+inline __m512 GateTimes(GateFunction function, __m512 gate, __m512 up) {
+  return function == GateFunction::kSilu ? SiluTimes(gate, up) : GeluTimes(gate, up);
+}
+
 }  // namespace
 }  // namespace damask::kernels

@@ -75,7 +75,7 @@ void PackBf16Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* s
 void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch) {
   const Activations::Forms& x = *product.x;
   const WeightView& w = *product.w;
-  const size_t piece_numbers = IsGate(product.store) ? w.k : kPieceNumbers;
+  const size_t piece_numbers = product.store == Store::kGate ? w.k : kPieceNumbers;
   const size_t most = ((piece_numbers < w.k ? piece_numbers : w.k) + kGroup - 1) / kGroup * kGroup;
   const std::byte* packed = PackedPanel(product, part, Bf16PanelBytes(w));
   if (packed == nullptr) scratch->panel.Reserve(most * kPanelRows * sizeof(uint16_t));

@@ -210,7 +210,7 @@ void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch) {
   const Activations::Forms& x = *product.x;
   const WeightView& w = *product.w;
   // SwiGLU's second product ends in a function of the whole sum: it cannot come in pieces.
-  const size_t piece_numbers = IsGate(product.store) ? w.k : kPieceNumbers;
+  const size_t piece_numbers = product.store == Store::kGate ? w.k : kPieceNumbers;
   const std::byte* packed = PackedPanel(product, part, Int8PanelBytes(w));
   const size_t most_blocks = BlocksOf(piece_numbers < w.k ? piece_numbers : w.k);
   if (packed == nullptr) scratch->panel.Reserve(BytesOf(most_blocks));

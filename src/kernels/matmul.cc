@@ -62,9 +62,8 @@ void Matmul::Multiply(const Activations& x, const WeightView& w, const Epilogue&
 
 void Matmul::MultiplyGated(const Activations& x, GateFunction function, const WeightView& gate, const WeightView& up,
                            float* out, size_t out_stride) {
-  const Store store = function == GateFunction::kSilu ? Store::kSilu : Store::kGelu;
   Product products[2] = {Product{&x.forms(), &gate, nullptr, Store::kSet, out, out_stride},
-                         Product{&x.forms(), &up, nullptr, store, out, out_stride}};
+                         Product{&x.forms(), &up, nullptr, Store::kGate, out, out_stride, function}};
   impl_->Run(products, 2);
 }
 

@@ -124,8 +124,7 @@ struct Scratch {
 enum class Store {
   kSet,   // y = x w^T + bias
   kAdd,   // y += x w^T + bias
-  kSilu,  // y = silu(y) * x w^T: the second product of SwiGLU, over the first one's result
-  kGelu,  // y = gelu(y) * x w^T: that of GeGLU
+  kGate,  // y = f(y) * x w^T, f = Product::gate: the second product of SwiGLU or GeGLU, over the first one's result
 };
 
 struct Product {
@@ -135,6 +134,7 @@ struct Product {
   Store store = Store::kSet;
   float* y = nullptr;
   size_t y_stride = 0;
+  GateFunction gate = GateFunction::kSilu;
   const std::byte* packed = nullptr;  // the panels of w as Body::pack_panel makes them; null: unpacked in the call
 };
 

@@ -72,8 +72,7 @@ void StoreElement(const Product& product, size_t m, size_t n, float value) {
   switch (product.store) {
     case Store::kSet: *y = value; return;
     case Store::kAdd: *y += value; return;
-    case Store::kSilu: *y = Gated(GateFunction::kSilu, *y) * value; return;
-    case Store::kGelu: *y = Gated(GateFunction::kGelu, *y) * value; return;
+    case Store::kGate: *y = Gated(product.gate, *y) * value; return;
   }
 }
 

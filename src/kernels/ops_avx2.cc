@@ -87,14 +87,13 @@ void Rope(RopeKind kind, float* x, size_t heads, size_t head_dim, size_t rotated
 }
 
 void GateMul(GateFunction function, float* gate, const float* up, size_t n) {
-  const auto gated = [function](__m256 g, __m256 u) {
-    return function == GateFunction::kSilu ? SiluTimes(g, u) : GeluTimes(g, u);
-  };
   size_t i = 0;
-  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(gate + i, gated(_mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(gate + i, GateTimes(function, _mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
   if (i == n) return;
   const __m256i mask = TailMask(n - i);
-  _mm256_maskstore_ps(gate + i, mask, gated(_mm256_maskload_ps(gate + i, mask), _mm256_maskload_ps(up + i, mask)));
+  _mm256_maskstore_ps(gate + i, mask,
+                      GateTimes(function, _mm256_maskload_ps(gate + i, mask), _mm256_maskload_ps(up + i, mask)));
 }
 
 }  // namespace damask::kernels::avx2

@@ -12,7 +12,7 @@ void GateMul(GateFunction function, float* gate, const float* up, size_t n) {
     const __mmask16 mask = n - i >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n - i)) - 1);
     const __m512 g = _mm512_maskz_loadu_ps(mask, gate + i);
     const __m512 u = _mm512_maskz_loadu_ps(mask, up + i);
-    _mm512_mask_storeu_ps(gate + i, mask, function == GateFunction::kSilu ? SiluTimes(g, u) : GeluTimes(g, u));
+    _mm512_mask_storeu_ps(gate + i, mask, GateTimes(function, g, u));
   }
 }
 

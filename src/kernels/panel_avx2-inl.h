@@ -27,9 +27,7 @@ inline void StoreTile(const Product& product, Store store, const float* bias, co
       if (bias != nullptr) value = _mm256_add_ps(value, _mm256_maskload_ps(bias + n, lanes));
       if (store != Store::kSet) {
         const __m256 old = _mm256_maskload_ps(y, lanes);
-        value = store == Store::kAdd    ? _mm256_add_ps(old, value)
-                : store == Store::kSilu ? SiluTimes(old, value)
-                                        : GeluTimes(old, value);
+        value = store == Store::kAdd ? _mm256_add_ps(old, value) : GateTimes(product.gate, old, value);
       }
       _mm256_maskstore_ps(y, lanes, value);
     }
@@ -44,7 +42,7 @@ inline void MultiplyPanel(const Product& product, const Part& part, Scratch* scr
                           const BytesOf& bytes_of, const Unpack& unpack, const Multiply& multiply) {
   const size_t k = product.w->k;
   // A gate times its function wants the whole sum: it cannot come in pieces.
-  if (IsGate(product.store) || k < piece_numbers) piece_numbers = k;
+  if (product.store == Store::kGate || k < piece_numbers) piece_numbers = k;
   const std::byte* packed = PackedPanel(product, part, bytes_of(k), kNarrowPanelRows);
   if (packed == nullptr) scratch->panel.Reserve(bytes_of(piece_numbers));
   alignas(32) float tile[kTileRows * kNarrowPanelRows];

@@ -29,9 +29,7 @@ inline void StoreVector(const Product& product, Store store, bool with_bias, siz
   if (with_bias) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(lanes, product.bias + n));
   if (store != Store::kSet) {
     const __m512 old = _mm512_maskz_loadu_ps(lanes, y);
-    value = store == Store::kAdd    ? _mm512_add_ps(old, value)
-            : store == Store::kSilu ? SiluTimes(old, value)
-                                    : GeluTimes(old, value);
+    value = store == Store::kAdd ? _mm512_add_ps(old, value) : GateTimes(product.gate, old, value);
   }
   _mm512_mask_storeu_ps(y, lanes, value);
 }

@@ -35,8 +35,6 @@ inline void PrefetchTile(const Product& product, size_t rows, size_t m_begin, si
   }
 }
 
-inline bool IsGate(Store store) { return store == Store::kSilu || store == Store::kGelu; }
-
 // One piece of k of a panel: [begin, end).
 struct Piece {
   size_t begin;

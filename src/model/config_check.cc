@@ -87,20 +87,19 @@ Status CheckRopeBase(const std::string& name, double base) {
   return BadFormat(fmt::format("{} is {}, expected 1 to 1e12", name, base));
 }
 
-Status SetGraniteScales(const GraniteScales& scales, ModelConfig* config) {
-  for (const double scale : {scales.attention, scales.embedding, scales.residual, scales.logits}) {
-    if (std::isfinite(scale) && scale >= 0 && scale <= 1e6) continue;
-    return BadFormat(
-        fmt::format("one of the four scales (attention, embedding, residual, logits) is {}, expected 0 to 1e6", scale));
-  }
+Status CheckScale(const std::string& name, double scale) {
+  if (scale >= 0.0 && scale <= 1e6) return {};
+  return BadFormat(fmt::format("{} is {}, expected 0 to 1e6", name, scale));
+}
+
+void SetGraniteScales(const GraniteScales& scales, ModelConfig* config) {
   const auto set = [](double scale, float* out) {
     if (scale != 0) *out = static_cast<float>(scale);
   };
   set(scales.attention * std::sqrt(static_cast<double>(config->head_dim)), &config->query_scale);
   set(scales.embedding, &config->embedding_scale);
   set(scales.residual, &config->residual_scale);
-  if (scales.logits != 0) config->logit_scale = static_cast<float>(1.0 / scales.logits);
-  return {};
+  set(scales.logits == 0 ? 0 : 1.0 / scales.logits, &config->logit_scale);
 }
 
 }  // namespace damask::model

@@ -21,14 +21,17 @@ Status CheckInRange(const std::string& name, uint64_t value, uint64_t low, uint6
 // BadFormat where it is not in the range of --rope-freq-base.
 Status CheckRopeBase(const std::string& name, double base);
 
-// The numbers that Granite multiplies by, as files have them.
-struct GraniteScales {
-  double attention = 0, embedding = 0, residual = 0,
-         logits = 0;  // scores are q . k times the first; logits are divided by the last
-};
+// BadFormat where it is not finite or below 0.
+Status CheckScale(const std::string& name, double scale);
 
-// 0 where a file does not say. BadFormat where one is not finite or below 0.
-Status SetGraniteScales(const GraniteScales& scales, ModelConfig* config);
+// The numbers that Granite multiplies by, as files have them; 0 where a file does not say.
+struct GraniteScales {
+  double attention = 0;  // scores are q . k times it
+  double embedding = 0;
+  double residual = 0;
+  double logits = 0;  // logits are divided by it
+};
+void SetGraniteScales(const GraniteScales& scales, ModelConfig* config);
 
 // Errors: BadFormat for nonsense, Unsupported for shapes the kernels do not run.
 Status CheckConfig(const ModelConfig& config, const FieldNames& names);

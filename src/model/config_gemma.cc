@@ -15,7 +15,9 @@ using formats::JsonBool;
 using formats::JsonNumber;
 using formats::JsonUint;
 
-constexpr uint64_t kWindow = 4096;  // transformers' default
+// transformers' defaults.
+constexpr uint64_t kWindow = 4096;
+constexpr double kScalar = 256.0;
 
 // Newer files list the layers' types; what the list says must be the pattern, as GGUF files can say nothing else.
 Status CheckLayerTypes(const Json& json, const ModelConfig& config) {
@@ -70,11 +72,9 @@ Status SetGemma3(const Gemma3Windows& windows, ModelConfig* config) {
 }
 
 Result<Json> Gemma3TextConfig(const Json& json) {
-  Json text = json;
-  if (const auto member = json.find("text_config"); member != json.end()) {
-    if (!member->is_object()) return BadFormat("the field text_config is not an object");
-    text = *member;
-  }
+  const auto member = json.find("text_config");
+  if (member != json.end() && !member->is_object()) return BadFormat("the field text_config is not an object");
+  Json text = member == json.end() ? json : *member;
   const Json defaults = {{"vocab_size", 262208},
                          {"hidden_size", 2304},
                          {"intermediate_size", 9216},
@@ -85,10 +85,7 @@ Result<Json> Gemma3TextConfig(const Json& json) {
                          {"max_position_embeddings", 131072},
                          {"rms_norm_eps", 1e-6},
                          {"rope_theta", 1e6},
-                         {"query_pre_attn_scalar", 256},
-                         {"sliding_window", kWindow},
-                         {"tie_word_embeddings", true},
-                         {"sliding_window_pattern", kGemma3Pattern}};
+                         {"tie_word_embeddings", true}};
   for (const auto& [key, value] : defaults.items()) {
     if (const auto found = text.find(key); found == text.end() || found->is_null()) text[key] = value;
   }
@@ -110,10 +107,10 @@ Status ReadGemma3(const Json& json, ModelConfig* config) {
   DAMASK_RETURN_IF_ERROR(CheckLayerTypes(json, *config));
   DAMASK_RETURN_IF_ERROR(ReadWindowBase(json, config));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<double> scalar, JsonNumber(json, "query_pre_attn_scalar"));
-  if (!scalar || !std::isfinite(*scalar) || *scalar <= 0) {
-    return BadFormat("query_pre_attn_scalar is no positive number");
+  if (scalar && !(std::isfinite(*scalar) && *scalar > 0)) {
+    return BadFormat(fmt::format("query_pre_attn_scalar is {}, expected a positive number", *scalar));
   }
-  config->query_scale = static_cast<float>(std::sqrt(static_cast<double>(config->head_dim) / *scalar));
+  config->query_scale = static_cast<float>(std::sqrt(static_cast<double>(config->head_dim) / scalar.value_or(kScalar)));
   config->norms_less_one = true;
   return {};
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -158,11 +159,16 @@ Status ReadGemma3Keys(const KeyReader& keys, ModelConfig* config) {
 
 Status ReadGranite(const KeyReader& keys, ModelConfig* config) {
   GraniteScales scales;
-  DAMASK_ASSIGN_OR_RETURN(scales.attention, keys.FloatOr("attention.scale", 0));
-  DAMASK_ASSIGN_OR_RETURN(scales.embedding, keys.FloatOr("embedding_scale", 0));
-  DAMASK_ASSIGN_OR_RETURN(scales.residual, keys.FloatOr("residual_scale", 0));
-  DAMASK_ASSIGN_OR_RETURN(scales.logits, keys.FloatOr("logit_scale", 0));
-  return SetGraniteScales(scales, config);
+  const std::pair<const char*, double*> places[] = {{"attention.scale", &scales.attention},
+                                                    {"embedding_scale", &scales.embedding},
+                                                    {"residual_scale", &scales.residual},
+                                                    {"logit_scale", &scales.logits}};
+  for (const auto& [key, scale] : places) {
+    DAMASK_ASSIGN_OR_RETURN(*scale, keys.FloatOr(key, 0.0));
+    DAMASK_RETURN_IF_ERROR(CheckScale(keys.Key(key), *scale));
+  }
+  SetGraniteScales(scales, config);
+  return {};
 }
 
 FieldNames NamesOf(const KeyReader& keys, const ModelConfig& config) {

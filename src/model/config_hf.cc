@@ -83,17 +83,18 @@ Status ReadUnrotated(const Json& json, ModelConfig* config) {
 }
 
 Status ReadGranite(const Json& json, ModelConfig* config) {
-  const auto number = [&](const char* key, double* out) -> Status {
-    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, JsonNumber(json, key));
-    *out = value.value_or(0);
-    return {};
-  };
   GraniteScales scales;
-  DAMASK_RETURN_IF_ERROR(number("attention_multiplier", &scales.attention));
-  DAMASK_RETURN_IF_ERROR(number("embedding_multiplier", &scales.embedding));
-  DAMASK_RETURN_IF_ERROR(number("residual_multiplier", &scales.residual));
-  DAMASK_RETURN_IF_ERROR(number("logits_scaling", &scales.logits));
-  return SetGraniteScales(scales, config);
+  const std::pair<const char*, double*> places[] = {{"attention_multiplier", &scales.attention},
+                                                    {"embedding_multiplier", &scales.embedding},
+                                                    {"residual_multiplier", &scales.residual},
+                                                    {"logits_scaling", &scales.logits}};
+  for (const auto& [key, scale] : places) {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, JsonNumber(json, key));
+    *scale = value.value_or(0.0);
+    DAMASK_RETURN_IF_ERROR(CheckScale(key, *scale));
+  }
+  SetGraniteScales(scales, config);
+  return {};
 }
 
 // The two families name everything differently. Layers without experts among those with them are not supported.

@@ -81,6 +81,17 @@ class ModelLoader::Loading {
     const ModelConfig& c = model_->config_;
     w->feed_forward.resize(std::max<size_t>(1, c.experts));
     if (c.experts != 0) return LoadExperts(index, w);
+    FeedForwardWeights& f = w->feed_forward[0];
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* down, Find(LayerName(index, "ffn_down.weight")));
+    if (down == nullptr) DAMASK_RETURN_IF_ERROR(RefuseUnnamedExperts(index));
+    DAMASK_ASSIGN_OR_RETURN(f.down, Matrix(LayerName(index, "ffn_down.weight"), c.width, c.ffn));
+    if (c.architecture == Architecture::kPhi3) return LoadJoinedGate(index, &f);
+    DAMASK_ASSIGN_OR_RETURN(f.gate, Matrix(LayerName(index, "ffn_gate.weight"), c.ffn, c.width));
+    DAMASK_ASSIGN_OR_RETURN(f.up, Matrix(LayerName(index, "ffn_up.weight"), c.ffn, c.width));
+    return {};
+  }
+
+  Status RefuseUnnamedExperts(size_t index) {
     for (const char* part : {"ffn_down_exps.weight", "ffn_down.0.weight"}) {
       const std::string of_experts = LayerName(index, part);
       DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(of_experts));
@@ -88,11 +99,6 @@ class ModelLoader::Loading {
       return BadFormat(fmt::format("the tensor {} is of experts, but the configuration says that there are none",
                                    source_.FileName(of_experts)));
     }
-    FeedForwardWeights& f = w->feed_forward[0];
-    DAMASK_ASSIGN_OR_RETURN(f.down, Matrix(LayerName(index, "ffn_down.weight"), c.width, c.ffn));
-    if (c.architecture == Architecture::kPhi3) return LoadJoinedGate(index, &f);
-    DAMASK_ASSIGN_OR_RETURN(f.gate, Matrix(LayerName(index, "ffn_gate.weight"), c.ffn, c.width));
-    DAMASK_ASSIGN_OR_RETURN(f.up, Matrix(LayerName(index, "ffn_up.weight"), c.ffn, c.width));
     return {};
   }
 

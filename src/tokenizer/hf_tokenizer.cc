@@ -193,10 +193,11 @@ Status SetSpecial(const HfConfig& config, const HfAffixes& affixes, Vocabulary* 
     return BadFormat("the tokenizer puts an EOS token behind a text, but names none of its vocabulary");
   std::vector<TokenId> ends;
   for (const uint64_t id : config.end_ids) {
-    if (id >= vocabulary->size()) {
+    if (id < vocabulary->size()) {
+      ends.push_back(static_cast<TokenId>(id));
+    } else {
       LogWarning(fmt::format("eos_token_id is {}, but the vocabulary has {} tokens: taken as absent", id, vocabulary->size()));
     }
-    if (id < vocabulary->size()) ends.push_back(static_cast<TokenId>(id));
   }
   vocabulary->SetSpecial(special, ends);
   return {};

@@ -22,12 +22,12 @@ class AmxProduct : public ::testing::Test {
 
   // Runs y = x w^T in panels, as the pool would.
   std::vector<float> Multiply(const Weights& w, const std::vector<float>& x, size_t m, const float* bias, Store store,
-                              float fill) {
+                              float fill, GateFunction gate = GateFunction::kSilu) {
     Activations loaded;
     MakeForms(Phase::kPrefill, kFormTiles, x.data(), m, w.k, w.k, &pool_, &loaded.forms());
     std::vector<float> y(m * w.n, fill);
     const WeightView view = w.view();
-    Product product{&loaded.forms(), &view, bias, store, y.data(), w.n};
+    Product product{&loaded.forms(), &view, bias, store, y.data(), w.n, gate};
     Scratch scratch;
     PackedWeights packed;
     if (keep_packed_) {
@@ -100,8 +100,7 @@ TEST_F(AmxProduct, EndsInGates) {
   for (const GateFunction function : {GateFunction::kSilu, GateFunction::kGelu}) {
     std::vector<double> expected = ExactProduct(x, 5, w);
     for (double& value : expected) value *= static_cast<double>(Gated(function, 1.5f));
-    const Store store = function == GateFunction::kSilu ? Store::kSilu : Store::kGelu;
-    ExpectClose(expected, Multiply(w, x, 5, nullptr, store, 1.5f), w, 5);
+    ExpectClose(expected, Multiply(w, x, 5, nullptr, Store::kGate, 1.5f, function), w, 5);
   }
 }
 

@@ -12,18 +12,7 @@ namespace {
 using formats::GgufWriter;
 
 // Mistral models are files of the architecture llama: llama.cpp has no other name for them.
-const char* ArchitectureKey(Arch arch) {
-  switch (arch) {
-    case Arch::kQwen2: return "qwen2";
-    case Arch::kQwen3: return "qwen3";
-    case Arch::kPhi3: return "phi3";
-    case Arch::kSmolLm3: return "smollm3";
-    case Arch::kGemma3: return "gemma3";
-    case Arch::kQwen3Moe: return "qwen3moe";
-    case Arch::kGranite: return "granite";
-    default: return "llama";
-  }
-}
+std::string ArchitectureKey(Arch arch) { return std::string(ArchName(arch == Arch::kMistral ? Arch::kLlama : arch)); }
 
 void AddRopeScaling(const ModelSpec& spec, const std::string& p, GgufWriter* writer) {
   if (spec.rope_scaling == RopeScaling::kLongRope) {  // its factors are tensors
@@ -37,7 +26,7 @@ void AddRopeScaling(const ModelSpec& spec, const std::string& p, GgufWriter* wri
 }
 
 void AddShape(const ModelSpec& spec, GgufWriter* writer) {
-  const std::string p = std::string(ArchitectureKey(spec.arch)) + ".";
+  const std::string p = ArchitectureKey(spec.arch) + ".";
   const auto add = [&](const char* key, uint64_t value) { writer->Add(p + key, static_cast<uint32_t>(value)); };
   add("vocab_size", spec.vocab);
   add("context_length", spec.context);
