@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
   for (const TensorType type :
        {TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ4_0, TensorType::kQ4_1,
         TensorType::kQ5_0, TensorType::kQ5_1, TensorType::kQ2_K, TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K,
-        TensorType::kQ6_K, TensorType::kIQ4_NL, TensorType::kIQ4_XS}) {
+        TensorType::kQ6_K, TensorType::kIQ4_NL, TensorType::kIQ4_XS, TensorType::kMXFP4}) {
     const auto timing = damask::kernels::BenchDecode(target, type, n, k, &pool);
     std::printf("{\"decode\": \"%s\", \"backend\": \"%s\", \"gb_per_second\": %.1f, \"of_read_bandwidth\": %.2f}\n",
                 timing.weights.c_str(), timing.backend.c_str(), timing.gb_per_second, timing.gb_per_second / peaks.read_gb_s);

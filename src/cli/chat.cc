@@ -16,6 +16,7 @@
 #include "cli/model_flags.h"
 #include "cli/output.h"
 #include "cli/sampling_flags.h"
+#include "cli/shown_answer.h"
 #include "cli/text_input.h"
 #include "cli/thought_flags.h"
 #include "engine/conversation.h"
@@ -141,14 +142,22 @@ class Chat : public Command {
     engine::GenerateCallbacks callbacks;
     callbacks.cancel = cancel.flag();
     callbacks.progress = [&](uint64_t done, uint64_t total, double seconds) { progress.Update(done, total, seconds); };
+    ShownAnswer answer(dialogue.family(), dialogue.thoughts());
+    std::string shown;
+    const auto show = [&](const std::string& text) {
+      shown += text;
+      if (!common_.json) WriteLive(text);
+    };
     callbacks.text = [&](std::string_view text) {
       progress.Clear();
-      if (!common_.json) WriteLive(text);
+      show(answer.Add(text));
       if (OutputBroken()) cancel.Cancel();
     };
     Result<engine::GenerateResult> result =
         engine::Generate(engine_.get(), session, std::span(prompt).subspan(held), options_, callbacks);
     if (!result.ok()) return result;
+    show(answer.Finish());
+    result->text = std::move(shown);
     if (!common_.json) {
       WriteLive("\n");
       LogAnswer(*result, sampling_.random_seed() ? std::optional(seed_) : std::nullopt);

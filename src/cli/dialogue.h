@@ -28,6 +28,8 @@ class Dialogue {
   Result<size_t> TurnTokens(const tokenizer::Tokenizer& tokenizer) const;
   // What ends an answer besides the model's own tokens; empty where there is a template.
   std::vector<std::string> StopStrings() const;
+  std::optional<tokenizer::ChatFamily> family() const { return family_; }
+  tokenizer::Thoughts thoughts() const { return thoughts_; }
   // As said, without system message and document.
   const std::vector<tokenizer::ChatMessage>& messages() const { return messages_; }
 

@@ -48,8 +48,15 @@ Counts CountDouble(const std::byte* data, uint64_t count, uint64_t stride) {
   return CountNotFinite<uint64_t, 0x7ff0000000000000>(data, count, stride);
 }
 
+// Powers of two by their exponent alone, of which the last is NaN (E8M0 of the OCP Microscaling Formats).
+Counts CountExponent(const std::byte* data, uint64_t count, uint64_t stride) {
+  Counts counts;
+  for (uint64_t i = 0; i < count; ++i) counts.nan += data[i * stride] == std::byte{255} ? 1 : 0;
+  return counts;
+}
+
 // Where the floating-point numbers of a block lie: all of it for plain types, the scales for quantised ones. Offsets follow
-// from ggml's block layouts. Types without numbers that can be NaN, or with scales spread over bits (IQ1_M, MXFP4, NVFP4), have
+// from ggml's block layouts. Types without numbers that can be NaN, or with scales spread over bits (IQ1_M, NVFP4), have
 // none.
 struct FloatField {
   std::string_view type;
@@ -58,15 +65,15 @@ struct FloatField {
 };
 
 constexpr FloatField kFloatFields[] = {
-    {"F32", 0, CountFloat},    {"F64", 0, CountDouble},  {"F16", 0, CountHalf},     {"BF16", 0, CountBf16},
-    {"Q4_0", 0, CountHalf},    {"Q4_1", 0, CountHalf},   {"Q4_1", 2, CountHalf},    {"Q5_0", 0, CountHalf},
-    {"Q5_1", 0, CountHalf},    {"Q5_1", 2, CountHalf},   {"Q8_0", 0, CountHalf},    {"Q8_1", 0, CountHalf},
-    {"Q8_1", 2, CountHalf},    {"Q2_K", 80, CountHalf},  {"Q2_K", 82, CountHalf},   {"Q3_K", 108, CountHalf},
-    {"Q4_K", 0, CountHalf},    {"Q4_K", 2, CountHalf},   {"Q5_K", 0, CountHalf},    {"Q5_K", 2, CountHalf},
-    {"Q6_K", 208, CountHalf},  {"Q8_K", 0, CountFloat},  {"IQ2_XXS", 0, CountHalf}, {"IQ2_XS", 0, CountHalf},
-    {"IQ3_XXS", 0, CountHalf}, {"IQ1_S", 0, CountHalf},  {"IQ4_NL", 0, CountHalf},  {"IQ3_S", 0, CountHalf},
-    {"IQ2_S", 0, CountHalf},   {"IQ4_XS", 0, CountHalf}, {"TQ1_0", 52, CountHalf},  {"TQ2_0", 64, CountHalf},
-    {"Q1_0", 0, CountHalf},    {"Q2_0", 0, CountHalf},
+    {"F32", 0, CountFloat},      {"F64", 0, CountDouble},  {"F16", 0, CountHalf},     {"BF16", 0, CountBf16},
+    {"Q4_0", 0, CountHalf},      {"Q4_1", 0, CountHalf},   {"Q4_1", 2, CountHalf},    {"Q5_0", 0, CountHalf},
+    {"Q5_1", 0, CountHalf},      {"Q5_1", 2, CountHalf},   {"Q8_0", 0, CountHalf},    {"Q8_1", 0, CountHalf},
+    {"Q8_1", 2, CountHalf},      {"Q2_K", 80, CountHalf},  {"Q2_K", 82, CountHalf},   {"Q3_K", 108, CountHalf},
+    {"Q4_K", 0, CountHalf},      {"Q4_K", 2, CountHalf},   {"Q5_K", 0, CountHalf},    {"Q5_K", 2, CountHalf},
+    {"Q6_K", 208, CountHalf},    {"Q8_K", 0, CountFloat},  {"IQ2_XXS", 0, CountHalf}, {"IQ2_XS", 0, CountHalf},
+    {"IQ3_XXS", 0, CountHalf},   {"IQ1_S", 0, CountHalf},  {"IQ4_NL", 0, CountHalf},  {"IQ3_S", 0, CountHalf},
+    {"IQ2_S", 0, CountHalf},     {"IQ4_XS", 0, CountHalf}, {"TQ1_0", 52, CountHalf},  {"TQ2_0", 64, CountHalf},
+    {"MXFP4", 0, CountExponent}, {"Q1_0", 0, CountHalf},   {"Q2_0", 0, CountHalf},
 };
 
 void CheckTensor(const TensorInfo& tensor, const std::string& file, FaultList* faults) {

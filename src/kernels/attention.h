@@ -1,6 +1,6 @@
 // Attention over pages, driven by a plan: online softmax, never an n x n matrix; prefill and decode are one path.
 // Source: Milakov & Gimelshein, Online normalizer calculation for softmax (arXiv 1805.02867); Dao et al., FlashAttention
-// (arXiv 2205.14135).
+// (arXiv 2205.14135). Sinks: OpenAI, gpt-oss-120b & gpt-oss-20b Model Card (arXiv 2508.10925).
 #pragma once
 
 #include <cstddef>
@@ -27,9 +27,10 @@ struct QueryBlock {
   size_t q_stride = 0;
   float* out = nullptr;  // [rows, group, head_dim]; row stride out_stride floats; overwritten; must not alias q
   size_t out_stride = 0;
-  float* lse = nullptr;         // [rows, group] log-sum-exp of the scaled scores (natural log), or null
-  size_t rows = 0;              // 1 .. kQueryBlockRows
-  uint64_t first_position = 0;  // row r is position first_position + r
+  float* lse = nullptr;          // [rows, group] log-sum-exp of the scaled scores (natural log), or null
+  const float* sinks = nullptr;  // [group] the logit of a key without a value that every row of a head sees besides, or null
+  size_t rows = 0;               // 1 .. kQueryBlockRows
+  uint64_t first_position = 0;   // row r is position first_position + r
 };
 
 // Per-thread memory of the kernels, kept between calls.
@@ -48,8 +49,8 @@ class AttentionScratch {
 
 // Runs `plan`, its pooled entries over pages that the plan brings along. `pages[block]` is the page of key block `block`;
 // entries of pages the plan does not name may be null. A (row, head) for which nothing is planned gives zeros and lse
-// -infinity. Thread-safe for distinct `out` and scratch. Cost: 4 * head_dim * planned pairs flops. Error against the reference:
-// see tests/kernels/attention_test.cc.
+// -infinity, or the sink's logit. Thread-safe for distinct `out` and scratch. Cost: 4 * head_dim * planned pairs flops. Error
+// against the reference: see tests/kernels/attention_test.cc.
 using AttentionFn = void (*)(const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
                              const std::byte* const* pages, AttentionScratch* scratch);
 

@@ -83,8 +83,8 @@ void AttentionReference(const AttentionShape& shape, const QueryBlock& block, co
       const uint64_t query = block.first_position + row;
       const float* const q = block.q + row * block.q_stride + head * shape.head_dim;
       float* const out = block.out + row * block.out_stride + head * shape.head_dim;
-      state.max = kNegativeInfinity;
-      state.sum = 0.0;
+      state.max = block.sinks == nullptr ? kNegativeInfinity : double{block.sinks[head]};
+      state.sum = block.sinks == nullptr ? 0.0 : 1.0;
       state.weighted.assign(shape.head_dim, 0.0);
       for (const PlanEntry& entry : plan.entries) {
         for (size_t slot = 0; slot < kPageTokens; ++slot) {

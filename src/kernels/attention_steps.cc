@@ -352,6 +352,19 @@ void WeighStates(unsigned shift, const AttentionBody& body, size_t head_dim, std
   }
 }
 
+// The log-sum-exp of a lane's scaled scores. Nothing planned: -infinity - infinity.
+float LogSumExp(const LaneBlock& block, size_t lane, float scale) {
+  return block.max[lane] * scale + std::log(block.sum[lane]);
+}
+
+// A sink takes its share of a row's weights and brings no value: the others keep their proportions. So what was divided by the
+// sum without it is made smaller, and the bodies know nothing of sinks.
+float AddSink(float sink, float lse, size_t head_dim, float* out) {
+  const float share_of_keys = 1.0f / (1.0f + std::exp(sink - lse));
+  for (size_t d = 0; d < head_dim; ++d) out[d] *= share_of_keys;
+  return std::max(sink, lse) + std::log1p(std::exp(-std::fabs(sink - lse)));
+}
+
 }  // namespace
 
 void RunPlan(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
@@ -399,11 +412,13 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
   for (size_t i = 0; i < buffers.blocks.size(); ++i) {
     LaneBlock& lanes = buffers.blocks[i];
     body.finish(&lanes, shape.head_dim, buffers.outs.data() + i * kLanes);
-    if (block.lse == nullptr) continue;
+    if (block.lse == nullptr && block.sinks == nullptr) continue;
     for (size_t lane = 0; lane < lanes.lanes; ++lane) {
       const size_t index = i * body.lanes + lane;
-      block.lse[index % block.rows * shape.group + index / block.rows] =
-          lanes.max[lane] * scale + std::log(lanes.sum[lane]);  // nothing planned: -infinity - infinity
+      const size_t head = index / block.rows;
+      float lse = LogSumExp(lanes, lane, scale);
+      if (block.sinks != nullptr) lse = AddSink(block.sinks[head], lse, shape.head_dim, buffers.outs[i * kLanes + lane]);
+      if (block.lse != nullptr) block.lse[index % block.rows * shape.group + head] = lse;
     }
   }
 }

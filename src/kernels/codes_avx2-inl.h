@@ -10,6 +10,7 @@
 
 #include "kernels/iq4_values.h"
 #include "kernels/k_scales-inl.h"
+#include "kernels/mxfp4-inl.h"
 
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
@@ -57,6 +58,19 @@ struct SmallBlocks {
   static float Minimum(const std::byte* block) {
     return kHasMinimum ? Half(block + 2) : Half(block) * (kFifthBit ? -16.0f : -8.0f);
   }
+};
+
+// MXFP4: blocks of 32 numbers from -12 to 12. Unsigned codes are the numbers plus 12.
+struct Mxfp4Blocks {
+  static constexpr size_t kNumbers = 32;
+  static constexpr size_t kBytes = kMxfp4Bytes;
+
+  static __m256i Codes(const std::byte* block) {
+    const __m128i values = _mm_add_epi8(Load16(kMxfp4Values), _mm_set1_epi8(12));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), ThirtyTwoNibbles(block + 1));
+  }
+  static float Scale(const std::byte* block) { return Mxfp4Scale(block[0]); }
+  static float Minimum(const std::byte* block) { return Mxfp4Scale(block[0]) * -12.0f; }
 };
 
 // Q4_K, Q5_K: super-blocks of eight blocks of 32.

@@ -12,6 +12,7 @@
 
 #include "kernels/iq4_values.h"
 #include "kernels/k_scales-inl.h"
+#include "kernels/mxfp4-inl.h"
 #include "kernels/quant_targets.h"
 
 namespace damask::kernels::DAMASK_TARGET {
@@ -165,8 +166,9 @@ void Q3_K(const std::byte* row, size_t values, float* out) {
   }
 }
 
-void StoreIq4(const std::byte* nibbles, Scalar scale, float* out) {
-  const __m128i table = Load16(kIq4Values);
+// 32 numbers that nibbles stand for.
+void StoreByTable(const int8_t* values, const std::byte* nibbles, Scalar scale, float* out) {
+  const __m128i table = Load16(values);
   const __m128i mask = _mm_set1_epi8(15);
   const __m128i packed = Load16(nibbles);
   StoreScaled16(_mm_shuffle_epi8(table, _mm_and_si128(packed, mask)), scale, out);
@@ -174,7 +176,8 @@ void StoreIq4(const std::byte* nibbles, Scalar scale, float* out) {
 }
 
 void IQ4_NL(const std::byte* row, size_t values, float* out) {
-  for (size_t begin = 0; begin < values; begin += 32, row += 18) StoreIq4(row + 2, Broadcast(Half(row)), out + begin);
+  for (size_t begin = 0; begin < values; begin += 32, row += 18)
+    StoreByTable(kIq4Values, row + 2, Broadcast(Half(row)), out + begin);
 }
 
 void IQ4_XS(const std::byte* row, size_t values, float* out) {
@@ -184,8 +187,14 @@ void IQ4_XS(const std::byte* row, size_t values, float* out) {
     const auto lows = ReadAs<uint32_t>(row + 4);
     for (unsigned sub = 0; sub < 8; ++sub) {
       const auto stored = static_cast<int>((lows >> (4 * sub) & 15) | (highs >> (2 * sub) & 3u) << 4);
-      StoreIq4(row + 8 + sub * 16, Broadcast(d * static_cast<float>(stored - 32)), out + begin + sub * 32);
+      StoreByTable(kIq4Values, row + 8 + sub * 16, Broadcast(d * static_cast<float>(stored - 32)), out + begin + sub * 32);
     }
+  }
+}
+
+void MXFP4(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 32, row += kMxfp4Bytes) {
+    StoreByTable(kMxfp4Values, row + 1, Broadcast(Mxfp4Scale(row[0])), out + begin);
   }
 }
 
@@ -226,6 +235,7 @@ void DequantizeRow(TensorType type, const std::byte* row, size_t values, float* 
     case TensorType::kQ6_K: Q6_K(row, values, out); return;
     case TensorType::kIQ4_NL: IQ4_NL(row, values, out); return;
     case TensorType::kIQ4_XS: IQ4_XS(row, values, out); return;
+    case TensorType::kMXFP4: MXFP4(row, values, out); return;
   }
 }
 

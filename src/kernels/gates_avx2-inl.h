@@ -41,8 +41,20 @@ inline __m256 GeluTimes(__m256 gate, __m256 up) {
   return SigmoidTimes(gate, _mm256_mul_ps(gate, factor), up);
 }
 
+inline __m256 ClampedTimes(__m256 gate, __m256 up) {
+  const __m256 limit = _mm256_set1_ps(kClampedLimit);
+  gate = _mm256_min_ps(gate, limit);
+  up = _mm256_min_ps(_mm256_max_ps(up, _mm256_set1_ps(-kClampedLimit)), limit);
+  return SigmoidTimes(gate, _mm256_mul_ps(gate, _mm256_set1_ps(-kClampedSlope)), _mm256_add_ps(up, _mm256_set1_ps(1.0f)));
+}
+
 inline __m256 GateTimes(GateFunction function, __m256 gate, __m256 up) {
-  return function == GateFunction::kSilu ? SiluTimes(gate, up) : GeluTimes(gate, up);
+  switch (function) {
+    case GateFunction::kSilu: return SiluTimes(gate, up);
+    case GateFunction::kGelu: return GeluTimes(gate, up);
+    case GateFunction::kClamped: return ClampedTimes(gate, up);
+  }
+  return up;
 }
 
 // Lanes below `count` (0..8, or more) are on.

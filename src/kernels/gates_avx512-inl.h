@@ -35,8 +35,20 @@ inline __m512 GeluTimes(__m512 gate, __m512 up) {
   return SigmoidTimes(gate, _mm512_mul_ps(gate, factor), up);
 }
 
+inline __m512 ClampedTimes(__m512 gate, __m512 up) {
+  const __m512 limit = _mm512_set1_ps(kClampedLimit);
+  gate = _mm512_min_ps(gate, limit);
+  up = _mm512_min_ps(_mm512_max_ps(up, _mm512_set1_ps(-kClampedLimit)), limit);
+  return SigmoidTimes(gate, _mm512_mul_ps(gate, _mm512_set1_ps(-kClampedSlope)), _mm512_add_ps(up, _mm512_set1_ps(1.0f)));
+}
+
 inline __m512 GateTimes(GateFunction function, __m512 gate, __m512 up) {
-  return function == GateFunction::kSilu ? SiluTimes(gate, up) : GeluTimes(gate, up);
+  switch (function) {
+    case GateFunction::kSilu: return SiluTimes(gate, up);
+    case GateFunction::kGelu: return GeluTimes(gate, up);
+    case GateFunction::kClamped: return ClampedTimes(gate, up);
+  }
+  return up;
 }
 
 }  // namespace

@@ -40,9 +40,8 @@ struct RowBlock {
 };
 
 // The next blocks of a row, Blocks::kNumbers numbers.
-template <bool kHasMinimum, bool kFifthBit>
-void ReadBlocks(SmallBlocks<kHasMinimum, kFifthBit> /*format*/, const std::byte* block, RowBlock* out) {
-  using Blocks = SmallBlocks<kHasMinimum, kFifthBit>;
+template <class Blocks>
+void ReadBlocks(Blocks /*format*/, const std::byte* block, RowBlock* out) {
   _mm256_store_si256(reinterpret_cast<__m256i*>(out->codes), Blocks::Codes(block));
   out->scale = Blocks::Scale(block);
   out->minimum = Blocks::Minimum(block);
@@ -192,6 +191,7 @@ Steps StepsOf(TensorType type) {
     case TensorType::kQ4_1: return {UnpackPanel<SmallBlocks<true, false>>, MultiplyRows<8>};
     case TensorType::kQ5_0: return {UnpackPanel<SmallBlocks<false, true>>, MultiplyRows<4>};
     case TensorType::kQ5_1: return {UnpackPanel<SmallBlocks<true, true>>, MultiplyRows<4>};
+    case TensorType::kMXFP4: return {UnpackPanel<Mxfp4Blocks>, MultiplyRows<4>};  // codes up to 24
     case TensorType::kQ4_K: return {UnpackPanel<NibbleSuperBlocks<false>>, MultiplyRows<8>};
     default: return {UnpackPanel<NibbleSuperBlocks<true>>, MultiplyRows<4>};  // Q5_K
   }

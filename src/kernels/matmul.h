@@ -78,7 +78,8 @@ class Matmul {
   // A row of y depends neither on which rows share the call nor on the number of threads.
   void Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride);
 
-  // out [m, n] = f(x gate^T) * (x up^T): the first half of SwiGLU or GeGLU. gate and up have one shape.
+  // out [m, n] = f(x gate^T) * (x up^T): the first half of SwiGLU or GeGLU (GateTimes in ops.h). gate and up have one
+  // shape.
   void MultiplyGated(const Activations& x, GateFunction function, const WeightView& gate, const WeightView& up, float* out,
                      size_t out_stride);
 

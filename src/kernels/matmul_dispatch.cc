@@ -50,13 +50,16 @@ bool HasCodes(TensorType type) {
     case TensorType::kQ4_1:
     case TensorType::kQ5_0:
     case TensorType::kQ5_1:
+    case TensorType::kMXFP4:
     case TensorType::kQ4_K:
     case TensorType::kQ5_K: return true;
     default: return false;
   }
 }
 
-bool HasVnniDot(TensorType type) { return HasCodes(type) || type == TensorType::kQ6_K || type == TensorType::kQ8_0; }
+bool HasVnniDot(TensorType type) {
+  return (HasCodes(type) && type != TensorType::kMXFP4) || type == TensorType::kQ6_K || type == TensorType::kQ8_0;
+}
 
 const Body& FindPrefill(Target target, TensorType type) {
   switch (target) {
@@ -92,10 +95,10 @@ const Body& FindBody([[maybe_unused]] Target target, [[maybe_unused]] Phase phas
 }
 
 unsigned FormsOf(Target target, Phase phase, std::span<const TensorType> types) {
-  static constexpr TensorType kAll[] = {TensorType::kF32,  TensorType::kF16,    TensorType::kBF16,  TensorType::kQ8_0,
-                                        TensorType::kQ4_0, TensorType::kQ4_1,   TensorType::kQ5_0,  TensorType::kQ5_1,
-                                        TensorType::kQ2_K, TensorType::kQ3_K,   TensorType::kQ4_K,  TensorType::kQ5_K,
-                                        TensorType::kQ6_K, TensorType::kIQ4_NL, TensorType::kIQ4_XS};
+  static constexpr TensorType kAll[] = {TensorType::kF32,  TensorType::kF16,    TensorType::kBF16,   TensorType::kQ8_0,
+                                        TensorType::kQ4_0, TensorType::kQ4_1,   TensorType::kQ5_0,   TensorType::kQ5_1,
+                                        TensorType::kQ2_K, TensorType::kQ3_K,   TensorType::kQ4_K,   TensorType::kQ5_K,
+                                        TensorType::kQ6_K, TensorType::kIQ4_NL, TensorType::kIQ4_XS, TensorType::kMXFP4};
   unsigned bits = 0;
   for (const TensorType type : types.empty() ? std::span<const TensorType>(kAll) : types)
     bits |= FindBody(target, phase, type).forms;

@@ -72,7 +72,7 @@ void StoreElement(const Product& product, size_t m, size_t n, float value) {
   switch (product.store) {
     case Store::kSet: *y = value; return;
     case Store::kAdd: *y += value; return;
-    case Store::kGate: *y = Gated(product.gate, *y) * value; return;
+    case Store::kGate: *y = GateTimes(product.gate, *y, value); return;
   }
 }
 

@@ -54,10 +54,9 @@ struct EightScales {
   alignas(32) float of_block[8];
 };
 
-template <bool kHasMinimum, bool kFifthBit>
-struct SmallSteps : SmallBlocks<kHasMinimum, kFifthBit> {
-  using Blocks = SmallBlocks<kHasMinimum, kFifthBit>;
-
+// Blocks of 32 codes with a scale and a minimum.
+template <class Blocks>
+struct SmallSteps : Blocks {
   template <size_t kChain, size_t R>
   static void Step(const std::byte* block, size_t begin, Row (&rows)[R]) {
     const __m256i w = Blocks::Codes(block);
@@ -295,10 +294,10 @@ void MultiplyDecode(const Product& product, const Part& part, Scratch* /*scratch
     case TensorType::kF16: MultiplyFloats<F16>(product, part); return;
     case TensorType::kBF16: MultiplyFloats<BF16>(product, part); return;
     case TensorType::kQ8_0: MultiplyBlocks<SignedSteps<false>>(product, part); return;
-    case TensorType::kQ4_0: MultiplyBlocks<SmallSteps<false, false>>(product, part); return;
-    case TensorType::kQ4_1: MultiplyBlocks<SmallSteps<true, false>>(product, part); return;
-    case TensorType::kQ5_0: MultiplyBlocks<SmallSteps<false, true>>(product, part); return;
-    case TensorType::kQ5_1: MultiplyBlocks<SmallSteps<true, true>>(product, part); return;
+    case TensorType::kQ4_0: MultiplyBlocks<SmallSteps<SmallBlocks<false, false>>>(product, part); return;
+    case TensorType::kQ4_1: MultiplyBlocks<SmallSteps<SmallBlocks<true, false>>>(product, part); return;
+    case TensorType::kQ5_0: MultiplyBlocks<SmallSteps<SmallBlocks<false, true>>>(product, part); return;
+    case TensorType::kQ5_1: MultiplyBlocks<SmallSteps<SmallBlocks<true, true>>>(product, part); return;
     case TensorType::kQ2_K: MultiplyBlocks<SixteenSteps<Q2_K>>(product, part); return;
     case TensorType::kQ3_K: MultiplyBlocks<SixteenSteps<Q3_K>>(product, part); return;
     case TensorType::kQ4_K: MultiplyBlocks<NibbleSteps<false>>(product, part); return;
@@ -306,6 +305,7 @@ void MultiplyDecode(const Product& product, const Part& part, Scratch* /*scratch
     case TensorType::kQ6_K: MultiplyBlocks<SixteenSteps<Q6_K>>(product, part); return;
     case TensorType::kIQ4_NL: MultiplyBlocks<SignedSteps<true>>(product, part); return;
     case TensorType::kIQ4_XS: MultiplyBlocks<TableSteps>(product, part); return;
+    case TensorType::kMXFP4: MultiplyBlocks<SmallSteps<Mxfp4Blocks>>(product, part); return;
   }
 }
 

@@ -1,6 +1,7 @@
 // The scalar bodies and the choice by target.
 #include "kernels/ops.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/ops_targets.h"
@@ -32,7 +33,7 @@ void Rope(RopeKind kind, float* x, size_t heads, size_t head_dim, size_t rotated
 }
 
 void GateMul(GateFunction function, float* gate, const float* up, size_t n) {
-  for (size_t i = 0; i < n; ++i) gate[i] = Gated(function, gate[i]) * up[i];
+  for (size_t i = 0; i < n; ++i) gate[i] = GateTimes(function, gate[i], up[i]);
 }
 
 }  // namespace
@@ -52,9 +53,17 @@ void Rope(Target target, RopeKind kind, float* x, size_t heads, size_t head_dim,
   scalar::Rope(kind, x, heads, head_dim, rotated_dims, cos_sin);
 }
 
-float Gated(GateFunction function, float x) {
-  const float argument = function == GateFunction::kSilu ? x : kGeluSlope * (x + kGeluCubic * x * x * x);
-  return x / (1.0f + std::exp(-argument));
+float GateTimes(GateFunction function, float gate, float up) {
+  const auto sigmoid = [](float x) { return 1.0f / (1.0f + std::exp(-x)); };
+  switch (function) {
+    case GateFunction::kSilu: return gate * sigmoid(gate) * up;
+    case GateFunction::kGelu: return gate * sigmoid(kGeluSlope * (gate + kGeluCubic * gate * gate * gate)) * up;
+    case GateFunction::kClamped: {
+      const float cut = std::min(gate, kClampedLimit);
+      return cut * sigmoid(kClampedSlope * cut) * (std::clamp(up, -kClampedLimit, kClampedLimit) + 1.0f);
+    }
+  }
+  return 0.0f;
 }
 
 void GateMul(Target target, GateFunction function, float* gate, const float* up, size_t n) {

@@ -27,11 +27,16 @@ void Rope(Target target, RopeKind kind, float* x, size_t heads, size_t head_dim,
 enum class GateFunction {
   kSilu,  // x sigmoid(x), SwiGLU
   kGelu,  // x sigmoid(slope (x + cubic x^3)), GeGLU: Hendrycks & Gimpel's GELU in the form with a tanh (arXiv 1606.08415)
+  // x sigmoid(slope x) of x up to the limit; what is multiplied by it is cut to the limit on both sides, and 1 more (OpenAI,
+  // gpt-oss-120b & gpt-oss-20b Model Card, arXiv 2508.10925, and their reference code)
+  kClamped,
 };
 inline constexpr float kGeluSlope = 1.5957691216f;  // 2 sqrt(2 / pi)
 inline constexpr float kGeluCubic = 0.044715f;
+inline constexpr float kClampedSlope = 1.702f;
+inline constexpr float kClampedLimit = 7.0f;
 
-float Gated(GateFunction function, float x);  // f(x)
+float GateTimes(GateFunction function, float gate, float up);  // f(gate) * up
 
 // gate [n] = f(gate) * up.
 void GateMul(Target target, GateFunction function, float* gate, const float* up, size_t n);

@@ -7,6 +7,7 @@
 
 #include "base/bf16.h"
 #include "kernels/iq4_values.h"
+#include "kernels/mxfp4-inl.h"
 #include "kernels/quant_targets.h"
 
 namespace damask::kernels {
@@ -178,6 +179,17 @@ void DecodeIQ4_XS(const std::byte* row, size_t values, float* out) {
   }
 }
 
+// MXFP4: the scale's exponent and nibbles of 32 numbers, as in IQ4_NL.
+void DecodeMXFP4(const std::byte* row, size_t values, float* out) {
+  for (size_t begin = 0; begin < values; begin += 32, row += kMxfp4Bytes) {
+    const float scale = Mxfp4Scale(row[0]);
+    for (size_t j = 0; j < 16; ++j) {
+      out[begin + j] = scale * static_cast<float>(kMxfp4Values[Byte(row + 1 + j) & 15]);
+      out[begin + j + 16] = scale * static_cast<float>(kMxfp4Values[Byte(row + 1 + j) >> 4]);
+    }
+  }
+}
+
 }  // namespace
 
 void DequantizeRow(TensorType type, const std::byte* row, size_t values, float* out) {
@@ -201,6 +213,7 @@ void DequantizeRow(TensorType type, const std::byte* row, size_t values, float* 
     case TensorType::kQ6_K: DecodeQ6_K(row, values, out); return;
     case TensorType::kIQ4_NL: DecodeIQ4_NL(row, values, out); return;
     case TensorType::kIQ4_XS: DecodeIQ4_XS(row, values, out); return;
+    case TensorType::kMXFP4: DecodeMXFP4(row, values, out); return;
   }
 }
 

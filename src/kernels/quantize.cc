@@ -8,6 +8,7 @@
 
 #include "base/bf16.h"
 #include "kernels/iq4_values.h"
+#include "kernels/mxfp4-inl.h"
 #include "kernels/quant.h"
 
 namespace damask::kernels {
@@ -257,6 +258,26 @@ void EncodeIQ4_XS(const float* x, std::byte* out) {  // d, scales, nibbles: d * 
   std::memcpy(out + 4, &lows, sizeof(lows));
 }
 
+// The nearest of the sixteen numbers; of two as near the one with the even code, as rounding to them does.
+void EncodeMXFP4(const float* x, std::byte* out) {  // exponent, nibbles: 2^(exponent - 128) * kMxfp4Values[q]
+  // The largest number lies in the binade of 12, which holds 8 and 12: what is beyond 12 becomes 12.
+  const float extreme = std::fabs(FindExtreme(x, 32));
+  const int exponent = extreme > 0.0f ? std::clamp(std::ilogb(extreme) - 3 + 128, 0, 254) : 0;
+  out[0] = static_cast<std::byte>(exponent);
+  const float inverse = 1.0f / Mxfp4Scale(out[0]);
+  uint8_t q[32];
+  for (size_t i = 0; i < 32; ++i) {
+    const float target = std::fabs(x[i] * inverse);
+    uint8_t best = 0;
+    for (uint8_t code = 1; code < 8; ++code) {
+      const float gain = std::fabs(target - kMxfp4Values[best]) - std::fabs(target - kMxfp4Values[code]);
+      if (gain > 0.0f || (gain == 0.0f && code % 2 == 0)) best = code;
+    }
+    q[i] = static_cast<uint8_t>(best | (std::signbit(x[i]) ? 8 : 0));
+  }
+  PackNibbles(q, 16, out + 1);
+}
+
 void EncodeF16(const float* x, std::byte* out) { PutHalf(*x, out); }
 
 void EncodeBF16(const float* x, std::byte* out) {
@@ -289,6 +310,7 @@ void QuantizeRow(TensorType type, const float* x, size_t values, std::byte* out)
     case TensorType::kQ6_K: return EncodeBlocks<256, 210, EncodeQ6_K>(x, values, out);
     case TensorType::kIQ4_NL: return EncodeBlocks<32, 18, EncodeIQ4_NL>(x, values, out);
     case TensorType::kIQ4_XS: return EncodeBlocks<256, 136, EncodeIQ4_XS>(x, values, out);
+    case TensorType::kMXFP4: return EncodeBlocks<32, kMxfp4Bytes, EncodeMXFP4>(x, values, out);
   }
 }
 

@@ -94,11 +94,17 @@ void AuditRow(Target target, const kernels::AttentionShape& shape, const kernels
   for (size_t g = 0; g < shape.group; ++g) {
     float* probabilities = scratch->scores.data() + g * keys;
     std::fill_n(probabilities, lowest - first, -INFINITY);
-    kernels::Softmax(target, probabilities, keys);
+    const double lse = kernels::Softmax(target, probabilities, keys);
+    // A sink takes its share of the dense row as well; how much of the rest a plan keeps does not depend on it.
+    const double of_keys = block.sinks == nullptr ? 1.0 : 1.0 / (1.0 + std::exp(static_cast<double>(block.sinks[g]) - lse));
+    if (block.sinks != nullptr) {
+      std::transform(probabilities, probabilities + keys, probabilities,
+                     [of_keys](float p) { return static_cast<float>(p * of_keys); });
+    }
     kernels::PlannedKeys(plan, block.first_position, position, g, &scratch->runs);
     HeadAudit& head = heads[g];
     ++head.rows;
-    const double recall = std::min(1.0, PlannedMass(scratch->runs, probabilities, first));
+    const double recall = std::min(1.0, PlannedMass(scratch->runs, probabilities, first) / of_keys);
     head.recall_sum += recall;
     head.recall_min = std::min(head.recall_min, recall);
     const size_t aside = first == 0 ? std::min(keys, kernels::kPageTokens) : 0;

@@ -21,6 +21,7 @@ std::string_view ArchitectureName(Architecture architecture) {
     case Architecture::kGemma3: return "gemma3";
     case Architecture::kQwen3Moe: return "qwen3moe";
     case Architecture::kGranite: return "granite";
+    case Architecture::kGptOss: return "gpt-oss";
   }
   return "unknown";
 }

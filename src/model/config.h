@@ -16,12 +16,12 @@
 
 namespace damask::model {
 
-enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe, kGranite };
+enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe, kGranite, kGptOss };
 
 // Those that damask runs, and a list of their names for messages.
-inline constexpr Architecture kArchitectures[] = {Architecture::kLlama,  Architecture::kMistral,  Architecture::kQwen2,
-                                                  Architecture::kQwen3,  Architecture::kPhi3,     Architecture::kSmolLm3,
-                                                  Architecture::kGemma3, Architecture::kQwen3Moe, Architecture::kGranite};
+inline constexpr Architecture kArchitectures[] = {
+    Architecture::kLlama,   Architecture::kMistral, Architecture::kQwen2,    Architecture::kQwen3,   Architecture::kPhi3,
+    Architecture::kSmolLm3, Architecture::kGemma3,  Architecture::kQwen3Moe, Architecture::kGranite, Architecture::kGptOss};
 std::string ArchitectureNames();
 
 std::string_view ArchitectureName(Architecture architecture);
@@ -100,6 +100,8 @@ struct ModelConfig {
     return architecture == Architecture::kQwen3 || architecture == Architecture::kQwen3Moe ||
            architecture == Architecture::kGemma3;
   }
+  // Every head has a sink of its own: kernels::QueryBlock::sinks.
+  bool has_sinks() const { return architecture == Architecture::kGptOss; }
   bool has_window_rope(size_t layer) const { return window_rope_base != 0.0 && window(layer) != 0; }
   size_t q_width() const { return heads * head_dim; }
   size_t kv_width() const { return kv_heads * head_dim; }

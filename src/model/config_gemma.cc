@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "base/limits.h"
 #include "model/config_check.h"
 
 namespace damask::model {
@@ -59,15 +58,12 @@ Status RefuseWhatDiffers(const Json& json) {
 
 }  // namespace
 
-Status SetGemma3(const Gemma3Windows& windows, ModelConfig* config) {
-  DAMASK_RETURN_IF_ERROR(CheckInRange(windows.window_name, windows.window, 1, limits::kMaxContext));
-  DAMASK_RETURN_IF_ERROR(CheckInRange(windows.pattern_name, windows.pattern, 1, limits::kMaxLayers));
+Status SetGemma3(const WindowPattern& windows, ModelConfig* config) {
+  DAMASK_RETURN_IF_ERROR(SetWindowPattern(windows, config));
   config->gate = kernels::GateFunction::kGelu;
   config->post_norms = true;
   config->embedding_scale = std::sqrt(static_cast<float>(config->width));
   config->window_rope_base = 10000.0;
-  config->windows.assign(config->layers, static_cast<uint32_t>(windows.window));
-  for (size_t layer = windows.pattern - 1; layer < config->layers; layer += windows.pattern) config->windows[layer] = 0;
   return {};
 }
 

@@ -4,11 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "base/status.h"
 #include "formats/json.h"
 #include "model/config.h"
+#include "model/config_windows.h"
 
 namespace damask::model {
 
@@ -18,15 +18,9 @@ inline constexpr uint64_t kGemma3Pattern = 6;
 // Layers of the model of 27 billion parameters.
 inline constexpr size_t kGemma3LargestLayers = 62;
 
-struct Gemma3Windows {
-  uint64_t window = 0;                    // tokens
-  uint64_t pattern = 0;                   // every so manieth layer has none
-  std::string window_name, pattern_name;  // of the file's fields, for messages
-};
-
 // GeGLU, norms behind attention and feed-forward, embeddings times the root of the width; the layers with a window rotate by
 // base 10,000 unless set otherwise. Layers and width must have been checked by then.
-Status SetGemma3(const Gemma3Windows& windows, ModelConfig* config);
+Status SetGemma3(const WindowPattern& windows, ModelConfig* config);
 
 // The text model's object of a config.json: the file itself (gemma3_text), or one member of it (gemma3, which also reads
 // images), with the library's defaults for what it leaves out.

@@ -11,6 +11,7 @@
 #include "model/config.h"
 #include "model/config_check.h"
 #include "model/config_gemma.h"
+#include "model/config_windows.h"
 
 namespace damask::model {
 namespace {
@@ -54,6 +55,10 @@ class KeyReader {
   std::string prefix_;
 };
 
+bool AlwaysHasExperts(Architecture architecture) {
+  return architecture == Architecture::kQwen3Moe || architecture == Architecture::kGptOss;
+}
+
 Result<Architecture> ReadArchitecture(const GgufFile& file) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> name, file.GetString("general.architecture"));
   if (!name) return BadFormat("the key general.architecture is missing");
@@ -63,26 +68,31 @@ Result<Architecture> ReadArchitecture(const GgufFile& file) {
   return Unsupported(fmt::format("the architecture {} is not supported; damask runs {}", Quote(*name), ArchitectureNames()));
 }
 
-// llama.cpp's number for shares that a softmax gives.
-constexpr uint64_t kSoftmaxGating = 1;
+// Of gpt-oss every so manieth layer has no window, where a file does not say.
+constexpr uint64_t kGptOssPattern = 2;
 
-// Mixtral calls itself llama; Qwen 3 has a name for its mixtures.
+// llama.cpp's numbers for shares that a softmax over all experts gives, or one over those that were chosen: the same where
+// shares are made to sum to 1.
+constexpr uint64_t kSoftmaxGating = 1;
+constexpr uint64_t kChosenSoftmaxGating = 3;
+
+// Mixtral calls itself llama; Qwen 3 has a name for its mixtures, gpt-oss is always one.
 Status ReadExperts(const KeyReader& keys, ModelConfig* config) {
-  const bool qwen = config->architecture == Architecture::kQwen3Moe;
-  DAMASK_ASSIGN_OR_RETURN(config->experts, qwen ? keys.Uint("expert_count") : keys.UintOr("expert_count", 0));
-  if (config->experts == 0 && !qwen) return {};
-  if (!qwen && config->architecture != Architecture::kLlama) {
-    return Unsupported(
-        fmt::format("{} is {}: experts are supported for llama and qwen3moe only", keys.Key("expert_count"), config->experts));
+  const bool always = AlwaysHasExperts(config->architecture);
+  DAMASK_ASSIGN_OR_RETURN(config->experts, always ? keys.Uint("expert_count") : keys.UintOr("expert_count", 0));
+  if (config->experts == 0 && !always) return {};
+  if (!always && config->architecture != Architecture::kLlama) {
+    return Unsupported(fmt::format("{} is {}: experts are supported for llama, qwen3moe and gpt-oss only",
+                                   keys.Key("expert_count"), config->experts));
   }
   for (const char* key : {"expert_shared_count", "leading_dense_block_count"}) {
     DAMASK_ASSIGN_OR_RETURN(const uint64_t count, keys.UintOr(key, 0));
     if (count != 0) return Unsupported(fmt::format("{} is {}, which is not supported", keys.Key(key), count));
   }
-  DAMASK_ASSIGN_OR_RETURN(const uint64_t gating, keys.UintOr("expert_gating_func", kSoftmaxGating));
-  if (gating != kSoftmaxGating) {
-    return Unsupported(
-        fmt::format("{} is {}, only {} (softmax) is supported", keys.Key("expert_gating_func"), gating, kSoftmaxGating));
+  const uint64_t usual = config->architecture == Architecture::kGptOss ? kChosenSoftmaxGating : kSoftmaxGating;
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t gating, keys.UintOr("expert_gating_func", usual));
+  if (gating != usual) {
+    return Unsupported(fmt::format("{} is {}, only {} (softmax) is supported", keys.Key("expert_gating_func"), gating, usual));
   }
   DAMASK_ASSIGN_OR_RETURN(const double scale, keys.FloatOr("expert_weights_scale", 1.0));
   if (scale != 0.0 && scale != 1.0) {
@@ -90,7 +100,7 @@ Status ReadExperts(const KeyReader& keys, ModelConfig* config) {
   }
   DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_count"), config->experts, 1, limits::kMaxExperts));
   DAMASK_ASSIGN_OR_RETURN(config->experts_used, keys.Uint("expert_used_count"));
-  if (!qwen) return {};
+  if (!always) return {};
   // Where it is missing llama.cpp shares the feed-forward length out.
   DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_used_count"), config->experts_used, 1, config->experts));
   DAMASK_ASSIGN_OR_RETURN(config->ffn, keys.UintOr("expert_feed_forward_length", config->ffn / config->experts_used));
@@ -157,6 +167,18 @@ Status ReadGemma3Keys(const KeyReader& keys, ModelConfig* config) {
   return {};
 }
 
+// Layers by turns with a window and without, gates that are cut off. Source: llama.cpp's src/models/openai-moe-iswa.cpp.
+Status ReadGptOss(const KeyReader& keys, ModelConfig* config) {
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.Uint("attention.sliding_window"));
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t pattern, keys.UintOr("attention.sliding_window_pattern", kGptOssPattern));
+  config->gate = kernels::GateFunction::kClamped;
+  return SetWindowPattern({.window = window,
+                           .pattern = pattern,
+                           .window_name = keys.Key("attention.sliding_window"),
+                           .pattern_name = keys.Key("attention.sliding_window_pattern")},
+                          config);
+}
+
 Status ReadGranite(const KeyReader& keys, ModelConfig* config) {
   GraniteScales scales;
   const std::pair<const char*, double*> places[] = {{"attention.scale", &scales.attention},
@@ -172,21 +194,20 @@ Status ReadGranite(const KeyReader& keys, ModelConfig* config) {
 }
 
 FieldNames NamesOf(const KeyReader& keys, const ModelConfig& config) {
-  return {
-      .layers = keys.Key("block_count"),
-      .width = keys.Key("embedding_length"),
-      .heads = keys.Key("attention.head_count"),
-      .kv_heads = keys.Key("attention.head_count_kv"),
-      .head_dim = keys.Key("attention.key_length"),
-      .ffn = keys.Key(config.architecture == Architecture::kQwen3Moe ? "expert_feed_forward_length" : "feed_forward_length"),
-      .vocab = "the number of tokenizer.ggml.tokens",
-      .context = keys.Key("context_length"),
-      .rms_epsilon = keys.Key("attention.layer_norm_rms_epsilon"),
-      .rope_base = keys.Key("rope.freq_base"),
-      .rope_dims = keys.Key("rope.dimension_count"),
-      .rope_factor = keys.Key("rope.scaling.factor"),
-      .experts = keys.Key("expert_count"),
-      .experts_used = keys.Key("expert_used_count")};
+  return {.layers = keys.Key("block_count"),
+          .width = keys.Key("embedding_length"),
+          .heads = keys.Key("attention.head_count"),
+          .kv_heads = keys.Key("attention.head_count_kv"),
+          .head_dim = keys.Key("attention.key_length"),
+          .ffn = keys.Key(AlwaysHasExperts(config.architecture) ? "expert_feed_forward_length" : "feed_forward_length"),
+          .vocab = "the number of tokenizer.ggml.tokens",
+          .context = keys.Key("context_length"),
+          .rms_epsilon = keys.Key("attention.layer_norm_rms_epsilon"),
+          .rope_base = keys.Key("rope.freq_base"),
+          .rope_dims = keys.Key("rope.dimension_count"),
+          .rope_factor = keys.Key("rope.scaling.factor"),
+          .experts = keys.Key("expert_count"),
+          .experts_used = keys.Key("expert_used_count")};
 }
 
 // key_length where the file has it; else width / heads, which must then divide.
@@ -232,6 +253,10 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   if (config.architecture == Architecture::kGranite) DAMASK_RETURN_IF_ERROR(ReadGranite(keys, &config));
   if (config.architecture == Architecture::kGemma3) {
     DAMASK_RETURN_IF_ERROR(ReadGemma3Keys(keys, &config));
+    return config;
+  }
+  if (config.architecture == Architecture::kGptOss) {
+    DAMASK_RETURN_IF_ERROR(ReadGptOss(keys, &config));
     return config;
   }
   DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));

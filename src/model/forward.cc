@@ -357,7 +357,7 @@ void Forward::AttentionOutput(const LayerWeights& weights) {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
   matmul_.Load(phase(), b.attended.data(), rows_, c.q_width(), c.q_width(), &b.activations);
-  AddToResidual(weights.o, weights.attention_post_norm);
+  AddToResidual(weights.o, weights.o_bias, weights.attention_post_norm);
 }
 
 Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {

@@ -184,10 +184,11 @@ class Forward {
   void Reserve(size_t rows);
   void FillRotations();
   void AttentionOutput(const LayerWeights& weights);
-  void AddToResidual(const kernels::WeightView& matrix, const FloatVector& norm);
+  void AddToResidual(const kernels::WeightView& matrix, const FloatVector& bias, const FloatVector& norm);
+  void MultiplyGated(const FeedForwardWeights& network, size_t rows);
   void FeedForward(const LayerWeights& weights);
   void Experts(const LayerWeights& weights);
-  void ScoreExperts(const kernels::WeightView& router);
+  void ScoreExperts(const LayerWeights& weights);
   void ChooseExperts();
   void RunExpert(const FeedForwardWeights& expert, std::span<const RoutedRow> rows);
   Status Logits(std::span<const Segment> batch, const LogitsSink& sink);

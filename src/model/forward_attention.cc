@@ -81,11 +81,13 @@ void Forward::AttendItem(size_t layer, const AttentionItem& item, size_t worker_
       kernels::WidenHead(item.first_position, item.rows, c.window(layer), g, &worker.plan);
     }
   }
+  const FloatVector& sinks = model_->layers()[layer].sinks;
   const kernels::QueryBlock block = {.q = q,
                                      .q_stride = c.q_width(),
                                      .out = b.attended.data() + offset,
                                      .out_stride = c.q_width(),
                                      .lse = nullptr,
+                                     .sinks = sinks.size() == 0 ? nullptr : sinks.data() + item.kv_head * c.group(),
                                      .rows = item.rows,
                                      .first_position = item.first_position};
   attention_(shape_, block, worker.plan, pages, &worker.attention);

@@ -36,6 +36,7 @@ struct Forward::Buffers {
   AlignedArray<float> v;
   AlignedArray<float> attended;        // [rows, heads, head_dim]
   AlignedArray<float> hidden;          // [rows, ffn]
+  AlignedArray<float> up;              // [rows, ffn] where gates have biases
   AlignedArray<float> cos_sin;         // [rows, rotated dims]
   AlignedArray<float> window_cos_sin;  // the same of layers with a window, where those rotate differently
   AlignedArray<float> logits;          // [kLogitRows, vocab]
@@ -57,7 +58,7 @@ struct Forward::Buffers {
   std::vector<Worker> workers;
 
   uint64_t bytes() const {
-    return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() +
+    return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() + up.bytes() +
            cos_sin.bytes() + window_cos_sin.bytes() + logits.bytes() + routing.bytes() + gathered.bytes() + activations.bytes();
   }
 };

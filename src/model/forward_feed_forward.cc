@@ -9,22 +9,39 @@
 
 namespace damask::model {
 
-// The product of the loaded activations with `matrix`, through `norm` where there is one, scaled.
-void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector& norm) {
+// The product of the loaded activations with `matrix`, and `bias`, through `norm` where there is one, scaled.
+void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector& bias, const FloatVector& norm) {
   const size_t width = model_->config().width;
   const float scale = model_->config().residual_scale;
   Buffers& b = *buffers_;
   if (norm.size() == 0 && scale == 1.0f) {
-    matmul_.Multiply(b.activations, matrix, {.accumulate = true}, b.x.data(), width);
+    matmul_.Multiply(b.activations, matrix, {.bias = bias.data(), .accumulate = true}, b.x.data(), width);
     return;
   }
-  matmul_.Multiply(b.activations, matrix, {}, b.normed.data(), width);
+  matmul_.Multiply(b.activations, matrix, {.bias = bias.data()}, b.normed.data(), width);
   pool_->ParallelFor(rows_, kRowGrain, [&](size_t begin, size_t end, size_t) {
     for (size_t row = begin; row < end; ++row) {
       float* added = b.normed.data() + row * width;
       if (norm.size() != 0) kernels::RmsNorm(target_, added, norm.data(), model_->config().rms_epsilon, width, added);
       for (size_t i = 0; i < width; ++i) b.x.data()[row * width + i] += scale * added[i];
     }
+  });
+}
+
+// f(gate) * up of the loaded activations into `hidden`. Where there are biases the products are done with when the function is
+// to be applied.
+void Forward::MultiplyGated(const FeedForwardWeights& network, size_t rows) {
+  const ModelConfig& c = model_->config();
+  Buffers& b = *buffers_;
+  if (network.gate_bias.size() == 0 && network.up_bias.size() == 0) {
+    matmul_.MultiplyGated(b.activations, c.gate, network.gate, network.up, b.hidden.data(), c.ffn);
+    return;
+  }
+  b.up.Reserve(rows_ * c.ffn);
+  matmul_.Multiply(b.activations, network.gate, {.bias = network.gate_bias.data()}, b.hidden.data(), c.ffn);
+  matmul_.Multiply(b.activations, network.up, {.bias = network.up_bias.data()}, b.up.data(), c.ffn);
+  pool_->ParallelFor(rows, kRowGrain, [&](size_t begin, size_t end, size_t) {
+    kernels::GateMul(target_, c.gate, b.hidden.data() + begin * c.ffn, b.up.data() + begin * c.ffn, (end - begin) * c.ffn);
   });
 }
 
@@ -35,13 +52,13 @@ void Forward::FeedForward(const LayerWeights& weights) {
   Buffers& b = *buffers_;
   matmul_.Load(phase(), b.normed.data(), rows_, c.width, c.width, &b.activations);
   const FeedForwardWeights& network = weights.feed_forward[0];
-  matmul_.MultiplyGated(b.activations, c.gate, network.gate, network.up, b.hidden.data(), c.ffn);
+  MultiplyGated(network, rows_);
   matmul_.Load(phase(), b.hidden.data(), rows_, c.ffn, c.ffn, &b.activations);
-  AddToResidual(network.down, weights.ffn_post_norm);
+  AddToResidual(network.down, network.down_bias, weights.ffn_post_norm);
 }
 
 void Forward::Experts(const LayerWeights& weights) {
-  ScoreExperts(weights.router);
+  ScoreExperts(weights);
   ChooseExperts();
   for (size_t e = 0; e < weights.feed_forward.size(); ++e) {
     if (!buffers_->routed[e].empty()) RunExpert(weights.feed_forward[e], buffers_->routed[e]);
@@ -50,12 +67,13 @@ void Forward::Experts(const LayerWeights& weights) {
 
 // By the products of decode: float32 for float weights, where those of a prefill round to bf16, and which expert comes last is
 // often a close call.
-void Forward::ScoreExperts(const kernels::WeightView& router) {
+void Forward::ScoreExperts(const LayerWeights& weights) {
+  const kernels::WeightView& router = weights.router;
   Buffers& b = *buffers_;
   for (size_t row = 0; row < rows_; row += kDecodeRows) {
     const size_t rows = std::min(kDecodeRows, rows_ - row);
     matmul_.Load(kernels::Phase::kDecode, b.normed.data() + row * router.k, rows, router.k, router.k, &b.activations);
-    matmul_.Multiply(b.activations, router, {}, b.routing.data() + row * router.n, router.n);
+    matmul_.Multiply(b.activations, router, {.bias = weights.router_bias.data()}, b.routing.data() + row * router.n, router.n);
   }
 }
 
@@ -91,9 +109,9 @@ void Forward::RunExpert(const FeedForwardWeights& expert, std::span<const Routed
     }
   });
   matmul_.Load(phase(), b.gathered.data(), rows.size(), c.width, c.width, &b.activations);
-  matmul_.MultiplyGated(b.activations, c.gate, expert.gate, expert.up, b.hidden.data(), c.ffn);
+  MultiplyGated(expert, rows.size());
   matmul_.Load(phase(), b.hidden.data(), rows.size(), c.ffn, c.ffn, &b.activations);
-  matmul_.Multiply(b.activations, expert.down, {}, b.gathered.data(), c.width);
+  matmul_.Multiply(b.activations, expert.down, {.bias = expert.down_bias.data()}, b.gathered.data(), c.width);
   pool_->ParallelFor(rows.size(), kRowGrain, [&](size_t begin, size_t end, size_t) {
     for (size_t i = begin; i < end; ++i) {
       float* x = b.x.data() + rows[i].row * c.width;

@@ -22,16 +22,19 @@ using FloatVector = AlignedArray<float>;
 
 // A gated feed-forward network.
 struct FeedForwardWeights {
-  kernels::WeightView gate, up, down;  // [ffn, width] twice, [width, ffn]
+  kernels::WeightView gate, up, down;         // [ffn, width] twice, [width, ffn]
+  FloatVector gate_bias, up_bias, down_bias;  // [ffn] twice, [width]; empty where a file has none
 };
 
 struct LayerWeights {
-  FloatVector attention_norm, ffn_norm;  // [width]
-  kernels::WeightView q, k, v, o;        // [heads * head_dim, width], [kv_width, width] twice, [width, heads * head_dim]
-  FloatVector q_bias, k_bias, v_bias;    // empty where the architecture has none
-  FloatVector q_norm, k_norm;            // [head_dim], qwen3 and gemma3; empty elsewhere
+  FloatVector attention_norm, ffn_norm;        // [width]
+  kernels::WeightView q, k, v, o;              // [heads * head_dim, width], [kv_width, width] twice, [width, heads * head_dim]
+  FloatVector q_bias, k_bias, v_bias, o_bias;  // empty where a file has none
+  FloatVector sinks;                           // [heads], gpt-oss: kernels::QueryBlock::sinks; empty elsewhere
+  FloatVector q_norm, k_norm;                  // [head_dim], qwen3 and gemma3; empty elsewhere
   FloatVector attention_post_norm, ffn_post_norm;  // [width] where config().post_norms; empty elsewhere
   kernels::WeightView router;                      // [experts, width]; without data where there are no experts
+  FloatVector router_bias;                         // [experts], or empty
   std::vector<FeedForwardWeights> feed_forward;    // one, or the experts
 };
 

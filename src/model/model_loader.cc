@@ -88,6 +88,9 @@ class ModelLoader::Loading {
     if (c.architecture == Architecture::kPhi3) return LoadJoinedGate(index, &f);
     DAMASK_ASSIGN_OR_RETURN(f.gate, Matrix(LayerName(index, "ffn_gate.weight"), c.ffn, c.width));
     DAMASK_ASSIGN_OR_RETURN(f.up, Matrix(LayerName(index, "ffn_up.weight"), c.ffn, c.width));
+    DAMASK_ASSIGN_OR_RETURN(f.gate_bias, Bias(LayerName(index, "ffn_gate.bias"), c.ffn));
+    DAMASK_ASSIGN_OR_RETURN(f.up_bias, Bias(LayerName(index, "ffn_up.bias"), c.ffn));
+    DAMASK_ASSIGN_OR_RETURN(f.down_bias, Bias(LayerName(index, "ffn_down.bias"), c.width));
     return {};
   }
 
@@ -120,7 +123,26 @@ class ModelLoader::Loading {
     DAMASK_ASSIGN_OR_RETURN(w->router, Matrix(LayerName(index, "ffn_gate_inp.weight"), c.experts, c.width));
     DAMASK_RETURN_IF_ERROR(LoadExpertMatrices(index, "ffn_gate", c.ffn, c.width, &FeedForwardWeights::gate, w));
     DAMASK_RETURN_IF_ERROR(LoadExpertMatrices(index, "ffn_up", c.ffn, c.width, &FeedForwardWeights::up, w));
-    return LoadExpertMatrices(index, "ffn_down", c.width, c.ffn, &FeedForwardWeights::down, w);
+    DAMASK_RETURN_IF_ERROR(LoadExpertMatrices(index, "ffn_down", c.width, c.ffn, &FeedForwardWeights::down, w));
+    DAMASK_ASSIGN_OR_RETURN(w->router_bias, Bias(LayerName(index, "ffn_gate_inp.bias"), c.experts));
+    DAMASK_RETURN_IF_ERROR(LoadExpertBiases(index, "ffn_gate_exps.bias", c.ffn, &FeedForwardWeights::gate_bias, w));
+    DAMASK_RETURN_IF_ERROR(LoadExpertBiases(index, "ffn_up_exps.bias", c.ffn, &FeedForwardWeights::up_bias, w));
+    return LoadExpertBiases(index, "ffn_down_exps.bias", c.width, &FeedForwardWeights::down_bias, w);
+  }
+
+  // One tensor for all experts, wherever a file has it.
+  Status LoadExpertBiases(size_t index, const char* part, size_t size, FloatVector FeedForwardWeights::*place,
+                          LayerWeights* w) {
+    const std::string name = LayerName(index, part);
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* all, Find(name));
+    if (all == nullptr) return {};
+    DAMASK_ASSIGN_OR_RETURN(const WeightView biases, Matrix(name, w->feed_forward.size(), size));
+    for (size_t e = 0; e < w->feed_forward.size(); ++e) {
+      FloatVector& bias = w->feed_forward[e].*place;
+      bias = FloatVector(size);
+      kernels::DequantizeRow(biases.type, Rows(biases, e, 1).data, size, bias.data());
+    }
+    return {};
   }
 
   // One tensor for all experts, "blk.3.ffn_up_exps.weight"; in Hugging Face folders and old files of Mixtral one for each,
@@ -156,25 +178,39 @@ class ModelLoader::Loading {
     LayerWeights& w = model_->layers_[index];
     const auto name = [index](const char* part) { return LayerName(index, part); };
     DAMASK_ASSIGN_OR_RETURN(w.attention_norm, Norm(name("attn_norm.weight"), c.width));
-    DAMASK_ASSIGN_OR_RETURN(w.ffn_norm, Norm(name("ffn_norm.weight"), c.width));
+    // gpt-oss gives the norm before its feed-forward network the name of one behind attention.
+    const char* const ffn_norm = c.architecture == Architecture::kGptOss ? "post_attention_norm.weight" : "ffn_norm.weight";
+    DAMASK_ASSIGN_OR_RETURN(w.ffn_norm, Norm(name(ffn_norm), c.width));
     if (c.post_norms) {
       DAMASK_ASSIGN_OR_RETURN(w.attention_post_norm, Norm(name("post_attention_norm.weight"), c.width));
       DAMASK_ASSIGN_OR_RETURN(w.ffn_post_norm, Norm(name("post_ffw_norm.weight"), c.width));
     }
     DAMASK_RETURN_IF_ERROR(LoadProjections(index, &w));
     DAMASK_ASSIGN_OR_RETURN(w.o, Matrix(name("attn_output.weight"), c.width, c.q_width()));
-    // Biases are read wherever a file has them (llama files may, too); qwen2 always does.
+    // Biases are read wherever a file has them (llama files may, too); qwen2 and gpt-oss always do.
     DAMASK_ASSIGN_OR_RETURN(w.q_bias, Bias(name("attn_q.bias"), c.q_width()));
     DAMASK_ASSIGN_OR_RETURN(w.k_bias, Bias(name("attn_k.bias"), c.kv_width()));
     DAMASK_ASSIGN_OR_RETURN(w.v_bias, Bias(name("attn_v.bias"), c.kv_width()));
+    DAMASK_ASSIGN_OR_RETURN(w.o_bias, Bias(name("attn_output.bias"), c.width));
+    if (c.has_sinks()) {
+      DAMASK_ASSIGN_OR_RETURN(w.sinks, Vector(name("attn_sinks.weight"), c.heads));
+    }
     if (c.has_qk_norm()) {
       DAMASK_ASSIGN_OR_RETURN(w.q_norm, Norm(name("attn_q_norm.weight"), c.head_dim));
       DAMASK_ASSIGN_OR_RETURN(w.k_norm, Norm(name("attn_k_norm.weight"), c.head_dim));
     }
     DAMASK_RETURN_IF_ERROR(LoadFeedForward(index, &w));
-    for (const char* part : {"attn_qkv.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {
-      DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, Find(name(part)));
-      if (bias != nullptr) return Unsupported(fmt::format("the tensor {} is not supported", source_.FileName(name(part))));
+    return RefuseJoinedBiases(index);
+  }
+
+  // phi3 has none of them; nobody knows of a model that has.
+  Status RefuseJoinedBiases(size_t index) {
+    std::vector<const char*> parts = {"attn_qkv.bias"};
+    if (model_->config_.architecture == Architecture::kPhi3) parts.insert(parts.end(), {"ffn_up.bias", "ffn_down.bias"});
+    for (const char* part : parts) {
+      const std::string name = LayerName(index, part);
+      DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, Find(name));
+      if (bias != nullptr) return Unsupported(fmt::format("the tensor {} is not supported", source_.FileName(name)));
     }
     return {};
   }

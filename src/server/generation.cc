@@ -31,9 +31,9 @@ Result<std::vector<TokenId>> EncodeMessages(const ServedModel& model, const ApiR
 std::optional<tokenizer::ThoughtSplitter> SplitterOf(const ServedModel& model, const ApiRequest& request) {
   const std::string& jinja = model.engine().tokenizer().chat_template();
   const bool apart = request.thoughts_apart.value_or(model.thought_options().apart);
-  if (request.api != Api::kChat || !model.chat_family() || !apart || !tokenizer::ThinksAloud(jinja)) return std::nullopt;
-  return tokenizer::ThoughtSplitter(ThoughtsOf(model, request) == tokenizer::Thoughts::kAsTheModel &&
-                                    tokenizer::PromptBeginsThoughts(*model.chat_family(), jinja));
+  if (request.api != Api::kChat || !model.chat_family() || !apart) return std::nullopt;
+  if (!tokenizer::ThinksAloud(*model.chat_family(), jinja)) return std::nullopt;
+  return tokenizer::ThoughtSplitter(*model.chat_family(), jinja, ThoughtsOf(model, request));
 }
 
 ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiRequest& request) {

@@ -53,6 +53,7 @@ std::optional<ChatFamily> DetectChatFamily(std::string_view jinja) {
   if (Has(jinja, "<｜Assistant｜>") && Has(jinja, "<｜User｜>") && Has(jinja, "<｜end▁of▁sentence｜>"))
     return ChatFamily::kDeepSeekV3;
   if (Has(jinja, "<|start_of_role|>")) return ChatFamily::kGranite;
+  if (Has(jinja, "<|start|>") && Has(jinja, "<|channel|>")) return ChatFamily::kGptOss;
   return std::nullopt;
 }
 
@@ -74,6 +75,7 @@ std::string_view ChatFamilyName(ChatFamily family) {
     case ChatFamily::kPhi4: return "phi-4";
     case ChatFamily::kGemma: return "gemma";
     case ChatFamily::kGranite: return "granite";
+    case ChatFamily::kGptOss: return "gpt-oss";
   }
   return "unknown";
 }

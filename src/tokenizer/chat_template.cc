@@ -101,11 +101,14 @@ class Renderer {
       case ChatFamily::kPhi4: Turns("<|im_start|>", "<|im_sep|>", "<|im_end|>"); break;
       case ChatFamily::kGemma: Gemma(); break;
       case ChatFamily::kGranite: Turns("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>\n"); break;
+      case ChatFamily::kGptOss: GptOss(); break;
     }
   }
 
   void LeaveOutThoughts() {
-    if (!parts_.empty() && parts_.back().text.ends_with(kThoughtsOpening)) {
+    if (family_ == ChatFamily::kGptOss) {
+      Mark(kFinalChannel);
+    } else if (!parts_.empty() && parts_.back().text.ends_with(kThoughtsOpening)) {
       Mark("\n</think>\n\n");
     } else if (Has("enable_thinking")) {
       Mark("<think>\n\n</think>\n\n");
@@ -271,6 +274,26 @@ class Renderer {
     Mark("<start_of_turn>model\n");
   }
 
+  // The model's own system message is always the same; what a user's says are a developer's instructions.
+  void GptOss() {
+    Mark(
+        "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\nKnowledge cutoff: 2024-06\n\n"
+        "Reasoning: medium\n\n# Valid channels: analysis, commentary, final. Channel must be included for every "
+        "message.<|end|>");
+    for (const ChatMessage& message : messages_) {
+      if (message.role == kSystem) {
+        if (message.content.empty()) continue;
+        Mark("<|start|>developer<|message|># Instructions\n\n");
+      } else {
+        Mark(message.role == kUser ? std::string("<|start|>user<|message|>")
+                                   : fmt::format("<|start|>assistant{}", kFinalChannel));
+      }
+      Say(message.content);
+      Mark("<|end|>");
+    }
+    Mark("<|start|>assistant");
+  }
+
   ChatFamily family_;
   std::string_view jinja_;
   const ChatMarks& marks_;
@@ -284,6 +307,14 @@ constexpr std::string_view kDropsThoughts[] = {"split('</think>')[-1]", "split('
 bool DropsThoughts(std::string_view jinja) {
   return std::any_of(std::begin(kDropsThoughts), std::end(kDropsThoughts),
                      [jinja](std::string_view mark) { return HasMark(jinja, mark); });
+}
+
+std::vector<ChatMessage> WithoutChannels(std::span<const ChatMessage> messages) {
+  std::vector<ChatMessage> kept(messages.begin(), messages.end());
+  for (ChatMessage& message : kept) {
+    if (message.role == kAssistant) message.content = AnswerOfChannels(message.content);
+  }
+  return kept;
 }
 
 std::vector<ChatMessage> WithoutThoughts(std::string_view jinja, std::span<const ChatMessage> messages) {
@@ -309,7 +340,7 @@ std::vector<ChatMessage> WithoutThoughts(std::string_view jinja, std::span<const
 bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
   if (!tokenizer.special().bos) return false;
   const bool by_template = family == ChatFamily::kChatMl || family == ChatFamily::kQwen || family == ChatFamily::kPhi3 ||
-                           family == ChatFamily::kPhi4 || family == ChatFamily::kGranite;
+                           family == ChatFamily::kPhi4 || family == ChatFamily::kGranite || family == ChatFamily::kGptOss;
   return tokenizer.special().add_bos || !by_template || tokenizer.chat_template().find("bos_token") != std::string::npos;
 }
 
@@ -318,8 +349,9 @@ bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
 Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
                                          std::span<const ChatMessage> messages, Thoughts thoughts) {
   DAMASK_RETURN_IF_ERROR(CheckMessages(family, messages));
-  if (!DropsThoughts(jinja)) return Renderer(family, jinja, marks, messages).Run(thoughts);
-  const std::vector<ChatMessage> kept = WithoutThoughts(jinja, messages);
+  const bool channels = family == ChatFamily::kGptOss;
+  if (!channels && !DropsThoughts(jinja)) return Renderer(family, jinja, marks, messages).Run(thoughts);
+  const std::vector<ChatMessage> kept = channels ? WithoutChannels(messages) : WithoutThoughts(jinja, messages);
   return Renderer(family, jinja, marks, kept).Run(thoughts);
 }
 

@@ -3,11 +3,11 @@
 //
 // Spacing follows the model's own template where llama.cpp's built-in rendering simplifies it (spaces around answers in Llama
 // 2, Qwen's default system message, no blank line behind DeepSeek V3's). Two things are simplified here as well: Mistral's
-// system message goes into the first user turn, and Llama 3.1's line with today's date is left out, so that a prompt depends on
-// nothing else.
+// system message goes into the first user turn, and the line with today's date of Llama 3.1 and gpt-oss is left out, so that a
+// prompt depends on nothing else.
 //
-// Where the template cuts answers at "</think>" (Qwen 3, QwQ, DeepSeek R1), so do we: of an earlier answer only what follows
-// the model's thoughts stays in the conversation.
+// Where the template cuts answers at "</think>" (Qwen 3, QwQ, DeepSeek R1) or keeps only what went to the last channel
+// (gpt-oss), so do we: of an earlier answer only what follows the model's thoughts stays in the conversation.
 #pragma once
 
 #include <optional>
@@ -38,6 +38,7 @@ enum class ChatFamily {
   kPhi4,
   kGemma,
   kGranite,
+  kGptOss,
 };
 
 struct ChatMessage {

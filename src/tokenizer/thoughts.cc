@@ -12,7 +12,9 @@ constexpr std::string_view kSpaces = " \t\r\n";
 
 }  // namespace
 
-bool ThinksAloud(std::string_view jinja) { return jinja.find(kThoughtsEnd) != std::string_view::npos; }
+bool ThinksAloud(ChatFamily family, std::string_view jinja) {
+  return family == ChatFamily::kGptOss || jinja.find(kThoughtsEnd) != std::string_view::npos;
+}
 
 bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja) {
   const auto has = [jinja](std::string_view mark) { return jinja.find(mark) != std::string_view::npos; };
@@ -25,7 +27,7 @@ bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja) {
 }
 
 // Thoughts begin with their mark, at most white space before it.
-void ThoughtSplitter::Start(Text* out) {
+void ThinkSplitter::Start(Text* out) {
   const size_t begin = std::min(held_.find_first_not_of(kSpaces), held_.size());
   const std::string_view said = std::string_view(held_).substr(begin);
   if (said.starts_with(kThoughtsBegin)) {
@@ -38,7 +40,7 @@ void ThoughtSplitter::Start(Text* out) {
   }
 }
 
-void ThoughtSplitter::Think(Text* out) {
+void ThinkSplitter::Think(Text* out) {
   const size_t end = held_.find(kThoughtsEnd);
   std::string_view thoughts = std::string_view(held_).substr(0, end);
   if (end == std::string::npos) thoughts.remove_suffix(TailThatMayBegin(thoughts, kThoughtsEnd));
@@ -51,7 +53,7 @@ void ThoughtSplitter::Think(Text* out) {
   if (end != std::string::npos) place_ = Place::kBehind;
 }
 
-ThoughtSplitter::Text ThoughtSplitter::Add(std::string_view text) {
+ThinkSplitter::Text ThinkSplitter::Add(std::string_view text) {
   Text out;
   if (place_ == Place::kAnswer) {
     out.answer = text;
@@ -70,7 +72,7 @@ ThoughtSplitter::Text ThoughtSplitter::Add(std::string_view text) {
   return out;
 }
 
-ThoughtSplitter::Text ThoughtSplitter::Finish() {
+ThinkSplitter::Text ThinkSplitter::Finish() {
   Text out;
   const std::string held = std::exchange(held_, {});
   // White space at the end of thoughts that were cut off is no part of them; half a mark is.
@@ -78,6 +80,29 @@ ThoughtSplitter::Text ThoughtSplitter::Finish() {
   if (place_ == Place::kThoughts && held.find_first_not_of(kSpaces) != std::string::npos) out.thoughts = held;
   place_ = Place::kAnswer;
   return out;
+}
+
+namespace {
+
+std::variant<ThinkSplitter, ChannelSplitter> SplitterOf(ChatFamily family, std::string_view jinja, Thoughts thoughts) {
+  if (family == ChatFamily::kGptOss) return ChannelSplitter(thoughts == Thoughts::kNone);
+  return ThinkSplitter(thoughts == Thoughts::kAsTheModel && PromptBeginsThoughts(family, jinja));
+}
+
+}  // namespace
+
+ThoughtSplitter::ThoughtSplitter(ChatFamily family, std::string_view jinja, Thoughts thoughts)
+    : splitter_(SplitterOf(family, jinja, thoughts)) {}
+
+std::string AnswerOfChannels(std::string_view said) {
+  if (said.find(kChannelMark) != std::string_view::npos) {
+    ChannelSplitter splitter(/*inside=*/false);
+    const std::string answer = splitter.Add(said).answer;
+    return answer + splitter.Finish().answer;
+  }
+  ThinkSplitter splitter(/*inside=*/false);
+  const std::string answer = splitter.Add(said).answer;
+  return answer + splitter.Finish().answer;
 }
 
 }  // namespace damask::tokenizer

@@ -1,10 +1,12 @@
-// What a model that thinks aloud says before it answers ("<think>...</think>"), told apart from the answer while the text
-// arrives.
+// What a model that thinks aloud says before it answers ("<think>...</think>", or in a channel of its own), told apart from the
+// answer while the text arrives.
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <variant>
 
+#include "tokenizer/channels.h"
 #include "tokenizer/chat_template.h"
 
 namespace damask::tokenizer {
@@ -12,23 +14,21 @@ namespace damask::tokenizer {
 inline constexpr std::string_view kThoughtsBegin = "<think>";
 inline constexpr std::string_view kThoughtsEnd = "</think>";
 
-// Whether models of this template may think aloud (Qwen 3, QwQ, DeepSeek R1): it knows the end of thoughts.
-bool ThinksAloud(std::string_view jinja);
+// Whether models of this template may think aloud (Qwen 3, QwQ, DeepSeek R1, gpt-oss).
+bool ThinksAloud(ChatFamily family, std::string_view jinja);
 
 // Whether its prompts end inside of thoughts, so that an answer starts there (QwQ, DeepSeek R1).
 bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja);
 
-// Splits one answer. Thoughts stand at its beginning or nowhere. Both come without the marks, and without white space around
-// the thoughts and before what follows them. Text is held back only while it may still be part of a mark or such white space.
-class ThoughtSplitter {
+// Splits one answer with such marks. Thoughts stand at its beginning or nowhere. Both come without the marks, and without white
+// space around the thoughts and before what follows them. Text is held back only while it may still be part of a mark or such
+// white space.
+class ThinkSplitter {
  public:
-  struct Text {
-    std::string thoughts;
-    std::string answer;
-  };
+  using Text = ChannelSplitter::Text;
 
   // `inside`: the prompt began the thoughts.
-  explicit ThoughtSplitter(bool inside) : place_(inside ? Place::kThoughts : Place::kStart) {}
+  explicit ThinkSplitter(bool inside) : place_(inside ? Place::kThoughts : Place::kStart) {}
 
   Text Add(std::string_view text);
   // What was held back, at the end of the answer.
@@ -44,5 +44,27 @@ class ThoughtSplitter {
   bool thought_ = false;  // something of the thoughts has come out
   std::string held_;
 };
+
+// The splitter of a model's answers, by the marks that its family uses.
+class ThoughtSplitter {
+ public:
+  using Text = ChannelSplitter::Text;
+
+  // For a prompt that EncodeChat() made with these arguments.
+  ThoughtSplitter(ChatFamily family, std::string_view jinja, Thoughts thoughts);
+
+  Text Add(std::string_view text) {
+    return std::visit([text](auto& splitter) { return splitter.Add(text); }, splitter_);
+  }
+  Text Finish() {
+    return std::visit([](auto& splitter) { return splitter.Finish(); }, splitter_);
+  }
+
+ private:
+  std::variant<ThinkSplitter, ChannelSplitter> splitter_;
+};
+
+// An earlier answer of such a model, with its thoughts in marks of either kind: what is left of it without them.
+std::string AnswerOfChannels(std::string_view said);
 
 }  // namespace damask::tokenizer

@@ -97,9 +97,9 @@ TEST_F(AmxProduct, AddsBiasAndResidual) {
 TEST_F(AmxProduct, EndsInGates) {
   const Weights w(TensorType::kQ8_0, 20, 576, 10);
   const std::vector<float> x = RandomFloats(5 * w.k, 11);
-  for (const GateFunction function : {GateFunction::kSilu, GateFunction::kGelu}) {
+  for (const GateFunction function : {GateFunction::kSilu, GateFunction::kGelu, GateFunction::kClamped}) {
     std::vector<double> expected = ExactProduct(x, 5, w);
-    for (double& value : expected) value *= static_cast<double>(Gated(function, 1.5f));
+    for (double& value : expected) value = static_cast<double>(GateTimes(function, 1.5f, static_cast<float>(value)));
     ExpectClose(expected, Multiply(w, x, 5, nullptr, Store::kGate, 1.5f, function), w, 5);
   }
 }

@@ -16,10 +16,10 @@ namespace damask::kernels {
 
 inline const std::vector<formats::TensorType>& AllWeightTypes() {
   using formats::TensorType;
-  static const std::vector<TensorType> types = {TensorType::kF32,  TensorType::kF16,    TensorType::kBF16,  TensorType::kQ8_0,
-                                                TensorType::kQ4_0, TensorType::kQ4_1,   TensorType::kQ5_0,  TensorType::kQ5_1,
-                                                TensorType::kQ2_K, TensorType::kQ3_K,   TensorType::kQ4_K,  TensorType::kQ5_K,
-                                                TensorType::kQ6_K, TensorType::kIQ4_NL, TensorType::kIQ4_XS};
+  static const std::vector<TensorType> types = {
+      TensorType::kF32,  TensorType::kF16,    TensorType::kBF16,   TensorType::kQ8_0, TensorType::kQ4_0, TensorType::kQ4_1,
+      TensorType::kQ5_0, TensorType::kQ5_1,   TensorType::kQ2_K,   TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K,
+      TensorType::kQ6_K, TensorType::kIQ4_NL, TensorType::kIQ4_XS, TensorType::kMXFP4};
   return types;
 }
 
@@ -83,7 +83,7 @@ inline double RelativeError(const std::vector<double>& expected, const float* y,
 inline bool HasAvx2Codes(formats::TensorType type) {
   using formats::TensorType;
   return type == TensorType::kQ4_0 || type == TensorType::kQ4_1 || type == TensorType::kQ5_0 || type == TensorType::kQ5_1 ||
-         type == TensorType::kQ4_K || type == TensorType::kQ5_K;
+         type == TensorType::kQ4_K || type == TensorType::kQ5_K || type == TensorType::kMXFP4;
 }
 
 // What the header of matmul.h promises, with five standard deviations of room.

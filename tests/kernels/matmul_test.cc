@@ -173,9 +173,10 @@ TEST_F(MatmulTest, GatedIsTheFunctionOfTheGateTimesUp) {
     std::vector<double> expected = ExactProduct(x, 11, gate);
     const std::vector<double> up_exact = ExactProduct(x, 11, up);
     const std::vector<double> gate_exact = expected;
-    for (const GateFunction function : {GateFunction::kSilu, GateFunction::kGelu}) {
+    for (const GateFunction function : {GateFunction::kSilu, GateFunction::kGelu, GateFunction::kClamped}) {
       for (size_t i = 0; i < expected.size(); ++i) {
-        expected[i] = static_cast<double>(Gated(function, static_cast<float>(gate_exact[i]))) * up_exact[i];
+        expected[i] =
+            static_cast<double>(GateTimes(function, static_cast<float>(gate_exact[i]), static_cast<float>(up_exact[i])));
       }
       for (const Target target : SupportedTargets()) {
         for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <vector>
@@ -94,14 +95,20 @@ TEST(Rope, TurnsEveryPairByItsAngleAndLeavesTheRest) {
   }
 }
 
-// By the definitions: silu(x) = x sigmoid(x), gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
-double ExactGate(GateFunction function, double x) {
-  if (function == GateFunction::kSilu) return x / (1 + std::exp(-x));
-  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+// By the definitions: silu(x) = x sigmoid(x), gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); gpt-oss cuts both sides
+// off at 7 and adds 1 to what is gated.
+double ExactGate(GateFunction function, double x, double up) {
+  if (function == GateFunction::kSilu) return x / (1 + std::exp(-x)) * up;
+  if (function == GateFunction::kGelu) {
+    return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x))) * up;
+  }
+  x = std::min(x, 7.0);
+  return x / (1 + std::exp(-1.702 * x)) * (std::clamp(up, -7.0, 7.0) + 1);
 }
 
 class GateMulTest : public ::testing::TestWithParam<GateFunction> {};
-INSTANTIATE_TEST_SUITE_P(Functions, GateMulTest, ::testing::Values(GateFunction::kSilu, GateFunction::kGelu));
+INSTANTIATE_TEST_SUITE_P(Functions, GateMulTest,
+                         ::testing::Values(GateFunction::kSilu, GateFunction::kGelu, GateFunction::kClamped));
 
 TEST_P(GateMulTest, IsTheFunctionOfTheGateTimesUp) {
   for (const Target target : SupportedTargets()) {
@@ -109,12 +116,15 @@ TEST_P(GateMulTest, IsTheFunctionOfTheGateTimesUp) {
       std::vector<float> gate = RandomFloats(n, 6);
       for (float& value : gate) value *= 8;
       const std::vector<float> before = gate;
-      const std::vector<float> up = RandomFloats(n, 7);
+      std::vector<float> up = RandomFloats(n, 7);
+      for (float& value : up) value *= 5;
       GateMul(target, GetParam(), gate.data(), up.data(), n);
       for (size_t i = 0; i < n; ++i) {
         // Far below 0 gelu is a small difference of large numbers: an error of the argument is one of the result's logarithm.
-        const double expected = ExactGate(GetParam(), before[i]) * static_cast<double>(up[i]);
-        ASSERT_NEAR(expected, static_cast<double>(gate[i]), 2e-5 * std::abs(expected) + 1e-12)
+        // So is what is gated, near -1, of kClamped.
+        const double expected = ExactGate(GetParam(), before[i], up[i]);
+        ASSERT_NEAR(expected, static_cast<double>(gate[i]),
+                    2e-5 * std::abs(expected) + (GetParam() == GateFunction::kClamped ? 2e-6 : 1e-12))
             << TargetName(target) << " gate " << before[i];
       }
     }
@@ -129,8 +139,9 @@ TEST_P(GateMulTest, TheEndsOfTheRangeGiveNoNan) {
     GateMul(target, GetParam(), gate.data(), up.data(), gate.size());
     for (size_t i = 0; i < gate.size(); ++i) {
       const bool negative = before[i] < 0;
-      ASSERT_NEAR(negative ? 0.0 : static_cast<double>(before[i]), static_cast<double>(gate[i]),
-                  negative ? 1e-8 : 1e-6 * static_cast<double>(before[i]))
+      const bool clamped = GetParam() == GateFunction::kClamped;
+      const double large = clamped ? 2 * std::min(7.0, static_cast<double>(before[i])) : static_cast<double>(before[i]);
+      ASSERT_NEAR(negative ? 0.0 : large, static_cast<double>(gate[i]), negative ? 1e-7 : (clamped ? 1e-5 : 1e-6) * large)
           << TargetName(target) << " gate " << before[i];
     }
   }

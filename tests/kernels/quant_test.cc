@@ -237,6 +237,17 @@ TEST(Dequantize, IQ4_NLIsScaleTimesATablesNumber) {
                 [](int nibble, int) { return 0.25f * static_cast<float>(kSteps[nibble]); });
 }
 
+TEST(Dequantize, MXFP4IsAPowerOfTwoTimesAFloatOfFourBits) {
+  constexpr float kFloats[16] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
+  for (const unsigned exponent : {0u, 1u, 2u, 3u, 125u, 127u, 200u, 252u}) {
+    BlockBuilder block;
+    block.Byte(exponent);
+    AddNibbles(&block);
+    const float scale = std::ldexp(1.0f, static_cast<int>(exponent) - 127);
+    ExpectNibbles(Decode(TensorType::kMXFP4, block, 32), [&](int nibble, int) { return scale * kFloats[nibble]; });
+  }
+}
+
 TEST(Dequantize, IQ4_XSHasEightScalesOfSixBits) {
   const auto scale = [](unsigned sub) { return (5 + sub * 9) % 64; };
   BlockBuilder block;

@@ -32,6 +32,7 @@ const Format kFormats[] = {
     {TensorType::kQ5_0, 1.01 / 16, 0.055}, {TensorType::kQ5_1, 1.02 / 31, 0.045}, {TensorType::kQ4_K, 0.11, 0.1},
     {TensorType::kQ5_K, 0.07, 0.05},       {TensorType::kQ6_K, 0.04, 0.025},      {TensorType::kQ2_K, 0.37, 0.36},
     {TensorType::kQ3_K, 0.27, 0.17},       {TensorType::kIQ4_NL, 0.12, 0.09},     {TensorType::kIQ4_XS, 0.13, 0.09},
+    {TensorType::kMXFP4, 0.26, 0.13},
 };
 
 std::vector<float> RoundTrip(TensorType type, const std::vector<float>& x) {

@@ -293,6 +293,31 @@ TEST(ChatTemplate, WithoutThoughtsAnAnswerBeginsBehindAnEmptyOne) {
   EXPECT_EQ(end(ChatFamily::kQwen, std::string(kQwen25), Thoughts::kNone), "ssistant\n");
 }
 
+// The model's own template, as far as it is about conversations without tools.
+constexpr std::string_view kGptOss =
+    R"({{- "<|start|>system<|message|>" }}{{- build_system_message() }}{{- "<|end|>" }}{{- "<|start|>assistant<|channel|>final<|message|>" + message.content + "<|end|>" }})";
+
+TEST(ChatTemplate, GptOssTakesInstructionsAsADevelopersAndKeepsFinalMessages) {
+  ASSERT_EQ(DetectChatFamily(kGptOss), ChatFamily::kGptOss);
+  const std::string system =
+      "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\nKnowledge cutoff: "
+      "2024-06\n\nReasoning: medium\n\n# Valid channels: analysis, commentary, final. Channel must be included for every "
+      "message.<|end|>";
+  const std::vector<ChatMessage> messages = {
+      {"system", "Be brief."},
+      {"user", "2 + 2?"},
+      {"assistant", "<|channel|>analysis<|message|>Add them.<|end|><|start|>assistant<|channel|>final<|message|>4"},
+      {"user", "And 3 + 3?"}};
+  EXPECT_EQ(Render(ChatFamily::kGptOss, kGptOss, messages),
+            system +
+                "<|start|>developer<|message|># Instructions\n\nBe brief.<|end|><|start|>user<|message|>2 + 2?<|end|>"
+                "<|start|>assistant<|channel|>final<|message|>4<|end|><|start|>user<|message|>And 3 + 3?<|end|>"
+                "<|start|>assistant");
+  const ChatMessage hello = {"user", "Hello"};
+  EXPECT_EQ(RenderChat(ChatFamily::kGptOss, kGptOss, {}, {&hello, 1}, Thoughts::kNone).value().back().text,
+            "<|end|><|start|>assistant<|channel|>final<|message|>");
+}
+
 TEST(ChatTemplate, AnAnswerOfQwen3ThatNoQuestionFollowsKeepsItsThoughts) {
   const std::vector<ChatMessage> messages = {
       {"user", "a"}, {"assistant", "<think>\nb\n</think>\n\nc"}, {"user", "d"}, {"assistant", "<think>\ne\n</think>\n\nf"}};

@@ -37,7 +37,56 @@ constexpr Case kCases[] = {
 TEST(Thoughts, StandApartHoweverTheTextArrives) {
   for (const Case& c : kCases) {
     for (size_t step = 1; step <= c.said.size() + 1; ++step) {
-      ThoughtSplitter splitter(c.inside);
+      ThinkSplitter splitter(c.inside);
+      std::string thoughts;
+      std::string answer;
+      const auto take = [&](const ThinkSplitter::Text& text) {
+        thoughts += text.thoughts;
+        answer += text.answer;
+      };
+      for (size_t at = 0; at < c.said.size(); at += step) take(splitter.Add(c.said.substr(at, step)));
+      take(splitter.Finish());
+      EXPECT_EQ(thoughts, c.thoughts) << c.said << " by " << step;
+      EXPECT_EQ(answer, c.answer) << c.said << " by " << step;
+    }
+  }
+}
+
+TEST(Thoughts, ArriveAsTheyAreThought) {
+  ThinkSplitter splitter(false);
+  EXPECT_EQ(splitter.Add("<think>one").thoughts, "one");
+  EXPECT_EQ(splitter.Add(" two<").thoughts, " two");
+  EXPECT_EQ(splitter.Add("three").thoughts, "<three");
+  EXPECT_EQ(splitter.Add("</think>").thoughts, "");
+  EXPECT_EQ(splitter.Add("\n\nYes").answer, "Yes");
+  EXPECT_EQ(splitter.Add(" \n").answer, " \n");
+}
+
+const Case kChannelCases[] = {
+    {false, "<|channel|>analysis<|message|>Add them.<|end|><|start|>assistant<|channel|>final<|message|>Four.", "Add them.",
+     "Four."},
+    {false, "<|channel|>final<|message|>At once.", "", "At once."},
+    {false, "<|channel|>analysis<|message|>cut off while thinking", "cut off while thinking", ""},
+    {false, "<|channel|>analysis<|message|>a <|b|> c<|en", "a <|b|> c<|en", ""},
+    {false, "<|channel|>analysis<|message|>one<|end|><|start|>assistant<|channel|>analysis<|message|>two", "one\n\ntwo", ""},
+    {false, "<|channel|>analysis<|message|>x<|end|><|start|>assistant<|chan", "x", ""},
+    {false, "<|channel|>ana", "", ""},
+    {false, "<|channel|>commentary<|message|>First.<|end|><|start|>assistant<|channel|>final<|message|>Then.", "",
+     "First.\n\nThen."},
+    {false, " to=functions.f<|channel|>commentary <|constrain|>json<|message|>{}", "", "{}"},
+    {false, "<|message|>No channel.", "", "No channel."},
+    {false, "No marks.", "", "No marks."},
+    {false, "<|thin", "", "<|thin"},
+    {false, "<|", "", "<|"},
+    {false, "", "", ""},
+    {true, "Opened by the prompt.", "", "Opened by the prompt."},
+    {true, "a<|end|><|start|>assistant<|channel|>analysis<|message|>b", "b", "a"},
+};
+
+TEST(Thoughts, InAChannelOfTheirOwnStandApartHoweverTheTextArrives) {
+  for (const Case& c : kChannelCases) {
+    for (size_t step = 1; step <= c.said.size() + 1; ++step) {
+      ThoughtSplitter splitter(ChatFamily::kGptOss, "", c.inside ? Thoughts::kNone : Thoughts::kAsTheModel);
       std::string thoughts;
       std::string answer;
       const auto take = [&](const ThoughtSplitter::Text& text) {
@@ -52,20 +101,17 @@ TEST(Thoughts, StandApartHoweverTheTextArrives) {
   }
 }
 
-TEST(Thoughts, ArriveAsTheyAreThought) {
-  ThoughtSplitter splitter(false);
-  EXPECT_EQ(splitter.Add("<think>one").thoughts, "one");
-  EXPECT_EQ(splitter.Add(" two<").thoughts, " two");
-  EXPECT_EQ(splitter.Add("three").thoughts, "<three");
-  EXPECT_EQ(splitter.Add("</think>").thoughts, "");
-  EXPECT_EQ(splitter.Add("\n\nYes").answer, "Yes");
-  EXPECT_EQ(splitter.Add(" \n").answer, " \n");
+TEST(Thoughts, AreTakenFromEarlierAnswersWhateverTheirMarks) {
+  EXPECT_EQ(AnswerOfChannels("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b"), "b");
+  EXPECT_EQ(AnswerOfChannels("<think>\na\n</think>\n\nb"), "b");
+  EXPECT_EQ(AnswerOfChannels("b"), "b");
 }
 
 TEST(Thoughts, AreKnownByTheTemplate) {
-  EXPECT_TRUE(ThinksAloud("{% set content = content.split('</think>')[-1] %}"));
-  EXPECT_FALSE(ThinksAloud("{{ '<|im_start|>' + message['role'] }}"));
-  EXPECT_FALSE(ThinksAloud(""));
+  EXPECT_TRUE(ThinksAloud(ChatFamily::kChatMl, "{% set content = content.split('</think>')[-1] %}"));
+  EXPECT_FALSE(ThinksAloud(ChatFamily::kChatMl, "{{ '<|im_start|>' + message['role'] }}"));
+  EXPECT_FALSE(ThinksAloud(ChatFamily::kChatMl, ""));
+  EXPECT_TRUE(ThinksAloud(ChatFamily::kGptOss, "<|channel|>"));
   const std::string_view qwq = R"({{- '<|im_start|>assistant\n<think>\n' }})";
   EXPECT_TRUE(PromptBeginsThoughts(ChatFamily::kChatMl, qwq));
   EXPECT_FALSE(PromptBeginsThoughts(ChatFamily::kDeepSeekV3, qwq));

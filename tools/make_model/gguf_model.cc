@@ -36,7 +36,7 @@ void AddShape(const ModelSpec& spec, GgufWriter* writer) {
   if (spec.num_experts() != 0) {
     add("expert_count", spec.num_experts());
     add("expert_used_count", spec.experts_used);
-    if (spec.arch == Arch::kQwen3Moe) add("expert_feed_forward_length", spec.ffn);
+    if (spec.arch != Arch::kLlama) add("expert_feed_forward_length", spec.ffn);
   }
   add("attention.head_count", spec.heads);
   add("attention.head_count_kv", spec.kv_heads);

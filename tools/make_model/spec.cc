@@ -30,7 +30,8 @@ struct ArchRow {
 };
 constexpr ArchRow kArchRows[] = {{"llama", Arch::kLlama},   {"mistral", Arch::kMistral},   {"qwen2", Arch::kQwen2},
                                  {"qwen3", Arch::kQwen3},   {"phi3", Arch::kPhi3},         {"smollm3", Arch::kSmolLm3},
-                                 {"gemma3", Arch::kGemma3}, {"qwen3moe", Arch::kQwen3Moe}, {"granite", Arch::kGranite}};
+                                 {"gemma3", Arch::kGemma3}, {"qwen3moe", Arch::kQwen3Moe}, {"granite", Arch::kGranite},
+                                 {"gpt-oss", Arch::kGptOss}};
 
 struct ScalingRow {
   std::string_view name;
@@ -43,15 +44,25 @@ constexpr ScalingRow kScalings[] = {{"none", RopeScaling::kNone},
                                     {"longrope", RopeScaling::kLongRope}};
 
 const WeightType kTypes[] = {
-    {"F32", TensorType::kF32, TensorType::kF32, 0},           {"F16", TensorType::kF16, TensorType::kF16, 1},
-    {"BF16", TensorType::kBF16, TensorType::kBF16, 32},       {"Q8_0", TensorType::kQ8_0, TensorType::kQ8_0, 7},
-    {"Q4_0", TensorType::kQ4_0, TensorType::kQ4_0, 2},        {"Q4_1", TensorType::kQ4_1, TensorType::kQ4_1, 3},
-    {"Q5_0", TensorType::kQ5_0, TensorType::kQ5_0, 8},        {"Q5_1", TensorType::kQ5_1, TensorType::kQ5_1, 9},
-    {"Q4_K", TensorType::kQ4_K, TensorType::kQ4_K, 14},       {"Q5_K", TensorType::kQ5_K, TensorType::kQ5_K, 16},
-    {"Q6_K", TensorType::kQ6_K, TensorType::kQ6_K, 18},       {"Q4_K_M", TensorType::kQ4_K, TensorType::kQ6_K, 15},
-    {"Q5_K_M", TensorType::kQ5_K, TensorType::kQ6_K, 17},     {"Q2_K", TensorType::kQ2_K, TensorType::kQ2_K, 21},
-    {"Q3_K", TensorType::kQ3_K, TensorType::kQ3_K, 11},       {"Q3_K_M", TensorType::kQ3_K, TensorType::kQ5_K, 12},
-    {"IQ4_NL", TensorType::kIQ4_NL, TensorType::kIQ4_NL, 25}, {"IQ4_XS", TensorType::kIQ4_XS, TensorType::kIQ4_XS, 30},
+    {"F32", TensorType::kF32, TensorType::kF32, 0},
+    {"F16", TensorType::kF16, TensorType::kF16, 1},
+    {"BF16", TensorType::kBF16, TensorType::kBF16, 32},
+    {"Q8_0", TensorType::kQ8_0, TensorType::kQ8_0, 7},
+    {"Q4_0", TensorType::kQ4_0, TensorType::kQ4_0, 2},
+    {"Q4_1", TensorType::kQ4_1, TensorType::kQ4_1, 3},
+    {"Q5_0", TensorType::kQ5_0, TensorType::kQ5_0, 8},
+    {"Q5_1", TensorType::kQ5_1, TensorType::kQ5_1, 9},
+    {"Q4_K", TensorType::kQ4_K, TensorType::kQ4_K, 14},
+    {"Q5_K", TensorType::kQ5_K, TensorType::kQ5_K, 16},
+    {"Q6_K", TensorType::kQ6_K, TensorType::kQ6_K, 18},
+    {"Q4_K_M", TensorType::kQ4_K, TensorType::kQ6_K, 15},
+    {"Q5_K_M", TensorType::kQ5_K, TensorType::kQ6_K, 17},
+    {"Q2_K", TensorType::kQ2_K, TensorType::kQ2_K, 21},
+    {"Q3_K", TensorType::kQ3_K, TensorType::kQ3_K, 11},
+    {"Q3_K_M", TensorType::kQ3_K, TensorType::kQ5_K, 12},
+    {"IQ4_NL", TensorType::kIQ4_NL, TensorType::kIQ4_NL, 25},
+    {"IQ4_XS", TensorType::kIQ4_XS, TensorType::kIQ4_XS, 30},
+    {"MXFP4_MOE", TensorType::kQ8_0, TensorType::kQ8_0, 38, TensorType::kMXFP4},
 };
 
 Status CheckRange(const char* name, uint64_t value, uint64_t low, uint64_t high) {
@@ -120,16 +131,17 @@ Status CheckSpec(const ModelSpec& spec) {
   if (spec.num_experts() != 0) {
     DAMASK_RETURN_IF_ERROR(CheckRange("experts", spec.num_experts(), 1, limits::kMaxExperts));
     DAMASK_RETURN_IF_ERROR(CheckRange("experts-used", spec.experts_used, 1, spec.num_experts()));
-    if (spec.arch != Arch::kLlama && spec.arch != Arch::kQwen3Moe)
-      return InvalidArgument("experts go with the architectures llama and qwen3moe only");
+    if (spec.arch != Arch::kLlama && spec.arch != Arch::kQwen3Moe && spec.arch != Arch::kGptOss)
+      return InvalidArgument("experts go with the architectures llama, qwen3moe and gpt-oss only");
   }
   if (spec.heads % spec.kv_heads != 0) {
     return InvalidArgument(fmt::format("{} heads are not a multiple of {} kv-heads", spec.heads, spec.kv_heads));
   }
   if (spec.head_dim % 2 != 0) return InvalidArgument(fmt::format("head-dim is {}, expected an even number", spec.head_dim));
-  const bool takes_window = spec.arch == Arch::kMistral || spec.arch == Arch::kPhi3 || spec.arch == Arch::kGemma3;
+  const bool takes_window =
+      spec.arch == Arch::kMistral || spec.arch == Arch::kPhi3 || spec.arch == Arch::kGemma3 || spec.arch == Arch::kGptOss;
   if (spec.window != 0 && !takes_window) {
-    return InvalidArgument("a window goes with the architectures mistral, phi3 and gemma3 only");
+    return InvalidArgument("a window goes with the architectures mistral, phi3, gemma3 and gpt-oss only");
   }
   if ((spec.rope_dims != 0 || spec.rope_scaling == RopeScaling::kLongRope) && spec.arch != Arch::kPhi3)
     return InvalidArgument("rope-dims and longrope go with the architecture phi3 only");

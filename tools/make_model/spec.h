@@ -13,9 +13,9 @@
 
 namespace damask::make_model {
 
-enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe, kGranite };
-inline constexpr Arch kArchs[] = {Arch::kLlama,   Arch::kMistral, Arch::kQwen2,    Arch::kQwen3,  Arch::kPhi3,
-                                  Arch::kSmolLm3, Arch::kGemma3,  Arch::kQwen3Moe, Arch::kGranite};
+enum class Arch { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe, kGranite, kGptOss };
+inline constexpr Arch kArchs[] = {Arch::kLlama,   Arch::kMistral, Arch::kQwen2,    Arch::kQwen3,   Arch::kPhi3,
+                                  Arch::kSmolLm3, Arch::kGemma3,  Arch::kQwen3Moe, Arch::kGranite, Arch::kGptOss};
 enum class RopeScaling { kNone, kLinear, kYarn, kLlama3, kLongRope };
 
 // A tensor type, or a mix of two as llama.cpp's quantiser makes it.
@@ -24,6 +24,7 @@ struct WeightType {
   formats::TensorType base;    // most matrices
   formats::TensorType better;  // the output matrix, some of attn_v and ffn_down; equal to `base` where there is no mix
   uint32_t file_type;          // llama.cpp's number for general.file_type
+  std::optional<formats::TensorType> experts = std::nullopt;  // theirs, where it is another
 };
 
 struct ModelSpec {
@@ -34,7 +35,7 @@ struct ModelSpec {
   size_t kv_heads = 2;
   size_t head_dim = 64;
   size_t ffn = 512;    // of an expert where there are experts
-  size_t experts = 0;  // llama (then Mixtral) and qwen3moe; 0: none, of qwen3moe 8
+  size_t experts = 0;  // llama (then Mixtral), qwen3moe and gpt-oss; 0: none, of the last two 8
   size_t experts_used = 2;
   bool shares_sum_to_one = true;  // what config.json of qwen3moe says; GGUF files cannot say otherwise
   size_t vocab = 512;
@@ -51,7 +52,7 @@ struct ModelSpec {
   double rope_low_freq_factor = 1.0;   // llama3
   double rope_high_freq_factor = 4.0;  // llama3
   size_t rope_dims = 0;                // phi3: rotated dimensions of a head; 0: all
-  size_t window = 0;                   // mistral, phi3: sliding window; 0 leaves the key away. gemma3: in most layers; 0 is 512
+  size_t window = 0;  // mistral, phi3: sliding window; 0 leaves the key away. gemma3, gpt-oss: in most layers; 0 is 512, 128
 
   double logit_scale = 4.0;      // standard deviation of the logits
   double attention_scale = 1.5;  // its square is the standard deviation of the attention scores
@@ -62,14 +63,17 @@ struct ModelSpec {
 
   uint64_t original_context() const;
   size_t rotated_dims() const { return rope_dims == 0 ? head_dim : rope_dims; }
-  bool has_qkv_bias() const { return arch == Arch::kQwen2; }
+  bool has_qkv_bias() const { return arch == Arch::kQwen2 || arch == Arch::kGptOss; }
   // Gemma's Hugging Face folders hold the weights of norms less 1.
   bool norms_less_one() const { return arch == Arch::kGemma3; }
   // q, k and v in one matrix, gate and up in another.
   bool joins_matrices() const { return arch == Arch::kPhi3; }
   bool has_qk_norm() const { return arch == Arch::kQwen3 || arch == Arch::kQwen3Moe || arch == Arch::kGemma3; }
-  size_t num_experts() const { return experts == 0 && arch == Arch::kQwen3Moe ? 8 : experts; }
-  size_t sliding_window() const { return window == 0 && arch == Arch::kGemma3 ? 512 : window; }
+  size_t num_experts() const { return experts == 0 && (arch == Arch::kQwen3Moe || arch == Arch::kGptOss) ? 8 : experts; }
+  size_t sliding_window() const {
+    if (window != 0) return window;
+    return arch == Arch::kGemma3 ? 512 : arch == Arch::kGptOss ? 128 : 0;
+  }
   // Granite's four numbers: as of Granite-3.3-2B, but for the logits, whose matrix has its deviation from logit_scale.
   double granite_attention() const { return 1.0 / static_cast<double>(head_dim); }
   static constexpr double kGraniteEmbedding = 12.0, kGraniteResidual = 0.22, kGraniteLogits = 8.0;
@@ -88,7 +92,8 @@ Result<Arch> ParseArch(std::string_view name);
 Result<RopeScaling> ParseRopeScaling(std::string_view name);
 std::string_view ArchName(Arch arch);
 std::string_view RopeScalingName(RopeScaling scaling);
-// F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, Q3_K_M, Q4_K_M, Q5_K_M.
+// F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, Q3_K_M, Q4_K_M, Q5_K_M,
+// MXFP4_MOE (experts in MXFP4, all else in Q8_0).
 Result<WeightType> ParseWeightType(std::string_view name);
 
 // Every number within base/limits.h, heads a multiple of kv_heads, head_dim even, room for the vocabulary's 259 fixed pieces.

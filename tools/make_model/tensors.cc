@@ -12,6 +12,7 @@ using formats::TensorType;
 
 constexpr double kNormDeviation = 0.1;  // norms of trained models lie around one value
 constexpr double kBiasDeviation = 0.5;
+constexpr double kSinkMean = 2.0;  // a sink as strong as seven keys
 
 // Layers that llama.cpp's _M mixes keep in the better type: the first and last eighth, and every third between.
 bool KeepsMoreBits(size_t layer, size_t layers) {
@@ -107,6 +108,10 @@ class Lister {
       AddVector(p + "attn_k.bias", a + "k_proj.bias", kv_width, 0.0, kBiasDeviation);
       AddVector(p + "attn_v.bias", a + "v_proj.bias", kv_width, 0.0, kBiasDeviation);
     }
+    if (spec_.arch == Arch::kGptOss) {
+      AddVector(p + "attn_output.bias", "", spec_.width, 0.0, kBiasDeviation);
+      AddVector(p + "attn_sinks.weight", "", spec_.heads, kSinkMean, 1.0);
+    }
     if (spec_.has_qk_norm()) {  // the norm takes the matrices' scale away and gives it back here
       AddNorm(p + "attn_q_norm.weight", a + "q_norm.weight", spec_.head_dim, spec_.attention_scale);
       AddNorm(p + "attn_k_norm.weight", a + "k_norm.weight", spec_.head_dim, spec_.attention_scale);
@@ -119,7 +124,7 @@ class Lister {
     const std::string h = fmt::format("model.layers.{}.", layer);
     const TensorType down_type = KeepsMoreBits(layer, spec_.layers) ? type_.better : type_.base;
     const char* const norm = spec_.has_post_norms() ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
-    AddNorm(p + "ffn_norm.weight", h + norm, spec_.width);
+    AddNorm(p + (spec_.arch == Arch::kGptOss ? "post_attention_norm.weight" : "ffn_norm.weight"), h + norm, spec_.width);
     if (spec_.has_post_norms()) AddNorm(p + "post_ffw_norm.weight", h + "post_feedforward_layernorm.weight", spec_.width);
     const double by_width = ByFanIn(1.0, spec_.width);
     if (spec_.num_experts() != 0) return AddExperts(layer, down_type);
@@ -145,9 +150,14 @@ class Lister {
     // Scores with a deviation of 2, so that few choices are close.
     AddMatrix(p + "ffn_gate_inp.weight", h + "gate.weight", TensorType::kF32, spec_.num_experts(), spec_.width,
               ByFanIn(2.0, spec_.width));
-    add("ffn_gate", mixtral ? "w1" : "gate_proj", type_.base, spec_.ffn, spec_.width);
-    add("ffn_up", mixtral ? "w3" : "up_proj", type_.base, spec_.ffn, spec_.width);
-    add("ffn_down", mixtral ? "w2" : "down_proj", down_type, spec_.width, spec_.ffn);
+    add("ffn_gate", mixtral ? "w1" : "gate_proj", type_.experts.value_or(type_.base), spec_.ffn, spec_.width);
+    add("ffn_up", mixtral ? "w3" : "up_proj", type_.experts.value_or(type_.base), spec_.ffn, spec_.width);
+    add("ffn_down", mixtral ? "w2" : "down_proj", type_.experts.value_or(down_type), spec_.width, spec_.ffn);
+    if (spec_.arch != Arch::kGptOss) return;
+    AddVector(p + "ffn_gate_inp.bias", "", spec_.num_experts(), 0.0, kBiasDeviation);
+    AddMatrix(p + "ffn_gate_exps.bias", "", TensorType::kF32, spec_.num_experts(), spec_.ffn, kBiasDeviation);
+    AddMatrix(p + "ffn_up_exps.bias", "", TensorType::kF32, spec_.num_experts(), spec_.ffn, kBiasDeviation);
+    AddMatrix(p + "ffn_down_exps.bias", "", TensorType::kF32, spec_.num_experts(), spec_.width, kBiasDeviation);
   }
 
   const ModelSpec& spec_;

@@ -1,0 +1,30 @@
+#include "cli/shown_answer.h"
+
+#include <fmt/format.h>
+
+namespace damask::cli {
+
+ShownAnswer::ShownAnswer(std::optional<tokenizer::ChatFamily> family, tokenizer::Thoughts thoughts) {
+  if (family == tokenizer::ChatFamily::kGptOss) splitter_.emplace(*family, "", thoughts);
+}
+
+std::string ShownAnswer::Add(std::string_view text) { return splitter_ ? Show(splitter_->Add(text)) : std::string(text); }
+
+std::string ShownAnswer::Finish() { return splitter_ ? Show(splitter_->Finish()) : std::string(); }
+
+std::string ShownAnswer::Show(const tokenizer::ThoughtSplitter::Text& text) {
+  std::string shown;
+  if (!text.thoughts.empty()) {
+    if (!thinking_) shown += fmt::format("{}\n", tokenizer::kThoughtsBegin);
+    thinking_ = true;
+    shown += text.thoughts;
+  }
+  if (!text.answer.empty()) {
+    if (thinking_) shown += fmt::format("\n{}\n\n", tokenizer::kThoughtsEnd);
+    thinking_ = false;
+    shown += text.answer;
+  }
+  return shown;
+}
+
+}  // namespace damask::cli

@@ -1,0 +1,28 @@
+// An answer as a chat shows and remembers it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "tokenizer/thoughts.h"
+
+namespace damask::cli {
+
+// Writes the channels of gpt-oss as what other models that think aloud say: "<think>\n...\n</think>\n\n" before the answer.
+// Other families' answers stay as they are.
+class ShownAnswer {
+ public:
+  ShownAnswer(std::optional<tokenizer::ChatFamily> family, tokenizer::Thoughts thoughts);
+
+  std::string Add(std::string_view text);
+  std::string Finish();
+
+ private:
+  std::string Show(const tokenizer::ThoughtSplitter::Text& text);
+
+  std::optional<tokenizer::ThoughtSplitter> splitter_;
+  bool thinking_ = false;
+};
+
+}  // namespace damask::cli

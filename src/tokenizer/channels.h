@@ -1,0 +1,43 @@
+// Answers in channels, as gpt-oss gives them: "<|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final
+// <|message|>...". Source: OpenAI harmony response format (github.com/openai/harmony).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace damask::tokenizer {
+
+inline constexpr std::string_view kChannelMark = "<|channel|>";
+inline constexpr std::string_view kFinalChannel = "<|channel|>final<|message|>";
+
+// Tells what goes to the analysis channel (thoughts) from what goes to all others (the answer) while the text arrives. Marks
+// are left out; messages of one kind are parted by an empty line. A text that begins with no mark is an answer.
+class ChannelSplitter {
+ public:
+  struct Text {
+    std::string thoughts;
+    std::string answer;
+  };
+
+  // `inside`: the prompt opened the answer's channel.
+  explicit ChannelSplitter(bool inside) : place_(inside ? Place::kMessage : Place::kStart) {}
+
+  Text Add(std::string_view text);
+  // What was held back, at the end of the answer: half a mark in a message is part of it.
+  Text Finish();
+
+ private:
+  enum class Place { kStart, kHeader, kMessage };
+
+  bool ReadHeader();
+  bool ReadMessage(Text* out);
+  void Say(std::string_view text, Text* out);
+
+  Place place_;
+  bool analysis_ = false;
+  bool began_ = false;  // something of this message has come out
+  bool said_[2] = {};   // something has been said: answer, thoughts
+  std::string held_;
+};
+
+}  // namespace damask::tokenizer
