@@ -27,10 +27,11 @@ struct QueryBlock {
   size_t q_stride = 0;
   float* out = nullptr;  // [rows, group, head_dim]; row stride out_stride floats; overwritten; must not alias q
   size_t out_stride = 0;
-  float* lse = nullptr;          // [rows, group] log-sum-exp of the scaled scores (natural log), or null
-  const float* sinks = nullptr;  // [group] the logit of a key without a value that every row of a head sees besides, or null
-  size_t rows = 0;               // 1 .. kQueryBlockRows
-  uint64_t first_position = 0;   // row r is position first_position + r
+  float* lse = nullptr;         // [rows, group] log-sum-exp of the scaled scores (natural log), or null
+  size_t rows = 0;              // 1 .. kQueryBlockRows
+  uint64_t first_position = 0;  // row r is position first_position + r
+  // [group] The logit of a key without a value that every row of a head sees besides, or null.
+  const float* sinks = nullptr;
 };
 
 // Per-thread memory of the kernels, kept between calls.

@@ -13,10 +13,10 @@ namespace {  // NOLINT(google-build-namespaces)
 constexpr int8_t kMxfp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 constexpr size_t kMxfp4Bytes = 17;  // the scale's exponent and 16 bytes of codes
 
-// 2^(exponent - 128).
+// 2^(exponent - 128); the last exponent is NaN.
 inline float Mxfp4Scale(std::byte exponent) {
   const auto e = static_cast<uint32_t>(exponent);
-  const uint32_t bits = e < 2 ? 0x00200000u << e : (e - 1) << 23;  // the smallest two are denormal
+  const uint32_t bits = e < 2 ? 0x00200000u << e : e == 255 ? 0x7fc00000u : (e - 1) << 23;  // the smallest two are denormal
   float scale;
   __builtin_memcpy(&scale, &bits, sizeof(scale));
   return scale;

@@ -40,6 +40,7 @@ constexpr ModelType kModelTypes[] = {
 Result<Architecture> ReadArchitecture(const Json& config) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(config, "model_type"));
   if (!type) return BadFormat("the field model_type is missing");
+  if (*type == "gpt_oss") return Unsupported("Hugging Face folders of gpt_oss are not supported, use a GGUF file");
   std::string known;
   for (const ModelType& row : kModelTypes) {
     if (row.name == *type) return row.architecture;

@@ -87,9 +87,9 @@ void Forward::AttendItem(size_t layer, const AttentionItem& item, size_t worker_
                                      .out = b.attended.data() + offset,
                                      .out_stride = c.q_width(),
                                      .lse = nullptr,
-                                     .sinks = sinks.size() == 0 ? nullptr : sinks.data() + item.kv_head * c.group(),
                                      .rows = item.rows,
-                                     .first_position = item.first_position};
+                                     .first_position = item.first_position,
+                                     .sinks = sinks.size() == 0 ? nullptr : sinks.data() + item.kv_head * c.group()};
   attention_(shape_, block, worker.plan, pages, &worker.attention);
   SegmentReport& report = worker.reports[item.run->segment];
   report.planned_pairs += kernels::PlannedPairs(worker.plan, item.first_position, item.rows, c.group());

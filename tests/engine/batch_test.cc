@@ -131,9 +131,13 @@ INSTANTIATE_TEST_SUITE_P(Models, Batch,
                          testing::Values(make_model::ModelSpec{.type = "F32"}, make_model::ModelSpec{.type = "BF16"},
                                          make_model::ModelSpec{.type = "Q8_0"}, make_model::ModelSpec{.type = "Q4_K_M"},
                                          make_model::ModelSpec{.arch = make_model::Arch::kQwen3Moe, .type = "Q8_0"},
+                                         make_model::ModelSpec{
+                                             .arch = make_model::Arch::kGptOss, .type = "MXFP4_MOE", .window = 100},
                                          make_model::ModelSpec{.arch = make_model::Arch::kGemma3, .window = 100}),
                          [](const testing::TestParamInfo<make_model::ModelSpec>& spec) {
-                           return std::string(make_model::ArchName(spec.param.arch)) + "_" + spec.param.type;
+                           std::string name = std::string(make_model::ArchName(spec.param.arch)) + "_" + spec.param.type;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
                          });
 
 // What a policy chooses for one prompt does not depend on those beside it: by queries, by summaries of keys, by position.

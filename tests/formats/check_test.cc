@@ -13,7 +13,7 @@ namespace damask::formats::test {
 namespace {
 
 constexpr uint32_t kTypeF32 = 0, kTypeF16 = 1, kTypeQ8_0 = 8, kTypeQ4_K = 12, kTypeQ6_K = 14, kTypeIQ3_S = 21, kTypeI8 = 24,
-                   kTypeBF16 = 30;
+                   kTypeMXFP4 = 39, kTypeBF16 = 30;
 const std::string kHalfNan = Le<uint16_t>(0x7e00), kHalfInfinity = Le<uint16_t>(0xfc00), kHalfOne = Le<uint16_t>(0x3c00);
 
 std::vector<Fault> Check(const std::string& bytes) {
@@ -56,8 +56,10 @@ TEST(CheckTest, G19NanScalesAreCountedInQuantisedTypes) {
   builder.Tensor("q4", kTypeQ4_K, {256}, kHalfOne + kHalfInfinity + std::string(140, '\xff'));
   builder.Tensor("q6", kTypeQ6_K, {256}, std::string(208, '\xff') + kHalfNan);
   builder.Tensor("fine", kTypeQ6_K, {256}, std::string(208, '\xff') + kHalfOne);
+  builder.Tensor("fp4", kTypeMXFP4, {64}, '\xff' + std::string(16, 'a') + '\xfe' + std::string(16, 'a'));
   const auto faults = Check(builder.Build());
-  ASSERT_EQ(faults.size(), 3u);
+  ASSERT_EQ(faults.size(), 4u);
+  ExpectFault(faults, "'fp4'", "1 NaN and 0 infinite block scales in 2 blocks of MXFP4");
   ExpectFault(faults, "'q8'", "1 NaN and 0 infinite block scales in 2 blocks of Q8_0");
   ExpectFault(faults, "'q4'", "0 NaN and 1 infinite block scales");
   ExpectFault(faults, "'q6'", "1 NaN and 0 infinite block scales");

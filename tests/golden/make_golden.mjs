@@ -39,6 +39,7 @@ const kCases = [
   {name: 'mixtral', seed: 25, args: '--arch llama --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512 --experts 4 --experts-used 2 --rope-base 1000000'},
   {name: 'granite', seed: 36, args: '--arch granite --layers 3 --width 256 --heads 4 --kv-heads 1 --head-dim 64 --ffn 768 --rope-base 10000000 --logit-scale 32 --attention-scale 4'},
   {name: 'gpt_oss', seed: 36, types: ['F32', 'BF16', 'Q8_0', 'MXFP4_MOE'], args: '--arch gpt-oss --layers 3 --width 256 --heads 8 --kv-heads 2 --head-dim 64 --ffn 256 --experts 8 --experts-used 3 --rope-base 150000 --context 256 --rope-scaling yarn --rope-factor 8 --window 16'},
+  {name: 'llama_biases', seed: 40, args: '--arch llama --biases --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512'},
   {name: 'qwen3', seed: 19, args: '--arch qwen3 --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 128 --ffn 768 --rope-base 1000000 --rms-epsilon 1e-6'},
 ];
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "base/aligned.h"
@@ -111,10 +112,12 @@ class RandomQueries {
     block.out = out_.data();
     block.out_stride = width_;
     block.lse = lse_.data();
+    block.sinks = sinks_.empty() ? nullptr : sinks_.data();
     block.rows = rows_;
     block.first_position = first_;
     return block;
   }
+  void SetSinks(std::vector<float> sinks) { sinks_ = std::move(sinks); }  // [group]
   std::vector<float>& q() { return q_; }
   const std::vector<float>& out() const { return out_; }
   const std::vector<float>& lse() const { return lse_; }
@@ -128,6 +131,7 @@ class RandomQueries {
   std::vector<float> q_;
   std::vector<float> out_;
   std::vector<float> lse_;
+  std::vector<float> sinks_;
 };
 
 // A plan that keeps the promises of plan.h (sorted, disjoint, causal) and uses everything it has: head bits, quarters, windows,

@@ -226,6 +226,55 @@ TEST(Attention, EveryBodyAgreesWithTheReferenceOnExactMasks) {
   }
 }
 
+// A sink is a key without a value: of a row's weights it takes exp(sink) out of exp(sink) + exp(lse of the keys).
+TEST(Attention, ASinkTakesItsShareOfARow) {
+  AttentionScratch scratch;
+  const RandomCache cache({64, KvType::kBf16}, 200, 41);
+  const AttentionShape shape{64, 3, 0.125f, KvType::kBf16};
+  const std::vector<float> sinks = {-3.0f, 2.0f, 9.0f};
+  Plan plan;
+  FullPlan(190, 10, 0, &plan);
+  RandomQueries without(64, 3, 190, 10, 42);
+  AttentionReference(shape, without.block(), plan, cache.pages(), &scratch);
+  RandomQueries with(64, 3, 190, 10, 42);
+  with.SetSinks(sinks);
+  AttentionReference(shape, with.block(), plan, cache.pages(), &scratch);
+  for (size_t i = 0; i < with.out().size(); ++i) {
+    const size_t row_and_head = i / 64;
+    const double keys = std::exp(static_cast<double>(without.lse()[row_and_head]));
+    const double sink = std::exp(static_cast<double>(sinks[row_and_head % 3]));
+    ASSERT_NEAR(with.out()[i], without.out()[i] * keys / (keys + sink), 1e-6);
+    ASSERT_NEAR(with.lse()[row_and_head], std::log(keys + sink), 1e-5);
+  }
+}
+
+TEST(Attention, EveryBodyAgreesWithTheReferenceOnSinks) {
+  AttentionScratch scratch;
+  for (uint32_t seed = 1; seed <= 24; ++seed) {
+    std::mt19937 random(seed);
+    const size_t group = seed % 8 == 0 ? 32 : 1 + random() % 9;
+    const Case c{seed % 2 == 0 ? size_t{64} : size_t{80}, group, random() % 300, seed % 3 == 0 ? 1 : 1 + random() % 64};
+    const RandomCache cache({c.head_dim, KvType::kBf16}, c.first + c.rows, seed);
+    const Plan plan = RandomPlan(c.first, c.rows, group, &random);
+    std::vector<float> sinks(group);
+    // Far away ones take all or nothing.
+    for (float& sink : sinks)
+      sink = seed % 5 == 0 ? (random() % 2 == 0 ? -200.0f : 200.0f) : static_cast<float>(random() % 90) / 10 - 3;
+    const AttentionShape shape{c.head_dim, group, 1.0f / std::sqrt(static_cast<float>(c.head_dim)), KvType::kBf16};
+    RandomQueries expected(c.head_dim, group, c.first, c.rows, 96, 2.0f);
+    expected.SetSinks(sinks);
+    AttentionReference(shape, expected.block(), plan, cache.pages(), &scratch);
+    for (const Body& body : Bodies()) {
+      SCOPED_TRACE(body.name + " seed " + std::to_string(seed));
+      RandomQueries actual(c.head_dim, group, c.first, c.rows, 96, 2.0f);
+      actual.SetSinks(sinks);
+      body.run(shape, actual.block(), plan, cache.pages(), &scratch);
+      ExpectClose(c, expected, actual, body);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(Attention, OverQ8PagesBodiesComputeWhatTheyDoOverBf16PagesOfTheSameNumbers) {
   constexpr size_t kDims[] = {64, 80, 128, 96, 256, 16, 112};
   for (uint32_t seed = 1; seed <= 42; ++seed) {

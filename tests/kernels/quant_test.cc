@@ -246,6 +246,10 @@ TEST(Dequantize, MXFP4IsAPowerOfTwoTimesAFloatOfFourBits) {
     const float scale = std::ldexp(1.0f, static_cast<int>(exponent) - 127);
     ExpectNibbles(Decode(TensorType::kMXFP4, block, 32), [&](int nibble, int) { return scale * kFloats[nibble]; });
   }
+  BlockBuilder nan;
+  nan.Byte(255);
+  AddNibbles(&nan);
+  for (const float number : Decode(TensorType::kMXFP4, nan, 32)) EXPECT_TRUE(std::isnan(number));
 }
 
 TEST(Dequantize, IQ4_XSHasEightScalesOfSixBits) {

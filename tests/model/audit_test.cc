@@ -77,6 +77,23 @@ TEST(Audit, RecallIsTheShareOfTheDenseProbabilityOnPlannedKeys) {
   }
 }
 
+// A sink makes the dense row smaller, and the sparse one; what share of the keys' weights a plan keeps is as without it.
+TEST(Audit, ASinkChangesTheRowsButNotTheShareThatIsKept) {
+  Case c;
+  kernels::Plan full;
+  kernels::FullPlan(256, 44, 0, &full);
+  kernels::Plan sparse;
+  sparse.entries.push_back({4, 0xf, kernels::kAllHeads, true});
+  const std::vector<HeadAudit> without = c.Audit(sparse, 20);
+  c.queries.SetSinks({3.0f, 6.0f});
+  for (const HeadAudit& head : c.Audit(full, 20)) {
+    EXPECT_NEAR(head.recall(), 1.0, 1e-5);
+    EXPECT_LT(head.output_error(), 1e-5);
+  }
+  const std::vector<HeadAudit> with = c.Audit(sparse, 20);
+  for (size_t g = 0; g < 2; ++g) EXPECT_NEAR(with[g].recall(), without[g].recall(), 1e-5);
+}
+
 TEST(Audit, AStrongKeyOutsideThePlanIsAMiss) {
   Case c;
   // Row 20 of head 0 asks for key 130 with all its might.

@@ -323,6 +323,32 @@ TEST(ConfigFromGguf, GranitesScales) {
   }
 }
 
+TEST(ConfigFromGguf, GptOssHasWindowsInEverySecondLayerAndExperts) {
+  std::map<std::string, Value> keys;
+  for (const auto& [key, value] : GoodKeys()) keys[key.starts_with("llama.") ? "gpt-oss." + key.substr(6) : key] = value;
+  keys["general.architecture"] = std::string("gpt-oss");
+  EXPECT_EQ(Read(keys).status().ToString(), "the key gpt-oss.expert_count is missing");
+  keys["gpt-oss.expert_count"] = uint32_t{8};
+  keys["gpt-oss.expert_used_count"] = uint32_t{2};
+  keys["gpt-oss.expert_feed_forward_length"] = uint32_t{96};
+  EXPECT_EQ(Read(keys).status().ToString(), "the key gpt-oss.attention.sliding_window is missing");
+  keys["gpt-oss.attention.sliding_window"] = uint32_t{128};
+  const ModelConfig config = Read(keys).value();
+  EXPECT_EQ(config.rope.kind, kernels::RopeKind::kHalves);
+  EXPECT_EQ(config.gate, kernels::GateFunction::kClamped);
+  EXPECT_TRUE(config.has_sinks());
+  EXPECT_TRUE(config.shares_sum_to_one);
+  EXPECT_EQ(config.ffn, 96u);
+  for (size_t layer = 0; layer < config.layers; ++layer) EXPECT_EQ(config.window(layer), layer % 2 == 0 ? 128u : 0u);
+  keys["gpt-oss.expert_gating_func"] = uint32_t{2};
+  EXPECT_NE(Read(keys).status().ToString().find("gpt-oss.expert_gating_func is 2"), std::string::npos);
+}
+
+TEST(ConfigFromHuggingFace, FoldersOfGptOssAreRefused) {
+  const auto json = formats::ParseJson(R"({"model_type": "gpt_oss"})");
+  EXPECT_NE(ConfigFromHuggingFace(json.value()).status().ToString().find("use a GGUF file"), std::string::npos);
+}
+
 Result<ModelConfig> ReadExperts(const std::string& members) {
   const auto json = formats::ParseJson(R"({"num_hidden_layers": 2, "hidden_size": 256, "num_attention_heads": 4,
     "intermediate_size": 512, "vocab_size": 300, "max_position_embeddings": 128, )" +

@@ -165,7 +165,7 @@ TEST(ApiResponseTest, AChatStreamBeginsWithTheRoleAndEndsWithTheReason) {
 
 TEST(ApiResponseTest, ThoughtsAreAMemberOfTheirOwn) {
   ResponseHead head = Head(Api::kChat);
-  head.splitter.emplace(/*inside=*/false);
+  head.splitter.emplace(tokenizer::ChatFamily::kChatMl, "", tokenizer::Thoughts::kAsTheModel);
   const batching::Outcome outcome = Ended(engine::FinishReason::kStop);
   EXPECT_EQ(Parse(WholeResponse(head, {.text = "<think>\nhm\n</think>\n\nYes"}, outcome))["choices"][0]["message"],
             Parse(R"({"role":"assistant","content":"Yes","reasoning_content":"hm","refusal":null})"));

@@ -261,6 +261,8 @@ Status WriteWeights(const ModelSpec& spec, TensorType type, const std::string& f
 
 Status WriteHuggingFaceModel(const ModelSpec& spec, const std::string& folder, ThreadPool* pool) {
   DAMASK_RETURN_IF_ERROR(CheckSpec(spec));
+  if (!spec.has_hugging_face_form())
+    return InvalidArgument("models of the architecture gpt-oss are written as GGUF files only");
   DAMASK_ASSIGN_OR_RETURN(const WeightType type, ParseWeightType(spec.type));
   if (formats::GetTensorType(type.base).block_values != 1) {
     return InvalidArgument(fmt::format("Hugging Face folders hold F32, F16 or BF16, not {}", type.name));

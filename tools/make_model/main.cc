@@ -47,6 +47,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--vocab", spec.vocab, "vocabulary size");
   app->add_option("--context", spec.context, "context length");
   app->add_option("--rms-epsilon", spec.rms_epsilon, "epsilon of the norms");
+  app->add_flag("--biases", spec.biases, "biases of attention's output and of the feed-forward matrices (llama)");
   app->add_flag("--tied", flags->tied, "the output matrix is the embedding");
   app->add_flag("--untied", flags->untied, "the output matrix is its own");
   app->add_option("--rope-base", spec.rope_base, "base of the rotation frequencies");

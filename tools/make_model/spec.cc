@@ -134,6 +134,8 @@ Status CheckSpec(const ModelSpec& spec) {
     if (spec.arch != Arch::kLlama && spec.arch != Arch::kQwen3Moe && spec.arch != Arch::kGptOss)
       return InvalidArgument("experts go with the architectures llama, qwen3moe and gpt-oss only");
   }
+  if (spec.biases && (spec.arch != Arch::kLlama || spec.experts != 0))
+    return InvalidArgument("biases go with the architecture llama without experts only");
   if (spec.heads % spec.kv_heads != 0) {
     return InvalidArgument(fmt::format("{} heads are not a multiple of {} kv-heads", spec.heads, spec.kv_heads));
   }

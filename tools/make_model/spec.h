@@ -43,6 +43,7 @@ struct ModelSpec {
   double rms_epsilon = 1e-5;
   std::string type = "F32";
   bool tied = false;
+  bool biases = false;  // of attention's output and of the feed-forward matrices (llama)
   uint64_t seed = 1;
 
   double rope_base = 10000.0;
@@ -64,6 +65,8 @@ struct ModelSpec {
   uint64_t original_context() const;
   size_t rotated_dims() const { return rope_dims == 0 ? head_dim : rope_dims; }
   bool has_qkv_bias() const { return arch == Arch::kQwen2 || arch == Arch::kGptOss; }
+  // gpt-oss keeps its experts in a form of its own there.
+  bool has_hugging_face_form() const { return arch != Arch::kGptOss; }
   // Gemma's Hugging Face folders hold the weights of norms less 1.
   bool norms_less_one() const { return arch == Arch::kGemma3; }
   // q, k and v in one matrix, gate and up in another.

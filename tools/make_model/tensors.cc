@@ -108,8 +108,10 @@ class Lister {
       AddVector(p + "attn_k.bias", a + "k_proj.bias", kv_width, 0.0, kBiasDeviation);
       AddVector(p + "attn_v.bias", a + "v_proj.bias", kv_width, 0.0, kBiasDeviation);
     }
+    if (spec_.arch == Arch::kGptOss || spec_.biases) {
+      AddVector(p + "attn_output.bias", a + "o_proj.bias", spec_.width, 0.0, kBiasDeviation);
+    }
     if (spec_.arch == Arch::kGptOss) {
-      AddVector(p + "attn_output.bias", "", spec_.width, 0.0, kBiasDeviation);
       AddVector(p + "attn_sinks.weight", "", spec_.heads, kSinkMean, 1.0);
     }
     if (spec_.has_qk_norm()) {  // the norm takes the matrices' scale away and gives it back here
@@ -135,6 +137,10 @@ class Lister {
       AddMatrix(p + "ffn_up.weight", h + "mlp.up_proj.weight", type_.base, spec_.ffn, spec_.width, by_width);
     }
     AddMatrix(p + "ffn_down.weight", h + "mlp.down_proj.weight", down_type, spec_.width, spec_.ffn, ByFanIn(1.0, spec_.ffn));
+    if (!spec_.biases) return;
+    AddVector(p + "ffn_gate.bias", h + "mlp.gate_proj.bias", spec_.ffn, 0.0, kBiasDeviation);
+    AddVector(p + "ffn_up.bias", h + "mlp.up_proj.bias", spec_.ffn, 0.0, kBiasDeviation);
+    AddVector(p + "ffn_down.bias", h + "mlp.down_proj.bias", spec_.width, 0.0, kBiasDeviation);
   }
 
   // "{}" in a Hugging Face name stands for the expert.
