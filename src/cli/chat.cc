@@ -16,10 +16,10 @@
 #include "cli/model_flags.h"
 #include "cli/output.h"
 #include "cli/sampling_flags.h"
-#include "cli/shown_answer.h"
 #include "cli/text_input.h"
 #include "cli/thought_flags.h"
 #include "engine/conversation.h"
+#include "engine/shown_answer.h"
 #include "report/progress.h"
 
 namespace damask::cli {
@@ -142,7 +142,7 @@ class Chat : public Command {
     engine::GenerateCallbacks callbacks;
     callbacks.cancel = cancel.flag();
     callbacks.progress = [&](uint64_t done, uint64_t total, double seconds) { progress.Update(done, total, seconds); };
-    ShownAnswer answer(dialogue.family(), dialogue.thoughts());
+    engine::ShownAnswer answer(dialogue.family(), dialogue.thoughts());
     std::string shown;
     const auto show = [&](const std::string& text) {
       shown += text;

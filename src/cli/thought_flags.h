@@ -12,6 +12,7 @@ namespace damask::cli {
 
 struct ThoughtFlags {
   std::optional<std::string> budget;
+  std::optional<std::string> effort;
 
   void Declare(Flags* flags);
   Result<tokenizer::Thoughts> Thoughts() const;

@@ -124,6 +124,7 @@ void AddConfig(const model::ModelConfig& config, Json* object) {
   out["rope"] = RopeJson(config.rope);
   out["rope"]["window_base"] = config.window_rope_base == 0.0 ? Json(nullptr) : Json(config.window_rope_base);
   out["sliding_window"] = config.windows;
+  out["attention_sinks"] = config.has_sinks();
 }
 
 }  // namespace

@@ -64,6 +64,7 @@ void AddConfigLines(const model::ModelConfig& config, Lines* lines) {
   if (config.window_rope_base != 0.0) rope += fmt::format("; base {:g} in layers with a window", config.window_rope_base);
   lines->Add("rope", rope);
   lines->Add("sliding window", WindowText(config.windows));
+  if (config.has_sinks()) lines->Add("attention sinks", "one for each head");
 }
 
 std::string TensorText(const std::vector<model::TensorSummary>& tensors, TensorList list) {

@@ -132,6 +132,16 @@ void ReadStream(FieldReader* fields, ApiRequest* request) {
 }
 
 // llama-server's fields. Of what a template may be told only whether to think means something here.
+// "reasoning_effort", OpenAI's field or a variable of gpt-oss's template.
+void ReadEffort(FieldReader* fields, const std::string& param, ApiRequest* request) {
+  const std::string* const effort = fields->Text("reasoning_effort");
+  if (effort == nullptr) return;
+  request->thoughts = tokenizer::ParseReasoningEffort(*effort);
+  if (request->thoughts) return;
+  fields->Fail(InvalidValue(param, fmt::format("Invalid value for '{}': expected {}, but got {}.", param,
+                                               tokenizer::kReasoningEfforts, ValueName(Json(*effort)))));
+}
+
 void ReadThoughts(FieldReader* fields, ApiRequest* request) {
   if (const std::string* format = fields->Text("reasoning_format")) {
     request->thoughts_apart = ParseReasoningFormat(*format);
@@ -141,9 +151,11 @@ void ReadThoughts(FieldReader* fields, ApiRequest* request) {
                                                        kReasoningFormats, ValueName(Json(*format)))));
     }
   }
+  ReadEffort(fields, "reasoning_effort", request);
   const Json* variables = fields->Object("chat_template_kwargs");
   if (variables == nullptr) return;
   FieldReader members(*variables, "chat_template_kwargs.");
+  ReadEffort(&members, "chat_template_kwargs.reasoning_effort", request);
   if (const auto enabled = members.Bool("enable_thinking")) {
     request->thoughts = *enabled ? tokenizer::Thoughts::kAsTheModel : tokenizer::Thoughts::kNone;
   }

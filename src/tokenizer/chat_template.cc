@@ -72,6 +72,7 @@ class Renderer {
       : family_(family), jinja_(jinja), marks_(marks), messages_(messages) {}
 
   std::vector<ChatPart> Run(Thoughts thoughts) {
+    thoughts_ = thoughts;
     Conversation();
     if (thoughts == Thoughts::kNone) LeaveOutThoughts();
     return std::move(parts_);
@@ -276,10 +277,12 @@ class Renderer {
 
   // The model's own system message is always the same; what a user's says are a developer's instructions.
   void GptOss() {
-    Mark(
+    const char* const effort = thoughts_ == Thoughts::kLow ? "low" : thoughts_ == Thoughts::kHigh ? "high" : "medium";
+    Mark(fmt::format(
         "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\nKnowledge cutoff: 2024-06\n\n"
-        "Reasoning: medium\n\n# Valid channels: analysis, commentary, final. Channel must be included for every "
-        "message.<|end|>");
+        "Reasoning: {}\n\n# Valid channels: analysis, commentary, final. Channel must be included for every "
+        "message.<|end|>",
+        effort));
     for (const ChatMessage& message : messages_) {
       if (message.role == kSystem) {
         if (message.content.empty()) continue;
@@ -298,6 +301,7 @@ class Renderer {
   std::string_view jinja_;
   const ChatMarks& marks_;
   std::span<const ChatMessage> messages_;
+  Thoughts thoughts_ = Thoughts::kAsTheModel;
   std::vector<ChatPart> parts_;
 };
 
@@ -345,6 +349,13 @@ bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
 }
 
 }  // namespace
+
+std::optional<Thoughts> ParseReasoningEffort(std::string_view name) {
+  if (name == "none") return Thoughts::kNone;
+  if (name == "minimal" || name == "low") return Thoughts::kLow;
+  if (name == "medium") return Thoughts::kAsTheModel;
+  return name == "high" ? std::optional(Thoughts::kHigh) : std::nullopt;
+}
 
 Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
                                          std::span<const ChatMessage> messages, Thoughts thoughts) {

@@ -52,8 +52,13 @@ std::optional<ChatFamily> DetectChatFamily(std::string_view jinja);
 std::string_view ChatFamilyName(ChatFamily family);
 
 // Whether a model that thinks aloud may do so before its answer. kNone begins the answer behind an empty thought, as Qwen 3's
-// own template does with enable_thinking=false; models without thoughts are asked as always.
-enum class Thoughts { kAsTheModel, kNone };
+// own template does with enable_thinking=false; models without thoughts are asked as always. kLow and kHigh ask for shorter or
+// longer ones than usual where a template can (gpt-oss).
+enum class Thoughts { kAsTheModel, kNone, kLow, kHigh };
+
+// By OpenAI's names: "none", "minimal" and "low", "medium" (as the model), "high".
+std::optional<Thoughts> ParseReasoningEffort(std::string_view name);
+inline constexpr std::string_view kReasoningEfforts = "'none', 'minimal', 'low', 'medium' or 'high'";
 
 // The prompt of a conversation, ready for the model's next answer, with BOS where the family has one. Only the template's own
 // marks become control tokens: whatever a message contains is encoded as plain text.

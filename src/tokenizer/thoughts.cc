@@ -86,7 +86,7 @@ namespace {
 
 std::variant<ThinkSplitter, ChannelSplitter> SplitterOf(ChatFamily family, std::string_view jinja, Thoughts thoughts) {
   if (family == ChatFamily::kGptOss) return ChannelSplitter(thoughts == Thoughts::kNone);
-  return ThinkSplitter(thoughts == Thoughts::kAsTheModel && PromptBeginsThoughts(family, jinja));
+  return ThinkSplitter(thoughts != Thoughts::kNone && PromptBeginsThoughts(family, jinja));
 }
 
 }  // namespace

@@ -455,6 +455,11 @@ TEST(ApiRequestTest, ThoughtsAreAllowedAndPlacedByTheChat) {
   EXPECT_EQ(accepted(R"("chat_template_kwargs":{"enable_thinking":false,"x":1})").thoughts, tokenizer::Thoughts::kNone);
   EXPECT_EQ(accepted(R"("chat_template_kwargs":{"enable_thinking":true})").thoughts, tokenizer::Thoughts::kAsTheModel);
   EXPECT_EQ(accepted(R"("chat_template_kwargs":{})").thoughts, std::nullopt);
+  EXPECT_EQ(accepted(R"("reasoning_effort":"high")").thoughts, tokenizer::Thoughts::kHigh);
+  EXPECT_EQ(accepted(R"("reasoning_effort":"minimal")").thoughts, tokenizer::Thoughts::kLow);
+  EXPECT_EQ(accepted(R"("reasoning_effort":"none")").thoughts, tokenizer::Thoughts::kNone);
+  EXPECT_EQ(accepted(R"("reasoning_effort":null)").thoughts, std::nullopt);
+  EXPECT_EQ(accepted(R"("chat_template_kwargs":{"reasoning_effort":"low"})").thoughts, tokenizer::Thoughts::kLow);
   EXPECT_EQ(accepted(R"("reasoning_format":"none")").thoughts_apart, false);
   EXPECT_EQ(accepted(R"("reasoning_format":"auto")").thoughts_apart, true);
   EXPECT_EQ(accepted(R"("reasoning_format":"deepseek")").thoughts_apart, true);
@@ -463,6 +468,9 @@ TEST(ApiRequestTest, ThoughtsAreAllowedAndPlacedByTheChat) {
     ExpectRefused(Api::kChat, Body(Api::kChat, members), param, code);
   };
   refused(R"("chat_template_kwargs":{"enable_thinking":"no"})", "chat_template_kwargs.enable_thinking", "invalid_type");
+  refused(R"("reasoning_effort":"loud")", "reasoning_effort", "invalid_value");
+  refused(R"("reasoning_effort":3)", "reasoning_effort", "invalid_type");
+  refused(R"("chat_template_kwargs":{"reasoning_effort":"loud"})", "chat_template_kwargs.reasoning_effort", "invalid_value");
   refused(R"("chat_template_kwargs":[])", "chat_template_kwargs", "invalid_type");
   refused(R"("reasoning_format":"loud")", "reasoning_format", "invalid_value");
 }

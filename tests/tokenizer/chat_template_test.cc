@@ -316,6 +316,11 @@ TEST(ChatTemplate, GptOssTakesInstructionsAsADevelopersAndKeepsFinalMessages) {
   const ChatMessage hello = {"user", "Hello"};
   EXPECT_EQ(RenderChat(ChatFamily::kGptOss, kGptOss, {}, {&hello, 1}, Thoughts::kNone).value().back().text,
             "<|end|><|start|>assistant<|channel|>final<|message|>");
+  for (const auto& [thoughts, effort] :
+       {std::pair{Thoughts::kLow, "Reasoning: low\n"}, {Thoughts::kHigh, "Reasoning: high\n"}}) {
+    const std::vector<ChatPart> parts = RenderChat(ChatFamily::kGptOss, kGptOss, {}, {&hello, 1}, thoughts).value();
+    EXPECT_NE(parts.front().text.find(effort), std::string::npos) << parts.front().text;
+  }
 }
 
 TEST(ChatTemplate, AnAnswerOfQwen3ThatNoQuestionFollowsKeepsItsThoughts) {

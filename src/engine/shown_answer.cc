@@ -1,8 +1,8 @@
-#include "cli/shown_answer.h"
+#include "engine/shown_answer.h"
 
 #include <fmt/format.h>
 
-namespace damask::cli {
+namespace damask::engine {
 
 ShownAnswer::ShownAnswer(std::optional<tokenizer::ChatFamily> family, tokenizer::Thoughts thoughts) {
   if (family == tokenizer::ChatFamily::kGptOss) splitter_.emplace(*family, "", thoughts);
@@ -27,4 +27,4 @@ std::string ShownAnswer::Show(const tokenizer::ThoughtSplitter::Text& text) {
   return shown;
 }
 
-}  // namespace damask::cli
+}  // namespace damask::engine

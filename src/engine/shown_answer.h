@@ -7,7 +7,7 @@
 
 #include "tokenizer/thoughts.h"
 
-namespace damask::cli {
+namespace damask::engine {
 
 // Writes the channels of gpt-oss as what other models that think aloud say: "<think>\n...\n</think>\n\n" before the answer.
 // Other families' answers stay as they are.
@@ -25,4 +25,4 @@ class ShownAnswer {
   bool thinking_ = false;
 };
 
-}  // namespace damask::cli
+}  // namespace damask::engine
