@@ -18,6 +18,7 @@ void LogAnswer(const engine::GenerateResult& result, std::optional<uint64_t> see
                   result.decode_seconds, result.decode_tokens_per_second(), FormatBytes(report::PeakResidentBytes()));
   const double density = result.prefill_stats.density();
   if (density < 1) line += fmt::format(", computed {:.1f} % of the attention", 100 * density);
+  if (result.guessed != 0) line += fmt::format(", {} of {} guesses right", result.guessed_right, result.guessed);
   if (seed) line += fmt::format(", seed {}", *seed);
   LogInfo(line);
   if (const std::string audit = report::AuditText(result.audit); !audit.empty()) LogInfo(audit);

@@ -17,6 +17,10 @@ void SamplingFlags::Declare(Flags* flags) {
   flags->Uint("--repeat-last-n", 0, limits::kMaxContext, &repeat_last_n, "how many tokens count as lately (default: 64)");
   flags->Seed("-s,--seed", &seed, "the same seed gives the same text; -1 is a random one (default: -1)");
   flags->Texts("-r,--reverse-prompt,--stop", "TEXT", &stop, "end the answer before this text");
+  flags->Uint("--draft-max", 0, limits::kMaxContext, &draft_max,
+              "guess up to N tokens where the text repeats itself and check them at once: the same answer sooner (default: 0)");
+  flags->Alias("--draft", "--draft-max");
+  flags->Alias("--draft-n", "--draft-max");
   flags->Switch("--special", &special, "show control tokens as text");
   flags->Alias("-sp", "--special");
 }
@@ -32,6 +36,7 @@ Result<engine::GenerateOptions> SamplingFlags::Options(bool escape) const {
   options.sampler.repeat_last_n = repeat_last_n;
   options.sampler.seed = seed;
   options.show_special = special;
+  options.guesses = draft_max;
   for (const std::string& text : stop) {
     if (text.empty()) return InvalidArgument("--stop: the text is empty");
     if (!IsValidUtf8(text)) return InvalidArgument("--stop: " + Quote(text) + " is not valid UTF-8");

@@ -18,6 +18,7 @@ struct SamplingFlags {
   double min_p = 0.05;
   double repeat_penalty = 1.0;
   uint64_t repeat_last_n = 64;
+  uint64_t draft_max = 0;
   std::optional<uint64_t> seed;
   std::vector<std::string> stop;
   bool special = false;

@@ -29,6 +29,7 @@ struct GenerateOptions {
   std::vector<std::string> stop;  // not part of the text; none may be empty
   bool show_special = false;      // control tokens as text
   bool ignore_eos = false;        // an end-of-generation token does not end the answer (for timings)
+  size_t guesses = 0;             // tokens to guess ahead at most (guesser.h); the answer is the same
 };
 
 Status ValidateGenerateOptions(const GenerateOptions& options);

@@ -286,6 +286,36 @@ Status Engine::Decode(std::span<Session* const> sessions, std::span<const TokenI
   return {};
 }
 
+Result<std::optional<TokenId>> Session::DecodeGuesses(TokenId id, std::span<const TokenId> guesses, const DrawNext& next,
+                                                      const std::atomic<bool>* cancel) {
+  if (guesses.size() >= model::kDecodeRows || !engine_->MayGuess()) {
+    return InvalidArgument(fmt::format("{} guesses cannot be checked here", guesses.size()));
+  }
+  std::vector<TokenId> ids = {id};
+  ids.insert(ids.end(), guesses.begin(), guesses.end());
+  DAMASK_RETURN_IF_ERROR(CheckRoom(ids.size()));
+  DAMASK_RETURN_IF_ERROR(engine_->CheckIds(ids));
+  size_t kept = 1;
+  std::optional<TokenId> drawn;
+  const size_t vocab = engine_->model_->config().vocab;
+  const auto take = [&](size_t, size_t, size_t, const float* logits) {
+    tokens_.push_back(id);
+    for (; kept < ids.size(); ++kept) {
+      drawn = next({logits + (kept - 1) * vocab, vocab});
+      if (drawn != ids[kept]) break;
+      tokens_.push_back(ids[kept]);
+    }
+    if (kept == ids.size()) drawn.reset();
+    const float* const last = logits + (kept - 1) * vocab;
+    logits_.assign(last, last + vocab);
+  };
+  const model::Segment segment = {
+      .cache = &cache_, .tokens = ids, .logits = model::LogitsWanted::kAll, .decode = true, .kept = &kept};
+  DAMASK_RETURN_IF_ERROR(engine_->forward_->Run({&segment, 1}, take, cancel));
+  report_.Add(engine_->forward_->segment_reports()[0]);
+  return drawn;
+}
+
 Status Session::Restore(std::span<const TokenId> prompt, const std::function<Result<uint64_t>(model::KvCache*)>& restore) {
   const uint64_t before = length();
   DAMASK_ASSIGN_OR_RETURN(const uint64_t after, restore(&cache_));

@@ -79,6 +79,8 @@ class Engine {
   const model::AuditReport& audit() const { return forward_->audit(); }
   void ResetAudit() { forward_->ResetAudit(); }
   void SetAudit(const model::AuditOptions& options) { forward_->SetAudit(options); }
+  // Whether Session::DecodeGuesses is possible: Forward::MayGuess.
+  bool MayGuess() const { return forward_->MayGuess(); }
   // One token each for several sessions of this engine, at most model::kDecodeRows, whose weights are then read once; the
   // logits are the same to the last bit as for each alone. Errors as Session::Append; no session has then moved.
   Status Decode(std::span<Session* const> sessions, std::span<const TokenId> ids, const std::atomic<bool>* cancel);
@@ -134,6 +136,14 @@ class Session {
   bool ReadsInCompany(std::span<const TokenId> tokens) const;
   // Appends a drawn token and computes its logits.
   Status Decode(TokenId id, const std::atomic<bool>* cancel);
+  // The same with guesses of the tokens behind it, at most model::kDecodeRows in all, in one batch. `next` is given the logits
+  // behind each token but the last, in order, and draws what follows, or nothing where that ends the text; a guess stays as
+  // long as it is what was drawn. Gives what was drawn last, where it was no guess: it is not in the session yet. Logits are
+  // the same to the last bit as by Decode. Only where Engine::MayGuess. Errors as Append; nothing has then moved, but for what
+  // `next` did.
+  using DrawNext = std::function<std::optional<TokenId>(std::span<const float> logits)>;
+  Result<std::optional<TokenId>> DecodeGuesses(TokenId id, std::span<const TokenId> guesses, const DrawNext& next,
+                                               const std::atomic<bool>* cancel);
 
   // Of the prompt that is read next so many last tokens are the last user turn of a chat, with what its template puts behind
   // (conversation.h); 0: not known. For policies that ask (policies::Instruction::turn).

@@ -1,28 +1,77 @@
 #include "engine/generate.h"
 
+#include <algorithm>
+#include <optional>
+#include <utility>
+
 #include "base/timer.h"
+#include "engine/guesser.h"
 
 namespace damask::engine {
 namespace {
 
 // Draws tokens until something ends the answer.
-Status DrawAll(Session* session, uint64_t context, const GenerateCallbacks& callbacks, Answer* answer, std::string* text) {
-  while (true) {
-    const TokenId id = answer->Draw(session->logits(), session->tokens(), context - session->length());
-    if (!answer->ended()) {
-      const Status status = session->Decode(id, callbacks.cancel);
+class Drawing {
+ public:
+  Drawing(Engine* engine, Session* session, const GenerateOptions& options, const GenerateCallbacks& callbacks, Answer* answer,
+          GenerateResult* result)
+      : context_(engine->context()),
+        session_(session),
+        callbacks_(callbacks),
+        answer_(answer),
+        result_(result),
+        guesser_(engine->MayGuess() ? std::min(options.guesses, model::kDecodeRows - 1) : 0) {}
+
+  Status Run() {
+    while (true) {
+      if (!drawn_ && !answer_->ended()) drawn_ = Draw(session_->logits());
+      HandOutText();
+      if (answer_->ended()) return {};
+      const Status status = Append();
       if (status.code() == StatusCode::kCancelled) {
-        answer->End(FinishReason::kCancelled);
+        answer_->End(FinishReason::kCancelled);
       } else {
         DAMASK_RETURN_IF_ERROR(status);
       }
     }
-    const std::string piece = answer->TakeText();
-    *text += piece;
-    if (callbacks.text && !piece.empty()) callbacks.text(piece);
-    if (answer->ended()) return {};
   }
-}
+
+ private:
+  uint64_t room() const { return context_ - session_->tokens().size(); }
+  TokenId Draw(std::span<const float> logits) { return answer_->Draw(logits, session_->tokens(), room()); }
+
+  void HandOutText() {
+    const std::string piece = answer_->TakeText();
+    result_->text += piece;
+    if (callbacks_.text && !piece.empty()) callbacks_.text(piece);
+  }
+
+  // Puts what was drawn into the session, and as many guesses as are right.
+  Status Append() {
+    const TokenId id = *drawn_;
+    drawn_.reset();
+    std::span<const TokenId> guesses = guesser_.Guess(session_->tokens(), id);
+    guesses = guesses.first(std::min<uint64_t>(guesses.size(), room() - 1));
+    if (guesses.empty()) return session_->Decode(id, callbacks_.cancel);
+    const uint64_t before = session_->length();
+    const auto next = [this](std::span<const float> logits) -> std::optional<TokenId> {
+      const TokenId token = Draw(logits);
+      return answer_->ended() ? std::nullopt : std::optional(token);
+    };
+    DAMASK_ASSIGN_OR_RETURN(drawn_, session_->DecodeGuesses(id, guesses, next, callbacks_.cancel));
+    result_->guessed += guesses.size();
+    result_->guessed_right += session_->length() - before - 1;
+    return {};
+  }
+
+  uint64_t context_;
+  Session* session_;
+  const GenerateCallbacks& callbacks_;
+  Answer* answer_;
+  GenerateResult* result_;
+  Guesser guesser_;
+  std::optional<TokenId> drawn_;  // and not in the session yet
+};
 
 }  // namespace
 
@@ -53,7 +102,7 @@ Result<GenerateResult> Generate(Engine* engine, Session* session, std::span<cons
   timer.Restart();
   engine->ResetStats();
   if (options.max_tokens > 0) {
-    DAMASK_RETURN_IF_ERROR(DrawAll(session, engine->context(), callbacks, &answer, &result.text));
+    DAMASK_RETURN_IF_ERROR(Drawing(engine, session, options, callbacks, &answer, &result).Run());
   }
   result.finish = answer.finish();
   result.ids = answer.ids();

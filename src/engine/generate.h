@@ -21,6 +21,8 @@ struct GenerateResult {
   uint64_t prompt_tokens = 0;  // read by this call: all of the prompt, unless it was cancelled on the way
   FinishReason finish = FinishReason::kLength;
   uint64_t seed = 0;
+  uint64_t guessed = 0;  // tokens that were guessed, and how many of them were right (GenerateOptions::guesses)
+  uint64_t guessed_right = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
   model::ForwardStats prefill_stats;

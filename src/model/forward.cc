@@ -102,9 +102,12 @@ Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, cons
       if (!status.ok() && s < shown_before_.size()) cache.ForgetShown(shown_before_[s]);
       continue;
     }
-    cache.Commit(cache.length() + segment.tokens.size());
+    const uint64_t before = cache.length();
+    cache.Commit(before + (segment.kept == nullptr ? segment.tokens.size() : *segment.kept));
+    if (segment.kept != nullptr) cache.Truncate(cache.length());
     // In decode only a full page can have moved what lies behind a window past a page: looking at every token would be waste.
-    if (release_ && (segment.tokens.size() > 1 || cache.length() % kernels::kPageTokens == 0)) ReleasePages(&cache);
+    const bool full_page = before / kernels::kPageTokens != cache.length() / kernels::kPageTokens;
+    if (release_ && (!segment.decode || full_page)) ReleasePages(&cache);
   }
   return status;
 }
@@ -183,11 +186,15 @@ Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* 
     const LayerWeights& weights = model_->layers()[layer];
     NormRows(weights.attention_norm);
     DAMASK_RETURN_IF_ERROR(AttentionInputs(weights, layer));
-    ShowKeysToPolicy(layer);
-    if (layer + 1 < c.layers) {
+    if (runs_.front().decode) {
+      AttendRowByRow(layer);
+      ShowChunkToPolicy(layer, runs_);
+    } else if (layer + 1 < c.layers) {
+      ShowKeysToPolicy(layer);
       Attend(layer);
       ShowChunkToPolicy(layer, runs_);
     } else {
+      ShowKeysToPolicy(layer);
       // Behind the last layer's keys and values only the rows whose logits are asked for still matter.
       const std::vector<RowRun> all = std::exchange(runs_, WantedRuns(batch));
       Attend(layer);

@@ -42,9 +42,12 @@ struct Segment {
   bool prompt_end = true;  // its last token is the last of a prompt, or a decoded one: for policies that look at those rows
   bool closing = false;    // an instruction's rows (policies::Instruction)
   bool aside = false;      // the cache forgets them again
-  // One drawn token. The segments of a batch are all of this kind (and at most kDecodeRows) or none is: prompts and drawn
-  // tokens run different products, whose results differ in the last bits, and a token's must not depend on its company.
+  // One drawn token, and behind it guesses of those that follow. The segments of a batch are all of this kind (and at most
+  // kDecodeRows) or none is: prompts and drawn tokens run different products, whose results differ in the last bits, and a
+  // token's must not depend on its company.
   bool decode = false;
+  // Of guesses: set by the sink to how many of the tokens stay, at least 1; the others are forgotten. Null: all.
+  size_t* kept = nullptr;
 };
 
 // What one segment of a batch cost and what the audit found in its rows.
@@ -113,6 +116,9 @@ class Forward {
   // Starts a new report; widened heads stay so.
   void ResetAudit();
   const AuditReport& audit() const { return audit_; }
+  // Whether guesses leave no trace where they are wrong (Segment::kept): not where the policy remembers them, nor where the
+  // audit of one row may widen a head for the next.
+  bool MayGuess() const { return policy_->RewindsExactly() && audit_options_.floor < 0; }
   // Pages that no head can reach again are given back after every chunk.
   void SetRelease(bool release) { release_ = release; }
 
@@ -173,6 +179,7 @@ class Forward {
   void KeepWantedRows();
   void LayerAfterAttention(const LayerWeights& weights);
   void ShowKeysToPolicy(size_t layer);
+  void AttendRowByRow(size_t layer);
   void Attend(size_t layer);
   void AttendItem(size_t layer, const AttentionItem& item, size_t worker);
   void AuditItem(size_t layer, const AttentionItem& item, const kernels::QueryBlock& block, size_t worker);

@@ -34,7 +34,8 @@ void Forward::MakeItems() {
   for (const RowRun& run : runs_) {
     for (size_t done = 0; done < run.rows;) {
       const uint64_t position = run.first_position + done;
-      const size_t rows = std::min<size_t>(run.rows - done, kQueryBlockRows - position % kQueryBlockRows);
+      // A guess is computed as the token that it may be.
+      const size_t rows = run.decode ? 1 : std::min<size_t>(run.rows - done, kQueryBlockRows - position % kQueryBlockRows);
       for (size_t h = 0; h < c.kv_heads; ++h) items_.push_back({&run, h, run.first_row + done, rows, position});
       done += rows;
     }
@@ -42,6 +43,32 @@ void Forward::MakeItems() {
   // Late blocks see the most keys: start with them, so that threads end together.
   std::stable_sort(items_.begin(), items_.end(),
                    [](const AttentionItem& a, const AttentionItem& b) { return a.first_position > b.first_position; });
+}
+
+// Drawn tokens and the guesses behind them. A policy sees for each row what it would see without those that follow; of one that
+// does not look at keys all rows go together.
+void Forward::AttendRowByRow(size_t layer) {
+  const bool guesses = std::any_of(runs_.begin(), runs_.end(), [](const RowRun& run) { return run.rows > 1; });
+  if (!guesses || !policy_->WantsKeys()) {
+    ShowKeysToPolicy(layer);
+    Attend(layer);
+    return;
+  }
+  const std::vector<RowRun> all = std::exchange(runs_, {});
+  for (size_t row = 0; row == 0 || !runs_.empty(); ++row) {
+    runs_.clear();
+    for (RowRun run : all) {
+      if (row >= run.rows) continue;
+      run.first_row += row;
+      run.first_position += row;
+      if (row > 0) run.keys_seen = run.first_position;
+      run.rows = 1;
+      runs_.push_back(run);
+    }
+    ShowKeysToPolicy(layer);
+    Attend(layer);
+  }
+  runs_ = all;
 }
 
 void Forward::Attend(size_t layer) {

@@ -108,6 +108,8 @@ class HipPolicy : public Policy {
   }
 
   std::unique_ptr<PolicyState> NewState() const override { return std::make_unique<State>(shape_, s_.refresh); }
+  // Decode's choices are kept for some steps.
+  bool RewindsExactly() const override { return false; }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
     const uint32_t own = shape_.window(request.layer);

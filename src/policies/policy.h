@@ -159,6 +159,9 @@ class Policy {
   // For policies that decide chunk by chunk: no chunk goes past a multiple of this, 64, 128, 256 or 512; 0: it is all the same.
   virtual size_t ChunkRows() const { return 0; }
   virtual Instruction AskedInstruction() const { return {}; }
+  // Whether decode with keys that are forgotten again leaves no trace: PolicyState::Truncate brings back what was, whatever
+  // plans were made meanwhile. Only then tokens are guessed ahead.
+  virtual bool RewindsExactly() const { return !WantsChunks(); }
 
   // Whether no query at or after `position` of any head of the group can get a plan with this key block.
   virtual bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const;

@@ -94,6 +94,8 @@ Json GenerationJson(const engine::Engine& engine, const engine::GenerateResult& 
           {"ids", result.ids},
           {"prompt_tokens", result.prompt_tokens},
           {"generated_tokens", result.ids.size()},
+          {"drafted_tokens", result.guessed},
+          {"drafted_accepted", result.guessed_right},
           {"finish_reason", engine::FinishReasonName(result.finish)},
           {"seed", result.seed},
           {"model", ModelName(engine)},

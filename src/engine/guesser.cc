@@ -1,0 +1,50 @@
+#include "engine/guesser.h"
+
+#include <algorithm>
+
+namespace damask::engine {
+namespace {
+
+// Tokens that must agree before anything is guessed.
+constexpr size_t kRun = 3;
+
+// Of the kRun tokens before `end`.
+uint64_t HashOf(std::span<const tokenizer::TokenId> text, size_t end) {
+  uint64_t hash = 0;
+  for (size_t i = end - kRun; i < end; ++i) hash = (hash ^ static_cast<uint64_t>(text[i])) * 0x9e3779b97f4a7c15u;
+  return hash;
+}
+
+// How many tokens before `a` and before `b` are the same, at most `most`; a < b.
+size_t Agreeing(std::span<const tokenizer::TokenId> text, size_t a, size_t b, size_t most) {
+  size_t count = 0;
+  while (count < most && count < a && text[a - 1 - count] == text[b - 1 - count]) ++count;
+  return count;
+}
+
+}  // namespace
+
+// All runs but the one at the very end, which is looked for.
+void Guesser::Learn() {
+  for (size_t end = std::max(learned_ + 1, kRun); end < text_.size(); ++end) ends_[HashOf(text_, end)] = end;
+  learned_ = text_.size() - 1;
+}
+
+std::span<const tokenizer::TokenId> Guesser::Guess(std::span<const TokenId> text, TokenId next) {
+  guesses_.clear();
+  if (most_ == 0) return guesses_;
+  text_.insert(text_.end(), text.begin() + static_cast<std::ptrdiff_t>(text_.size()), text.end());
+  text_.push_back(next);
+  Learn();
+  if (text_.size() <= kRun) return guesses_;
+  const auto found = ends_.find(HashOf(text_, text_.size()));
+  if (found == ends_.end()) return guesses_;
+  const size_t end = found->second;
+  const size_t agreeing = Agreeing(text_, end, text_.size(), std::max(kRun, most_));
+  if (agreeing < kRun) return guesses_;  // another run of the same hash
+  const size_t count = std::min({most_, agreeing, text_.size() - end});
+  guesses_.assign(text_.begin() + static_cast<std::ptrdiff_t>(end), text_.begin() + static_cast<std::ptrdiff_t>(end + count));
+  return guesses_;
+}
+
+}  // namespace damask::engine
