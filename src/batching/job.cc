@@ -17,7 +17,10 @@ constexpr uint64_t kKeepEvery = 4096;
 }  // namespace
 
 Job::Job(uint64_t id, Request request, std::shared_ptr<Listener> listener)
-    : id_(id), request_(std::move(request)), listener_(std::move(listener)) {
+    : id_(id),
+      request_(std::move(request)),
+      listener_(std::move(listener)),
+      guesser_(std::min(request_.options.guesses, model::kDecodeRows - 1)) {
   usage_.prompt_tokens = request_.prompt.size();
 }
 
@@ -132,14 +135,46 @@ void Job::ChunkRead(engine::Engine* engine, PrefixStore* store, const Status& st
   LogitsReady(engine);
 }
 
-void Job::LogitsReady(engine::Engine* engine) {
+// What comes behind the session's tokens, of which these are the logits.
+TokenId Job::Draw(engine::Engine* engine, std::span<const float> logits) {
   const uint64_t begin = answer_->drawn_bytes();
-  next_token_ = answer_->Draw(session_->logits(), session_->tokens(), engine->context() - session_->length());
+  const TokenId token = answer_->Draw(logits, session_->tokens(), engine->context() - session_->tokens().size());
   ++usage_.completion_tokens;
+  piece_.ids.push_back(token);
+  if (request_.top_logprobs) held_.push_back({begin, LogprobsOf(logits, token, *request_.top_logprobs)});
+  return token;
+}
+
+void Job::LogitsReady(engine::Engine* engine) {
+  next_token_ = Draw(engine, session_->logits());
+  Stepped();
+}
+
+std::span<const TokenId> Job::Guesses(const engine::Engine& engine) {
+  const uint64_t room = engine.context() - session_->length() - 1;
+  if (room == 0 || !engine.MayGuess()) return {};
+  const std::span<const TokenId> guesses = guesser_.Guess(session_->tokens(), next_token_);
+  return guesses.first(std::min<uint64_t>(guesses.size(), room));
+}
+
+Status Job::DecodeGuesses(engine::Engine* engine, std::span<const TokenId> guesses) {
+  const uint64_t before = session_->length();
+  const auto next = [&](std::span<const float> logits) -> std::optional<TokenId> {
+    const TokenId token = Draw(engine, logits);
+    return answer_->ended() ? std::nullopt : std::optional(token);
+  };
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<TokenId> drawn, session_->DecodeGuesses(next_token_, guesses, next, nullptr));
+  usage_.guessed += guesses.size();
+  usage_.guessed_right += session_->length() - before - 1;
+  if (!answer_->ended()) next_token_ = drawn ? *drawn : Draw(engine, session_->logits());
+  Stepped();
+  return {};
+}
+
+// One step of drawing is done.
+void Job::Stepped() {
   usage_.decode.Add(session_->TakeReport());
   usage_.decode_seconds = stage_.Seconds();
-  piece_.ids.push_back(next_token_);
-  if (request_.top_logprobs) held_.push_back({begin, LogprobsOf(session_->logits(), next_token_, *request_.top_logprobs)});
   if (answer_->ended()) {
     Finish({}, answer_->finish());
   } else {

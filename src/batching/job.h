@@ -12,6 +12,7 @@
 #include "batching/prefix_store.h"
 #include "batching/request.h"
 #include "engine/engine.h"
+#include "engine/guesser.h"
 
 namespace damask::batching {
 
@@ -54,6 +55,10 @@ class Job {
   // Drawing: the token whose logits are wanted next, and what to do when they are there.
   TokenId next_token() const { return next_token_; }
   void LogitsReady(engine::Engine* engine);
+  // The same for a job that draws alone: what may follow next_token() (engine::Guesser), and that token and those of them that
+  // are right put into the session. An error leaves the job as it is.
+  std::span<const TokenId> Guesses(const engine::Engine& engine);
+  Status DecodeGuesses(engine::Engine* engine, std::span<const TokenId> guesses);
 
   // Ends it: the session goes, the last piece is sent. Once; later calls change nothing.
   void Finish(const Status& status, engine::FinishReason reason);
@@ -61,6 +66,8 @@ class Job {
   void Tell();
 
  private:
+  TokenId Draw(engine::Engine* engine, std::span<const float> logits);
+  void Stepped();
   uint64_t Took(uint64_t before);
   void Keep(PrefixStore* store);
   void TellProgress();
@@ -77,6 +84,7 @@ class Job {
   std::unique_ptr<engine::Session> session_;
   std::optional<engine::Answer> answer_;
   TokenId next_token_ = 0;
+  engine::Guesser guesser_;
   bool looked_ = false;  // the store has been asked once
   bool restoring_ = false;
   uint64_t out_of_reach_ = 0;  // up to here the store had the prompt and could not give it

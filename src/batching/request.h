@@ -56,8 +56,10 @@ struct Usage {
   uint64_t cached_tokens = 0;      // of the prompt: not read again
   uint64_t read_tokens = 0;        // of the prompt: in the cache, so far
   uint64_t completion_tokens = 0;  // drawn, an end token included
-  double queue_seconds = 0;        // from Submit to the first chunk
-  double prefill_seconds = 0;      // from the first chunk to the first token
+  uint64_t guessed = 0;            // tokens that were guessed, and how many of them were right
+  uint64_t guessed_right = 0;
+  double queue_seconds = 0;    // from Submit to the first chunk
+  double prefill_seconds = 0;  // from the first chunk to the first token
   double decode_seconds = 0;
   model::SegmentReport prefill;
   model::SegmentReport decode;

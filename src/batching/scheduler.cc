@@ -40,6 +40,7 @@ Result<uint64_t> Scheduler::Submit(Request request, std::shared_ptr<Listener> li
     return InvalidArgument(
         fmt::format("the prompt has {} tokens, the context holds {}", request.prompt.size(), engine_->context()));
   }
+  request.options.guesses = options_.guesses;
   const std::lock_guard lock(mutex_);
   if (draining_) return Cancelled();
   // Requests that have a place to go to are no queue, though the compute thread has not yet fetched them.
@@ -283,7 +284,20 @@ void Scheduler::DrawAll() {
   totals_.decode_seconds += seconds;
 }
 
+// Whether there was something to guess. What stands in the places of other answers' tokens costs more than a weight's way from
+// memory: only an answer that is drawn alone is guessed ahead.
+bool Scheduler::DrawGuesses(Job* job) {
+  const std::span<const TokenId> guesses = job->Guesses(*engine_);
+  if (guesses.empty()) return false;
+  const uint64_t before = job->usage().completion_tokens;
+  const Status status = Caught([&] { return job->DecodeGuesses(engine_, guesses); });
+  if (!status.ok()) job->Finish(status, engine::FinishReason::kCancelled);
+  totals_.drawn_tokens += job->usage().completion_tokens - before;
+  return true;
+}
+
 void Scheduler::Draw(std::span<Job* const> jobs) {
+  if (jobs.size() == 1 && DrawGuesses(jobs.front())) return;
   std::vector<engine::Session*> sessions;
   std::vector<TokenId> ids;
   for (Job* job : jobs) {

@@ -26,6 +26,7 @@ struct SchedulerOptions {
   size_t parallel = 8;            // requests that are worked on at once
   size_t queue = 64;              // more that may wait
   double timeout_seconds = 3600;  // of a request in all, from Submit; 0: none
+  size_t guesses = 0;             // tokens to guess ahead at most for an answer that is drawn alone (engine/guesser.h)
 };
 
 // What one place is doing.
@@ -105,6 +106,7 @@ class Scheduler {
   void ReadTogether(std::span<Job* const> jobs, size_t border);
   void DrawAll();
   void Draw(std::span<Job* const> jobs);
+  bool DrawGuesses(Job* job);
   void DrawEachAlone(std::span<Job* const> jobs);
   void Count(const Job& job);
   void Forget();

@@ -38,6 +38,10 @@ Json TimingsJson(const batching::Usage& usage) {
   AddRates("prompt", read, read, usage.prefill_seconds, &timings);
   const uint64_t behind_first = usage.completion_tokens - std::min<uint64_t>(usage.completion_tokens, 1);
   AddRates("predicted", usage.completion_tokens, behind_first, usage.decode_seconds, &timings);
+  if (usage.guessed != 0) {
+    timings["draft_n"] = usage.guessed;
+    timings["draft_n_accepted"] = usage.guessed_right;
+  }
   return timings;
 }
 

@@ -81,6 +81,38 @@ std::vector<TokenId> Alone(const Request& request) {
   return result->ids;
 }
 
+// An answer that is drawn alone is guessed ahead, one beside others is not; neither changes a word or a logarithm.
+TEST(Scheduler, GuessesChangeNoAnswer) {
+  Request request = EndlessRequest();
+  request.options.max_tokens = 120;
+  request.top_logprobs = 2;
+  const auto run = [&](size_t guesses, size_t beside) {
+    Fixture f({.guesses = guesses});
+    std::vector<std::shared_ptr<Collector>> others;
+    for (size_t i = 0; i < beside; ++i) others.push_back(f.Submit(MakeRequest(30, 40 + 40 * i, 11)));
+    const auto collector = f.Submit(request);
+    collector->Wait();
+    for (const auto& other : others) other->Wait();
+    EXPECT_TRUE(collector->outcome.status.ok());
+    EXPECT_EQ(collector->outcome.usage.completion_tokens, 120u);
+    return collector;
+  };
+  const auto expected = run(0, 0);
+  EXPECT_EQ(expected->outcome.usage.guessed, 0u);
+  for (const size_t beside : {size_t{0}, size_t{2}}) {
+    const auto guessed = run(7, beside);
+    EXPECT_EQ(guessed->ids, expected->ids);
+    EXPECT_EQ(guessed->text, expected->text);
+    ASSERT_EQ(guessed->logprobs.size(), expected->logprobs.size());
+    for (size_t i = 0; i < expected->logprobs.size(); ++i) {
+      EXPECT_EQ(guessed->logprobs[i].id, expected->logprobs[i].id);
+      EXPECT_EQ(guessed->logprobs[i].logprob, expected->logprobs[i].logprob);
+    }
+    EXPECT_GT(guessed->outcome.usage.guessed_right, 20u);
+    EXPECT_GE(guessed->outcome.usage.guessed, guessed->outcome.usage.guessed_right);
+  }
+}
+
 TEST(Scheduler, ManyTogetherGiveWhatEachGivesAlone) {
   Fixture run({.parallel = 12});
   std::vector<Request> requests;
