@@ -6,9 +6,6 @@
 namespace damask::kernels {
 namespace {
 
-// More lanes are cheaper in the body with lanes side by side.
-constexpr size_t kFewLanes = 8;
-
 // `many`, or where there are few lanes the body for them and the pages.
 const AttentionBody& BodyForLanes(const AttentionShape& shape, const QueryBlock& block, const AttentionBody& many,
                                   const AttentionBody& few, const AttentionBody& few_q8) {

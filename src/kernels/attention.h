@@ -55,6 +55,10 @@ class AttentionScratch {
 using AttentionFn = void (*)(const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
                              const std::byte* const* pages, AttentionScratch* scratch);
 
+// Query blocks of at most so many lanes (rows times heads) are run by bodies of their own: above all decode. Rows of one block
+// whose keys end in the same quarter get there to the last bit what each gets alone from its part of the plan.
+inline constexpr size_t kFewLanes = 8;
+
 // What `target` runs, for every head_dim and group; the scalar reference for f32 pages.
 AttentionFn FindAttention(Target target, const AttentionShape& shape);
 

@@ -187,7 +187,8 @@ class Forward {
   void WidenHeads(size_t layer);
   void ShowChunkToPolicy(size_t layer, const std::vector<RowRun>& runs);
   void ReleasePages(KvCache* cache) const;
-  void MakeItems();
+  void MakeItems(size_t layer);
+  size_t DecodeRowsTogether(size_t layer, uint64_t position) const;
   void Reserve(size_t rows);
   void FillRotations();
   void AttentionOutput(const LayerWeights& weights);

@@ -27,15 +27,24 @@ void Forward::ShowKeysToPolicy(size_t layer) {
   });
 }
 
+// A guess is computed as the token that it may be, by itself; beside others only where that gives the same bits: keys are then
+// read once for all of them.
+size_t Forward::DecodeRowsTogether(size_t layer, uint64_t position) const {
+  const ModelConfig& c = model_->config();
+  if (!policy_->SeesEverything() || c.window(layer) != 0) return 1;
+  const size_t of_quarter = kernels::kQuarterTokens - position % kernels::kQuarterTokens;
+  return std::clamp<size_t>(kernels::kFewLanes / c.group(), 1, of_quarter);
+}
+
 // Query blocks begin at multiples of kQueryBlockRows counted from position 0, so that plans do not depend on chunking.
-void Forward::MakeItems() {
+void Forward::MakeItems(size_t layer) {
   const ModelConfig& c = model_->config();
   items_.clear();
   for (const RowRun& run : runs_) {
     for (size_t done = 0; done < run.rows;) {
       const uint64_t position = run.first_position + done;
-      // A guess is computed as the token that it may be.
-      const size_t rows = run.decode ? 1 : std::min<size_t>(run.rows - done, kQueryBlockRows - position % kQueryBlockRows);
+      const size_t most = run.decode ? DecodeRowsTogether(layer, position) : kQueryBlockRows - position % kQueryBlockRows;
+      const size_t rows = std::min(run.rows - done, most);
       for (size_t h = 0; h < c.kv_heads; ++h) items_.push_back({&run, h, run.first_row + done, rows, position});
       done += rows;
     }
@@ -73,7 +82,7 @@ void Forward::AttendRowByRow(size_t layer) {
 
 void Forward::Attend(size_t layer) {
   const Stopwatch watch(&stats_.attention_seconds);
-  MakeItems();
+  MakeItems(layer);
   pool_->ParallelFor(items_.size(), 1, [&](size_t begin, size_t end, size_t worker) {
     for (size_t i = begin; i < end; ++i) AttendItem(layer, items_[i], worker);
   });

@@ -8,6 +8,7 @@ class FullPolicy : public Policy {
   explicit FullPolicy(const ModelShape& shape) : shape_(shape) {}
 
   std::string Spec() const override { return "full"; }
+  bool SeesEverything() const override { return true; }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
     kernels::FullPlan(request.first_position, request.rows, shape_.window(request.layer), plan);

@@ -162,6 +162,9 @@ class Policy {
   // Whether decode with keys that are forgotten again leaves no trace: PolicyState::Truncate brings back what was, whatever
   // plans were made meanwhile. Only then tokens are guessed ahead.
   virtual bool RewindsExactly() const { return !WantsChunks(); }
+  // Whether a plan for several rows has for each the entries of a plan for it alone, but for those behind it: every key there
+  // is.
+  virtual bool SeesEverything() const { return false; }
 
   // Whether no query at or after `position` of any head of the group can get a plan with this key block.
   virtual bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const;
