@@ -130,12 +130,15 @@ class ModelLoader::Loading {
     return LoadExpertBiases(index, "ffn_down_exps.bias", c.width, &FeedForwardWeights::down_bias, w);
   }
 
+  // Without them such a model would answer, wrongly.
+  bool HasAllBiases() const { return model_->config_.architecture == Architecture::kGptOss; }
+
   // One tensor for all experts, wherever a file has it.
   Status LoadExpertBiases(size_t index, const char* part, size_t size, FloatVector FeedForwardWeights::*place,
                           LayerWeights* w) {
     const std::string name = LayerName(index, part);
     DAMASK_ASSIGN_OR_RETURN(const TensorInfo* all, Find(name));
-    if (all == nullptr) return {};
+    if (all == nullptr && !HasAllBiases()) return {};
     DAMASK_ASSIGN_OR_RETURN(const WeightView biases, Matrix(name, w->feed_forward.size(), size));
     for (size_t e = 0; e < w->feed_forward.size(); ++e) {
       FloatVector& bias = w->feed_forward[e].*place;
@@ -187,7 +190,7 @@ class ModelLoader::Loading {
     }
     DAMASK_RETURN_IF_ERROR(LoadProjections(index, &w));
     DAMASK_ASSIGN_OR_RETURN(w.o, Matrix(name("attn_output.weight"), c.width, c.q_width()));
-    // Biases are read wherever a file has them (llama files may, too); qwen2 and gpt-oss always do.
+    // Biases are read wherever a file has them (llama files may, too); qwen2 always does.
     DAMASK_ASSIGN_OR_RETURN(w.q_bias, Bias(name("attn_q.bias"), c.q_width()));
     DAMASK_ASSIGN_OR_RETURN(w.k_bias, Bias(name("attn_k.bias"), c.kv_width()));
     DAMASK_ASSIGN_OR_RETURN(w.v_bias, Bias(name("attn_v.bias"), c.kv_width()));
@@ -296,7 +299,7 @@ class ModelLoader::Loading {
 
   Result<FloatVector> Bias(const std::string& name, size_t size) {
     DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
-    if (tensor == nullptr) return FloatVector();
+    if (tensor == nullptr && !HasAllBiases()) return FloatVector();
     return Vector(name, size);
   }
 

@@ -90,7 +90,7 @@ TEST(Scheduler, GuessesChangeNoAnswer) {
     Fixture f({.guesses = guesses});
     std::vector<std::shared_ptr<Collector>> others;
     for (size_t i = 0; i < beside; ++i) others.push_back(f.Submit(MakeRequest(30, 40 + 40 * i, 11)));
-    const auto collector = f.Submit(request);
+    auto collector = f.Submit(request);
     collector->Wait();
     for (const auto& other : others) other->Wait();
     EXPECT_TRUE(collector->outcome.status.ok());

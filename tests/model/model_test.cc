@@ -279,6 +279,22 @@ TEST(Model, BiasesThatAreNotComputedAreRefused) {
   }
 }
 
+TEST(Model, GptOssHasAllItsBiasesAndSinks) {
+  const make_model::ModelSpec spec{.arch = make_model::Arch::kGptOss, .layers = 1};
+  for (const char* tensor :
+       {"blk.0.attn_q.bias", "blk.0.attn_output.bias", "blk.0.attn_sinks.weight", "blk.0.ffn_gate_inp.bias",
+        "blk.0.ffn_gate_exps.bias", "blk.0.ffn_down_exps.bias", "blk.0.post_attention_norm.weight"}) {
+    const auto model = LoadChanged({tensor, Change::Kind::kDrop}, spec);
+    EXPECT_EQ(model.status().code(), StatusCode::kBadFormat) << tensor;
+    EXPECT_NE(model.status().ToString().find(std::string("the tensor ") + tensor + " is missing"), std::string::npos)
+        << model.status().ToString();
+  }
+  const auto model = LoadChanged({"blk.0.ffn_up_exps.bias", Change::Kind::kTranspose}, spec);
+  EXPECT_NE(model.status().ToString().find("the tensor blk.0.ffn_up_exps.bias has shape [512, 8], expected [8, 512]"),
+            std::string::npos)
+      << model.status().ToString();
+}
+
 TEST(Model, TheConfigurationSaysWhetherTheEmbeddingIsTheOutput) {
   const Warnings warnings;
   Folder untied(make_model::ModelSpec{.layers = 1});
