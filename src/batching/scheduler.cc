@@ -276,7 +276,8 @@ void Scheduler::DrawAll() {
   for (const JobPtr& job : running_) {
     if (job->state() == JobState::kDrawing) jobs.push_back(job.get());
   }
-  for (size_t done = 0; done < jobs.size(); done += model::kDecodeRows) {
+  const bool guessed = jobs.size() == 1 && DrawGuesses(jobs.front());
+  for (size_t done = 0; !guessed && done < jobs.size(); done += model::kDecodeRows) {
     Draw(std::span(jobs).subspan(done, std::min(model::kDecodeRows, jobs.size() - done)));
   }
   const double seconds = timer.Seconds();
@@ -287,8 +288,12 @@ void Scheduler::DrawAll() {
 // Whether there was something to guess. What stands in the places of other answers' tokens costs more than a weight's way from
 // memory: only an answer that is drawn alone is guessed ahead.
 bool Scheduler::DrawGuesses(Job* job) {
-  const std::span<const TokenId> guesses = job->Guesses(*engine_);
-  if (guesses.empty()) return false;
+  std::span<const TokenId> guesses;
+  const Status guessed = Caught([&]() -> Status {
+    guesses = job->Guesses(*engine_);
+    return {};
+  });
+  if (!guessed.ok() || guesses.empty()) return false;  // no memory for guesses is no reason to end
   const uint64_t before = job->usage().completion_tokens;
   const Status status = Caught([&] { return job->DecodeGuesses(engine_, guesses); });
   if (!status.ok()) job->Finish(status, engine::FinishReason::kCancelled);
@@ -297,7 +302,6 @@ bool Scheduler::DrawGuesses(Job* job) {
 }
 
 void Scheduler::Draw(std::span<Job* const> jobs) {
-  if (jobs.size() == 1 && DrawGuesses(jobs.front())) return;
   std::vector<engine::Session*> sessions;
   std::vector<TokenId> ids;
   for (Job* job : jobs) {

@@ -289,8 +289,10 @@ Status Engine::Decode(std::span<Session* const> sessions, std::span<const TokenI
 Result<std::optional<TokenId>> Session::DecodeGuesses(TokenId id, std::span<const TokenId> guesses, const DrawNext& next,
                                                       const std::atomic<bool>* cancel) {
   if (guesses.size() >= model::kDecodeRows || !engine_->MayGuess()) {
-    return InvalidArgument(fmt::format("{} guesses cannot be checked here", guesses.size()));
+    return InvalidArgument(fmt::format("{} guesses cannot be checked under the policy {}: expected at most {}", guesses.size(),
+                                       engine_->policy().Spec(), engine_->MayGuess() ? model::kDecodeRows - 1 : 0));
   }
+  const size_t tokens_before = tokens_.size();
   std::vector<TokenId> ids = {id};
   ids.insert(ids.end(), guesses.begin(), guesses.end());
   DAMASK_RETURN_IF_ERROR(CheckRoom(ids.size()));
@@ -311,7 +313,13 @@ Result<std::optional<TokenId>> Session::DecodeGuesses(TokenId id, std::span<cons
   };
   const model::Segment segment = {
       .cache = &cache_, .tokens = ids, .logits = model::LogitsWanted::kAll, .decode = true, .kept = &kept};
-  DAMASK_RETURN_IF_ERROR(engine_->forward_->Run({&segment, 1}, take, cancel));
+  const Status status = engine_->forward_->Run({&segment, 1}, take, cancel);
+  if (!status.ok()) tokens_.resize(tokens_before);
+  if (status.code() == StatusCode::kBadFormat) {  // it may be a wrong guess that broken weights make NaN of
+    DAMASK_RETURN_IF_ERROR(Decode(id, cancel));
+    return std::optional<TokenId>();
+  }
+  DAMASK_RETURN_IF_ERROR(status);
   report_.Add(engine_->forward_->segment_reports()[0]);
   return drawn;
 }

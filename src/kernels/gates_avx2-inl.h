@@ -43,8 +43,9 @@ inline __m256 GeluTimes(__m256 gate, __m256 up) {
 
 inline __m256 ClampedTimes(__m256 gate, __m256 up) {
   const __m256 limit = _mm256_set1_ps(kClampedLimit);
-  gate = _mm256_min_ps(gate, limit);
-  up = _mm256_min_ps(_mm256_max_ps(up, _mm256_set1_ps(-kClampedLimit)), limit);
+  // In this order of operands NaN stays what it is.
+  gate = _mm256_min_ps(limit, gate);
+  up = _mm256_min_ps(limit, _mm256_max_ps(_mm256_set1_ps(-kClampedLimit), up));
   return SigmoidTimes(gate, _mm256_mul_ps(gate, _mm256_set1_ps(-kClampedSlope)), _mm256_add_ps(up, _mm256_set1_ps(1.0f)));
 }
 

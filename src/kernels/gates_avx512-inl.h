@@ -37,8 +37,9 @@ inline __m512 GeluTimes(__m512 gate, __m512 up) {
 
 inline __m512 ClampedTimes(__m512 gate, __m512 up) {
   const __m512 limit = _mm512_set1_ps(kClampedLimit);
-  gate = _mm512_min_ps(gate, limit);
-  up = _mm512_min_ps(_mm512_max_ps(up, _mm512_set1_ps(-kClampedLimit)), limit);
+  // In this order of operands NaN stays what it is.
+  gate = _mm512_min_ps(limit, gate);
+  up = _mm512_min_ps(limit, _mm512_max_ps(_mm512_set1_ps(-kClampedLimit), up));
   return SigmoidTimes(gate, _mm512_mul_ps(gate, _mm512_set1_ps(-kClampedSlope)), _mm512_add_ps(up, _mm512_set1_ps(1.0f)));
 }
 

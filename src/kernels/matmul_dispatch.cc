@@ -42,8 +42,8 @@ constexpr Body kAvx2DotFloat = {"avx2 float32 dot", kFormFloat, Split::kRowRange
 bool IsFloat(TensorType type) { return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16; }
 
 #if defined(__x86_64__)
-// Weights of 4 and 5 bits with one scale for at least 32 numbers: what the 8-bit panels of AVX2 and the dot products of AVX-512
-// VNNI can read.
+// Weights of 4 and 5 bits with one scale for at least 32 numbers and even steps, or of MXFP4, whose steps are whole numbers:
+// what the 8-bit panels of AVX2 can read.
 bool HasCodes(TensorType type) {
   switch (type) {
     case TensorType::kQ4_0:

@@ -95,18 +95,17 @@ void AuditRow(Target target, const kernels::AttentionShape& shape, const kernels
     float* probabilities = scratch->scores.data() + g * keys;
     std::fill_n(probabilities, lowest - first, -INFINITY);
     const double lse = kernels::Softmax(target, probabilities, keys);
-    // A sink takes its share of the dense row as well; how much of the rest a plan keeps does not depend on it.
-    const double of_keys = block.sinks == nullptr ? 1.0 : 1.0 / (1.0 + std::exp(static_cast<double>(block.sinks[g]) - lse));
-    if (block.sinks != nullptr) {
-      std::transform(probabilities, probabilities + keys, probabilities,
-                     [of_keys](float p) { return static_cast<float>(p * of_keys); });
-    }
     kernels::PlannedKeys(plan, block.first_position, position, g, &scratch->runs);
     HeadAudit& head = heads[g];
     ++head.rows;
-    const double recall = std::min(1.0, PlannedMass(scratch->runs, probabilities, first) / of_keys);
+    const double recall = std::min(1.0, PlannedMass(scratch->runs, probabilities, first));
     head.recall_sum += recall;
     head.recall_min = std::min(head.recall_min, recall);
+    // How much of the keys' weight a plan keeps does not depend on a sink; how strong a key is, and the dense row, do.
+    if (block.sinks != nullptr) {
+      const auto of_keys = static_cast<float>(1.0 / (1.0 + std::exp(static_cast<double>(block.sinks[g]) - lse)));
+      std::transform(probabilities, probabilities + keys, probabilities, [of_keys](float p) { return p * of_keys; });
+    }
     const size_t aside = first == 0 ? std::min(keys, kernels::kPageTokens) : 0;
     const float* strongest = std::max_element(probabilities + aside, probabilities + keys);
     if (aside<keys&& * strongest> kStrongShare) {

@@ -1,6 +1,7 @@
 #include "model/model_loader.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
@@ -196,7 +197,7 @@ class ModelLoader::Loading {
     DAMASK_ASSIGN_OR_RETURN(w.v_bias, Bias(name("attn_v.bias"), c.kv_width()));
     DAMASK_ASSIGN_OR_RETURN(w.o_bias, Bias(name("attn_output.bias"), c.width));
     if (c.has_sinks()) {
-      DAMASK_ASSIGN_OR_RETURN(w.sinks, Vector(name("attn_sinks.weight"), c.heads));
+      DAMASK_ASSIGN_OR_RETURN(w.sinks, Sinks(name("attn_sinks.weight")));
     }
     if (c.has_qk_norm()) {
       DAMASK_ASSIGN_OR_RETURN(w.q_norm, Norm(name("attn_q_norm.weight"), c.head_dim));
@@ -209,7 +210,8 @@ class ModelLoader::Loading {
   // phi3 has none of them; nobody knows of a model that has.
   Status RefuseJoinedBiases(size_t index) {
     std::vector<const char*> parts = {"attn_qkv.bias"};
-    if (model_->config_.architecture == Architecture::kPhi3) parts.insert(parts.end(), {"ffn_up.bias", "ffn_down.bias"});
+    if (model_->config_.architecture == Architecture::kPhi3)
+      parts.insert(parts.end(), {"ffn_gate_up.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"});
     for (const char* part : parts) {
       const std::string name = LayerName(index, part);
       DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, Find(name));
@@ -295,6 +297,16 @@ class ModelLoader::Loading {
       for (size_t i = 0; i < size; ++i) weight[i] += 1.0f;
     }
     return weight;
+  }
+
+  // An infinite one would take all of its head's attention, silently.
+  Result<FloatVector> Sinks(const std::string& name) {
+    DAMASK_ASSIGN_OR_RETURN(FloatVector sinks, Vector(name, model_->config_.heads));
+    for (size_t head = 0; head < sinks.size(); ++head) {
+      if (std::isfinite(sinks[head])) continue;
+      return BadFormat(fmt::format("the sink of head {} is {}, expected a finite number", head, sinks[head])).At(name);
+    }
+    return sinks;
   }
 
   Result<FloatVector> Bias(const std::string& name, size_t size) {

@@ -30,7 +30,7 @@ constexpr std::array kLayerNames = {
     NamePair{"ffn_gate.weight", "mlp.gate_proj.weight"},       NamePair{"ffn_up.weight", "mlp.up_proj.weight"},
     NamePair{"ffn_gate_up.weight", "mlp.gate_up_proj.weight"}, NamePair{"ffn_down.weight", "mlp.down_proj.weight"},
     NamePair{"ffn_gate.bias", "mlp.gate_proj.bias"},           NamePair{"ffn_up.bias", "mlp.up_proj.bias"},
-    NamePair{"ffn_down.bias", "mlp.down_proj.bias"},
+    NamePair{"ffn_gate_up.bias", "mlp.gate_up_proj.bias"},     NamePair{"ffn_down.bias", "mlp.down_proj.bias"},
 };
 
 // Looked at first where a layer has four norms.

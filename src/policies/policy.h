@@ -5,6 +5,7 @@
 //   KeysAppended  once per KV head, when the chunk's keys lie in their pages   (only if WantsKeys)
 //   MakePlan      once per query block and KV head
 //   ChunkDone     once per KV head, when the chunk's attention is done          (only if WantsChunks)
+//   (of guesses behind a drawn token the first two row by row)
 //   MayRelease    once per KV head and page after the whole chunk                (only if pages are to be released)
 // Calls for different KV heads and query blocks run on all workers at once; the steps do not overlap. A policy itself is
 // immutable and shared by sessions. What it remembers of one session is in that session's PolicyState, with a place of its own
@@ -82,7 +83,7 @@ struct PlanRequest {
   uint64_t first_position = 0;  // of the block's first row
   size_t rows = 0;              // 1 .. kernels::kQueryBlockRows
   uint64_t context = 0;         // positions in the cache, this block's own included
-  bool decode = false;          // the only row of its session in this batch
+  bool decode = false;          // a drawn token, or a guess behind one
   bool closing = false;         // of an instruction: see Instruction
   KeyPages keys;                // of `context` positions
   QueryRows queries;            // of this block; q is null where only the shape of a plan is wanted
@@ -160,7 +161,7 @@ class Policy {
   virtual size_t ChunkRows() const { return 0; }
   virtual Instruction AskedInstruction() const { return {}; }
   // Whether decode with keys that are forgotten again leaves no trace: PolicyState::Truncate brings back what was, whatever
-  // plans were made meanwhile. Only then tokens are guessed ahead.
+  // plans were made meanwhile: not where MakePlan changes the state. Only then tokens are guessed ahead.
   virtual bool RewindsExactly() const { return !WantsChunks(); }
   // Whether a plan for several rows has for each the entries of a plan for it alone, but for those behind it: every key there
   // is.

@@ -131,7 +131,6 @@ void ReadStream(FieldReader* fields, ApiRequest* request) {
   if (members.error()) fields->Fail(*members.error());
 }
 
-// llama-server's fields. Of what a template may be told only whether to think means something here.
 // "reasoning_effort", OpenAI's field or a variable of gpt-oss's template.
 void ReadEffort(FieldReader* fields, const std::string& param, ApiRequest* request) {
   const std::string* const effort = fields->Text("reasoning_effort");
@@ -142,6 +141,7 @@ void ReadEffort(FieldReader* fields, const std::string& param, ApiRequest* reque
                                                tokenizer::kReasoningEfforts, ValueName(Json(*effort)))));
 }
 
+// llama-server's fields. Of what a template may be told only whether to think, and how much, means something here.
 void ReadThoughts(FieldReader* fields, ApiRequest* request) {
   if (const std::string* format = fields->Text("reasoning_format")) {
     request->thoughts_apart = ParseReasoningFormat(*format);
@@ -156,9 +156,7 @@ void ReadThoughts(FieldReader* fields, ApiRequest* request) {
   if (variables == nullptr) return;
   FieldReader members(*variables, "chat_template_kwargs.");
   ReadEffort(&members, "chat_template_kwargs.reasoning_effort", request);
-  if (const auto enabled = members.Bool("enable_thinking")) {
-    request->thoughts = *enabled ? tokenizer::Thoughts::kAsTheModel : tokenizer::Thoughts::kNone;
-  }
+  request->thinks = members.Bool("enable_thinking");
   if (members.error()) fields->Fail(*members.error());
 }
 

@@ -34,7 +34,8 @@ struct ApiRequest {
   bool include_usage = false;     // stream_options.include_usage
   bool include_progress = false;  // stream_options.include_progress, llama-server's return_progress
   // kChat with a model that thinks aloud; absent: as the server was told.
-  std::optional<tokenizer::Thoughts> thoughts;  // chat_template_kwargs.enable_thinking
+  std::optional<tokenizer::Thoughts> thoughts;  // reasoning_effort
+  std::optional<bool> thinks;                   // chat_template_kwargs.enable_thinking
   std::optional<bool> thoughts_apart;           // reasoning_format: as reasoning_content, or in the text
 };
 

@@ -16,7 +16,11 @@ namespace {
 using tokenizer::TokenId;
 
 tokenizer::Thoughts ThoughtsOf(const ServedModel& model, const ApiRequest& request) {
-  return request.thoughts.value_or(model.thought_options().thoughts);
+  using tokenizer::Thoughts;
+  const Thoughts thoughts = request.thoughts.value_or(model.thought_options().thoughts);
+  if (!request.thinks) return thoughts;
+  if (!*request.thinks) return Thoughts::kNone;
+  return thoughts == Thoughts::kNone ? Thoughts::kAsTheModel : thoughts;
 }
 
 Result<std::vector<TokenId>> EncodeMessages(const ServedModel& model, const ApiRequest& request) {

@@ -1,6 +1,7 @@
 #include "tokenizer/channels.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/text_tail.h"
@@ -9,11 +10,18 @@ namespace damask::tokenizer {
 namespace {
 
 constexpr std::string_view kMessageMark = "<|message|>", kEndMark = "<|end|>", kStartMark = "<|start|>";
+// What an answer begins with.
+constexpr std::string_view kFirstMarks[] = {kChannelMark, kMessageMark, " to="};
 
 // Whether one is the beginning of the other.
 bool MayBegin(std::string_view text, std::string_view mark) { return text.starts_with(mark) || mark.starts_with(text); }
 
 }  // namespace
+
+bool BeginsInAChannel(std::string_view text) {
+  return std::any_of(std::begin(kFirstMarks), std::end(kFirstMarks),
+                     [text](std::string_view mark) { return text.starts_with(mark); });
+}
 
 void ChannelSplitter::Say(std::string_view text, Text* out) {
   if (text.empty()) return;
@@ -61,7 +69,8 @@ ChannelSplitter::Text ChannelSplitter::Add(std::string_view text) {
   held_ += text;
   if (place_ == Place::kStart) {
     if (held_.empty()) return out;
-    const bool header = MayBegin(held_, kChannelMark) || MayBegin(held_, kMessageMark) || MayBegin(held_, " to=");
+    const bool header = std::any_of(std::begin(kFirstMarks), std::end(kFirstMarks),
+                                    [this](std::string_view mark) { return MayBegin(held_, mark); });
     place_ = header ? Place::kStart : Place::kMessage;
     if (header && held_.size() >= kChannelMark.size()) place_ = Place::kHeader;
   }

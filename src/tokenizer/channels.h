@@ -10,14 +10,21 @@ namespace damask::tokenizer {
 inline constexpr std::string_view kChannelMark = "<|channel|>";
 inline constexpr std::string_view kFinalChannel = "<|channel|>final<|message|>";
 
+// What arrived of an answer.
+struct SplitAnswer {
+  std::string thoughts;
+  std::string answer;
+};
+
+// Whether a text begins with a mark of this format.
+bool BeginsInAChannel(std::string_view text);
+
 // Tells what goes to the analysis channel (thoughts) from what goes to all others (the answer) while the text arrives. Marks
 // are left out; messages of one kind are parted by an empty line. A text that begins with no mark is an answer.
+// Texts, not tokens, are looked at: where an answer spells a mark, that is taken for one.
 class ChannelSplitter {
  public:
-  struct Text {
-    std::string thoughts;
-    std::string answer;
-  };
+  using Text = SplitAnswer;
 
   // `inside`: the prompt opened the answer's channel.
   explicit ChannelSplitter(bool inside) : place_(inside ? Place::kMessage : Place::kStart) {}

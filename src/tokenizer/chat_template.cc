@@ -275,6 +275,14 @@ class Renderer {
     Mark("<start_of_turn>model\n");
   }
 
+  // Some versions of the template do, some do not.
+  bool BreaksBehindInstructions() const {
+    constexpr std::string_view kInstructions = "{{- developer_message }}";
+    const size_t at = jinja_.find(kInstructions);
+    if (at == std::string_view::npos) return false;
+    return Trim(jinja_.substr(at + kInstructions.size())).starts_with(R"({{- "\n\n" }})");
+  }
+
   // The model's own system message is always the same; what a user's says are a developer's instructions.
   void GptOss() {
     const char* const effort = thoughts_ == Thoughts::kLow ? "low" : thoughts_ == Thoughts::kHigh ? "high" : "medium";
@@ -292,6 +300,7 @@ class Renderer {
                                    : fmt::format("<|start|>assistant{}", kFinalChannel));
       }
       Say(message.content);
+      if (message.role == kSystem && BreaksBehindInstructions()) Mark("\n\n");
       Mark("<|end|>");
     }
     Mark("<|start|>assistant");
@@ -316,7 +325,7 @@ bool DropsThoughts(std::string_view jinja) {
 std::vector<ChatMessage> WithoutChannels(std::span<const ChatMessage> messages) {
   std::vector<ChatMessage> kept(messages.begin(), messages.end());
   for (ChatMessage& message : kept) {
-    if (message.role == kAssistant) message.content = AnswerOfChannels(message.content);
+    if (message.role == kAssistant) message.content = tokenizer::WithoutThoughts(message.content);
   }
   return kept;
 }
@@ -354,7 +363,7 @@ std::optional<Thoughts> ParseReasoningEffort(std::string_view name) {
   if (name == "none") return Thoughts::kNone;
   if (name == "minimal" || name == "low") return Thoughts::kLow;
   if (name == "medium") return Thoughts::kAsTheModel;
-  return name == "high" ? std::optional(Thoughts::kHigh) : std::nullopt;
+  return name == "high" || name == "xhigh" ? std::optional(Thoughts::kHigh) : std::nullopt;
 }
 
 Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,

@@ -56,9 +56,9 @@ std::string_view ChatFamilyName(ChatFamily family);
 // longer ones than usual where a template can (gpt-oss).
 enum class Thoughts { kAsTheModel, kNone, kLow, kHigh };
 
-// By OpenAI's names: "none", "minimal" and "low", "medium" (as the model), "high".
+// By OpenAI's names: "none", "minimal" and "low", "medium" (as the model), "high" and "xhigh".
 std::optional<Thoughts> ParseReasoningEffort(std::string_view name);
-inline constexpr std::string_view kReasoningEfforts = "'none', 'minimal', 'low', 'medium' or 'high'";
+inline constexpr std::string_view kReasoningEfforts = "'none', 'minimal', 'low', 'medium', 'high' or 'xhigh'";
 
 // The prompt of a conversation, ready for the model's next answer, with BOS where the family has one. Only the template's own
 // marks become control tokens: whatever a message contains is encoded as plain text.

@@ -10,6 +10,11 @@ namespace {
 
 constexpr std::string_view kSpaces = " \t\r\n";
 
+std::variant<ThinkSplitter, ChannelSplitter> SplitterOf(ChatFamily family, std::string_view jinja, Thoughts thoughts) {
+  if (family == ChatFamily::kGptOss) return ChannelSplitter(thoughts == Thoughts::kNone);
+  return ThinkSplitter(thoughts != Thoughts::kNone && PromptBeginsThoughts(family, jinja));
+}
+
 }  // namespace
 
 bool ThinksAloud(ChatFamily family, std::string_view jinja) {
@@ -82,27 +87,15 @@ ThinkSplitter::Text ThinkSplitter::Finish() {
   return out;
 }
 
-namespace {
-
-std::variant<ThinkSplitter, ChannelSplitter> SplitterOf(ChatFamily family, std::string_view jinja, Thoughts thoughts) {
-  if (family == ChatFamily::kGptOss) return ChannelSplitter(thoughts == Thoughts::kNone);
-  return ThinkSplitter(thoughts != Thoughts::kNone && PromptBeginsThoughts(family, jinja));
-}
-
-}  // namespace
-
 ThoughtSplitter::ThoughtSplitter(ChatFamily family, std::string_view jinja, Thoughts thoughts)
     : splitter_(SplitterOf(family, jinja, thoughts)) {}
 
-std::string AnswerOfChannels(std::string_view said) {
-  if (said.find(kChannelMark) != std::string_view::npos) {
-    ChannelSplitter splitter(/*inside=*/false);
+std::string WithoutThoughts(std::string_view said) {
+  const auto answer_of = [said](auto splitter) {
     const std::string answer = splitter.Add(said).answer;
     return answer + splitter.Finish().answer;
-  }
-  ThinkSplitter splitter(/*inside=*/false);
-  const std::string answer = splitter.Add(said).answer;
-  return answer + splitter.Finish().answer;
+  };
+  return BeginsInAChannel(said) ? answer_of(ChannelSplitter(false)) : answer_of(ThinkSplitter(false));
 }
 
 }  // namespace damask::tokenizer

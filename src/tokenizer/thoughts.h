@@ -25,7 +25,7 @@ bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja);
 // white space.
 class ThinkSplitter {
  public:
-  using Text = ChannelSplitter::Text;
+  using Text = SplitAnswer;
 
   // `inside`: the prompt began the thoughts.
   explicit ThinkSplitter(bool inside) : place_(inside ? Place::kThoughts : Place::kStart) {}
@@ -48,7 +48,7 @@ class ThinkSplitter {
 // The splitter of a model's answers, by the marks that its family uses.
 class ThoughtSplitter {
  public:
-  using Text = ChannelSplitter::Text;
+  using Text = SplitAnswer;
 
   // For a prompt that EncodeChat() made with these arguments.
   ThoughtSplitter(ChatFamily family, std::string_view jinja, Thoughts thoughts);
@@ -64,7 +64,7 @@ class ThoughtSplitter {
   std::variant<ThinkSplitter, ChannelSplitter> splitter_;
 };
 
-// An earlier answer of such a model, with its thoughts in marks of either kind: what is left of it without them.
-std::string AnswerOfChannels(std::string_view said);
+// An earlier answer of gpt-oss, with its thoughts in its own marks or as <think>...</think>: what is left of it without them.
+std::string WithoutThoughts(std::string_view said);
 
 }  // namespace damask::tokenizer

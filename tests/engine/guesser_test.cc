@@ -2,6 +2,7 @@
 #include "engine/guesser.h"
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "engine/engine.h"
 #include "engine/generate.h"
 #include "engine/sampler.h"
+#include "policies/registry.h"
 #include "tests/model/tiny_model.h"
 
 namespace damask::engine {
@@ -91,7 +93,7 @@ class GuessedPolicies : public testing::TestWithParam<const char*> {};
 
 // Past the end of a page, and with pages that leave the cache.
 TEST_P(GuessedPolicies, GiveTheSameLogitsToTheBit) {
-  const std::vector<TokenId> prompt = SomeIds(300, 512);
+  const std::vector<TokenId> prompt = SomeIds(340, 512);  // a block of 128 keys ends behind it
   for (const make_model::Arch arch : {make_model::Arch::kLlama, make_model::Arch::kGptOss}) {
     const TinyModelFile file(make_model::ModelSpec{.arch = arch, .type = "Q8_0"});
     for (const kernels::KvType kv : {kernels::KvType::kBf16, kernels::KvType::kQ8}) {
@@ -107,7 +109,7 @@ INSTANTIATE_TEST_SUITE_P(Specs, GuessedPolicies,
                                          "spans:span=100,sinks=10", "vertical-slash:budget=200,decode=sparse",
                                          "quest:budget=160,skip=0,prefill=sparse", "infllm2:budget=160,dense=0,block=16",
                                          "xattention:budget=160,threshold=1.0,decode=sparse,block=16",
-                                         "psa:budget=160,similar=none,decode=sparse",
+                                         "psa:budget=160,similar=none,decode=sparse", "psa:budget=160,decode=sparse",
                                          "flexprefill:budget=160,gamma=1,decode=sparse", "duo:heads=1/0,full=1,recent=64",
                                          "masformer:span=100,full=1"));
 
@@ -118,6 +120,32 @@ TEST(Guesses, OfMasksThatChooseKeysGiveTheSameLogitsToTheBit) {
   ASSERT_TRUE((*engine)->MayGuess());
   const std::vector<TokenId> prompt = SomeIds(2100, 2000);
   ExpectTheSameWithGuesses(engine->get(), prompt, OneByOne(engine->get(), prompt, 80));
+}
+
+// Every policy is in one of the two lists.
+TEST(Guesses, AreKnownToEveryPolicy) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const std::vector<std::string> refusing = {"h2o", "hip", "snapkv", "pyramidkv", "tca", "citrus"};
+  for (const policies::PolicyInfo& info : policies::AllPolicies()) {
+    if (info.name == "dam") continue;  // wants a file, and has a test of its own
+    const auto engine = LoadTiny(file, {.policy = info.name == "duo" ? "duo:heads=1/0,full=1" : std::string(info.name)});
+    const bool refuses = std::find(refusing.begin(), refusing.end(), info.name) != refusing.end();
+    EXPECT_EQ(engine->MayGuess(), !refuses) << info.name;
+  }
+}
+
+TEST(Guesses, ThatAreCancelledLeaveNothing) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  Session session(engine.get());
+  ASSERT_TRUE(session.Append(SomeIds(20, 512), nullptr, nullptr).ok());
+  const std::vector<float> logits(session.logits().begin(), session.logits().end());
+  const std::vector<TokenId> guesses = {5, 6};
+  const std::atomic<bool> cancel = true;
+  EXPECT_EQ(session.DecodeGuesses(4, guesses, {}, &cancel).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(session.length(), 20u);
+  EXPECT_EQ(session.tokens().size(), 20u);
+  EXPECT_TRUE(std::equal(logits.begin(), logits.end(), session.logits().begin()));
 }
 
 TEST(Guesses, AreRefusedWhereTheyWouldLeaveATrace) {

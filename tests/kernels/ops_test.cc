@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <vector>
 
@@ -126,6 +127,20 @@ TEST_P(GateMulTest, IsTheFunctionOfTheGateTimesUp) {
         ASSERT_NEAR(expected, static_cast<double>(gate[i]),
                     2e-5 * std::abs(expected) + (GetParam() == GateFunction::kClamped ? 2e-6 : 1e-12))
             << TargetName(target) << " gate " << before[i];
+      }
+    }
+  }
+}
+
+TEST_P(GateMulTest, G19WhatIsNoNumberStaysNone) {
+  for (const Target target : SupportedTargets()) {
+    for (const size_t at : {0, 7, 20}) {
+      for (const bool in_gate : {false, true}) {
+        std::vector<float> gate(21, 1.0f);
+        std::vector<float> up(21, 1.0f);
+        (in_gate ? gate : up)[at] = std::numeric_limits<float>::quiet_NaN();
+        GateMul(target, GetParam(), gate.data(), up.data(), gate.size());
+        for (size_t i = 0; i < gate.size(); ++i) EXPECT_EQ(std::isnan(gate[i]), i == at) << TargetName(target) << " " << i;
       }
     }
   }

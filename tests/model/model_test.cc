@@ -2,6 +2,7 @@
 // model.
 #include "model/model.h"
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <functional>
@@ -269,7 +270,7 @@ TEST(Model, TensorsThatNothingAskedForAreOneWarning) {
 }
 
 TEST(Model, BiasesThatAreNotComputedAreRefused) {
-  for (const char* bias : {"mlp.up_proj.bias", "mlp.down_proj.bias", "self_attn.qkv_proj.bias"}) {
+  for (const char* bias : {"mlp.gate_up_proj.bias", "mlp.down_proj.bias", "self_attn.qkv_proj.bias"}) {
     Folder folder(make_model::ModelSpec{.arch = make_model::Arch::kPhi3, .layers = 1});
     folder.AddTensors({std::string("model.layers.0.") + bias});
     const auto model = Model::Load(folder.path(), {});
@@ -289,6 +290,11 @@ TEST(Model, GptOssHasAllItsBiasesAndSinks) {
     EXPECT_NE(model.status().ToString().find(std::string("the tensor ") + tensor + " is missing"), std::string::npos)
         << model.status().ToString();
   }
+  const TinyModelFile infinite(spec);
+  OverwriteNumbers(infinite.path(), "blk.0.attn_sinks.weight", 2, std::vector<float>{INFINITY});
+  EXPECT_NE(Model::Load(infinite.path(), {}).status().ToString().find("blk.0.attn_sinks.weight: the sink of head 2 is inf"),
+            std::string::npos)
+      << Model::Load(infinite.path(), {}).status().ToString();
   const auto model = LoadChanged({"blk.0.ffn_up_exps.bias", Change::Kind::kTranspose}, spec);
   EXPECT_NE(model.status().ToString().find("the tensor blk.0.ffn_up_exps.bias has shape [512, 8], expected [8, 512]"),
             std::string::npos)

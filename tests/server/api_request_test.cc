@@ -452,10 +452,12 @@ TEST(ApiRequestTest, StreamOptionsAreRead) {
 
 TEST(ApiRequestTest, ThoughtsAreAllowedAndPlacedByTheChat) {
   const auto accepted = [](const char* members) { return Accepted(Api::kChat, Body(Api::kChat, members)); };
-  EXPECT_EQ(accepted(R"("chat_template_kwargs":{"enable_thinking":false,"x":1})").thoughts, tokenizer::Thoughts::kNone);
-  EXPECT_EQ(accepted(R"("chat_template_kwargs":{"enable_thinking":true})").thoughts, tokenizer::Thoughts::kAsTheModel);
+  EXPECT_EQ(accepted(R"("chat_template_kwargs":{"enable_thinking":false,"x":1})").thinks, false);
+  EXPECT_EQ(accepted(R"("chat_template_kwargs":{"enable_thinking":true})").thinks, true);
+  EXPECT_EQ(accepted(R"("chat_template_kwargs":{})").thinks, std::nullopt);
   EXPECT_EQ(accepted(R"("chat_template_kwargs":{})").thoughts, std::nullopt);
   EXPECT_EQ(accepted(R"("reasoning_effort":"high")").thoughts, tokenizer::Thoughts::kHigh);
+  EXPECT_EQ(accepted(R"("reasoning_effort":"xhigh")").thoughts, tokenizer::Thoughts::kHigh);
   EXPECT_EQ(accepted(R"("reasoning_effort":"minimal")").thoughts, tokenizer::Thoughts::kLow);
   EXPECT_EQ(accepted(R"("reasoning_effort":"none")").thoughts, tokenizer::Thoughts::kNone);
   EXPECT_EQ(accepted(R"("reasoning_effort":null)").thoughts, std::nullopt);

@@ -102,9 +102,10 @@ TEST(Thoughts, InAChannelOfTheirOwnStandApartHoweverTheTextArrives) {
 }
 
 TEST(Thoughts, AreTakenFromEarlierAnswersWhateverTheirMarks) {
-  EXPECT_EQ(AnswerOfChannels("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b"), "b");
-  EXPECT_EQ(AnswerOfChannels("<think>\na\n</think>\n\nb"), "b");
-  EXPECT_EQ(AnswerOfChannels("b"), "b");
+  EXPECT_EQ(WithoutThoughts("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b"), "b");
+  EXPECT_EQ(WithoutThoughts("<think>\na\n</think>\n\nb"), "b");
+  EXPECT_EQ(WithoutThoughts("b"), "b");
+  EXPECT_EQ(WithoutThoughts("Write <|channel|> before the name."), "Write <|channel|> before the name.");
 }
 
 TEST(Thoughts, AreKnownByTheTemplate) {
