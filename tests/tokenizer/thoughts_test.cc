@@ -1,5 +1,6 @@
 #include "tokenizer/thoughts.h"
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -34,13 +35,15 @@ constexpr Case kCases[] = {
     {true, "one <think> in it</think>x", "one <think> in it", "x"},
 };
 
-TEST(Thoughts, StandApartHoweverTheTextArrives) {
-  for (const Case& c : kCases) {
+// Every case in pieces of every length. make(inside) gives the splitter.
+template <class Make>
+void ExpectSplits(std::span<const Case> cases, const Make& make) {
+  for (const Case& c : cases) {
     for (size_t step = 1; step <= c.said.size() + 1; ++step) {
-      ThinkSplitter splitter(c.inside);
+      auto splitter = make(c.inside);
       std::string thoughts;
       std::string answer;
-      const auto take = [&](const ThinkSplitter::Text& text) {
+      const auto take = [&](const SplitAnswer& text) {
         thoughts += text.thoughts;
         answer += text.answer;
       };
@@ -50,6 +53,10 @@ TEST(Thoughts, StandApartHoweverTheTextArrives) {
       EXPECT_EQ(answer, c.answer) << c.said << " by " << step;
     }
   }
+}
+
+TEST(Thoughts, StandApartHoweverTheTextArrives) {
+  ExpectSplits(kCases, [](bool inside) { return ThinkSplitter(inside); });
 }
 
 TEST(Thoughts, ArriveAsTheyAreThought) {
@@ -84,21 +91,9 @@ const Case kChannelCases[] = {
 };
 
 TEST(Thoughts, InAChannelOfTheirOwnStandApartHoweverTheTextArrives) {
-  for (const Case& c : kChannelCases) {
-    for (size_t step = 1; step <= c.said.size() + 1; ++step) {
-      ThoughtSplitter splitter(ChatFamily::kGptOss, "", c.inside ? Thoughts::kNone : Thoughts::kAsTheModel);
-      std::string thoughts;
-      std::string answer;
-      const auto take = [&](const ThoughtSplitter::Text& text) {
-        thoughts += text.thoughts;
-        answer += text.answer;
-      };
-      for (size_t at = 0; at < c.said.size(); at += step) take(splitter.Add(c.said.substr(at, step)));
-      take(splitter.Finish());
-      EXPECT_EQ(thoughts, c.thoughts) << c.said << " by " << step;
-      EXPECT_EQ(answer, c.answer) << c.said << " by " << step;
-    }
-  }
+  ExpectSplits(kChannelCases, [](bool inside) {
+    return ThoughtSplitter(ChatFamily::kGptOss, "", inside ? Thoughts::kNone : Thoughts::kAsTheModel);
+  });
 }
 
 TEST(Thoughts, AreTakenFromEarlierAnswersWhateverTheirMarks) {
