@@ -164,8 +164,10 @@ Status Job::DecodeGuesses(engine::Engine* engine, std::span<const TokenId> guess
     return answer_->ended() ? std::nullopt : std::optional(token);
   };
   DAMASK_ASSIGN_OR_RETURN(const std::optional<TokenId> drawn, session_->DecodeGuesses(next_token_, guesses, next, nullptr));
+  const uint64_t right = session_->length() - before - 1;
   usage_.guessed += guesses.size();
-  usage_.guessed_right += session_->length() - before - 1;
+  usage_.guessed_right += right;
+  guesser_.Judge(right);
   if (!answer_->ended()) next_token_ = drawn ? *drawn : Draw(engine, session_->logits());
   Stepped();
   return {};

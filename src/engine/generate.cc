@@ -59,8 +59,10 @@ class Drawing {
       return answer_->ended() ? std::nullopt : std::optional(token);
     };
     DAMASK_ASSIGN_OR_RETURN(drawn_, session_->DecodeGuesses(id, guesses, next, callbacks_.cancel));
+    const uint64_t right = session_->length() - before - 1;
     result_->guessed += guesses.size();
-    result_->guessed_right += session_->length() - before - 1;
+    result_->guessed_right += right;
+    guesser_.Judge(right);
     return {};
   }
 

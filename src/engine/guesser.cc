@@ -5,13 +5,13 @@
 namespace damask::engine {
 namespace {
 
-// Tokens that must agree before anything is guessed.
-constexpr size_t kRun = 3;
+// At most so many must agree, however wrong the guesses were: a long likeness is a quotation.
+constexpr size_t kMostWanted = 16;
 
-// Of the kRun tokens before `end`.
-uint64_t HashOf(std::span<const tokenizer::TokenId> text, size_t end) {
+// Of `count` tokens before `end`.
+uint64_t HashOf(std::span<const tokenizer::TokenId> text, size_t end, size_t count) {
   uint64_t hash = 0;
-  for (size_t i = end - kRun; i < end; ++i) hash = (hash ^ static_cast<uint64_t>(text[i])) * 0x9e3779b97f4a7c15u;
+  for (size_t i = end - count; i < end; ++i) hash = (hash ^ static_cast<uint64_t>(text[i])) * 0x9e3779b97f4a7c15u;
   return hash;
 }
 
@@ -26,7 +26,7 @@ size_t Agreeing(std::span<const tokenizer::TokenId> text, size_t a, size_t b, si
 
 // All runs but the one at the very end, which is looked for.
 void Guesser::Learn() {
-  for (size_t end = std::max(learned_ + 1, kRun); end < text_.size(); ++end) ends_[HashOf(text_, end)] = end;
+  for (size_t end = std::max(learned_ + 1, kRun); end < text_.size(); ++end) ends_[HashOf(text_, end, kRun)] = end;
   learned_ = text_.size() - 1;
 }
 
@@ -37,14 +37,22 @@ std::span<const tokenizer::TokenId> Guesser::Guess(std::span<const TokenId> text
   text_.push_back(next);
   Learn();
   if (text_.size() <= kRun) return guesses_;
-  const auto found = ends_.find(HashOf(text_, text_.size()));
+  const auto found = ends_.find(HashOf(text_, text_.size(), kRun));
   if (found == ends_.end()) return guesses_;
   const size_t end = found->second;
-  const size_t agreeing = Agreeing(text_, end, text_.size(), std::max(kRun, most_));
-  if (agreeing < kRun) return guesses_;  // another run of the same hash
+  const size_t agreeing = Agreeing(text_, end, text_.size(), std::max(wanted_, most_));
+  if (agreeing < wanted_) return guesses_;  // or it is another run of the same hash
   const size_t count = std::min({most_, agreeing, text_.size() - end});
   guesses_.assign(text_.begin() + static_cast<std::ptrdiff_t>(end), text_.begin() + static_cast<std::ptrdiff_t>(end + count));
   return guesses_;
+}
+
+void Guesser::Judge(size_t right) {
+  if (2 * right < guesses_.size()) {
+    wanted_ = std::min(wanted_ + 2, kMostWanted);
+  } else if (wanted_ > kRun) {
+    --wanted_;
+  }
 }
 
 }  // namespace damask::engine

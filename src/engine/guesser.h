@@ -22,13 +22,18 @@ class Guesser {
   // What may follow `text` and `next`; the text begins as that of the last call and its `next` did. As many tokens as those
   // before agree, so that a chance likeness of a few does not cost much. Valid until the next call.
   std::span<const tokenizer::TokenId> Guess(std::span<const tokenizer::TokenId> text, tokenizer::TokenId next);
+  // How many of the last guesses were right: where most were wrong, more tokens must agree before the next ones.
+  void Judge(size_t right);
 
  private:
   using TokenId = tokenizer::TokenId;
 
   void Learn();
 
+  static constexpr size_t kRun = 3;  // tokens that must agree at least
+
   size_t most_;
+  size_t wanted_ = kRun;                       // that must agree now
   std::vector<TokenId> text_;                  // up to the last call's `next`
   size_t learned_ = 0;                         // runs up to this end are in the table
   std::unordered_map<uint64_t, size_t> ends_;  // by a run's hash: behind its latest token, where it stood last

@@ -45,6 +45,22 @@ TEST(Guesser, NeedsThreeTokensThatAgree) {
   EXPECT_EQ(Guess(&none, {1, 2, 3, 4, 1, 2}, 3), std::vector<TokenId>());
 }
 
+TEST(Guesser, WantsMoreToAgreeWhereGuessesWereWrong) {
+  const std::vector<TokenId> text = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 2, 3};  // and 4: three agree
+  Guesser guesser(7);
+  std::vector<TokenId> longer = text;
+  EXPECT_EQ(Guess(&guesser, longer, 4).size(), 3u);
+  guesser.Judge(1);  // of three: five must agree now
+  longer.push_back(4);
+  EXPECT_EQ(Guess(&guesser, longer, 5).size(), 0u) << "four agree";
+  longer.push_back(5);
+  EXPECT_EQ(Guess(&guesser, longer, 6).size(), 5u) << "five agree";
+  guesser.Judge(5);
+  guesser.Judge(5);
+  longer.insert(longer.end(), {6, 40, 2, 3});
+  EXPECT_EQ(Guess(&guesser, longer, 4).size(), 3u) << "trusted again";
+}
+
 // Greedy answers of `count` tokens and the logits behind each.
 struct Answer {
   std::vector<TokenId> ids;
