@@ -17,10 +17,7 @@ constexpr uint64_t kKeepEvery = 4096;
 }  // namespace
 
 Job::Job(uint64_t id, Request request, std::shared_ptr<Listener> listener)
-    : id_(id),
-      request_(std::move(request)),
-      listener_(std::move(listener)),
-      guesser_(std::min(request_.options.guesses, model::kDecodeRows - 1)) {
+    : id_(id), request_(std::move(request)), listener_(std::move(listener)), guesser_(request_.options.guesses) {
   usage_.prompt_tokens = request_.prompt.size();
 }
 
@@ -151,10 +148,8 @@ void Job::LogitsReady(engine::Engine* engine) {
 }
 
 std::span<const TokenId> Job::Guesses(const engine::Engine& engine) {
-  const uint64_t room = engine.context() - session_->length() - 1;
-  if (room == 0 || !engine.MayGuess()) return {};
-  const std::span<const TokenId> guesses = guesser_.Guess(session_->tokens(), next_token_);
-  return guesses.first(std::min<uint64_t>(guesses.size(), room));
+  if (!engine.MayGuess()) return {};
+  return guesser_.Guess(session_->tokens(), next_token_, engine.context() - session_->length() - 1);
 }
 
 Status Job::DecodeGuesses(engine::Engine* engine, std::span<const TokenId> guesses) {

@@ -1,8 +1,6 @@
 #include "engine/generate.h"
 
-#include <algorithm>
 #include <optional>
-#include <utility>
 
 #include "base/timer.h"
 #include "engine/guesser.h"
@@ -20,7 +18,7 @@ class Drawing {
         callbacks_(callbacks),
         answer_(answer),
         result_(result),
-        guesser_(engine->MayGuess() ? std::min(options.guesses, model::kDecodeRows - 1) : 0) {}
+        guesser_(engine->MayGuess() ? options.guesses : 0) {}
 
   Status Run() {
     while (true) {
@@ -50,8 +48,7 @@ class Drawing {
   Status Append() {
     const TokenId id = *drawn_;
     drawn_.reset();
-    std::span<const TokenId> guesses = guesser_.Guess(session_->tokens(), id);
-    guesses = guesses.first(std::min<uint64_t>(guesses.size(), room() - 1));
+    const std::span<const TokenId> guesses = guesser_.Guess(session_->tokens(), id, room() - 1);
     if (guesses.empty()) return session_->Decode(id, callbacks_.cancel);
     const uint64_t before = session_->length();
     const auto next = [this](std::span<const float> logits) -> std::optional<TokenId> {

@@ -16,12 +16,12 @@ namespace damask::engine {
 
 class Guesser {
  public:
-  // Gives at most `most` guesses at a time; 0: none.
-  explicit Guesser(size_t most) : most_(most) {}
+  // Gives at most `most` guesses at a time, and no more than fit a decode batch behind a drawn token; 0: none.
+  explicit Guesser(size_t most);
 
   // What may follow `text` and `next`; the text begins as that of the last call and its `next` did. As many tokens as those
-  // before agree, so that a chance likeness of a few does not cost much. Valid until the next call.
-  std::span<const tokenizer::TokenId> Guess(std::span<const tokenizer::TokenId> text, tokenizer::TokenId next);
+  // before agree, so that a chance likeness of a few does not cost much; at most `room`. Valid until the next call.
+  std::span<const tokenizer::TokenId> Guess(std::span<const tokenizer::TokenId> text, tokenizer::TokenId next, uint64_t room);
   // How many of the last guesses were right: where most were wrong, more tokens must agree before the next ones.
   void Judge(size_t right);
 

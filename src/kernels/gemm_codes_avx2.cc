@@ -1,8 +1,7 @@
 // Prefill with AVX2, weights of 4 and 5 bits: their codes are multiplied as the file has them (MXFP4's as numbers), exactly, by
 // activations of 8 bits with a scale per 32 numbers. Sums of vpmaddubsw stay below 2^15 for a few steps (eight of 15 * 127 * 2,
-// four of 31 * 127
-// * 2), so that two instructions do for 32 products: twice what 16-bit products need. (With codes of 6 bits, two steps, nothing
-// is won.)
+// four of 31 * 127 * 2), so that two instructions do for 32 products: twice what 16-bit products need. (With codes of 6 bits,
+// two steps, nothing is won.)
 //
 // A panel is kNarrowPanelRows weight rows, block of 32 numbers after block; weight = scale * code + minimum:
 //   codes  [halves of 16 rows][8 steps of 4 numbers][16 rows][4]

@@ -146,19 +146,23 @@ Result<uint64_t> ReadVocab(const KeyReader& keys) {
   return stated;
 }
 
+// `usual`: the pattern where a file does not say.
+Result<WindowPattern> ReadWindowPattern(const KeyReader& keys, uint64_t usual) {
+  WindowPattern windows = {.window_name = keys.Key("attention.sliding_window"),
+                           .pattern_name = keys.Key("attention.sliding_window_pattern")};
+  DAMASK_ASSIGN_OR_RETURN(windows.window, keys.Uint("attention.sliding_window"));
+  DAMASK_ASSIGN_OR_RETURN(windows.pattern, keys.UintOr("attention.sliding_window_pattern", usual));
+  return windows;
+}
+
 // llama.cpp knows the model of 27 billion by its layers: no key holds the scale of its scores.
 Status ReadGemma3Keys(const KeyReader& keys, ModelConfig* config) {
-  DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.Uint("attention.sliding_window"));
-  DAMASK_ASSIGN_OR_RETURN(const uint64_t pattern, keys.UintOr("attention.sliding_window_pattern", kGemma3Pattern));
+  DAMASK_ASSIGN_OR_RETURN(const WindowPattern windows, ReadWindowPattern(keys, kGemma3Pattern));
   for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
     DAMASK_ASSIGN_OR_RETURN(const double cap, keys.FloatOr(key, 0.0));
     if (cap != 0.0) return Unsupported(fmt::format("{} is {}, which is not supported", keys.Key(key), cap));
   }
-  DAMASK_RETURN_IF_ERROR(SetGemma3({.window = window,
-                                    .pattern = pattern,
-                                    .window_name = keys.Key("attention.sliding_window"),
-                                    .pattern_name = keys.Key("attention.sliding_window_pattern")},
-                                   config));
+  DAMASK_RETURN_IF_ERROR(SetGemma3(windows, config));
   DAMASK_ASSIGN_OR_RETURN(config->window_rope_base, keys.FloatOr("rope.freq_base_swa", config->window_rope_base));
   DAMASK_RETURN_IF_ERROR(CheckRopeBase(keys.Key("rope.freq_base_swa"), config->window_rope_base));
   if (config->layers == kGemma3LargestLayers) {
@@ -169,14 +173,9 @@ Status ReadGemma3Keys(const KeyReader& keys, ModelConfig* config) {
 
 // Layers by turns with a window and without, gates that are cut off. Source: llama.cpp's src/models/openai-moe-iswa.cpp.
 Status ReadGptOss(const KeyReader& keys, ModelConfig* config) {
-  DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.Uint("attention.sliding_window"));
-  DAMASK_ASSIGN_OR_RETURN(const uint64_t pattern, keys.UintOr("attention.sliding_window_pattern", kGptOssPattern));
+  DAMASK_ASSIGN_OR_RETURN(const WindowPattern windows, ReadWindowPattern(keys, kGptOssPattern));
   config->gate = kernels::GateFunction::kClamped;
-  return SetWindowPattern({.window = window,
-                           .pattern = pattern,
-                           .window_name = keys.Key("attention.sliding_window"),
-                           .pattern_name = keys.Key("attention.sliding_window_pattern")},
-                          config);
+  return SetWindowPattern(windows, config);
 }
 
 Status ReadGranite(const KeyReader& keys, ModelConfig* config) {

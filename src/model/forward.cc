@@ -186,12 +186,8 @@ Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* 
     const LayerWeights& weights = model_->layers()[layer];
     NormRows(weights.attention_norm);
     DAMASK_RETURN_IF_ERROR(AttentionInputs(weights, layer));
-    if (runs_.front().decode) {
-      AttendRowByRow(layer);
-      ShowChunkToPolicy(layer, runs_);
-    } else if (layer + 1 < c.layers) {
-      ShowKeysToPolicy(layer);
-      Attend(layer);
+    if (layer + 1 < c.layers || runs_.front().decode) {
+      ShowKeysAndAttend(layer);
       ShowChunkToPolicy(layer, runs_);
     } else {
       ShowKeysToPolicy(layer);

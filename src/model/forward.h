@@ -179,7 +179,7 @@ class Forward {
   void KeepWantedRows();
   void LayerAfterAttention(const LayerWeights& weights);
   void ShowKeysToPolicy(size_t layer);
-  void AttendRowByRow(size_t layer);
+  void ShowKeysAndAttend(size_t layer);
   void Attend(size_t layer);
   void AttendItem(size_t layer, const AttentionItem& item, size_t worker);
   void AuditItem(size_t layer, const AttentionItem& item, const kernels::QueryBlock& block, size_t worker);

@@ -54,10 +54,10 @@ void Forward::MakeItems(size_t layer) {
                    [](const AttentionItem& a, const AttentionItem& b) { return a.first_position > b.first_position; });
 }
 
-// Drawn tokens and the guesses behind them. A policy sees for each row what it would see without those that follow; of one that
+// Of a drawn token and guesses behind it a policy sees for each row what it would see without those that follow; of one that
 // does not look at keys all rows go together.
-void Forward::AttendRowByRow(size_t layer) {
-  const bool guesses = std::any_of(runs_.begin(), runs_.end(), [](const RowRun& run) { return run.rows > 1; });
+void Forward::ShowKeysAndAttend(size_t layer) {
+  const bool guesses = std::any_of(runs_.begin(), runs_.end(), [](const RowRun& run) { return run.decode && run.rows > 1; });
   if (!guesses || !policy_->WantsKeys()) {
     ShowKeysToPolicy(layer);
     Attend(layer);

@@ -12,8 +12,8 @@ namespace damask::server {
 nlohmann::ordered_json UsageJson(const batching::Usage& usage);
 
 // {cache_n, prompt_n, prompt_ms, prompt_per_token_ms, prompt_per_second, predicted_...}, and draft_n and
-// draft_n_accepted where tokens were guessed. prompt_n are the tokens that were read
-// now, without cache_n. The first token comes out of the prefill: predicted rates are of the tokens behind it.
+// draft_n_accepted where tokens were guessed. prompt_n are the tokens that were read now, without cache_n. The first token
+// comes out of the prefill: predicted rates are of the tokens behind it.
 nlohmann::ordered_json TimingsJson(const batching::Usage& usage);
 
 }  // namespace damask::server

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/limits.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
 #include "engine/sampler.h"
@@ -18,7 +19,7 @@ namespace damask::engine {
 namespace {
 
 std::vector<TokenId> Guess(Guesser* guesser, const std::vector<TokenId>& text, TokenId next) {
-  const std::span<const TokenId> guesses = guesser->Guess(text, next);
+  const std::span<const TokenId> guesses = guesser->Guess(text, next, limits::kMaxContext);
   return {guesses.begin(), guesses.end()};
 }
 
