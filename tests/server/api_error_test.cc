@@ -5,8 +5,6 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "server/openai_models.h"
-
 namespace damask::server {
 namespace {
 
@@ -123,21 +121,6 @@ TEST(ApiErrorTest, H15FaultsOfOursAre500AndFaultsOfTheRequest400) {
 TEST(ApiErrorTest, L08BytesThatAreNoTextDoNotBreakTheError) {
   EXPECT_EQ(Parsed(BadRequest(400, "a\xff"))["message"], "a\xef\xbf\xbd");
   EXPECT_EQ(Parsed(InvalidValue("\xc3", "m"))["param"], "\xef\xbf\xbd");
-}
-
-TEST(OpenAiModelsTest, TheModelIsListedWithItsFigures) {
-  const ModelCard card{.id = "tiny\xff",
-                       .created = 1700000000,
-                       .vocab = 512,
-                       .n_ctx_train = 4096,
-                       .parameters = 1000,
-                       .bytes = 2000,
-                       .n_ctx = 2048};
-  const std::string model =
-      "{\"id\":\"tiny\xef\xbf\xbd\",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"damask\","
-      R"("meta":{"n_vocab":512,"n_ctx_train":4096,"n_params":1000,"size":2000,"n_ctx":2048}})";
-  EXPECT_EQ(ModelJson(card), model);
-  EXPECT_EQ(ModelListJson(card), R"({"object":"list","data":[)" + model + "]}");
 }
 
 }  // namespace

@@ -392,7 +392,7 @@ TEST(ApiRequestTest, TopPOfZeroIsGreedy) {
   for (const char* value : {"0", "0.0", "1e-300"}) {
     const ApiRequest request = Accepted(Api::kChat, Body(Api::kChat, "\"top_k\":40,\"top_p\":" + std::string(value)));
     EXPECT_EQ(request.options.sampler.top_k, 1u);
-    EXPECT_TRUE(ValidateSamplerOptions(request.options.sampler).ok());
+    EXPECT_GT(request.options.sampler.top_p, 0.0f);  // which the sampler wants
   }
 }
 
