@@ -9,9 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "base/status.h"
 #include "formats/gguf.h"
-#include "formats/json.h"
 #include "kernels/ops.h"
 
 namespace damask::model {
@@ -120,7 +121,7 @@ struct RopeOverrides {
 
 // Both check every number (ranges, divisibility, what the kernels can run) and name the offending key.
 Result<ModelConfig> ConfigFromGguf(const formats::GgufFile& file);
-Result<ModelConfig> ConfigFromHuggingFace(const formats::Json& config);
+Result<ModelConfig> ConfigFromHuggingFace(const nlohmann::json& config);
 
 // Chooses between the factors of longrope; `wanted_context` as below.
 void ChooseLongRope(uint64_t wanted_context, ModelConfig* config);

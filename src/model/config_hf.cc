@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/text.h"
+#include "formats/json.h"
 #include "model/config.h"
 #include "model/config_check.h"
 #include "model/config_gemma.h"

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "formats/json.h"
 #include "kernels/quant.h"
 #include "model/embedded_model.h"
 #include "model/model_loader.h"

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/gguf_writer.h"
+#include "formats/json.h"
 #include "model/config.h"
 #include "tests/temp_dir.h"
 

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/gguf_writer.h"
+#include "formats/json.h"
 #include "model/rope.h"
 #include "tests/temp_dir.h"
 
