@@ -65,14 +65,16 @@ double PrefillFlops(const model::ModelConfig& c, uint64_t tokens) {
   const auto width = static_cast<double>(c.width);
   const auto rows = static_cast<double>(tokens);
   const double inputs = 2.0 * width * static_cast<double>(c.q_width() + 2 * c.kv_width());
-  const double networks = static_cast<double>(c.experts == 0 ? 1 : c.experts_used);
-  const double behind =
-      2.0 * width * (static_cast<double>(c.q_width() + c.experts) + 3.0 * networks * static_cast<double>(c.ffn));
   const double pair = 4.0 * static_cast<double>(c.head_dim) * static_cast<double>(c.heads);
-  const double whole_layer = rows * (inputs + behind) + rows * (rows + 1.0) / 2.0 * pair;
-  const double last_layer = rows * inputs + behind + rows * pair;
-  const double output = 2.0 * width * static_cast<double>(c.vocab);
-  return static_cast<double>(c.layers - 1) * whole_layer + last_layer + output;
+  double sum = 2.0 * width * static_cast<double>(c.vocab);
+  for (size_t layer = 0; layer < c.layers; ++layer) {
+    const size_t ffn = !c.has_experts(layer) ? (c.experts == 0 ? c.ffn : c.dense_ffn) : c.experts_used * c.ffn + c.shared_ffn;
+    const size_t router = c.has_experts(layer) ? c.experts : 0;
+    const double behind = 2.0 * width * static_cast<double>(c.q_width() + router + 3 * ffn);
+    const bool last = layer + 1 == c.layers;  // behind its keys and values only one row matters
+    sum += rows * inputs + (last ? behind + rows * pair : rows * behind + rows * (rows + 1.0) / 2.0 * pair);
+  }
+  return sum;
 }
 
 uint64_t WeightBytesPerToken(const model::Model& model) {
@@ -80,9 +82,9 @@ uint64_t WeightBytesPerToken(const model::Model& model) {
   uint64_t sum = bytes(model.output());
   for (const model::LayerWeights& w : model.layers()) {
     sum += bytes(w.q) + bytes(w.k) + bytes(w.v) + bytes(w.o) + bytes(w.router);
-    const model::FeedForwardWeights& one = w.feed_forward[0];  // experts are alike
-    const uint64_t networks = std::max<uint64_t>(1, model.config().experts_used);
-    sum += networks * (bytes(one.gate) + bytes(one.up) + bytes(one.down));
+    const auto of_network = [&](const model::FeedForwardWeights& f) { return bytes(f.gate) + bytes(f.up) + bytes(f.down); };
+    const uint64_t networks = w.router.data == nullptr ? 1 : model.config().experts_used;
+    sum += networks * of_network(w.feed_forward[0]) + of_network(w.shared);  // experts are alike
   }
   return sum;
 }

@@ -22,12 +22,16 @@ masks::Fingerprint FingerprintOf(const model::Model& model) {
     add("k", layer.k);
     add("v", layer.v);
     add("o", layer.o);
-    if (c.experts != 0) add("router", layer.router);
+    if (layer.router.data != nullptr) add("router", layer.router);
     for (const model::FeedForwardWeights& feed_forward : layer.feed_forward) {
       add("gate", feed_forward.gate);
       add("up", feed_forward.up);
       add("down", feed_forward.down);
     }
+    if (layer.shared.down.data == nullptr) continue;
+    add("shared gate", layer.shared.gate);
+    add("shared up", layer.shared.up);
+    add("shared down", layer.shared.down);
   }
   // The same arithmetic under two names: GGUF files of mistral models call themselves llama.
   const model::Architecture name =

@@ -10,30 +10,6 @@
 
 namespace damask::model {
 
-std::string_view ArchitectureName(Architecture architecture) {
-  switch (architecture) {
-    case Architecture::kLlama: return "llama";
-    case Architecture::kMistral: return "mistral";
-    case Architecture::kQwen2: return "qwen2";
-    case Architecture::kQwen3: return "qwen3";
-    case Architecture::kPhi3: return "phi3";
-    case Architecture::kSmolLm3: return "smollm3";
-    case Architecture::kGemma3: return "gemma3";
-    case Architecture::kQwen3Moe: return "qwen3moe";
-    case Architecture::kGranite: return "granite";
-    case Architecture::kGptOss: return "gpt-oss";
-  }
-  return "unknown";
-}
-
-std::string ArchitectureNames() {
-  std::vector<std::string_view> names;
-  for (const Architecture architecture : kArchitectures) names.push_back(ArchitectureName(architecture));
-  const std::string_view last = names.back();
-  names.pop_back();
-  return fmt::format("{} and {}", fmt::join(names, ", "), last);
-}
-
 std::string_view RopeScalingName(RopeScaling scaling) {
   switch (scaling) {
     case RopeScaling::kNone: return "none";
@@ -65,12 +41,22 @@ std::string SettingsText(const ModelConfig& config) {
   if (config.window_rope_base != 0.0) text += fmt::format(" windows {}", config.window_rope_base);
   text += fmt::format(" {} {}", config.rms_epsilon, fmt::join(config.windows, " "));
   if (config.experts != 0) text += fmt::format(" experts {} {}", config.experts_used, config.shares_sum_to_one);
+  if (config.gating == Gating::kSigmoid) text += " sigmoid";
+  if (config.expert_scale != 1.0f) text += fmt::format(" expert {}", config.expert_scale);
+  if (config.dense_layers != 0) text += fmt::format(" dense {}", config.dense_layers);
+  if (config.position_scale != 0.0f)
+    text += fmt::format(" by position {} {}", config.position_scale, config.position_scale_length);
   if (config.query_scale != 1.0f) text += fmt::format(" query {}", config.query_scale);
   if (config.embedding_scale != 1.0f) text += fmt::format(" embedding {}", config.embedding_scale);
   if (config.residual_scale != 1.0f) text += fmt::format(" residual {}", config.residual_scale);
   if (config.logit_scale != 1.0f) text += fmt::format(" logits {}", config.logit_scale);
   if (config.unrotated_every != 0) text += fmt::format(" unrotated {}", config.unrotated_every);
   return text;
+}
+
+float ModelConfig::query_scale_at(uint64_t position) const {
+  if (position_scale == 0.0f) return query_scale;
+  return query_scale * (1.0f + position_scale * std::log1p(static_cast<float>(position / position_scale_length)));
 }
 
 double YarnTemperature(double factor) { return factor > 1.0 ? 1.0 + 0.1 * std::log(factor) : 1.0; }

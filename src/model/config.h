@@ -2,6 +2,7 @@
 // anything is sized by it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,18 +15,9 @@
 #include "base/status.h"
 #include "formats/gguf.h"
 #include "kernels/ops.h"
+#include "model/architectures.h"
 
 namespace damask::model {
-
-enum class Architecture { kLlama, kMistral, kQwen2, kQwen3, kPhi3, kSmolLm3, kGemma3, kQwen3Moe, kGranite, kGptOss };
-
-// Those that damask runs, and a list of their names for messages.
-inline constexpr Architecture kArchitectures[] = {
-    Architecture::kLlama,   Architecture::kMistral, Architecture::kQwen2,    Architecture::kQwen3,   Architecture::kPhi3,
-    Architecture::kSmolLm3, Architecture::kGemma3,  Architecture::kQwen3Moe, Architecture::kGranite, Architecture::kGptOss};
-std::string ArchitectureNames();
-
-std::string_view ArchitectureName(Architecture architecture);
 
 enum class RopeScaling { kNone, kLinear, kLlama3, kYarn };
 
@@ -74,7 +66,14 @@ struct ModelConfig {
   // Feed-forward networks of a layer, of which a router picks `experts_used` for each token; 0: one for all tokens.
   size_t experts = 0;
   size_t experts_used = 0;
-  bool shares_sum_to_one = true;  // those of the chosen experts; else as the softmax over all gave them
+  Gating gating = Gating::kSoftmax;
+  bool shares_sum_to_one = true;  // those of the chosen experts; else as the gating gave them
+  float expert_scale = 1.0f;      // shares are multiplied by it
+  size_t shared_ffn = 0;          // width of a network that every token takes beside its experts; 0: none
+  size_t dense_layers = 0;        // so many layers come first that have one network of width dense_ffn instead of experts
+  size_t dense_ffn = 0;
+  // Behind the layers the file has so many more that guess tokens ahead (GLM-4.5); they do not run.
+  size_t guessing_layers = 0;
   size_t vocab = 0;
   uint64_t context = 0;  // trained (or scaled) context length
   float rms_epsilon = 1e-5f;
@@ -89,20 +88,25 @@ struct ModelConfig {
   float embedding_scale = 1.0f;  // token embeddings are multiplied by it (Gemma, Granite)
   float residual_scale = 1.0f;   // so is what attention and feed-forward add to the residual stream (Granite)
   float logit_scale = 1.0f;      // and so are logits; the output's norm takes it up (Granite)
-  bool post_norms = false;       // what attention and feed-forward add to the residual stream is normalised first (Gemma)
   float query_scale = 1.0f;      // scores are q . k / sqrt(head_dim) times it (Gemma, Granite)
-  bool norms_less_one = false;   // a file that holds norms' weights less 1 (Gemma's Hugging Face folders)
-  std::optional<bool> tied;      // whether the embedding is the output too; what a file does not say follows from its tensors
+  // And times 1 + position_scale * ln(1 + floor(position / position_scale_length)) of the query's (Mistral 3, after Llama 4).
+  float position_scale = 0.0f;
+  uint64_t position_scale_length = 0;
+  bool norms_less_one = false;  // a file that holds norms' weights less 1 (Gemma's Hugging Face folders)
+  std::optional<bool> tied;     // whether the embedding is the output too; what a file does not say follows from its tensors
 
   size_t group() const { return heads / kv_heads; }
   uint32_t window(size_t layer) const { return windows.empty() ? 0 : windows[layer]; }
   bool rotates(size_t layer) const { return unrotated_every == 0 || (layer + 1) % unrotated_every != 0; }
-  bool has_qk_norm() const {
-    return architecture == Architecture::kQwen3 || architecture == Architecture::kQwen3Moe ||
-           architecture == Architecture::kGemma3;
-  }
-  // Every head has a sink of its own: kernels::QueryBlock::sinks.
-  bool has_sinks() const { return architecture == Architecture::kGptOss; }
+  const ArchitectureTraits& traits() const { return TraitsOf(architecture); }
+  bool has_sinks() const { return traits().has_sinks; }
+  bool has_norms_before() const { return traits().norms != NormPlaces::kBehind; }
+  bool has_norms_behind() const { return traits().norms != NormPlaces::kBefore; }
+  bool has_experts(size_t layer) const { return experts != 0 && layer >= dense_layers; }
+  // Width of the widest network of any layer.
+  size_t widest_ffn() const { return std::max({ffn, shared_ffn, dense_ffn}); }
+  // By what a query at `position` is multiplied.
+  float query_scale_at(uint64_t position) const;
   bool has_window_rope(size_t layer) const { return window_rope_base != 0.0 && window(layer) != 0; }
   size_t q_width() const { return heads * head_dim; }
   size_t kv_width() const { return kv_heads * head_dim; }

@@ -61,7 +61,6 @@ Status RefuseWhatDiffers(const Json& json) {
 Status SetGemma3(const WindowPattern& windows, ModelConfig* config) {
   DAMASK_RETURN_IF_ERROR(SetWindowPattern(windows, config));
   config->gate = kernels::GateFunction::kGelu;
-  config->post_norms = true;
   config->embedding_scale = std::sqrt(static_cast<float>(config->width));
   config->window_rope_base = 10000.0;
   return {};

@@ -38,6 +38,10 @@ class KeyReader {
     DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, file_.GetFloat(Key(name)));
     return value.value_or(otherwise);
   }
+  Result<bool> BoolOr(std::string_view name, bool otherwise) const {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<bool> value, file_.GetBool(Key(name)));
+    return value.value_or(otherwise);
+  }
   // Scalars or per-layer arrays whose layers all agree.
   Result<uint64_t> SameInAllLayers(std::string_view name, uint64_t otherwise) const {
     DAMASK_ASSIGN_OR_RETURN(const std::vector<uint64_t> values, file_.GetUintOrArray(Key(name)));
@@ -55,63 +59,89 @@ class KeyReader {
   std::string prefix_;
 };
 
-bool AlwaysHasExperts(Architecture architecture) {
-  return architecture == Architecture::kQwen3Moe || architecture == Architecture::kGptOss;
-}
-
 Result<Architecture> ReadArchitecture(const GgufFile& file) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> name, file.GetString("general.architecture"));
   if (!name) return BadFormat("the key general.architecture is missing");
-  for (const Architecture a : kArchitectures) {
-    if (ArchitectureName(a) == *name) return a;
-  }
+  if (const std::optional<Architecture> architecture = ParseArchitecture(*name)) return *architecture;
   return Unsupported(fmt::format("the architecture {} is not supported; damask runs {}", Quote(*name), ArchitectureNames()));
 }
 
-// Of gpt-oss every so manieth layer has no window, where a file does not say.
+// Every so manieth layer has no window, where a file does not say.
 constexpr uint64_t kGptOssPattern = 2;
+constexpr uint64_t kOlmo3Pattern = 4;
 
-// llama.cpp's numbers for shares that a softmax over all experts gives, or one over those that were chosen: the same where
-// shares are made to sum to 1.
-constexpr uint64_t kSoftmaxGating = 1;
-constexpr uint64_t kChosenSoftmaxGating = 3;
+Status ReadGating(const KeyReader& keys, ModelConfig* config) {
+  const auto usual = static_cast<uint64_t>(config->traits().gating);
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t gating, keys.UintOr("expert_gating_func", usual));
+  // A 0 leaves the choice to the architecture.
+  if (gating != usual && gating != 0) {
+    return Unsupported(fmt::format("{} is {}, only {} is supported for {}", keys.Key("expert_gating_func"), gating, usual,
+                                   config->traits().name));
+  }
+  config->gating = config->traits().gating;
+  DAMASK_ASSIGN_OR_RETURN(const double scale, keys.FloatOr("expert_weights_scale", 1.0));
+  if (config->architecture == Architecture::kGlm4Moe) {
+    DAMASK_ASSIGN_OR_RETURN(config->shares_sum_to_one, keys.BoolOr("expert_weights_norm", false));
+    DAMASK_RETURN_IF_ERROR(CheckScale(keys.Key("expert_weights_scale"), scale));
+    if (scale != 0.0) config->expert_scale = static_cast<float>(scale);
+    return {};
+  }
+  if (scale == 0.0 || scale == 1.0) return {};
+  return Unsupported(fmt::format("{} is {}, only 1 is supported", keys.Key("expert_weights_scale"), scale));
+}
 
-// Mixtral calls itself llama; Qwen 3 has a name for its mixtures, gpt-oss is always one.
+// Layers without experts that come first, and the network that all tokens take.
+Status ReadDenseParts(const KeyReader& keys, ModelConfig* config) {
+  const bool has_them = config->architecture == Architecture::kGlm4Moe || config->architecture == Architecture::kErnie45Moe;
+  DAMASK_ASSIGN_OR_RETURN(config->dense_layers, keys.UintOr("leading_dense_block_count", 0));
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t shared, keys.UintOr("expert_shared_count", 0));
+  if (!has_them) {
+    for (const auto& [key, count] : {std::pair<const char*, uint64_t>{"leading_dense_block_count", config->dense_layers},
+                                     std::pair<const char*, uint64_t>{"expert_shared_count", shared}}) {
+      if (count != 0) return Unsupported(fmt::format("{} is {}, which is not supported", keys.Key(key), count));
+    }
+    return {};
+  }
+  DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("leading_dense_block_count"), config->dense_layers, 0, config->layers));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_shared_count"), shared, 0, limits::kMaxExperts));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_feed_forward_length"), config->ffn, 1, limits::kMaxWidth));
+  DAMASK_ASSIGN_OR_RETURN(config->shared_ffn, keys.UintOr("expert_shared_feed_forward_length", shared * config->ffn));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_shared_feed_forward_length"), config->shared_ffn, 0, limits::kMaxWidth));
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t step, keys.UintOr("interleave_moe_layer_step", 1));
+  if (step == 1) return {};
+  return Unsupported(fmt::format("{} is {}, only 1 is supported", keys.Key("interleave_moe_layer_step"), step));
+}
+
+// Mixtral calls itself llama; others have a name for their mixtures.
 Status ReadExperts(const KeyReader& keys, ModelConfig* config) {
-  const bool always = AlwaysHasExperts(config->architecture);
+  const ExpertUse use = config->traits().experts;
+  const bool always = use == ExpertUse::kAlways;
   DAMASK_ASSIGN_OR_RETURN(config->experts, always ? keys.Uint("expert_count") : keys.UintOr("expert_count", 0));
   if (config->experts == 0 && !always) return {};
-  if (!always && config->architecture != Architecture::kLlama) {
-    return Unsupported(fmt::format("{} is {}: experts are supported for llama, qwen3moe and gpt-oss only",
-                                   keys.Key("expert_count"), config->experts));
+  if (use == ExpertUse::kNever) {
+    return Unsupported(fmt::format("{} is {}: experts are supported for {} only", keys.Key("expert_count"), config->experts,
+                                   ArchitecturesWithExperts()));
   }
-  for (const char* key : {"expert_shared_count", "leading_dense_block_count"}) {
-    DAMASK_ASSIGN_OR_RETURN(const uint64_t count, keys.UintOr(key, 0));
-    if (count != 0) return Unsupported(fmt::format("{} is {}, which is not supported", keys.Key(key), count));
-  }
-  const uint64_t usual = config->architecture == Architecture::kGptOss ? kChosenSoftmaxGating : kSoftmaxGating;
-  DAMASK_ASSIGN_OR_RETURN(const uint64_t gating, keys.UintOr("expert_gating_func", usual));
-  if (gating != usual) {
-    return Unsupported(fmt::format("{} is {}, only {} (softmax) is supported", keys.Key("expert_gating_func"), gating, usual));
-  }
-  DAMASK_ASSIGN_OR_RETURN(const double scale, keys.FloatOr("expert_weights_scale", 1.0));
-  if (scale != 0.0 && scale != 1.0) {
-    return Unsupported(fmt::format("{} is {}, only 1 is supported", keys.Key("expert_weights_scale"), scale));
-  }
+  DAMASK_RETURN_IF_ERROR(ReadGating(keys, config));
   DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_count"), config->experts, 1, limits::kMaxExperts));
   DAMASK_ASSIGN_OR_RETURN(config->experts_used, keys.Uint("expert_used_count"));
-  if (!always) return {};
-  // Where it is missing llama.cpp shares the feed-forward length out.
-  DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_used_count"), config->experts_used, 1, config->experts));
-  DAMASK_ASSIGN_OR_RETURN(config->ffn, keys.UintOr("expert_feed_forward_length", config->ffn / config->experts_used));
-  return {};
+  if (always) {
+    // Where it is missing llama.cpp shares the feed-forward length out.
+    DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("expert_used_count"), config->experts_used, 1, config->experts));
+    config->dense_ffn = config->ffn;
+    DAMASK_ASSIGN_OR_RETURN(config->ffn, keys.UintOr("expert_feed_forward_length", config->ffn / config->experts_used));
+  }
+  DAMASK_RETURN_IF_ERROR(ReadDenseParts(keys, config));
+  if (config->dense_layers == 0) {
+    config->dense_ffn = 0;
+    return {};
+  }
+  return CheckInRange(keys.Key("feed_forward_length"), config->dense_ffn, 1, limits::kMaxWidth);
 }
 
 Status ReadRope(const KeyReader& keys, ModelConfig* config) {
   RopeConfig& rope = config->rope;
-  const bool llama_like = config->architecture == Architecture::kLlama || config->architecture == Architecture::kMistral ||
-                          config->architecture == Architecture::kSmolLm3 || config->architecture == Architecture::kGranite;
-  rope.kind = llama_like ? kernels::RopeKind::kAdjacent : kernels::RopeKind::kHalves;
+  rope.kind = config->traits().rope;
   DAMASK_ASSIGN_OR_RETURN(rope.dims, keys.UintOr("rope.dimension_count", config->head_dim));
   DAMASK_ASSIGN_OR_RETURN(rope.base, keys.FloatOr("rope.freq_base", 10000.0));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> type, keys.file().GetString(keys.Key("rope.scaling.type")));
@@ -178,6 +208,33 @@ Status ReadGptOss(const KeyReader& keys, ModelConfig* config) {
   return SetWindowPattern(windows, config);
 }
 
+// Windows in three layers of four, whose rotations nothing scales (OLMo 3); OLMo 2 has none.
+Status ReadOlmo2(const KeyReader& keys, ModelConfig* config) {
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));
+  if (window == 0) return {};
+  DAMASK_ASSIGN_OR_RETURN(const WindowPattern windows, ReadWindowPattern(keys, kOlmo3Pattern));
+  DAMASK_RETURN_IF_ERROR(SetWindowPattern(windows, config));
+  DAMASK_ASSIGN_OR_RETURN(config->window_rope_base, keys.FloatOr("rope.freq_base_swa", config->rope.base));
+  return CheckRopeBase(keys.Key("rope.freq_base_swa"), config->window_rope_base);
+}
+
+// yarn's temperature with a factor before its logarithm, of which YaRN's own is taken back; and queries that grow with their
+// position. Source: llama.cpp's src/models/mistral3.cpp.
+Status ReadMistral3(const KeyReader& keys, ModelConfig* config) {
+  RopeConfig& rope = config->rope;
+  DAMASK_ASSIGN_OR_RETURN(const double log_factor, keys.FloatOr("rope.scaling.yarn_log_multiplier", 0.0));
+  DAMASK_RETURN_IF_ERROR(CheckScale(keys.Key("rope.scaling.yarn_log_multiplier"), log_factor));
+  if (log_factor != 0.0) rope.attention_factor /= 1.0 + log_factor * (YarnTemperature(rope.factor) - 1.0);
+  DAMASK_ASSIGN_OR_RETURN(const double scale, keys.FloatOr("attention.temperature_scale", 0.0));
+  DAMASK_RETURN_IF_ERROR(CheckScale(keys.Key("attention.temperature_scale"), scale));
+  if (scale == 0.0) return {};
+  DAMASK_RETURN_IF_ERROR(
+      CheckInRange(keys.Key("rope.scaling.original_context_length"), rope.original_context, 1, limits::kMaxContext));
+  config->position_scale = static_cast<float>(scale);
+  config->position_scale_length = rope.original_context;
+  return {};
+}
+
 Status ReadGranite(const KeyReader& keys, ModelConfig* config) {
   GraniteScales scales;
   const std::pair<const char*, double*> places[] = {{"attention.scale", &scales.attention},
@@ -192,13 +249,25 @@ Status ReadGranite(const KeyReader& keys, ModelConfig* config) {
   return {};
 }
 
+// Layers that guess ahead count among the blocks.
+Status ReadLayers(const KeyReader& keys, ModelConfig* config) {
+  DAMASK_ASSIGN_OR_RETURN(config->layers, keys.Uint("block_count"));
+  if (config->architecture != Architecture::kGlm4Moe) return {};
+  DAMASK_ASSIGN_OR_RETURN(config->guessing_layers, keys.UintOr("nextn_predict_layers", 0));
+  if (config->guessing_layers == 0) return {};
+  DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("block_count"), config->layers, 1, limits::kMaxLayers));
+  DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("nextn_predict_layers"), config->guessing_layers, 0, config->layers - 1));
+  config->layers -= config->guessing_layers;
+  return {};
+}
+
 FieldNames NamesOf(const KeyReader& keys, const ModelConfig& config) {
   return {.layers = keys.Key("block_count"),
           .width = keys.Key("embedding_length"),
           .heads = keys.Key("attention.head_count"),
           .kv_heads = keys.Key("attention.head_count_kv"),
           .head_dim = keys.Key("attention.key_length"),
-          .ffn = keys.Key(AlwaysHasExperts(config.architecture) ? "expert_feed_forward_length" : "feed_forward_length"),
+          .ffn = keys.Key(config.traits().experts == ExpertUse::kAlways ? "expert_feed_forward_length" : "feed_forward_length"),
           .vocab = "the number of tokenizer.ggml.tokens",
           .context = keys.Key("context_length"),
           .rms_epsilon = keys.Key("attention.layer_norm_rms_epsilon"),
@@ -227,6 +296,26 @@ Result<uint64_t> ReadHeadDim(const KeyReader& keys, const ModelConfig& config) {
   return config.width / config.heads;
 }
 
+// One window for all layers, where there is one.
+Status ReadWindow(const KeyReader& keys, ModelConfig* config) {
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));
+  if (window != 0 && window < config->context) config->windows.assign(config->layers, static_cast<uint32_t>(window));
+  return {};
+}
+
+// What only one architecture has.
+Status ReadOwnKeys(const KeyReader& keys, ModelConfig* config) {
+  switch (config->architecture) {
+    case Architecture::kGemma3: return ReadGemma3Keys(keys, config);
+    case Architecture::kGptOss: return ReadGptOss(keys, config);
+    case Architecture::kOlmo2: return ReadOlmo2(keys, config);
+    case Architecture::kGranite: DAMASK_RETURN_IF_ERROR(ReadGranite(keys, config)); break;
+    case Architecture::kMistral3: DAMASK_RETURN_IF_ERROR(ReadMistral3(keys, config)); break;
+    default: break;
+  }
+  return ReadWindow(keys, config);
+}
+
 }  // namespace
 
 Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
@@ -235,7 +324,7 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   const KeyReader keys(file, std::string(ArchitectureName(config.architecture)));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> name, file.GetString("general.name"));
   config.name = SanitizeUtf8(name.value_or(""));
-  DAMASK_ASSIGN_OR_RETURN(config.layers, keys.Uint("block_count"));
+  DAMASK_RETURN_IF_ERROR(ReadLayers(keys, &config));
   DAMASK_ASSIGN_OR_RETURN(config.width, keys.Uint("embedding_length"));
   DAMASK_ASSIGN_OR_RETURN(config.ffn, keys.SameInAllLayers("feed_forward_length", 0));
   DAMASK_RETURN_IF_ERROR(ReadExperts(keys, &config));
@@ -249,19 +338,7 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   DAMASK_RETURN_IF_ERROR(ReadRope(keys, &config));
   if (config.architecture == Architecture::kSmolLm3) config.unrotated_every = kSmolLm3UnrotatedEvery;  // there is no key
   DAMASK_RETURN_IF_ERROR(CheckConfig(config, NamesOf(keys, config)));
-  if (config.architecture == Architecture::kGranite) DAMASK_RETURN_IF_ERROR(ReadGranite(keys, &config));
-  if (config.architecture == Architecture::kGemma3) {
-    DAMASK_RETURN_IF_ERROR(ReadGemma3Keys(keys, &config));
-    return config;
-  }
-  if (config.architecture == Architecture::kGptOss) {
-    DAMASK_RETURN_IF_ERROR(ReadGptOss(keys, &config));
-    return config;
-  }
-  DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));
-  if (window != 0 && window < config.context) {
-    config.windows.assign(config.layers, static_cast<uint32_t>(window));
-  }
+  DAMASK_RETURN_IF_ERROR(ReadOwnKeys(keys, &config));
   return config;
 }
 

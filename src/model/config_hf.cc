@@ -1,5 +1,6 @@
 // ModelConfig from a Hugging Face config.json. Field names: the transformers library's LlamaConfig, MistralConfig,
-// Qwen2Config, Qwen3Config, Qwen3MoeConfig, MixtralConfig, Phi3Config, SmolLM3Config, GraniteConfig and Gemma3TextConfig.
+// Qwen2Config, Qwen3Config, Qwen3MoeConfig, MixtralConfig, Phi3Config, SmolLM3Config, GraniteConfig, SeedOssConfig and
+// Gemma3TextConfig.
 #include <utility>
 
 #include <fmt/format.h>
@@ -36,7 +37,7 @@ constexpr ModelType kModelTypes[] = {
     {"llama", Architecture::kLlama},        {"mistral", Architecture::kMistral}, {"mixtral", Architecture::kLlama},
     {"qwen2", Architecture::kQwen2},        {"qwen3", Architecture::kQwen3},     {"qwen3_moe", Architecture::kQwen3Moe},
     {"phi3", Architecture::kPhi3},          {"smollm3", Architecture::kSmolLm3}, {"granite", Architecture::kGranite},
-    {"gemma3_text", Architecture::kGemma3}, {"gemma3", Architecture::kGemma3}};
+    {"gemma3_text", Architecture::kGemma3}, {"gemma3", Architecture::kGemma3},   {"seed_oss", Architecture::kSeedOss}};
 
 Result<Architecture> ReadArchitecture(const Json& config) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(config, "model_type"));

@@ -122,7 +122,7 @@ void Forward::Reserve(size_t rows) {
   b.k.Reserve(rows_ * c.kv_width());
   b.v.Reserve(rows_ * c.kv_width());
   b.attended.Reserve(rows_ * c.q_width());
-  b.hidden.Reserve(rows_ * c.ffn);
+  b.hidden.Reserve(rows_ * c.widest_ffn());
   if (c.experts != 0) {
     b.routing.Reserve(rows_ * c.experts);
     b.gathered.Reserve(rows_ * c.width);
@@ -257,7 +257,13 @@ void Forward::NormRows(const FloatVector& weight) {
   float* normed = buffers_->normed.data();
   pool_->ParallelFor(rows_, kRowGrain, [&](size_t begin, size_t end, size_t) {
     for (size_t row = begin; row < end; ++row) {
-      kernels::RmsNorm(target_, x + row * c.width, weight.data(), c.rms_epsilon, c.width, normed + row * c.width);
+      const float* in = x + row * c.width;
+      float* out = normed + row * c.width;
+      if (weight.size() == 0) {  // a layer whose norms stand behind its products reads the residual stream as it is
+        std::copy_n(in, c.width, out);
+      } else {
+        kernels::RmsNorm(target_, in, weight.data(), c.rms_epsilon, c.width, out);
+      }
     }
   });
 }
@@ -300,16 +306,15 @@ bool Forward::RotateAndStoreRow(const LayerWeights& weights, size_t layer, const
   float* q = b.q.data() + row * c.q_width();
   float* k = b.k.data() + row * c.kv_width();
   const float* v = b.v.data() + row * c.kv_width();
-  const auto norm_heads = [&](const FloatVector& weight, float* vectors, size_t heads) {
-    if (weight.size() == 0) return;
-    for (size_t h = 0; h < heads; ++h) {
-      float* vector = vectors + h * c.head_dim;
-      kernels::RmsNorm(target_, vector, weight.data(), c.rms_epsilon, c.head_dim, vector);
+  const auto norm = [&](const FloatVector& weight, float* vectors, size_t width) {
+    for (size_t done = 0; weight.size() != 0 && done < width; done += weight.size()) {
+      kernels::RmsNorm(target_, vectors + done, weight.data(), c.rms_epsilon, weight.size(), vectors + done);
     }
   };
-  norm_heads(weights.q_norm, q, c.heads);
-  norm_heads(weights.k_norm, k, c.kv_heads);
-  if (c.query_scale != 1.0f) std::transform(q, q + c.q_width(), q, [&c](float value) { return value * c.query_scale; });
+  norm(weights.q_norm, q, c.q_width());
+  norm(weights.k_norm, k, c.kv_width());
+  const float query_scale = c.query_scale_at(position);
+  if (query_scale != 1.0f) std::transform(q, q + c.q_width(), q, [=](float value) { return value * query_scale; });
   if (c.rotates(layer)) {
     kernels::Rope(target_, c.rope.kind, q, c.heads, c.head_dim, c.rope.dims, cos_sin);
     kernels::Rope(target_, c.rope.kind, k, c.kv_heads, c.head_dim, c.rope.dims, cos_sin);

@@ -195,9 +195,11 @@ class Forward {
   void AddToResidual(const kernels::WeightView& matrix, const FloatVector& bias, const FloatVector& norm);
   void MultiplyGated(const FeedForwardWeights& network, size_t rows);
   void FeedForward(const LayerWeights& weights);
+  void Network(const FeedForwardWeights& network, const FloatVector& post_norm);
   void Experts(const LayerWeights& weights);
   void ScoreExperts(const LayerWeights& weights);
-  void ChooseExperts();
+  void GateExperts(float* scores) const;
+  void ChooseExperts(const FloatVector& bias);
   void RunExpert(const FeedForwardWeights& expert, std::span<const RoutedRow> rows);
   Status Logits(std::span<const Segment> batch, const LogitsSink& sink);
   void HandOutLogits(std::span<const Segment> batch, size_t first, size_t rows, const LogitsSink& sink) const;

@@ -1,6 +1,7 @@
 // The feed-forward step: one network, or many, of which a router picks some for each token. Sources of the latter: Fedus et
 // al., Switch Transformers (arXiv 2101.03961); Jiang et al., Mixtral of Experts (arXiv 2401.04088).
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "kernels/scores.h"
@@ -8,6 +9,12 @@
 #include "model/forward_buffers.h"
 
 namespace damask::model {
+namespace {
+
+// Below it shares are not made to sum to 1: llama.cpp's, the smallest number of half precision.
+constexpr float kSmallestSum = 6.103515625e-5f;
+
+}  // namespace
 
 // The product of the loaded activations with `matrix`, and `bias`, through `norm` where there is one, scaled.
 void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector& bias, const FloatVector& norm) {
@@ -31,35 +38,40 @@ void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector
 // f(gate) * up of the loaded activations into `hidden`. Where there are biases the products are done with when the function is
 // to be applied.
 void Forward::MultiplyGated(const FeedForwardWeights& network, size_t rows) {
-  const ModelConfig& c = model_->config();
+  const kernels::GateFunction gate = model_->config().gate;
+  const size_t ffn = network.gate.n;
   Buffers& b = *buffers_;
   if (network.gate_bias.size() == 0 && network.up_bias.size() == 0) {
-    matmul_.MultiplyGated(b.activations, c.gate, network.gate, network.up, b.hidden.data(), c.ffn);
+    matmul_.MultiplyGated(b.activations, gate, network.gate, network.up, b.hidden.data(), ffn);
     return;
   }
-  b.up.Reserve(rows_ * c.ffn);
-  matmul_.Multiply(b.activations, network.gate, {.bias = network.gate_bias.data()}, b.hidden.data(), c.ffn);
-  matmul_.Multiply(b.activations, network.up, {.bias = network.up_bias.data()}, b.up.data(), c.ffn);
+  b.up.Reserve(rows_ * ffn);
+  matmul_.Multiply(b.activations, network.gate, {.bias = network.gate_bias.data()}, b.hidden.data(), ffn);
+  matmul_.Multiply(b.activations, network.up, {.bias = network.up_bias.data()}, b.up.data(), ffn);
   pool_->ParallelFor(rows, kRowGrain, [&](size_t begin, size_t end, size_t) {
-    kernels::GateMul(target_, c.gate, b.hidden.data() + begin * c.ffn, b.up.data() + begin * c.ffn, (end - begin) * c.ffn);
+    kernels::GateMul(target_, gate, b.hidden.data() + begin * ffn, b.up.data() + begin * ffn, (end - begin) * ffn);
   });
 }
 
 void Forward::FeedForward(const LayerWeights& weights) {
   const Stopwatch watch(&stats_.product_seconds);
-  if (model_->config().experts != 0) return Experts(weights);
-  const ModelConfig& c = model_->config();
+  if (weights.router.data == nullptr) return Network(weights.feed_forward[0], weights.ffn_post_norm);
+  Experts(weights);
+  if (weights.shared.down.data != nullptr) Network(weights.shared, weights.ffn_post_norm);
+}
+
+// All rows through one network.
+void Forward::Network(const FeedForwardWeights& network, const FloatVector& post_norm) {
   Buffers& b = *buffers_;
-  matmul_.Load(phase(), b.normed.data(), rows_, c.width, c.width, &b.activations);
-  const FeedForwardWeights& network = weights.feed_forward[0];
+  matmul_.Load(phase(), b.normed.data(), rows_, network.gate.k, network.gate.k, &b.activations);
   MultiplyGated(network, rows_);
-  matmul_.Load(phase(), b.hidden.data(), rows_, c.ffn, c.ffn, &b.activations);
-  AddToResidual(network.down, network.down_bias, weights.ffn_post_norm);
+  matmul_.Load(phase(), b.hidden.data(), rows_, network.down.k, network.down.k, &b.activations);
+  AddToResidual(network.down, network.down_bias, post_norm);
 }
 
 void Forward::Experts(const LayerWeights& weights) {
   ScoreExperts(weights);
-  ChooseExperts();
+  ChooseExperts(weights.choice_bias);
   for (size_t e = 0; e < weights.feed_forward.size(); ++e) {
     if (!buffers_->routed[e].empty()) RunExpert(weights.feed_forward[e], buffers_->routed[e]);
   }
@@ -77,8 +89,19 @@ void Forward::ScoreExperts(const LayerWeights& weights) {
   }
 }
 
-// The likeliest experts of each row; of equal ones the first.
-void Forward::ChooseExperts() {
+// From scores to shares.
+void Forward::GateExperts(float* scores) const {
+  const ModelConfig& c = model_->config();
+  if (c.gating != Gating::kSigmoid) {
+    kernels::Softmax(target_, scores, c.experts);
+    return;
+  }
+  std::transform(scores, scores + c.experts, scores, [](float score) { return 1.0f / (1.0f + std::exp(-score)); });
+}
+
+// The likeliest experts of each row; of equal ones the first. `bias` counts for the choice only: it keeps experts busy alike
+// (Wang et al., arXiv 2408.15664).
+void Forward::ChooseExperts(const FloatVector& bias) {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
   b.routed.resize(c.experts);
@@ -87,14 +110,15 @@ void Forward::ChooseExperts() {
   order.resize(c.experts);
   for (size_t row = 0; row < rows_; ++row) {
     float* shares = b.routing.data() + row * c.experts;
-    kernels::Softmax(target_, shares, c.experts);
+    GateExperts(shares);
+    const auto rank = [&](size_t e) { return bias.size() == 0 ? shares[e] : shares[e] + bias[e]; };
     std::iota(order.begin(), order.end(), size_t{0});
     const auto chosen = order.begin() + static_cast<std::ptrdiff_t>(c.experts_used);
     std::partial_sort(order.begin(), chosen, order.end(),
-                      [shares](size_t i, size_t j) { return shares[i] != shares[j] ? shares[i] > shares[j] : i < j; });
+                      [&](size_t i, size_t j) { return rank(i) != rank(j) ? rank(i) > rank(j) : i < j; });
     float sum = 0;
     for (auto e = order.begin(); e != chosen; ++e) sum += shares[*e];
-    const float scale = c.shares_sum_to_one ? 1.0f / sum : 1.0f;
+    const float scale = c.shares_sum_to_one ? c.expert_scale / std::max(sum, kSmallestSum) : c.expert_scale;
     for (auto e = order.begin(); e != chosen; ++e) b.routed[*e].push_back({row, shares[*e] * scale});
   }
 }

@@ -107,6 +107,7 @@ std::vector<WeightView> Model::layer_matrices() const {
   for (const LayerWeights& w : layers_) {
     matrices.insert(matrices.end(), {w.q, w.k, w.v, w.o});
     for (const FeedForwardWeights& f : w.feed_forward) matrices.insert(matrices.end(), {f.gate, f.up, f.down});
+    if (w.shared.down.data != nullptr) matrices.insert(matrices.end(), {w.shared.gate, w.shared.up, w.shared.down});
   }
   return matrices;
 }

@@ -27,15 +27,17 @@ struct FeedForwardWeights {
 };
 
 struct LayerWeights {
-  FloatVector attention_norm, ffn_norm;        // [width]
+  FloatVector attention_norm, ffn_norm;        // [width]; empty where norms stand behind only
   kernels::WeightView q, k, v, o;              // [heads * head_dim, width], [kv_width, width] twice, [width, heads * head_dim]
   FloatVector q_bias, k_bias, v_bias, o_bias;  // empty where a file has none
   FloatVector sinks;                           // [heads], gpt-oss: kernels::QueryBlock::sinks; empty elsewhere
-  FloatVector q_norm, k_norm;                  // [head_dim], qwen3 and gemma3; empty elsewhere
-  FloatVector attention_post_norm, ffn_post_norm;  // [width] where config().post_norms; empty elsewhere
-  kernels::WeightView router;                      // [experts, width]; without data where there are no experts
+  FloatVector q_norm, k_norm;                  // [head_dim], or of all heads (QkNorm::kWhole); empty where there is none
+  FloatVector attention_post_norm, ffn_post_norm;  // [width] where norms stand behind; empty elsewhere
+  kernels::WeightView router;                      // [experts, width]; without data where the layer has no experts
   FloatVector router_bias;                         // [experts], or empty
+  FloatVector choice_bias;                         // [experts], added to shares while experts are chosen; or empty
   std::vector<FeedForwardWeights> feed_forward;    // one, or the experts
+  FeedForwardWeights shared;                       // beside the experts, of width config().shared_ffn; without data elsewhere
 };
 
 struct LoadOptions {

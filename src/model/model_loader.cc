@@ -33,11 +33,11 @@ class ModelLoader::Loading {
     DAMASK_RETURN_IF_ERROR(LoadOutput());
     model_->layers_.resize(c.layers);
     for (size_t layer = 0; layer < c.layers; ++layer) DAMASK_RETURN_IF_ERROR(LoadLayer(layer));
-    const std::string beyond = LayerName(c.layers, "attn_norm.weight");
+    const std::string beyond = LayerName(c.layers + c.guessing_layers, "attn_output.weight");
     DAMASK_ASSIGN_OR_RETURN(const TensorInfo* more, Find(beyond));
     if (more != nullptr) {
       return BadFormat(fmt::format("there is a tensor {}, but the configuration says {} layers (counted from 0)",
-                                   source_.FileName(beyond), c.layers));
+                                   source_.FileName(beyond), c.layers + c.guessing_layers));
     }
     DAMASK_RETURN_IF_ERROR(LoadRope());
     Summarise();
@@ -56,11 +56,11 @@ class ModelLoader::Loading {
     return {};
   }
 
-  static std::string LayerName(size_t index, const char* part) { return fmt::format("blk.{}.{}", index, part); }
+  static std::string LayerName(size_t index, std::string_view part) { return fmt::format("blk.{}.{}", index, part); }
 
   Status LoadProjections(size_t index, LayerWeights* w) {
     const ModelConfig& c = model_->config_;
-    if (c.architecture == Architecture::kPhi3) return LoadJoinedProjections(index, w);
+    if (c.traits().joins_qkv) return LoadJoinedProjections(index, w);
     DAMASK_ASSIGN_OR_RETURN(w->q, Matrix(LayerName(index, "attn_q.weight"), c.q_width(), c.width));
     DAMASK_ASSIGN_OR_RETURN(w->k, Matrix(LayerName(index, "attn_k.weight"), c.kv_width(), c.width));
     DAMASK_ASSIGN_OR_RETURN(w->v, Matrix(LayerName(index, "attn_v.weight"), c.kv_width(), c.width));
@@ -80,18 +80,30 @@ class ModelLoader::Loading {
 
   Status LoadFeedForward(size_t index, LayerWeights* w) {
     const ModelConfig& c = model_->config_;
-    w->feed_forward.resize(std::max<size_t>(1, c.experts));
-    if (c.experts != 0) return LoadExperts(index, w);
-    FeedForwardWeights& f = w->feed_forward[0];
+    if (c.has_experts(index)) {
+      w->feed_forward.resize(c.experts);
+      DAMASK_RETURN_IF_ERROR(LoadExperts(index, w));
+      return c.shared_ffn == 0 ? Status() : LoadNetwork(index, "_shexp", c.shared_ffn, &w->shared);
+    }
+    w->feed_forward.resize(1);
     DAMASK_ASSIGN_OR_RETURN(const TensorInfo* down, Find(LayerName(index, "ffn_down.weight")));
-    if (down == nullptr) DAMASK_RETURN_IF_ERROR(RefuseUnnamedExperts(index));
-    DAMASK_ASSIGN_OR_RETURN(f.down, Matrix(LayerName(index, "ffn_down.weight"), c.width, c.ffn));
-    if (c.architecture == Architecture::kPhi3) return LoadJoinedGate(index, &f);
-    DAMASK_ASSIGN_OR_RETURN(f.gate, Matrix(LayerName(index, "ffn_gate.weight"), c.ffn, c.width));
-    DAMASK_ASSIGN_OR_RETURN(f.up, Matrix(LayerName(index, "ffn_up.weight"), c.ffn, c.width));
-    DAMASK_ASSIGN_OR_RETURN(f.gate_bias, Bias(LayerName(index, "ffn_gate.bias"), c.ffn));
-    DAMASK_ASSIGN_OR_RETURN(f.up_bias, Bias(LayerName(index, "ffn_up.bias"), c.ffn));
-    DAMASK_ASSIGN_OR_RETURN(f.down_bias, Bias(LayerName(index, "ffn_down.bias"), c.width));
+    if (down == nullptr && c.experts == 0) DAMASK_RETURN_IF_ERROR(RefuseUnnamedExperts(index));
+    return LoadNetwork(index, "", c.experts == 0 ? c.ffn : c.dense_ffn, &w->feed_forward[0]);
+  }
+
+  // `kind` stands behind the names of its matrices.
+  Status LoadNetwork(size_t index, const char* kind, size_t ffn, FeedForwardWeights* f) {
+    const ModelConfig& c = model_->config_;
+    const auto name = [&](const char* part, const char* what) {
+      return fmt::format("blk.{}.{}{}.{}", index, part, kind, what);
+    };
+    DAMASK_ASSIGN_OR_RETURN(f->down, Matrix(name("ffn_down", "weight"), c.width, ffn));
+    if (c.traits().joins_gate) return LoadJoinedGate(index, f);
+    DAMASK_ASSIGN_OR_RETURN(f->gate, Matrix(name("ffn_gate", "weight"), ffn, c.width));
+    DAMASK_ASSIGN_OR_RETURN(f->up, Matrix(name("ffn_up", "weight"), ffn, c.width));
+    DAMASK_ASSIGN_OR_RETURN(f->gate_bias, Bias(name("ffn_gate", "bias"), ffn));
+    DAMASK_ASSIGN_OR_RETURN(f->up_bias, Bias(name("ffn_up", "bias"), ffn));
+    DAMASK_ASSIGN_OR_RETURN(f->down_bias, Bias(name("ffn_down", "bias"), c.width));
     return {};
   }
 
@@ -106,7 +118,7 @@ class ModelLoader::Loading {
     return {};
   }
 
-  // Phi-3 keeps gate and up in one matrix.
+  // Phi-3 and GLM-4 keep gate and up in one matrix.
   Status LoadJoinedGate(size_t index, FeedForwardWeights* f) {
     const ModelConfig& c = model_->config_;
     // GGUF has no name of its own for that.
@@ -126,13 +138,23 @@ class ModelLoader::Loading {
     DAMASK_RETURN_IF_ERROR(LoadExpertMatrices(index, "ffn_up", c.ffn, c.width, &FeedForwardWeights::up, w));
     DAMASK_RETURN_IF_ERROR(LoadExpertMatrices(index, "ffn_down", c.width, c.ffn, &FeedForwardWeights::down, w));
     DAMASK_ASSIGN_OR_RETURN(w->router_bias, Bias(LayerName(index, "ffn_gate_inp.bias"), c.experts));
+    DAMASK_RETURN_IF_ERROR(LoadChoiceBias(index, w));
     DAMASK_RETURN_IF_ERROR(LoadExpertBiases(index, "ffn_gate_exps.bias", c.ffn, &FeedForwardWeights::gate_bias, w));
     DAMASK_RETURN_IF_ERROR(LoadExpertBiases(index, "ffn_up_exps.bias", c.ffn, &FeedForwardWeights::up_bias, w));
     return LoadExpertBiases(index, "ffn_down_exps.bias", c.width, &FeedForwardWeights::down_bias, w);
   }
 
   // Without them such a model would answer, wrongly.
-  bool HasAllBiases() const { return model_->config_.architecture == Architecture::kGptOss; }
+  bool HasAllBiases() const { return model_->config_.traits().has_all_biases; }
+
+  // GLM-4.5 cannot do without it.
+  Status LoadChoiceBias(size_t index, LayerWeights* w) {
+    const std::string name = LayerName(index, "exp_probs_b.bias");
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, Find(name));
+    if (bias == nullptr && model_->config_.gating != Gating::kSigmoid) return {};
+    DAMASK_ASSIGN_OR_RETURN(w->choice_bias, Vector(name, model_->config_.experts));
+    return {};
+  }
 
   // One tensor for all experts, wherever a file has it.
   Status LoadExpertBiases(size_t index, const char* part, size_t size, FloatVector FeedForwardWeights::*place,
@@ -181,14 +203,7 @@ class ModelLoader::Loading {
     const ModelConfig& c = model_->config_;
     LayerWeights& w = model_->layers_[index];
     const auto name = [index](const char* part) { return LayerName(index, part); };
-    DAMASK_ASSIGN_OR_RETURN(w.attention_norm, Norm(name("attn_norm.weight"), c.width));
-    // gpt-oss gives the norm before its feed-forward network the name of one behind attention.
-    const char* const ffn_norm = c.architecture == Architecture::kGptOss ? "post_attention_norm.weight" : "ffn_norm.weight";
-    DAMASK_ASSIGN_OR_RETURN(w.ffn_norm, Norm(name(ffn_norm), c.width));
-    if (c.post_norms) {
-      DAMASK_ASSIGN_OR_RETURN(w.attention_post_norm, Norm(name("post_attention_norm.weight"), c.width));
-      DAMASK_ASSIGN_OR_RETURN(w.ffn_post_norm, Norm(name("post_ffw_norm.weight"), c.width));
-    }
+    DAMASK_RETURN_IF_ERROR(LoadLayerNorms(index, &w));
     DAMASK_RETURN_IF_ERROR(LoadProjections(index, &w));
     DAMASK_ASSIGN_OR_RETURN(w.o, Matrix(name("attn_output.weight"), c.width, c.q_width()));
     // Biases are read wherever a file has them (llama files may, too); qwen2 always does.
@@ -199,18 +214,43 @@ class ModelLoader::Loading {
     if (c.has_sinks()) {
       DAMASK_ASSIGN_OR_RETURN(w.sinks, Sinks(name("attn_sinks.weight")));
     }
-    if (c.has_qk_norm()) {
-      DAMASK_ASSIGN_OR_RETURN(w.q_norm, Norm(name("attn_q_norm.weight"), c.head_dim));
-      DAMASK_ASSIGN_OR_RETURN(w.k_norm, Norm(name("attn_k_norm.weight"), c.head_dim));
-    }
+    DAMASK_RETURN_IF_ERROR(LoadQkNorms(index, &w));
     DAMASK_RETURN_IF_ERROR(LoadFeedForward(index, &w));
     return RefuseJoinedBiases(index);
+  }
+
+  Status LoadLayerNorms(size_t index, LayerWeights* w) {
+    const ModelConfig& c = model_->config_;
+    if (c.has_norms_before()) {
+      DAMASK_ASSIGN_OR_RETURN(w->attention_norm, Norm(LayerName(index, "attn_norm.weight"), c.width));
+      DAMASK_ASSIGN_OR_RETURN(w->ffn_norm, Norm(LayerName(index, c.traits().ffn_norm), c.width));
+    }
+    if (c.has_norms_behind()) {
+      DAMASK_ASSIGN_OR_RETURN(w->attention_post_norm, Norm(LayerName(index, "post_attention_norm.weight"), c.width));
+      DAMASK_ASSIGN_OR_RETURN(w->ffn_post_norm, Norm(LayerName(index, "post_ffw_norm.weight"), c.width));
+    }
+    return {};
+  }
+
+  Status LoadQkNorms(size_t index, LayerWeights* w) {
+    const ModelConfig& c = model_->config_;
+    const QkNorm kind = c.traits().qk_norm;
+    if (kind == QkNorm::kNone) return {};
+    const std::string q = LayerName(index, "attn_q_norm.weight");
+    if (kind == QkNorm::kHeadsIfThere) {
+      DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(q));
+      if (tensor == nullptr) return {};
+    }
+    const bool whole = kind == QkNorm::kWhole;
+    DAMASK_ASSIGN_OR_RETURN(w->q_norm, Norm(q, whole ? c.q_width() : c.head_dim));
+    DAMASK_ASSIGN_OR_RETURN(w->k_norm, Norm(LayerName(index, "attn_k_norm.weight"), whole ? c.kv_width() : c.head_dim));
+    return {};
   }
 
   // phi3 has none of them; nobody knows of a model that has.
   Status RefuseJoinedBiases(size_t index) {
     std::vector<const char*> parts = {"attn_qkv.bias"};
-    if (model_->config_.architecture == Architecture::kPhi3)
+    if (model_->config_.traits().joins_gate)
       parts.insert(parts.end(), {"ffn_gate_up.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"});
     for (const char* part : parts) {
       const std::string name = LayerName(index, part);
@@ -328,13 +368,22 @@ class ModelLoader::Loading {
            name.find("multi_modal_projector.") != std::string_view::npos;
   }
 
+  bool GuessesAhead(std::string_view name) const {
+    const ModelConfig& c = model_->config_;
+    for (size_t layer = c.layers; layer < c.layers + c.guessing_layers; ++layer) {
+      if (name.starts_with(LayerName(layer, ""))) return true;
+    }
+    return false;
+  }
+
   // Weights that nothing has asked for: the model may be another than damask takes it for. Old folders hold the frequencies of
   // the rotation, which follow from the configuration.
   void WarnOfUnused() const {
     size_t count = 0;
     std::string first;
     for (const TensorInfo& tensor : source_.tensors()) {
-      if (asked_.contains(&tensor) || tensor.name.ends_with("rotary_emb.inv_freq") || IsOfImages(tensor.name)) continue;
+      if (asked_.contains(&tensor) || tensor.name.ends_with("rotary_emb.inv_freq")) continue;
+      if (IsOfImages(tensor.name) || GuessesAhead(tensor.name)) continue;
       if (++count == 1) first = tensor.name;
     }
     if (count == 0) return;

@@ -20,17 +20,30 @@ constexpr std::array kModelNames = {
 
 // Behind "blk.N." and "layers.N.".
 constexpr std::array kLayerNames = {
-    NamePair{"attn_norm.weight", "input_layernorm.weight"},    NamePair{"attn_q.weight", "self_attn.q_proj.weight"},
-    NamePair{"attn_k.weight", "self_attn.k_proj.weight"},      NamePair{"attn_v.weight", "self_attn.v_proj.weight"},
-    NamePair{"attn_qkv.weight", "self_attn.qkv_proj.weight"},  NamePair{"attn_qkv.bias", "self_attn.qkv_proj.bias"},
-    NamePair{"attn_q.bias", "self_attn.q_proj.bias"},          NamePair{"attn_k.bias", "self_attn.k_proj.bias"},
-    NamePair{"attn_v.bias", "self_attn.v_proj.bias"},          NamePair{"attn_q_norm.weight", "self_attn.q_norm.weight"},
-    NamePair{"attn_k_norm.weight", "self_attn.k_norm.weight"}, NamePair{"attn_output.weight", "self_attn.o_proj.weight"},
-    NamePair{"attn_output.bias", "self_attn.o_proj.bias"},     NamePair{"ffn_norm.weight", "post_attention_layernorm.weight"},
-    NamePair{"ffn_gate.weight", "mlp.gate_proj.weight"},       NamePair{"ffn_up.weight", "mlp.up_proj.weight"},
-    NamePair{"ffn_gate_up.weight", "mlp.gate_up_proj.weight"}, NamePair{"ffn_down.weight", "mlp.down_proj.weight"},
-    NamePair{"ffn_gate.bias", "mlp.gate_proj.bias"},           NamePair{"ffn_up.bias", "mlp.up_proj.bias"},
-    NamePair{"ffn_gate_up.bias", "mlp.gate_up_proj.bias"},     NamePair{"ffn_down.bias", "mlp.down_proj.bias"},
+    NamePair{"attn_norm.weight", "input_layernorm.weight"},
+    NamePair{"attn_q.weight", "self_attn.q_proj.weight"},
+    NamePair{"attn_k.weight", "self_attn.k_proj.weight"},
+    NamePair{"attn_v.weight", "self_attn.v_proj.weight"},
+    NamePair{"attn_qkv.weight", "self_attn.qkv_proj.weight"},
+    NamePair{"attn_qkv.bias", "self_attn.qkv_proj.bias"},
+    NamePair{"attn_q.bias", "self_attn.q_proj.bias"},
+    NamePair{"attn_k.bias", "self_attn.k_proj.bias"},
+    NamePair{"attn_v.bias", "self_attn.v_proj.bias"},
+    NamePair{"attn_q_norm.weight", "self_attn.q_norm.weight"},
+    NamePair{"attn_k_norm.weight", "self_attn.k_norm.weight"},
+    NamePair{"attn_output.weight", "self_attn.o_proj.weight"},
+    NamePair{"attn_output.bias", "self_attn.o_proj.bias"},
+    NamePair{"ffn_norm.weight", "post_attention_layernorm.weight"},
+    NamePair{"ffn_gate.weight", "mlp.gate_proj.weight"},
+    NamePair{"ffn_up.weight", "mlp.up_proj.weight"},
+    NamePair{"ffn_gate_up.weight", "mlp.gate_up_proj.weight"},
+    NamePair{"ffn_down.weight", "mlp.down_proj.weight"},
+    NamePair{"ffn_gate.bias", "mlp.gate_proj.bias"},
+    NamePair{"ffn_up.bias", "mlp.up_proj.bias"},
+    NamePair{"ffn_gate_up.bias", "mlp.gate_up_proj.bias"},
+    NamePair{"ffn_down.bias", "mlp.down_proj.bias"},
+    // Of architectures whose norm before feed-forward GGUF files name so.
+    NamePair{"post_attention_norm.weight", "post_attention_layernorm.weight"},
 };
 
 // Looked at first where a layer has four norms.

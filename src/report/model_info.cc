@@ -119,6 +119,8 @@ void AddConfig(const model::ModelConfig& config, Json* object) {
   out["ffn"] = config.ffn;
   out["experts"] = config.experts;
   out["experts_used"] = config.experts_used;
+  out["shared_ffn"] = config.shared_ffn;
+  out["dense_layers"] = config.dense_layers;
   out["vocab"] = config.vocab;
   out["context"] = config.context;
   out["rope"] = RopeJson(config.rope);

@@ -57,6 +57,10 @@ std::string TokenizerText(const TokenizerInfo& tokenizer) {
 void AddConfigLines(const model::ModelConfig& config, Lines* lines) {
   std::string layers = fmt::format("{}, width {}, feed-forward {}", config.layers, config.width, config.ffn);
   if (config.experts != 0) layers += fmt::format(" of {} experts, {} for each token", config.experts, config.experts_used);
+  if (config.shared_ffn != 0) layers += fmt::format(", {} beside them for all", config.shared_ffn);
+  if (config.dense_layers != 0)
+    layers += fmt::format("; the first {} without experts, {}", config.dense_layers, config.dense_ffn);
+  if (config.guessing_layers != 0) layers += fmt::format("; {} more guess ahead and do not run", config.guessing_layers);
   lines->Add("layers", layers);
   lines->Add("heads", fmt::format("{} of {} dimensions, {} KV heads", config.heads, config.head_dim, config.kv_heads));
   lines->Add("context", fmt::format("{} tokens", config.context));

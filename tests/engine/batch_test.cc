@@ -133,6 +133,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Batch,
                                          make_model::ModelSpec{.arch = make_model::Arch::kQwen3Moe, .type = "Q8_0"},
                                          make_model::ModelSpec{
                                              .arch = make_model::Arch::kGptOss, .type = "MXFP4_MOE", .window = 100},
+                                         make_model::ModelSpec{.arch = make_model::Arch::kGlm4Moe, .type = "Q8_0"},
+                                         make_model::ModelSpec{.arch = make_model::Arch::kOlmo2, .layers = 4, .window = 100},
                                          make_model::ModelSpec{.arch = make_model::Arch::kGemma3, .window = 100}),
                          [](const testing::TestParamInfo<make_model::ModelSpec>& spec) {
                            std::string name = std::string(make_model::ArchName(spec.param.arch)) + "_" + spec.param.type;

@@ -41,6 +41,17 @@ const kCases = [
   {name: 'gpt_oss', seed: 36, types: ['F32', 'BF16', 'Q8_0', 'MXFP4_MOE'], args: '--arch gpt-oss --layers 3 --width 256 --heads 8 --kv-heads 2 --head-dim 64 --ffn 256 --experts 8 --experts-used 3 --rope-base 150000 --context 256 --rope-scaling yarn --rope-factor 8 --window 16'},
   {name: 'llama_biases', seed: 40, args: '--arch llama --biases --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512'},
   {name: 'qwen3', seed: 19, args: '--arch qwen3 --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 128 --ffn 768 --rope-base 1000000 --rms-epsilon 1e-6'},
+  {name: 'mistral3', seed: 15, args: '--arch mistral3 --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512 --rope-base 1000000 --context 256 --rope-scaling yarn --rope-factor 16'},
+  {name: 'qwen2vl', seed: 5, args: '--arch qwen2vl --layers 3 --width 256 --heads 4 --kv-heads 1 --head-dim 64 --ffn 512 --rope-base 1000000 --rms-epsilon 1e-6'},
+  {name: 'qwen3vl', seed: 37, args: '--arch qwen3vl --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512 --rope-base 5000000 --rms-epsilon 1e-6'},
+  {name: 'qwen3vlmoe', seed: 35, args: '--arch qwen3vlmoe --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 256 --experts 8 --experts-used 3 --rope-base 5000000 --rms-epsilon 1e-6'},
+  {name: 'seed_oss', seed: 20, args: '--arch seed_oss --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 512 --rope-base 10000000 --rms-epsilon 1e-6'},
+  {name: 'ernie45', seed: 22, args: '--arch ernie4_5 --tied --layers 3 --width 256 --heads 4 --kv-heads 1 --head-dim 64 --ffn 512 --rope-base 500000 --logit-scale 2.5'},
+  {name: 'ernie45_moe', seed: 25, args: '--arch ernie4_5-moe --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --ffn 256 --experts 8 --experts-used 3 --rope-base 500000'},
+  {name: 'glm4', seed: 2, args: '--arch glm4 --layers 3 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --rope-dims 32 --ffn 512'},
+  {name: 'glm4moe', seed: 9, args: '--arch glm4moe --guessing-layers 1 --layers 4 --width 256 --heads 4 --kv-heads 2 --head-dim 64 --rope-dims 32 --ffn 256 --experts 8 --experts-used 3 --rope-base 1000000'},
+  {name: 'olmo2', seed: 36, args: '--arch olmo2 --layers 3 --width 256 --heads 4 --kv-heads 4 --head-dim 64 --ffn 512 --rope-base 500000 --rms-epsilon 1e-6'},
+  {name: 'olmo3', seed: 8, args: '--arch olmo2 --layers 5 --width 256 --heads 4 --kv-heads 4 --head-dim 64 --ffn 512 --rope-base 500000 --rms-epsilon 1e-6 --window 16 --context 256 --rope-scaling yarn --rope-factor 8'},
 ];
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'golden-'));

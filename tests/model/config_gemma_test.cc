@@ -57,7 +57,7 @@ TEST(Gemma3Config, OfAGgufFile) {
   EXPECT_TRUE(config->has_window_rope(0));
   EXPECT_FALSE(config->has_window_rope(5));
   EXPECT_EQ(config->gate, kernels::GateFunction::kGelu);
-  EXPECT_TRUE(config->post_norms);
+  EXPECT_TRUE(config->has_norms_behind());
   EXPECT_FALSE(config->norms_less_one);
   EXPECT_FLOAT_EQ(config->embedding_scale, std::sqrt(5376.0f));
   EXPECT_EQ(config->query_scale, 1.0f);

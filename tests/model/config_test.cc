@@ -20,7 +20,7 @@ namespace damask::model {
 namespace {
 
 using Value =
-    std::variant<std::monostate, uint32_t, float, std::string, std::vector<uint32_t>>;  // monostate: leave the key out
+    std::variant<std::monostate, bool, uint32_t, float, std::string, std::vector<uint32_t>>;  // monostate: leave the key out
 
 // The keys of a small llama; single ones are changed by the tests.
 std::map<std::string, Value> GoodKeys() {
@@ -37,6 +37,7 @@ Result<ModelConfig> Read(const std::map<std::string, Value>& keys) {
   const std::string path = folder.path() + "/keys.gguf";
   formats::GgufWriter writer;
   for (const auto& [key, value] : keys) {
+    if (const auto* flag = std::get_if<bool>(&value)) writer.Add(key, *flag);
     if (const auto* number = std::get_if<uint32_t>(&value)) writer.Add(key, *number);
     if (const auto* real = std::get_if<float>(&value)) writer.Add(key, *real);
     if (const auto* text = std::get_if<std::string>(&value)) writer.Add(key, std::string_view(*text));
@@ -118,7 +119,7 @@ TEST(ConfigFromGguf, G12NamesWhatIsWrongWithExperts) {
   keys["llama.expert_used_count"] = uint32_t{2};
   EXPECT_EQ(Read(keys).value().experts_used, 2u);
   keys["llama.expert_gating_func"] = uint32_t{2};
-  EXPECT_NE(Read(keys).status().ToString().find("expert_gating_func is 2, only 1 (softmax)"), std::string::npos);
+  EXPECT_NE(Read(keys).status().ToString().find("expert_gating_func is 2, only 1 is supported for llama"), std::string::npos);
   ExpectError("llama.expert_count", uint32_t{5000}, StatusCode::kBadFormat, "expert_count is 5000, expected 1 to 1024");
 }
 
@@ -303,10 +304,16 @@ TEST(ConfigFromHuggingFace, APartOfAHeadMayBeRotated) {
     EXPECT_EQ(read(factor).status().code(), StatusCode::kBadFormat) << factor;
 }
 
-TEST(ConfigFromGguf, GranitesScales) {
+// GoodKeys() of another architecture.
+std::map<std::string, Value> KeysOf(const std::string& architecture) {
   std::map<std::string, Value> keys;
-  for (const auto& [key, value] : GoodKeys()) keys[key.starts_with("llama.") ? "granite." + key.substr(6) : key] = value;
-  keys["general.architecture"] = std::string("granite");
+  for (const auto& [key, value] : GoodKeys()) keys[key.starts_with("llama.") ? architecture + key.substr(5) : key] = value;
+  keys["general.architecture"] = architecture;
+  return keys;
+}
+
+TEST(ConfigFromGguf, GranitesScales) {
+  std::map<std::string, Value> keys = KeysOf("granite");
   EXPECT_EQ(Read(keys).value().query_scale, 1.0f) << "a file may be silent";
   keys["granite.attention.scale"] = 0.015625f;
   keys["granite.embedding_scale"] = 12.0f;
@@ -325,9 +332,7 @@ TEST(ConfigFromGguf, GranitesScales) {
 }
 
 TEST(ConfigFromGguf, GptOssHasWindowsInEverySecondLayerAndExperts) {
-  std::map<std::string, Value> keys;
-  for (const auto& [key, value] : GoodKeys()) keys[key.starts_with("llama.") ? "gpt-oss." + key.substr(6) : key] = value;
-  keys["general.architecture"] = std::string("gpt-oss");
+  std::map<std::string, Value> keys = KeysOf("gpt-oss");
   EXPECT_EQ(Read(keys).status().ToString(), "the key gpt-oss.expert_count is missing");
   keys["gpt-oss.expert_count"] = uint32_t{8};
   keys["gpt-oss.expert_used_count"] = uint32_t{2};
@@ -343,6 +348,84 @@ TEST(ConfigFromGguf, GptOssHasWindowsInEverySecondLayerAndExperts) {
   for (size_t layer = 0; layer < config.layers; ++layer) EXPECT_EQ(config.window(layer), layer % 2 == 0 ? 128u : 0u);
   keys["gpt-oss.expert_gating_func"] = uint32_t{2};
   EXPECT_NE(Read(keys).status().ToString().find("gpt-oss.expert_gating_func is 2"), std::string::npos);
+}
+
+TEST(ConfigFromGguf, Glm4MoesExpertsHaveDenseLayersBeforeAndASharedOneBesideThem) {
+  std::map<std::string, Value> keys = KeysOf("glm4moe");
+  keys["glm4moe.block_count"] = uint32_t{5};
+  keys["glm4moe.feed_forward_length"] = uint32_t{512};
+  keys["glm4moe.expert_count"] = uint32_t{8};
+  keys["glm4moe.expert_used_count"] = uint32_t{2};
+  keys["glm4moe.expert_feed_forward_length"] = uint32_t{96};
+  keys["glm4moe.expert_shared_count"] = uint32_t{2};
+  keys["glm4moe.leading_dense_block_count"] = uint32_t{1};
+  keys["glm4moe.expert_weights_scale"] = 1.5f;
+  keys["glm4moe.expert_weights_norm"] = true;
+  keys["glm4moe.nextn_predict_layers"] = uint32_t{1};
+  ASSERT_TRUE(Read(keys).ok()) << Read(keys).status().ToString();
+  const ModelConfig config = Read(keys).value();
+  EXPECT_EQ(config.layers, 4u);
+  EXPECT_EQ(config.guessing_layers, 1u);
+  EXPECT_EQ(config.gating, Gating::kSigmoid);
+  EXPECT_EQ(config.expert_scale, 1.5f);
+  EXPECT_TRUE(config.shares_sum_to_one);
+  EXPECT_EQ(config.ffn, 96u);
+  EXPECT_EQ(config.shared_ffn, 192u);
+  EXPECT_EQ(config.dense_ffn, 512u);
+  EXPECT_EQ(config.widest_ffn(), 512u);
+  EXPECT_FALSE(config.has_experts(0));
+  EXPECT_TRUE(config.has_experts(1));
+  const auto expect_bad = [&](const std::string& key, const Value& value, const char* part) {
+    std::map<std::string, Value> bad = keys;
+    bad["glm4moe." + key] = value;
+    EXPECT_NE(Read(bad).status().ToString().find(part), std::string::npos) << Read(bad).status().ToString();
+  };
+  expect_bad("nextn_predict_layers", uint32_t{5}, "glm4moe.nextn_predict_layers is 5, expected 0 to 4");
+  expect_bad("leading_dense_block_count", uint32_t{5}, "glm4moe.leading_dense_block_count is 5, expected 0 to 4");
+  expect_bad("expert_shared_count", uint32_t{4000000000}, "glm4moe.expert_shared_count is 4000000000");
+  expect_bad("expert_gating_func", uint32_t{1}, "glm4moe.expert_gating_func is 1, only 2 is supported for glm4moe");
+  expect_bad("expert_weights_scale", -1.0f, "glm4moe.expert_weights_scale is -1");
+  expect_bad("interleave_moe_layer_step", uint32_t{2}, "glm4moe.interleave_moe_layer_step is 2, only 1 is supported");
+}
+
+TEST(ConfigFromGguf, ASharedExpertIsRefusedWhereTheArchitectureHasNone) {
+  std::map<std::string, Value> keys = KeysOf("qwen3moe");
+  keys["qwen3moe.expert_count"] = uint32_t{8};
+  keys["qwen3moe.expert_used_count"] = uint32_t{2};
+  EXPECT_TRUE(Read(keys).ok()) << Read(keys).status().ToString();
+  keys["qwen3moe.expert_shared_count"] = uint32_t{1};
+  EXPECT_NE(Read(keys).status().ToString().find("qwen3moe.expert_shared_count is 1, which is not supported"),
+            std::string::npos);
+}
+
+TEST(ConfigFromGguf, Mistral3sQueriesGrowWithTheirPositionAndYarnsTemperatureIsTakenBack) {
+  std::map<std::string, Value> keys = KeysOf("mistral3");
+  EXPECT_EQ(Read(keys).value().query_scale_at(100000), 1.0f) << "a file may be silent";
+  keys["mistral3.attention.temperature_scale"] = 0.1f;
+  keys["mistral3.rope.scaling.type"] = std::string("yarn");
+  keys["mistral3.rope.scaling.factor"] = 16.0f;
+  keys["mistral3.rope.scaling.original_context_length"] = uint32_t{64};
+  keys["mistral3.rope.scaling.yarn_log_multiplier"] = 1.0f;
+  const ModelConfig config = Read(keys).value();
+  EXPECT_EQ(config.query_scale_at(63), 1.0f);
+  EXPECT_FLOAT_EQ(config.query_scale_at(64), 1.0f + 0.1f * std::log(2.0f));
+  EXPECT_FLOAT_EQ(config.query_scale_at(64 * 7 + 63), 1.0f + 0.1f * std::log(8.0f));
+  EXPECT_NEAR(config.rope.attention_factor * YarnTemperature(16), 1.0, 1e-12);
+  keys["mistral3.rope.scaling.original_context_length"] = uint32_t{0};
+  EXPECT_EQ(Read(keys).status().code(), StatusCode::kBadFormat);
+}
+
+TEST(ConfigFromGguf, ThreeOfOlmo3sFourLayersHaveAWindowAndRotationsOfTheirOwn) {
+  std::map<std::string, Value> keys = KeysOf("olmo2");
+  EXPECT_TRUE(Read(keys).value().windows.empty());
+  EXPECT_EQ(Read(keys).value().window_rope_base, 0.0);
+  keys["olmo2.block_count"] = uint32_t{5};
+  keys["olmo2.attention.sliding_window"] = uint32_t{32};
+  const ModelConfig config = Read(keys).value();
+  for (size_t layer = 0; layer < 5; ++layer) EXPECT_EQ(config.window(layer), layer == 3 ? 0u : 32u) << layer;
+  EXPECT_EQ(config.window_rope_base, config.rope.base);
+  EXPECT_FALSE(config.has_norms_before());
+  EXPECT_TRUE(config.has_norms_behind());
 }
 
 TEST(ConfigFromHuggingFace, FoldersOfGptOssAreRefused) {
@@ -369,14 +452,14 @@ TEST(ConfigFromHuggingFace, ReadsTheExpertsOfQwen3AndMixtral) {
   EXPECT_EQ(config->experts_used, 4u);
   EXPECT_EQ(config->ffn, 96u);
   EXPECT_TRUE(config->shares_sum_to_one);
-  EXPECT_TRUE(config->has_qk_norm());
+  EXPECT_EQ(config->traits().qk_norm, QkNorm::kHeads);
   EXPECT_FALSE(ReadExperts(qwen).value().shares_sum_to_one) << "transformers' default";
   config = ReadExperts(R"("model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 2)");
   ASSERT_TRUE(config.ok()) << config.status().ToString();
   EXPECT_EQ(config->experts, 8u);
   EXPECT_EQ(config->ffn, 512u);
   EXPECT_TRUE(config->shares_sum_to_one);
-  EXPECT_FALSE(config->has_qk_norm());
+  EXPECT_EQ(config->traits().qk_norm, QkNorm::kNone);
 }
 
 // What results and kept prompts are bound to.

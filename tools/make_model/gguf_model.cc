@@ -23,6 +23,34 @@ void AddRopeScaling(const ModelSpec& spec, const std::string& p, GgufWriter* wri
   writer->Add(p + "rope.scaling.type", RopeScalingName(spec.rope_scaling));
   writer->Add(p + "rope.scaling.factor", static_cast<float>(spec.rope_factor));
   writer->Add(p + "rope.scaling.original_context_length", static_cast<uint32_t>(spec.original_context()));
+  if (spec.arch == Arch::kMistral3) writer->Add(p + "rope.scaling.yarn_log_multiplier", 1.0f);
+}
+
+void AddExpertKeys(const ModelSpec& spec, const std::string& p, GgufWriter* writer) {
+  const auto add = [&](const char* key, uint64_t value) { writer->Add(p + key, static_cast<uint32_t>(value)); };
+  add("expert_count", spec.num_experts());
+  add("expert_used_count", spec.experts_used);
+  if (spec.arch != Arch::kLlama) add("expert_feed_forward_length", spec.ffn);
+  if (!spec.has_shared_expert()) return;
+  add("expert_shared_count", 1);
+  add("leading_dense_block_count", 1);
+  if (spec.arch == Arch::kErnie45Moe) {
+    add("expert_shared_feed_forward_length", spec.ffn);
+    add("interleave_moe_layer_step", 1);
+  } else {
+    add("expert_gating_func", 2);  // sigmoid
+    writer->Add(p + "expert_weights_norm", true);
+    writer->Add(p + "expert_weights_scale", 1.5f);
+    if (spec.guessing_layers != 0) add("nextn_predict_layers", spec.guessing_layers);
+  }
+}
+
+// How many of a head's pairs turn with time, height and width; of text all three are the position.
+void AddRopeSections(const ModelSpec& spec, const std::string& p, GgufWriter* writer) {
+  const auto pairs = static_cast<int32_t>(spec.head_dim / 2);
+  const int32_t side = pairs * 5 / 16;
+  const int32_t sections[] = {pairs - 2 * side, side, side, 0};
+  writer->AddArray(p + "rope.dimension_sections", std::span<const int32_t>(sections));
 }
 
 void AddShape(const ModelSpec& spec, GgufWriter* writer) {
@@ -32,12 +60,8 @@ void AddShape(const ModelSpec& spec, GgufWriter* writer) {
   add("context_length", spec.context);
   add("embedding_length", spec.width);
   add("block_count", spec.layers);
-  add("feed_forward_length", spec.ffn);
-  if (spec.num_experts() != 0) {
-    add("expert_count", spec.num_experts());
-    add("expert_used_count", spec.experts_used);
-    if (spec.arch != Arch::kLlama) add("expert_feed_forward_length", spec.ffn);
-  }
+  add("feed_forward_length", spec.has_shared_expert() ? spec.dense_ffn() : spec.ffn);
+  if (spec.num_experts() != 0) AddExpertKeys(spec, p, writer);
   add("attention.head_count", spec.heads);
   add("attention.head_count_kv", spec.kv_heads);
   add("attention.key_length", spec.head_dim);
@@ -52,6 +76,8 @@ void AddShape(const ModelSpec& spec, GgufWriter* writer) {
     writer->Add(p + "residual_scale", static_cast<float>(ModelSpec::kGraniteResidual));
     writer->Add(p + "logit_scale", static_cast<float>(ModelSpec::kGraniteLogits));
   }
+  if (spec.arch == Arch::kMistral3) writer->Add(p + "attention.temperature_scale", 0.1f);
+  if (spec.is_of_images()) AddRopeSections(spec, p, writer);
   AddRopeScaling(spec, p, writer);
 }
 

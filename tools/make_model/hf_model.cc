@@ -38,6 +38,7 @@ HfArch HfArchOf(const ModelSpec& spec) {
     case Arch::kSmolLm3: return {"smollm3", "SmolLM3ForCausalLM"};
     case Arch::kGemma3: return {"gemma3_text", "Gemma3ForCausalLM"};
     case Arch::kGranite: return {"granite", "GraniteForCausalLM"};
+    case Arch::kSeedOss: return {"seed_oss", "SeedOssForCausalLM"};
     case Arch::kQwen3Moe: return {"qwen3_moe", "Qwen3MoeForCausalLM"};
     default: return {"llama", "LlamaForCausalLM"};
   }

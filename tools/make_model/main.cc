@@ -28,8 +28,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("-o,--output", flags->output, "GGUF file to write");
   app->add_option("--hf", flags->hf_folder, "Hugging Face folder to write (type F32, F16 or BF16)");
   app->add_option("--shape", flags->shape, "tiny, or 1b: the shape of Llama-3.2-1B")->capture_default_str();
-  app->add_option("--arch", flags->arch, "llama, mistral, qwen2, qwen3, phi3, smollm3, gemma3, qwen3moe, granite or gpt-oss")
-      ->capture_default_str();
+  app->add_option("--arch", flags->arch, ArchNames())->capture_default_str();
   app->add_option("--type", spec.type,
                   "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, Q3_K_M, Q4_K_M, "
                   "Q5_K_M or "
@@ -42,20 +41,22 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--kv-heads", spec.kv_heads, "key/value heads");
   app->add_option("--head-dim", spec.head_dim, "length of a head");
   app->add_option("--ffn", spec.ffn, "feed-forward length");
-  app->add_option("--experts", spec.experts, "feed-forward networks of a layer (llama, then Mixtral, qwen3moe and gpt-oss)");
+  app->add_option("--experts", spec.experts, "feed-forward networks of a layer (llama: Mixtral then)");
   app->add_option("--experts-used", spec.experts_used, "of which a token takes so many");
   app->add_option("--vocab", spec.vocab, "vocabulary size");
   app->add_option("--context", spec.context, "context length");
   app->add_option("--rms-epsilon", spec.rms_epsilon, "epsilon of the norms");
   app->add_flag("--biases", spec.biases, "biases of attention's output and of the feed-forward matrices (llama)");
+  app->add_option("--guessing-layers", spec.guessing_layers, "of the layers so many, the last, guess ahead (glm4moe)");
+  app->add_flag("!--no-qk-norm", spec.qk_norm, "no norms of queries and keys (glm4moe)");
   app->add_flag("--tied", flags->tied, "the output matrix is the embedding");
   app->add_flag("--untied", flags->untied, "the output matrix is its own");
   app->add_option("--rope-base", spec.rope_base, "base of the rotation frequencies");
   app->add_option("--rope-scaling", flags->rope_scaling, "none, linear, yarn, llama3 or longrope");
   app->add_option("--rope-factor", spec.rope_factor, "how much longer than trained");
   app->add_option("--rope-original-context", spec.rope_original_context, "trained length; default context / factor");
-  app->add_option("--rope-dims", spec.rope_dims, "rotated dimensions of a head (phi3); default all");
-  app->add_option("--window", spec.window, "sliding window (mistral, phi3, gemma3, gpt-oss)");
+  app->add_option("--rope-dims", spec.rope_dims, "rotated dimensions of a head (phi3, glm4, glm4moe); default all");
+  app->add_option("--window", spec.window, "sliding window (mistral, phi3, gemma3, gpt-oss, olmo2)");
   app->add_option("--logit-scale", spec.logit_scale, "standard deviation of the logits");
   app->add_option("--attention-scale", spec.attention_scale, "its square is the deviation of the attention scores");
   app->add_option("--outlier-every", spec.outlier_every, "one weight in N is larger");

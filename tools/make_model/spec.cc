@@ -28,10 +28,26 @@ struct ArchRow {
   std::string_view name;
   Arch arch;
 };
-constexpr ArchRow kArchRows[] = {{"llama", Arch::kLlama},   {"mistral", Arch::kMistral},   {"qwen2", Arch::kQwen2},
-                                 {"qwen3", Arch::kQwen3},   {"phi3", Arch::kPhi3},         {"smollm3", Arch::kSmolLm3},
-                                 {"gemma3", Arch::kGemma3}, {"qwen3moe", Arch::kQwen3Moe}, {"granite", Arch::kGranite},
-                                 {"gpt-oss", Arch::kGptOss}};
+constexpr ArchRow kArchRows[] = {{"llama", Arch::kLlama},
+                                 {"mistral", Arch::kMistral},
+                                 {"mistral3", Arch::kMistral3},
+                                 {"qwen2", Arch::kQwen2},
+                                 {"qwen2vl", Arch::kQwen2Vl},
+                                 {"qwen3", Arch::kQwen3},
+                                 {"qwen3vl", Arch::kQwen3Vl},
+                                 {"qwen3moe", Arch::kQwen3Moe},
+                                 {"qwen3vlmoe", Arch::kQwen3VlMoe},
+                                 {"phi3", Arch::kPhi3},
+                                 {"smollm3", Arch::kSmolLm3},
+                                 {"gemma3", Arch::kGemma3},
+                                 {"granite", Arch::kGranite},
+                                 {"gpt-oss", Arch::kGptOss},
+                                 {"seed_oss", Arch::kSeedOss},
+                                 {"ernie4_5", Arch::kErnie45},
+                                 {"ernie4_5-moe", Arch::kErnie45Moe},
+                                 {"glm4", Arch::kGlm4},
+                                 {"glm4moe", Arch::kGlm4Moe},
+                                 {"olmo2", Arch::kOlmo2}};
 
 struct ScalingRow {
   std::string_view name;
@@ -70,7 +86,28 @@ Status CheckRange(const char* name, uint64_t value, uint64_t low, uint64_t high)
   return InvalidArgument(fmt::format("{} is {}, expected {} to {}", name, value, low, high));
 }
 
+bool TakesWindow(Arch arch) {
+  return arch == Arch::kMistral || arch == Arch::kPhi3 || arch == Arch::kGemma3 || arch == Arch::kGptOss ||
+         arch == Arch::kOlmo2;
+}
+
 }  // namespace
+
+bool ModelSpec::has_hugging_face_form() const {
+  switch (arch) {
+    case Arch::kGptOss:  // which keeps its experts in a form of its own
+    case Arch::kMistral3:
+    case Arch::kQwen2Vl:
+    case Arch::kQwen3Vl:
+    case Arch::kQwen3VlMoe:
+    case Arch::kErnie45:
+    case Arch::kErnie45Moe:
+    case Arch::kGlm4:
+    case Arch::kGlm4Moe:
+    case Arch::kOlmo2: return false;
+    default: return true;
+  }
+}
 
 uint64_t ModelSpec::original_context() const {
   if (rope_original_context != 0) return rope_original_context;
@@ -106,6 +143,12 @@ Result<RopeScaling> ParseRopeScaling(std::string_view name) {
   return row.scaling;
 }
 
+std::string ArchNames() {
+  std::string names;
+  for (const ArchRow& row : kArchRows) names += fmt::format("{}{}", names.empty() ? "" : ", ", row.name);
+  return names;
+}
+
 std::string_view ArchName(Arch arch) {
   return std::find_if(std::begin(kArchRows), std::end(kArchRows), [arch](const ArchRow& r) { return r.arch == arch; })->name;
 }
@@ -131,8 +174,12 @@ Status CheckSpec(const ModelSpec& spec) {
   if (spec.num_experts() != 0) {
     DAMASK_RETURN_IF_ERROR(CheckRange("experts", spec.num_experts(), 1, limits::kMaxExperts));
     DAMASK_RETURN_IF_ERROR(CheckRange("experts-used", spec.experts_used, 1, spec.num_experts()));
-    if (spec.arch != Arch::kLlama && spec.arch != Arch::kQwen3Moe && spec.arch != Arch::kGptOss)
-      return InvalidArgument("experts go with the architectures llama, qwen3moe and gpt-oss only");
+    if (spec.arch != Arch::kLlama && !spec.always_has_experts())
+      return InvalidArgument(fmt::format("experts do not go with the architecture {}", ArchName(spec.arch)));
+  }
+  if (spec.guessing_layers != 0) {
+    if (spec.arch != Arch::kGlm4Moe) return InvalidArgument("layers that guess ahead go with the architecture glm4moe only");
+    DAMASK_RETURN_IF_ERROR(CheckRange("guessing-layers", spec.guessing_layers, 1, spec.layers - 1));
   }
   if (spec.biases && (spec.arch != Arch::kLlama || spec.experts != 0))
     return InvalidArgument("biases go with the architecture llama without experts only");
@@ -140,13 +187,14 @@ Status CheckSpec(const ModelSpec& spec) {
     return InvalidArgument(fmt::format("{} heads are not a multiple of {} kv-heads", spec.heads, spec.kv_heads));
   }
   if (spec.head_dim % 2 != 0) return InvalidArgument(fmt::format("head-dim is {}, expected an even number", spec.head_dim));
-  const bool takes_window =
-      spec.arch == Arch::kMistral || spec.arch == Arch::kPhi3 || spec.arch == Arch::kGemma3 || spec.arch == Arch::kGptOss;
-  if (spec.window != 0 && !takes_window) {
-    return InvalidArgument("a window goes with the architectures mistral, phi3, gemma3 and gpt-oss only");
+  if (spec.window != 0 && !TakesWindow(spec.arch)) {
+    return InvalidArgument(fmt::format("a window does not go with the architecture {}", ArchName(spec.arch)));
   }
-  if ((spec.rope_dims != 0 || spec.rope_scaling == RopeScaling::kLongRope) && spec.arch != Arch::kPhi3)
-    return InvalidArgument("rope-dims and longrope go with the architecture phi3 only");
+  if (spec.rope_scaling == RopeScaling::kLongRope && spec.arch != Arch::kPhi3)
+    return InvalidArgument("longrope goes with the architecture phi3 only");
+  const bool rotates_some = spec.arch == Arch::kPhi3 || spec.arch == Arch::kGlm4 || spec.arch == Arch::kGlm4Moe;
+  if (spec.rope_dims != 0 && !rotates_some)
+    return InvalidArgument("rope-dims goes with the architectures phi3, glm4 and glm4moe only");
   if (spec.rope_dims % 2 != 0 || spec.rope_dims > spec.head_dim) {
     return InvalidArgument(
         fmt::format("rope-dims is {}, expected an even number up to head-dim {}", spec.rope_dims, spec.head_dim));

@@ -42,6 +42,7 @@ class Lister {
     for (size_t layer = 0; layer < spec_.layers; ++layer) {
       AddAttention(layer);
       AddFeedForward(layer);
+      if (layer + spec_.guessing_layers >= spec_.layers) AddGuessing(layer);
     }
     return std::move(tensors_);
   }
@@ -94,7 +95,7 @@ class Lister {
     const size_t kv_width = spec_.kv_heads * spec_.head_dim;
     const double qk = ByFanIn(spec_.attention_scale, spec_.width);
     const TensorType v_type = KeepsMoreBits(layer, spec_.layers) ? type_.better : type_.base;
-    AddNorm(p + "attn_norm.weight", h + "input_layernorm.weight", spec_.width);
+    if (spec_.has_norms_before()) AddNorm(p + "attn_norm.weight", h + "input_layernorm.weight", spec_.width);
     if (spec_.joins_matrices()) {
       AddMatrix(p + "attn_qkv.weight", a + "qkv_proj.weight", type_.base, q_width + 2 * kv_width, spec_.width, qk);
     } else {
@@ -115,8 +116,10 @@ class Lister {
       AddVector(p + "attn_sinks.weight", "", spec_.heads, kSinkMean, 1.0);
     }
     if (spec_.has_qk_norm()) {  // the norm takes the matrices' scale away and gives it back here
-      AddNorm(p + "attn_q_norm.weight", a + "q_norm.weight", spec_.head_dim, spec_.attention_scale);
-      AddNorm(p + "attn_k_norm.weight", a + "k_norm.weight", spec_.head_dim, spec_.attention_scale);
+      AddNorm(p + "attn_q_norm.weight", a + "q_norm.weight", spec_.norms_whole() ? q_width : spec_.head_dim,
+              spec_.attention_scale);
+      AddNorm(p + "attn_k_norm.weight", a + "k_norm.weight", spec_.norms_whole() ? kv_width : spec_.head_dim,
+              spec_.attention_scale);
     }
     if (spec_.has_post_norms()) AddNorm(p + "post_attention_norm.weight", h + "post_attention_layernorm.weight", spec_.width);
   }
@@ -126,21 +129,41 @@ class Lister {
     const std::string h = fmt::format("model.layers.{}.", layer);
     const TensorType down_type = KeepsMoreBits(layer, spec_.layers) ? type_.better : type_.base;
     const char* const norm = spec_.has_post_norms() ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
-    AddNorm(p + (spec_.arch == Arch::kGptOss ? "post_attention_norm.weight" : "ffn_norm.weight"), h + norm, spec_.width);
-    if (spec_.has_post_norms()) AddNorm(p + "post_ffw_norm.weight", h + "post_feedforward_layernorm.weight", spec_.width);
-    const double by_width = ByFanIn(1.0, spec_.width);
-    if (spec_.num_experts() != 0) return AddExperts(layer, down_type);
-    if (spec_.joins_matrices()) {
-      AddMatrix(p + "ffn_up.weight", h + "mlp.gate_up_proj.weight", type_.base, 2 * spec_.ffn, spec_.width, by_width);
-    } else {
-      AddMatrix(p + "ffn_gate.weight", h + "mlp.gate_proj.weight", type_.base, spec_.ffn, spec_.width, by_width);
-      AddMatrix(p + "ffn_up.weight", h + "mlp.up_proj.weight", type_.base, spec_.ffn, spec_.width, by_width);
+    if (spec_.has_norms_before()) {
+      AddNorm(p + (spec_.renames_ffn_norm() ? "post_attention_norm.weight" : "ffn_norm.weight"), h + norm, spec_.width);
     }
-    AddMatrix(p + "ffn_down.weight", h + "mlp.down_proj.weight", down_type, spec_.width, spec_.ffn, ByFanIn(1.0, spec_.ffn));
+    if (spec_.has_post_norms()) AddNorm(p + "post_ffw_norm.weight", h + "post_feedforward_layernorm.weight", spec_.width);
+    if (spec_.layer_has_experts(layer)) {
+      AddExperts(layer, down_type);
+      if (spec_.has_shared_expert()) AddNetwork(p, h, "_shexp", spec_.ffn, down_type);
+      return;
+    }
+    const size_t ffn = spec_.num_experts() == 0 ? spec_.ffn : spec_.dense_ffn();
+    AddNetwork(p, h, "", ffn, down_type);
     if (!spec_.biases) return;
-    AddVector(p + "ffn_gate.bias", h + "mlp.gate_proj.bias", spec_.ffn, 0.0, kBiasDeviation);
-    AddVector(p + "ffn_up.bias", h + "mlp.up_proj.bias", spec_.ffn, 0.0, kBiasDeviation);
+    AddVector(p + "ffn_gate.bias", h + "mlp.gate_proj.bias", ffn, 0.0, kBiasDeviation);
+    AddVector(p + "ffn_up.bias", h + "mlp.up_proj.bias", ffn, 0.0, kBiasDeviation);
     AddVector(p + "ffn_down.bias", h + "mlp.down_proj.bias", spec_.width, 0.0, kBiasDeviation);
+  }
+
+  // What joins the last token's state to the next one's embedding.
+  void AddGuessing(size_t layer) {
+    const std::string p = fmt::format("blk.{}.nextn.", layer);
+    AddMatrix(p + "eh_proj.weight", "", type_.base, spec_.width, 2 * spec_.width, ByFanIn(1.0, 2 * spec_.width));
+    AddNorm(p + "enorm.weight", "", spec_.width);
+    AddNorm(p + "hnorm.weight", "", spec_.width);
+  }
+
+  // `kind` stands behind the names of its matrices; where it is not empty there are no Hugging Face names.
+  void AddNetwork(const std::string& p, const std::string& h, const std::string& kind, size_t ffn, TensorType down_type) {
+    const double by_width = ByFanIn(1.0, spec_.width);
+    if (spec_.joins_gate()) {
+      AddMatrix(p + "ffn_up.weight", h + "mlp.gate_up_proj.weight", type_.base, 2 * ffn, spec_.width, by_width);
+    } else {
+      AddMatrix(p + "ffn_gate" + kind + ".weight", h + "mlp.gate_proj.weight", type_.base, ffn, spec_.width, by_width);
+      AddMatrix(p + "ffn_up" + kind + ".weight", h + "mlp.up_proj.weight", type_.base, ffn, spec_.width, by_width);
+    }
+    AddMatrix(p + "ffn_down" + kind + ".weight", h + "mlp.down_proj.weight", down_type, spec_.width, ffn, ByFanIn(1.0, ffn));
   }
 
   // "{}" in a Hugging Face name stands for the expert.
@@ -159,6 +182,8 @@ class Lister {
     add("ffn_gate", mixtral ? "w1" : "gate_proj", type_.experts.value_or(type_.base), spec_.ffn, spec_.width);
     add("ffn_up", mixtral ? "w3" : "up_proj", type_.experts.value_or(type_.base), spec_.ffn, spec_.width);
     add("ffn_down", mixtral ? "w2" : "down_proj", type_.experts.value_or(down_type), spec_.width, spec_.ffn);
+    // Shares lie between 0 and 1: a bias that often changes the choice.
+    if (spec_.has_shared_expert()) AddVector(p + "exp_probs_b.bias", "", spec_.num_experts(), 0.0, 0.2);
     if (spec_.arch != Arch::kGptOss) return;
     AddVector(p + "ffn_gate_inp.bias", "", spec_.num_experts(), 0.0, kBiasDeviation);
     AddMatrix(p + "ffn_gate_exps.bias", "", TensorType::kF32, spec_.num_experts(), spec_.ffn, kBiasDeviation);
