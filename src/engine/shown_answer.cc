@@ -5,7 +5,8 @@
 namespace damask::engine {
 
 ShownAnswer::ShownAnswer(std::optional<tokenizer::ChatFamily> family, tokenizer::Thoughts thoughts) {
-  if (family == tokenizer::ChatFamily::kGptOss) splitter_.emplace(*family, "", thoughts);
+  if (family == tokenizer::ChatFamily::kGptOss || family == tokenizer::ChatFamily::kSeedOss)
+    splitter_.emplace(*family, "", thoughts);
 }
 
 std::string ShownAnswer::Add(std::string_view text) { return splitter_ ? Show(splitter_->Add(text)) : std::string(text); }
@@ -15,12 +16,12 @@ std::string ShownAnswer::Finish() { return splitter_ ? Show(splitter_->Finish())
 std::string ShownAnswer::Show(const tokenizer::ThoughtSplitter::Text& text) {
   std::string shown;
   if (!text.thoughts.empty()) {
-    if (!thinking_) shown += fmt::format("{}\n", tokenizer::kThoughtsBegin);
+    if (!thinking_) shown += fmt::format("{}\n", tokenizer::kThinkMarks.begin);
     thinking_ = true;
     shown += text.thoughts;
   }
   if (!text.answer.empty()) {
-    if (thinking_) shown += fmt::format("\n{}\n\n", tokenizer::kThoughtsEnd);
+    if (thinking_) shown += fmt::format("\n{}\n\n", tokenizer::kThinkMarks.end);
     thinking_ = false;
     shown += text.answer;
   }

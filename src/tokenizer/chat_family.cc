@@ -22,8 +22,8 @@ ChatFamily DetectInst(std::string_view jinja) {
 
 // Families that llama.cpp knows, damask does not, and that share marks with one of ours. These come before Gemma.
 bool IsForeign(std::string_view jinja) {
-  return (Has(jinja, "<|assistant|>") && Has(jinja, "<|user|>")) || Has(jinja, "[gMASK]<sop>") ||
-         (Has(jinja, "<|user|>") && Has(jinja, "<|endoftext|>")) || Has(jinja, "bos_token + message['role']");
+  return (Has(jinja, "<|assistant|>") && Has(jinja, "<|user|>")) || (Has(jinja, "<|user|>") && Has(jinja, "<|endoftext|>")) ||
+         Has(jinja, "bos_token + message['role']");
 }
 
 // More of them, which come behind it.
@@ -42,6 +42,7 @@ std::optional<ChatFamily> DetectChatFamily(std::string_view jinja) {
   }
   if (Has(jinja, "[INST]")) return DetectInst(jinja);
   if (Has(jinja, "<|assistant|>") && Has(jinja, "<|end|>")) return ChatFamily::kPhi3;
+  if (Has(jinja, "[gMASK]<sop>")) return ChatFamily::kGlm4;
   if (IsForeign(jinja)) return std::nullopt;
   if (Has(jinja, "<start_of_turn>")) return ChatFamily::kGemma;
   if (IsForeignBehindGemma(jinja)) return std::nullopt;
@@ -54,6 +55,7 @@ std::optional<ChatFamily> DetectChatFamily(std::string_view jinja) {
     return ChatFamily::kDeepSeekV3;
   if (Has(jinja, "<|start_of_role|>")) return ChatFamily::kGranite;
   if (Has(jinja, "<|start|>") && Has(jinja, "<|channel|>")) return ChatFamily::kGptOss;
+  if (Has(jinja, "<seed:bos>")) return ChatFamily::kSeedOss;
   return std::nullopt;
 }
 
@@ -76,6 +78,8 @@ std::string_view ChatFamilyName(ChatFamily family) {
     case ChatFamily::kGemma: return "gemma";
     case ChatFamily::kGranite: return "granite";
     case ChatFamily::kGptOss: return "gpt-oss";
+    case ChatFamily::kGlm4: return "glm-4";
+    case ChatFamily::kSeedOss: return "seed-oss";
   }
   return "unknown";
 }

@@ -103,12 +103,18 @@ class Renderer {
       case ChatFamily::kGemma: Gemma(); break;
       case ChatFamily::kGranite: Turns("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>\n"); break;
       case ChatFamily::kGptOss: GptOss(); break;
+      case ChatFamily::kGlm4: Glm4(); break;
+      case ChatFamily::kSeedOss: SeedOss(); break;
     }
   }
 
   void LeaveOutThoughts() {
     if (family_ == ChatFamily::kGptOss) {
       Mark(kFinalChannel);
+    } else if (family_ == ChatFamily::kSeedOss) {
+      Mark("<seed:think><seed:cot_budget_reflect>");
+    } else if (family_ == ChatFamily::kGlm4) {
+      if (Has("enable_thinking")) Mark("\n<think></think>");
     } else if (!parts_.empty() && parts_.back().text.ends_with(kThoughtsOpening)) {
       Mark("\n</think>\n\n");
     } else if (Has("enable_thinking")) {
@@ -306,6 +312,44 @@ class Renderer {
     Mark("<|start|>assistant");
   }
 
+  // From version 4.5 on answers begin with thoughts, be they empty.
+  void Glm4() {
+    const bool thinks = Has("<think></think>");
+    constexpr std::string_view kNoThoughts = "/nothink";
+    Mark("[gMASK]<sop>");
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|{}|>\n", message.role));
+      if (message.role == kAssistant && thinks) {
+        const std::string_view said = Trim(message.content);
+        if (!said.starts_with(kThinkMarks.begin)) Mark(said.empty() ? "<think></think>" : "<think></think>\n");
+        Say(said);
+        continue;
+      }
+      Say(message.content);
+      const bool asks = message.role == kUser && thoughts_ == Thoughts::kNone && Has(kNoThoughts);
+      if (asks && !message.content.ends_with(kNoThoughts)) Mark(kNoThoughts);
+    }
+    Mark("<|assistant|>");
+    const size_t last = jinja_.rfind("<|assistant|>");
+    const std::string_view behind = last == std::string_view::npos ? "\n" : jinja_.substr(last + 13);
+    if (behind.starts_with("\n") || behind.starts_with("\\n")) Mark("\n");
+  }
+
+  void SeedOss() {
+    constexpr std::string_view kNoBudget =
+        "<seed:bos>system\nYou are an intelligent assistant that can answer questions in one step without the need for "
+        "reasoning and thinking, that is, your thinking budget is 0. Next, please skip the thinking process and directly "
+        "start answering the user's questions.\n<seed:eos>";
+    bool asks = thoughts_ == Thoughts::kNone;
+    for (const ChatMessage& message : messages_) {
+      if (message.role != kSystem && std::exchange(asks, false)) Mark(kNoBudget);
+      Mark(fmt::format("<seed:bos>{}\n", message.role));
+      Say(message.role == kAssistant ? Trim(message.content) : std::string_view(message.content));
+      Mark("<seed:eos>");
+    }
+    Mark("<seed:bos>assistant\n");
+  }
+
   ChatFamily family_;
   std::string_view jinja_;
   const ChatMarks& marks_;
@@ -315,17 +359,19 @@ class Renderer {
 };
 
 // Templates of models that think aloud (Qwen 3, QwQ, DeepSeek R1) keep of an earlier answer what follows its thoughts.
-constexpr std::string_view kDropsThoughts[] = {"split('</think>')[-1]", "split('</think>')|last"};
+constexpr std::string_view kDropsThoughts[] = {"split('</think>')[-1]", "split('</think>')|last",
+                                               "content.split('</think>') -%}"};
 
 bool DropsThoughts(std::string_view jinja) {
   return std::any_of(std::begin(kDropsThoughts), std::end(kDropsThoughts),
                      [jinja](std::string_view mark) { return HasMark(jinja, mark); });
 }
 
-std::vector<ChatMessage> WithoutChannels(std::span<const ChatMessage> messages) {
+// Of every answer what is left without thoughts in the family's own marks, or as <think>...</think>.
+std::vector<ChatMessage> WithoutThoughts(ChatFamily family, std::span<const ChatMessage> messages) {
   std::vector<ChatMessage> kept(messages.begin(), messages.end());
   for (ChatMessage& message : kept) {
-    if (message.role == kAssistant) message.content = tokenizer::WithoutThoughts(message.content);
+    if (message.role == kAssistant) message.content = tokenizer::WithoutThoughts(family, message.content);
   }
   return kept;
 }
@@ -337,14 +383,14 @@ std::vector<ChatMessage> WithoutThoughts(std::string_view jinja, std::span<const
   std::vector<ChatMessage> kept(messages.begin(), messages.end());
   size_t end = kept.size();
   // Qwen's leave an answer whole that no further question follows.
-  if (has("last_query_index") || has("not loop.last")) {
+  if (has("last_query_index") || has("not loop.last") || has("last_user_index")) {
     while (end > 0 && kept[end - 1].role != kUser) --end;
   }
   for (size_t i = 0; i < end; ++i) {
     std::string& content = kept[i].content;
-    const size_t thoughts_end = content.rfind(kThoughtsEnd);
+    const size_t thoughts_end = content.rfind(kThinkMarks.end);
     if (kept[i].role != kAssistant || thoughts_end == std::string::npos) continue;
-    content.erase(0, thoughts_end + kThoughtsEnd.size());
+    content.erase(0, thoughts_end + kThinkMarks.end.size());
     if (strips_newlines) content.erase(0, content.find_first_not_of('\n'));
   }
   return kept;
@@ -353,7 +399,8 @@ std::vector<ChatMessage> WithoutThoughts(std::string_view jinja, std::span<const
 bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
   if (!tokenizer.special().bos) return false;
   const bool by_template = family == ChatFamily::kChatMl || family == ChatFamily::kQwen || family == ChatFamily::kPhi3 ||
-                           family == ChatFamily::kPhi4 || family == ChatFamily::kGranite || family == ChatFamily::kGptOss;
+                           family == ChatFamily::kPhi4 || family == ChatFamily::kGranite || family == ChatFamily::kGptOss ||
+                           family == ChatFamily::kGlm4 || family == ChatFamily::kSeedOss;
   return tokenizer.special().add_bos || !by_template || tokenizer.chat_template().find("bos_token") != std::string::npos;
 }
 
@@ -369,9 +416,9 @@ std::optional<Thoughts> ParseReasoningEffort(std::string_view name) {
 Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
                                          std::span<const ChatMessage> messages, Thoughts thoughts) {
   DAMASK_RETURN_IF_ERROR(CheckMessages(family, messages));
-  const bool channels = family == ChatFamily::kGptOss;
-  if (!channels && !DropsThoughts(jinja)) return Renderer(family, jinja, marks, messages).Run(thoughts);
-  const std::vector<ChatMessage> kept = channels ? WithoutChannels(messages) : WithoutThoughts(jinja, messages);
+  const bool by_family = family == ChatFamily::kGptOss || family == ChatFamily::kSeedOss;
+  if (!by_family && !DropsThoughts(jinja)) return Renderer(family, jinja, marks, messages).Run(thoughts);
+  const std::vector<ChatMessage> kept = by_family ? WithoutThoughts(family, messages) : WithoutThoughts(jinja, messages);
   return Renderer(family, jinja, marks, kept).Run(thoughts);
 }
 
@@ -387,7 +434,8 @@ Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily f
   parts.reserve(rendered.size());
   for (const ChatPart& part : rendered) parts.push_back({part.text, part.special});
   DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, tokenizer.EncodeParts(parts));
-  if (StartsWithBos(tokenizer, family)) ids.insert(ids.begin(), *special.bos);
+  const bool has_bos = !ids.empty() && ids.front() == special.bos;  // some templates write it themselves
+  if (StartsWithBos(tokenizer, family) && !has_bos) ids.insert(ids.begin(), *special.bos);
   return ids;
 }
 

@@ -39,6 +39,8 @@ enum class ChatFamily {
   kGemma,
   kGranite,
   kGptOss,
+  kGlm4,
+  kSeedOss,
 };
 
 struct ChatMessage {

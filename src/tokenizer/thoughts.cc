@@ -12,13 +12,16 @@ constexpr std::string_view kSpaces = " \t\r\n";
 
 std::variant<ThinkSplitter, ChannelSplitter> SplitterOf(ChatFamily family, std::string_view jinja, Thoughts thoughts) {
   if (family == ChatFamily::kGptOss) return ChannelSplitter(thoughts == Thoughts::kNone);
+  // Seed-OSS thinks about not thinking.
+  if (family == ChatFamily::kSeedOss) return ThinkSplitter(thoughts == Thoughts::kNone, kSeedThinkMarks);
   return ThinkSplitter(thoughts != Thoughts::kNone && PromptBeginsThoughts(family, jinja));
 }
 
 }  // namespace
 
 bool ThinksAloud(ChatFamily family, std::string_view jinja) {
-  return family == ChatFamily::kGptOss || jinja.find(kThoughtsEnd) != std::string_view::npos;
+  return family == ChatFamily::kGptOss || family == ChatFamily::kSeedOss ||
+         jinja.find(kThinkMarks.end) != std::string_view::npos;
 }
 
 bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja) {
@@ -35,10 +38,10 @@ bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja) {
 void ThinkSplitter::Start(Text* out) {
   const size_t begin = std::min(held_.find_first_not_of(kSpaces), held_.size());
   const std::string_view said = std::string_view(held_).substr(begin);
-  if (said.starts_with(kThoughtsBegin)) {
-    held_.erase(0, begin + kThoughtsBegin.size());
+  if (said.starts_with(marks_.begin)) {
+    held_.erase(0, begin + marks_.begin.size());
     place_ = Place::kThoughts;
-  } else if (!kThoughtsBegin.starts_with(said)) {
+  } else if (!marks_.begin.starts_with(said)) {
     out->answer = std::move(held_);
     held_.clear();
     place_ = Place::kAnswer;
@@ -46,15 +49,15 @@ void ThinkSplitter::Start(Text* out) {
 }
 
 void ThinkSplitter::Think(Text* out) {
-  const size_t end = held_.find(kThoughtsEnd);
+  const size_t end = held_.find(marks_.end);
   std::string_view thoughts = std::string_view(held_).substr(0, end);
-  if (end == std::string::npos) thoughts.remove_suffix(TailThatMayBegin(thoughts, kThoughtsEnd));
+  if (end == std::string::npos) thoughts.remove_suffix(TailThatMayBegin(thoughts, marks_.end));
   thoughts = thoughts.substr(0, thoughts.find_last_not_of(kSpaces) + 1);
   const size_t used = thoughts.size();
   if (!thought_) thoughts.remove_prefix(std::min(thoughts.find_first_not_of(kSpaces), thoughts.size()));
   thought_ = thought_ || !thoughts.empty();
   out->thoughts += thoughts;
-  held_.erase(0, end == std::string::npos ? used : end + kThoughtsEnd.size());
+  held_.erase(0, end == std::string::npos ? used : end + marks_.end.size());
   if (end != std::string::npos) place_ = Place::kBehind;
 }
 
@@ -90,12 +93,14 @@ ThinkSplitter::Text ThinkSplitter::Finish() {
 ThoughtSplitter::ThoughtSplitter(ChatFamily family, std::string_view jinja, Thoughts thoughts)
     : splitter_(SplitterOf(family, jinja, thoughts)) {}
 
-std::string WithoutThoughts(std::string_view said) {
+std::string WithoutThoughts(ChatFamily family, std::string_view said) {
   const auto answer_of = [said](auto splitter) {
     const std::string answer = splitter.Add(said).answer;
     return answer + splitter.Finish().answer;
   };
-  return BeginsInAChannel(said) ? answer_of(ChannelSplitter(false)) : answer_of(ThinkSplitter(false));
+  if (family == ChatFamily::kGptOss && BeginsInAChannel(said)) return answer_of(ChannelSplitter(false));
+  const bool of_seed = family == ChatFamily::kSeedOss && said.find(kThinkMarks.begin) != 0;
+  return answer_of(of_seed ? ThinkSplitter(false, kSeedThinkMarks) : ThinkSplitter(false));
 }
 
 }  // namespace damask::tokenizer

@@ -11,10 +11,14 @@
 
 namespace damask::tokenizer {
 
-inline constexpr std::string_view kThoughtsBegin = "<think>";
-inline constexpr std::string_view kThoughtsEnd = "</think>";
+// How thoughts are marked.
+struct ThinkMarks {
+  std::string_view begin, end;
+};
+inline constexpr ThinkMarks kThinkMarks = {"<think>", "</think>"};
+inline constexpr ThinkMarks kSeedThinkMarks = {"<seed:think>", "</seed:think>"};
 
-// Whether models of this template may think aloud (Qwen 3, QwQ, DeepSeek R1, gpt-oss).
+// Whether models of this template may think aloud (Qwen 3, QwQ, DeepSeek R1, GLM-4.5, Seed-OSS, gpt-oss).
 bool ThinksAloud(ChatFamily family, std::string_view jinja);
 
 // Whether its prompts end inside of thoughts, so that an answer starts there (QwQ, DeepSeek R1).
@@ -28,7 +32,8 @@ class ThinkSplitter {
   using Text = SplitAnswer;
 
   // `inside`: the prompt began the thoughts.
-  explicit ThinkSplitter(bool inside) : place_(inside ? Place::kThoughts : Place::kStart) {}
+  explicit ThinkSplitter(bool inside, const ThinkMarks& marks = kThinkMarks)
+      : marks_(marks), place_(inside ? Place::kThoughts : Place::kStart) {}
 
   Text Add(std::string_view text);
   // What was held back, at the end of the answer.
@@ -40,6 +45,7 @@ class ThinkSplitter {
   void Start(Text* out);
   void Think(Text* out);
 
+  ThinkMarks marks_;
   Place place_;
   bool thought_ = false;  // something of the thoughts has come out
   std::string held_;
@@ -64,7 +70,8 @@ class ThoughtSplitter {
   std::variant<ThinkSplitter, ChannelSplitter> splitter_;
 };
 
-// An earlier answer of gpt-oss, with its thoughts in its own marks or as <think>...</think>: what is left of it without them.
-std::string WithoutThoughts(std::string_view said);
+// An earlier answer of a family with marks of its own (gpt-oss, Seed-OSS), with its thoughts in those or as <think>...</think>:
+// what is left of it without them.
+std::string WithoutThoughts(ChatFamily family, std::string_view said);
 
 }  // namespace damask::tokenizer

@@ -30,7 +30,8 @@ constexpr std::string_view kFillInTheMiddle[] = {"<|fim_pad|>", "<fim-pad>",    
                                                  "<REPO>",      "<reponame>",   "<|file_sep|>"};
 
 // Marks of the harmony format: llama.cpp shows them always, so they are not control tokens.
-constexpr std::string_view kAlwaysShown[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
+constexpr std::string_view kAlwaysShown[] = {"<|channel|>",   "<|message|>",  "<|start|>",
+                                             "<|constrain|>", "<seed:think>", "</seed:think>"};
 
 std::optional<int> HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';

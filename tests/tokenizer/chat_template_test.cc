@@ -34,6 +34,15 @@ struct TemplateCase {
   const char* eos = "</s>";
 };
 
+// As far as it is about conversations without tools.
+constexpr std::string_view kGlm45 =
+    "[gMASK]<sop>\n{% for m in messages %}{%- if m.role == 'user' -%}<|user|>\n{{ visible_text(m.content) }}{{- '/nothink' if "
+    "(enable_thinking is defined and not enable_thinking) else '' -}}{%- elif m.role == 'assistant' -%}<|assistant|>\n{%- if "
+    "'</think>' in content %}{%- set content = content.split('</think>')[-1].lstrip('\\n') %}{%- endif %}{%- if loop.index0 > "
+    "ns.last_user_index and reasoning_content -%}{{ '\\n<think>' + reasoning_content.strip() + '</think>' }}{%- else -%}{{ "
+    "'\\n<think></think>' }}{%- endif -%}{{ '\\n' + content.strip() }}{%- endfor -%}<|assistant|>{{- '\\n<think></think>' if "
+    "(enable_thinking is defined and not enable_thinking) else '' -}}";
+
 const TemplateCase kCases[] = {
     {"OpenHermes", ChatFamily::kChatMl,
      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% "
@@ -192,6 +201,20 @@ const TemplateCase kCases[] = {
      "there<|end_of_text|>\n<|start_of_role|>user<|end_of_role|>Who "
      "are you<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>   I am an assistant   <|end_of_text|>\n"
      "<|start_of_role|>user<|end_of_role|>Another question<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>"},
+    {"Glm4", ChatFamily::kGlm4,
+     "[gMASK]<sop>{% for item in messages %}<|{{ item['role'] }}|>{{ item['metadata'] }}\n{{ item['content'] }}{% endfor %}{% "
+     "if add_generation_prompt %}<|assistant|>\n{% endif %}",
+     "[gMASK]<sop><|system|>\nYou are a helpful assistant<|user|>\nHello<|assistant|>\nHi there<|user|>\nWho are you"
+     "<|assistant|>\n   I am an assistant   <|user|>\nAnother question<|assistant|>\n"},
+    {"Glm45", ChatFamily::kGlm4, std::string(kGlm45),
+     "[gMASK]<sop><|system|>\nYou are a helpful assistant<|user|>\nHello<|assistant|>\n<think></think>\nHi there<|user|>\n"
+     "Who are you<|assistant|>\n<think></think>\nI am an assistant<|user|>\nAnother question<|assistant|>"},
+    {"SeedOss", ChatFamily::kSeedOss,
+     "{%- set bos_token = '<seed:bos>' -%}{%- for message in loop_messages %}{{ bos_token + message.role + \"\\n\" + "
+     "message.content + eos_token }}{%- endfor %}{{ bos_token+\"assistant\\n\" }}",
+     "<seed:bos>system\nYou are a helpful assistant<seed:eos><seed:bos>user\nHello<seed:eos><seed:bos>assistant\nHi there"
+     "<seed:eos><seed:bos>user\nWho are you<seed:eos><seed:bos>assistant\nI am an assistant<seed:eos><seed:bos>user\n"
+     "Another question<seed:eos><seed:bos>assistant\n"},
     {"DeepSeekV3", ChatFamily::kDeepSeekV3,
      "{{bos_token}}{{ns.system_prompt}}{%- for message in messages %}{{'<｜User｜>' + message['content']}}{{'<｜Assistant｜>' "
      "+ content + "
@@ -293,6 +316,38 @@ TEST(ChatTemplate, WithoutThoughtsAnAnswerBeginsBehindAnEmptyOne) {
   EXPECT_EQ(end(ChatFamily::kQwen, std::string(kQwen25), Thoughts::kNone), "ssistant\n");
 }
 
+TEST(ChatTemplate, Glm45KeepsTheThoughtsOfAnAnswerThatNoQuestionFollows) {
+  const std::vector<ChatMessage> messages = {
+      {"user", "a"}, {"assistant", "\n<think>b</think>\nc"}, {"user", "d"}, {"assistant", "\n<think>e</think>\nf"}};
+  EXPECT_EQ(
+      Render(ChatFamily::kGlm4, kGlm45, messages),
+      "[gMASK]<sop><|user|>\na<|assistant|>\n<think></think>\nc<|user|>\nd<|assistant|>\n<think>e</think>\nf<|assistant|>");
+}
+
+TEST(ChatTemplate, Glm45AndSeedOssAreToldNotToThink) {
+  const std::vector<ChatMessage> messages = {{"system", "s"}, {"user", "a"}};
+  const auto render = [&](ChatFamily family, std::string_view jinja) {
+    std::string text;
+    const std::vector<ChatPart> parts = RenderChat(family, jinja, {}, messages, Thoughts::kNone).value();
+    for (const ChatPart& part : parts) text += part.text;
+    return text;
+  };
+  EXPECT_EQ(render(ChatFamily::kGlm4, kGlm45), "[gMASK]<sop><|system|>\ns<|user|>\na/nothink<|assistant|>\n<think></think>");
+  const std::string seed = render(ChatFamily::kSeedOss, "<seed:bos>");
+  EXPECT_TRUE(seed.starts_with("<seed:bos>system\ns<seed:eos><seed:bos>system\nYou are an intelligent assistant")) << seed;
+  EXPECT_TRUE(seed.ends_with(
+      "questions.\n<seed:eos><seed:bos>user\na<seed:eos><seed:bos>assistant\n<seed:think><seed:cot_budget_reflect>"))
+      << seed;
+}
+
+TEST(ChatTemplate, EarlierAnswersOfSeedOssLoseTheirThoughts) {
+  for (const char* said : {"<seed:think>b</seed:think>\nc", "<think>\nb\n</think>\n\nc", "c"}) {
+    const std::vector<ChatMessage> messages = {{"user", "a"}, {"assistant", said}, {"user", "d"}};
+    EXPECT_EQ(Render(ChatFamily::kSeedOss, "<seed:bos>", messages),
+              "<seed:bos>user\na<seed:eos><seed:bos>assistant\nc<seed:eos><seed:bos>user\nd<seed:eos><seed:bos>assistant\n");
+  }
+}
+
 // The model's own template, as far as it is about conversations without tools.
 constexpr std::string_view kGptOss =
     R"({{- "<|start|>system<|message|>" }}{{- build_system_message() }}{{- "<|end|>" }}{{- "<|start|>assistant<|channel|>final<|message|>" + message.content + "<|end|>" }})";
@@ -352,7 +407,7 @@ TEST(ChatTemplate, ThoughtsStayWhereTheTemplateKeepsThem) {
 
 TEST(ChatTemplate, FamiliesOfOthersAreNotTakenForOurs) {
   for (const char* jinja : {"", "{{ messages }}", "<|im_start|>user<end_of_utterance>", "<|user|>\n<|assistant|>",
-                            "<|user|>\n<|assistant|><start_of_turn>", "[gMASK]<sop><|user|>",
+                            "<|user|>\n<|assistant|><start_of_turn>", "[gMASK]sop<|user|>",
                             "USER: {{ x }} ASSISTANT: ", "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"}) {
     EXPECT_EQ(DetectChatFamily(jinja), std::nullopt) << jinja;
   }

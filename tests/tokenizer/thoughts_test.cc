@@ -59,6 +59,15 @@ TEST(Thoughts, StandApartHoweverTheTextArrives) {
   ExpectSplits(kCases, [](bool inside) { return ThinkSplitter(inside); });
 }
 
+TEST(Thoughts, MayHaveOtherMarks) {
+  constexpr Case kSeedCases[] = {
+      {false, "<seed:think>a <think> b</seed:think>c", "a <think> b", "c"},
+      {true, "The budget is 0.\n</seed:think>c", "The budget is 0.", "c"},
+      {false, "<think>a</think>c", "", "<think>a</think>c"},
+  };
+  ExpectSplits(kSeedCases, [](bool inside) { return ThinkSplitter(inside, kSeedThinkMarks); });
+}
+
 TEST(Thoughts, ArriveAsTheyAreThought) {
   ThinkSplitter splitter(false);
   EXPECT_EQ(splitter.Add("<think>one").thoughts, "one");
@@ -97,10 +106,12 @@ TEST(Thoughts, InAChannelOfTheirOwnStandApartHoweverTheTextArrives) {
 }
 
 TEST(Thoughts, AreTakenFromEarlierAnswersWhateverTheirMarks) {
-  EXPECT_EQ(WithoutThoughts("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b"), "b");
-  EXPECT_EQ(WithoutThoughts("<think>\na\n</think>\n\nb"), "b");
-  EXPECT_EQ(WithoutThoughts("b"), "b");
-  EXPECT_EQ(WithoutThoughts("Write <|channel|> before the name."), "Write <|channel|> before the name.");
+  EXPECT_EQ(WithoutThoughts(ChatFamily::kGptOss,
+                            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b"),
+            "b");
+  EXPECT_EQ(WithoutThoughts(ChatFamily::kGptOss, "<think>\na\n</think>\n\nb"), "b");
+  EXPECT_EQ(WithoutThoughts(ChatFamily::kGptOss, "b"), "b");
+  EXPECT_EQ(WithoutThoughts(ChatFamily::kGptOss, "Write <|channel|> before the name."), "Write <|channel|> before the name.");
 }
 
 TEST(Thoughts, AreKnownByTheTemplate) {
