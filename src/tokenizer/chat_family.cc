@@ -5,57 +5,56 @@
 namespace damask::tokenizer {
 namespace {
 
-bool Has(std::string_view jinja, std::string_view mark) { return jinja.find(mark) != std::string_view::npos; }
-
 ChatFamily DetectChatMl(std::string_view jinja) {
   const std::optional<std::string> system = DefaultChatMlSystem(jinja);
-  const bool is_qwen = system && (Has(*system, "Qwen") || system->rfind("You are a helpful assistant", 0) == 0);
+  const bool is_qwen = system && (HasMark(*system, "Qwen") || system->rfind("You are a helpful assistant", 0) == 0);
   return is_qwen ? ChatFamily::kQwen : ChatFamily::kChatMl;
 }
 
 ChatFamily DetectInst(std::string_view jinja) {
-  if (Has(jinja, "[SYSTEM_PROMPT]")) return Has(jinja, "[INST] ") ? ChatFamily::kMistralV7 : ChatFamily::kMistralV7Tekken;
-  if (!Has(jinja, "' [INST] ' + system_message") && !Has(jinja, "[AVAILABLE_TOOLS]")) return ChatFamily::kLlama2;
-  if (Has(jinja, " [INST]")) return ChatFamily::kMistralV1;
-  return Has(jinja, "\"[INST]\"") ? ChatFamily::kMistralV3Tekken : ChatFamily::kMistralV3;
+  if (HasMark(jinja, "[SYSTEM_PROMPT]"))
+    return HasMark(jinja, "[INST] ") ? ChatFamily::kMistralV7 : ChatFamily::kMistralV7Tekken;
+  if (!HasMark(jinja, "' [INST] ' + system_message") && !HasMark(jinja, "[AVAILABLE_TOOLS]")) return ChatFamily::kLlama2;
+  if (HasMark(jinja, " [INST]")) return ChatFamily::kMistralV1;
+  return HasMark(jinja, "\"[INST]\"") ? ChatFamily::kMistralV3Tekken : ChatFamily::kMistralV3;
 }
 
 // Families that llama.cpp knows, damask does not, and that share marks with one of ours. These come before Gemma.
 bool IsForeign(std::string_view jinja) {
-  return (Has(jinja, "<|assistant|>") && Has(jinja, "<|user|>")) || (Has(jinja, "<|user|>") && Has(jinja, "<|endoftext|>")) ||
-         Has(jinja, "bos_token + message['role']");
+  return (HasMark(jinja, "<|assistant|>") && HasMark(jinja, "<|user|>")) ||
+         (HasMark(jinja, "<|user|>") && HasMark(jinja, "<|endoftext|>")) || HasMark(jinja, "bos_token + message['role']");
 }
 
 // More of them, which come behind it.
 bool IsForeignBehindGemma(std::string_view jinja) {
-  return Has(jinja, "'\\n\\nAssistant: ' + eos_token") || Has(jinja, "GPT4 Correct ") ||
-         (Has(jinja, "USER: ") && Has(jinja, "ASSISTANT: "));
+  return HasMark(jinja, "'\\n\\nAssistant: ' + eos_token") || HasMark(jinja, "GPT4 Correct ") ||
+         (HasMark(jinja, "USER: ") && HasMark(jinja, "ASSISTANT: "));
 }
 
 }  // namespace
 
 std::optional<ChatFamily> DetectChatFamily(std::string_view jinja) {
-  if (Has(jinja, "<|im_start|>")) {
-    if (Has(jinja, "<|im_sep|>")) return ChatFamily::kPhi4;
-    if (Has(jinja, "<end_of_utterance>")) return std::nullopt;
+  if (HasMark(jinja, "<|im_start|>")) {
+    if (HasMark(jinja, "<|im_sep|>")) return ChatFamily::kPhi4;
+    if (HasMark(jinja, "<end_of_utterance>")) return std::nullopt;
     return DetectChatMl(jinja);
   }
-  if (Has(jinja, "[INST]")) return DetectInst(jinja);
-  if (Has(jinja, "<|assistant|>") && Has(jinja, "<|end|>")) return ChatFamily::kPhi3;
-  if (Has(jinja, "[gMASK]<sop>")) return ChatFamily::kGlm4;
+  if (HasMark(jinja, "[INST]")) return DetectInst(jinja);
+  if (HasMark(jinja, "<|assistant|>") && HasMark(jinja, "<|end|>")) return ChatFamily::kPhi3;
+  if (HasMark(jinja, "[gMASK]<sop>")) return ChatFamily::kGlm4;
   if (IsForeign(jinja)) return std::nullopt;
-  if (Has(jinja, "<start_of_turn>")) return ChatFamily::kGemma;
+  if (HasMark(jinja, "<start_of_turn>")) return ChatFamily::kGemma;
   if (IsForeignBehindGemma(jinja)) return std::nullopt;
-  if (Has(jinja, "### Instruction:") && Has(jinja, "<|EOT|>")) return ChatFamily::kDeepSeekCoder;
-  if (Has(jinja, "<|START_OF_TURN_TOKEN|>") && Has(jinja, "<|USER_TOKEN|>")) return std::nullopt;
-  if (Has(jinja, "<|start_header_id|>") && Has(jinja, "<|end_header_id|>")) return ChatFamily::kLlama3;
-  if (Has(jinja, "[gMASK]sop") || Has(jinja, "<用户>")) return std::nullopt;
-  if (Has(jinja, "'Assistant: ' + message['content'] + eos_token")) return ChatFamily::kDeepSeekV2;
-  if (Has(jinja, "<｜Assistant｜>") && Has(jinja, "<｜User｜>") && Has(jinja, "<｜end▁of▁sentence｜>"))
+  if (HasMark(jinja, "### Instruction:") && HasMark(jinja, "<|EOT|>")) return ChatFamily::kDeepSeekCoder;
+  if (HasMark(jinja, "<|START_OF_TURN_TOKEN|>") && HasMark(jinja, "<|USER_TOKEN|>")) return std::nullopt;
+  if (HasMark(jinja, "<|start_header_id|>") && HasMark(jinja, "<|end_header_id|>")) return ChatFamily::kLlama3;
+  if (HasMark(jinja, "[gMASK]sop") || HasMark(jinja, "<用户>")) return std::nullopt;
+  if (HasMark(jinja, "'Assistant: ' + message['content'] + eos_token")) return ChatFamily::kDeepSeekV2;
+  if (HasMark(jinja, "<｜Assistant｜>") && HasMark(jinja, "<｜User｜>") && HasMark(jinja, "<｜end▁of▁sentence｜>"))
     return ChatFamily::kDeepSeekV3;
-  if (Has(jinja, "<|start_of_role|>")) return ChatFamily::kGranite;
-  if (Has(jinja, "<|start|>") && Has(jinja, "<|channel|>")) return ChatFamily::kGptOss;
-  if (Has(jinja, "<seed:bos>")) return ChatFamily::kSeedOss;
+  if (HasMark(jinja, "<|start_of_role|>")) return ChatFamily::kGranite;
+  if (HasMark(jinja, "<|start|>") && HasMark(jinja, "<|channel|>")) return ChatFamily::kGptOss;
+  if (HasMark(jinja, "<seed:bos>")) return ChatFamily::kSeedOss;
   return std::nullopt;
 }
 

@@ -1,4 +1,4 @@
-// Texts that are read out of a template without running it.
+// What is read out of a template without running it, and what its messages are called.
 #pragma once
 
 #include <optional>
@@ -8,6 +8,11 @@
 #include "tokenizer/chat_template.h"
 
 namespace damask::tokenizer {
+
+// Roles of messages.
+inline constexpr std::string_view kSystem = "system", kUser = "user", kAssistant = "assistant";
+
+inline bool HasMark(std::string_view jinja, std::string_view mark) { return jinja.find(mark) != std::string_view::npos; }
 
 // The system message that a ChatML template writes where a conversation has none (Qwen); nothing where it writes none.
 std::optional<std::string> DefaultChatMlSystem(std::string_view jinja);
