@@ -68,7 +68,7 @@ double PrefillFlops(const model::ModelConfig& c, uint64_t tokens) {
   const double pair = 4.0 * static_cast<double>(c.head_dim) * static_cast<double>(c.heads);
   double sum = 2.0 * width * static_cast<double>(c.vocab);
   for (size_t layer = 0; layer < c.layers; ++layer) {
-    const size_t ffn = !c.has_experts(layer) ? (c.experts == 0 ? c.ffn : c.dense_ffn) : c.experts_used * c.ffn + c.shared_ffn;
+    const size_t ffn = !c.has_experts(layer) ? c.dense_width() : c.experts_used * c.ffn + c.shared_ffn;
     const size_t router = c.has_experts(layer) ? c.experts : 0;
     const double behind = 2.0 * width * static_cast<double>(c.q_width() + router + 3 * ffn);
     const bool last = layer + 1 == c.layers;  // behind its keys and values only one row matters

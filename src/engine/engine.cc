@@ -89,7 +89,7 @@ uint64_t Engine::repacked_bytes() const { return forward_->repacked_bytes(); }
 
 std::vector<std::pair<std::string, std::string>> Engine::Kernels() const {
   const model::ModelConfig& config = model_->config();
-  const kernels::WeightView& weights = model_->layers().front().feed_forward.front().gate;
+  const kernels::WeightView& weights = model_->layers().back().feed_forward.front().gate;
   const kernels::AttentionShape shape = {.head_dim = config.head_dim, .group = config.group(), .kv = kv_type()};
   return {{"prefill_product", forward_->DescribeProduct(kernels::Phase::kPrefill, weights.type)},
           {"decode_product", forward_->DescribeProduct(kernels::Phase::kDecode, weights.type)},
@@ -97,7 +97,7 @@ std::vector<std::pair<std::string, std::string>> Engine::Kernels() const {
 }
 
 kernels::ArithmeticUnit Engine::prefill_unit() const {
-  return forward_->PrefillUnit(model_->layers().front().feed_forward.front().gate.type);
+  return forward_->PrefillUnit(model_->layers().back().feed_forward.front().gate.type);
 }
 
 Session::Session(Engine* engine) : engine_(engine), cache_(engine->model_->config(), engine->pages_.get()) {}

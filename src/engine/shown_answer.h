@@ -9,8 +9,8 @@
 
 namespace damask::engine {
 
-// Writes the channels of gpt-oss as what other models that think aloud say: "<think>\n...\n</think>\n\n" before the answer.
-// Other families' answers stay as they are.
+// Writes the channels of gpt-oss and the marks of Seed-OSS as what other models that think aloud say:
+// "<think>\n...\n</think>\n\n" before the answer. Other families' answers stay as they are.
 class ShownAnswer {
  public:
   ShownAnswer(std::optional<tokenizer::ChatFamily> family, tokenizer::Thoughts thoughts);

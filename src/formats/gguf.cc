@@ -137,6 +137,15 @@ Result<const std::vector<int32_t>*> GgufFile::GetInt32Array(std::string_view key
   return FindArray<int32_t>(*this, key, "array of i32");
 }
 
+Result<const std::vector<bool>*> GgufFile::GetBoolArray(std::string_view key) const {
+  return FindArray<bool>(*this, key, "array of bool");
+}
+
+bool GgufFile::IsArray(std::string_view key) const {
+  const GgufValue* value = FindKey(key);
+  return value != nullptr && std::holds_alternative<GgufArray>(*value);
+}
+
 Result<std::vector<uint64_t>> GgufFile::GetUintOrArray(std::string_view key) const {
   const GgufValue* value = FindKey(key);
   if (value == nullptr) return std::vector<uint64_t>();

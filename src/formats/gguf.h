@@ -73,6 +73,8 @@ class GgufFile {
   Result<const std::vector<std::string_view>*> GetStringArray(std::string_view key) const;
   Result<const std::vector<float>*> GetFloatArray(std::string_view key) const;
   Result<const std::vector<int32_t>*> GetInt32Array(std::string_view key) const;
+  Result<const std::vector<bool>*> GetBoolArray(std::string_view key) const;
+  bool IsArray(std::string_view key) const;
   // An integer or an array of them (head_count_kv may be either): a scalar comes back as one element, absent as empty.
   Result<std::vector<uint64_t>> GetUintOrArray(std::string_view key) const;
 

@@ -1,6 +1,5 @@
 #include "model/architectures.h"
 
-#include <algorithm>
 #include <iterator>
 #include <vector>
 
@@ -52,14 +51,21 @@ constexpr ArchitectureTraits kTraits[] = {
      .ffn_norm = kBehindAttention},
     {.architecture = Architecture::kSeedOss, .name = "seed_oss", .rope = RopeKind::kHalves, .ffn_norm = kBehindAttention},
     {.architecture = Architecture::kErnie45, .name = "ernie4_5"},
-    {.architecture = Architecture::kErnie45Moe, .name = "ernie4_5-moe", .experts = ExpertUse::kAlways},
-    {.architecture = Architecture::kGlm4, .name = "glm4", .norms = NormPlaces::kAround, .joins_gate = true},
+    {.architecture = Architecture::kErnie45Moe, .name = "ernie4_5-moe", .experts = ExpertUse::kAlways, .has_dense_parts = true},
+    {.architecture = Architecture::kGlm4,
+     .name = "glm4",
+     .norms = NormPlaces::kAround,
+     .guesses_ahead = true,
+     .joins_gate = true},
     {.architecture = Architecture::kGlm4Moe,
      .name = "glm4moe",
      .rope = RopeKind::kHalves,
      .qk_norm = QkNorm::kHeadsIfThere,
      .experts = ExpertUse::kAlways,
      .gating = Gating::kSigmoid,
+     .scales_shares = true,
+     .has_dense_parts = true,
+     .guesses_ahead = true,
      .ffn_norm = kBehindAttention},
     {.architecture = Architecture::kOlmo2,
      .name = "olmo2",
@@ -67,6 +73,16 @@ constexpr ArchitectureTraits kTraits[] = {
      .qk_norm = QkNorm::kWhole,
      .norms = NormPlaces::kBehind},
 };
+
+constexpr bool RowsAreInOrder() {
+  for (size_t i = 0; i < std::size(kTraits); ++i) {
+    if (kTraits[i].architecture != static_cast<Architecture>(i)) return false;
+    // What experts add is neither normalised nor, but for Granite, which has none, scaled.
+    if (kTraits[i].experts != ExpertUse::kNever && kTraits[i].norms != NormPlaces::kBefore) return false;
+  }
+  return static_cast<size_t>(Architecture::kOlmo2) + 1 == std::size(kTraits);
+}
+static_assert(RowsAreInOrder());
 
 // "a, b and c" of those for which `listed` holds.
 template <typename Listed>
@@ -82,10 +98,7 @@ std::string List(Listed listed) {
 
 }  // namespace
 
-const ArchitectureTraits& TraitsOf(Architecture architecture) {
-  return *std::find_if(std::begin(kTraits), std::end(kTraits),
-                       [architecture](const ArchitectureTraits& traits) { return traits.architecture == architecture; });
-}
+const ArchitectureTraits& TraitsOf(Architecture architecture) { return kTraits[static_cast<size_t>(architecture)]; }
 
 std::string_view ArchitectureName(Architecture architecture) { return TraitsOf(architecture).name; }
 

@@ -63,6 +63,9 @@ struct ArchitectureTraits {
   NormPlaces norms = NormPlaces::kBefore;
   ExpertUse experts = ExpertUse::kNever;
   Gating gating = Gating::kSoftmax;  // where a file does not say
+  bool scales_shares = false;        // files say whether shares of experts sum to 1, and what they are multiplied by
+  bool has_dense_parts = false;      // first layers without experts, and a network beside them that all tokens take
+  bool guesses_ahead = false;        // files may have layers behind the others that guess tokens ahead
   bool joins_qkv = false;            // q, k and v are one matrix
   bool joins_gate = false;           // so are gate and up
   bool has_sinks = false;            // every head has one: kernels::QueryBlock::sinks

@@ -31,6 +31,7 @@ std::string RopeConfig::ToString() const {
   std::string text =
       fmt::format("{} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(kind), dims, base, static_cast<int>(scaling), factor,
                   original_context, low_freq_factor, high_freq_factor, beta_fast, beta_slow, attention_factor);
+  if (log_multiplier != 0.0) text += fmt::format(" log {}", log_multiplier);
   if (!factors().empty()) text += fmt::format(" {}", fmt::join(factors(), " "));
   return text;
 }

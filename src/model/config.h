@@ -39,6 +39,7 @@ struct RopeConfig {
   double beta_fast = 32.0;
   double beta_slow = 1.0;
   double attention_factor = 1.0;  // multiplies the temperature term that yarn itself adds
+  double log_multiplier = 0.0;  // that term is divided by the same with this before its logarithm (Mistral 3: 1, none is left)
   // longrope (Phi-3): divisors of the frequencies, one for each rotated pair, for contexts up to the trained length and for
   // longer ones. Empty elsewhere.
   std::vector<float> short_factors;
@@ -103,6 +104,8 @@ struct ModelConfig {
   bool has_norms_before() const { return traits().norms != NormPlaces::kBehind; }
   bool has_norms_behind() const { return traits().norms != NormPlaces::kBefore; }
   bool has_experts(size_t layer) const { return experts != 0 && layer >= dense_layers; }
+  // Width of the one network of a layer without experts.
+  size_t dense_width() const { return experts == 0 ? ffn : dense_ffn; }
   // Width of the widest network of any layer.
   size_t widest_ffn() const { return std::max({ffn, shared_ffn, dense_ffn}); }
   // By what a query at `position` is multiplied.

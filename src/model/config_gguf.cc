@@ -22,6 +22,10 @@ Result<Architecture> ReadArchitecture(const GgufFile& file) {
 Status ReadRope(const GgufKeys& keys, ModelConfig* config) {
   RopeConfig& rope = config->rope;
   rope.kind = config->traits().rope;
+  // Of GLM-4 models that read images, whose rotations have parts, files hold halves.
+  if (config->architecture == Architecture::kGlm4 && keys.file().IsArray(keys.Key("rope.dimension_sections"))) {
+    rope.kind = kernels::RopeKind::kHalves;
+  }
   DAMASK_ASSIGN_OR_RETURN(rope.dims, keys.UintOr("rope.dimension_count", config->head_dim));
   DAMASK_ASSIGN_OR_RETURN(rope.base, keys.FloatOr("rope.freq_base", 10000.0));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string_view> type, keys.file().GetString(keys.Key("rope.scaling.type")));
@@ -59,9 +63,12 @@ Result<uint64_t> ReadVocab(const GgufKeys& keys) {
 // Layers that guess ahead count among the blocks.
 Status ReadLayers(const GgufKeys& keys, ModelConfig* config) {
   DAMASK_ASSIGN_OR_RETURN(config->layers, keys.Uint("block_count"));
-  if (config->architecture != Architecture::kGlm4Moe) return {};
   DAMASK_ASSIGN_OR_RETURN(config->guessing_layers, keys.UintOr("nextn_predict_layers", 0));
   if (config->guessing_layers == 0) return {};
+  if (!config->traits().guesses_ahead) {
+    return Unsupported(
+        fmt::format("{} is {}, which is not supported", keys.Key("nextn_predict_layers"), config->guessing_layers));
+  }
   DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("block_count"), config->layers, 1, limits::kMaxLayers));
   DAMASK_RETURN_IF_ERROR(CheckInRange(keys.Key("nextn_predict_layers"), config->guessing_layers, 0, config->layers - 1));
   config->layers -= config->guessing_layers;

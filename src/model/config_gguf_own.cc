@@ -18,6 +18,11 @@ Result<WindowPattern> ReadWindowPattern(const GgufKeys& keys, uint64_t usual) {
   WindowPattern windows = {.window_name = keys.Key("attention.sliding_window"),
                            .pattern_name = keys.Key("attention.sliding_window_pattern")};
   DAMASK_ASSIGN_OR_RETURN(windows.window, keys.Uint("attention.sliding_window"));
+  if (keys.file().IsArray(windows.pattern_name)) {
+    DAMASK_ASSIGN_OR_RETURN(const std::vector<bool>* const layers, keys.file().GetBoolArray(windows.pattern_name));
+    windows.layers = *layers;
+    return windows;
+  }
   DAMASK_ASSIGN_OR_RETURN(windows.pattern, keys.UintOr("attention.sliding_window_pattern", usual));
   return windows;
 }
@@ -47,6 +52,13 @@ Status ReadGptOss(const GgufKeys& keys, ModelConfig* config) {
 
 // Windows in three layers of four, whose rotations nothing scales (OLMo 3); OLMo 2 has none.
 Status ReadOlmo2(const GgufKeys& keys, ModelConfig* config) {
+  // Its converter writes the whole of yarn's temperature where llama.cpp, as others, expects what comes on top.
+  RopeConfig& rope = config->rope;
+  if (rope.scaling == RopeScaling::kYarn && rope.attention_factor != 1.0) {
+    rope.attention_factor /= YarnTemperature(rope.factor);
+    constexpr double kRounding = 1e-3;  // what follows the factor stays so when a flag changes that
+    if (std::abs(rope.attention_factor - 1.0) < kRounding) rope.attention_factor = 1.0;
+  }
   DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));
   if (window == 0) return {};
   DAMASK_ASSIGN_OR_RETURN(const WindowPattern windows, ReadWindowPattern(keys, kOlmo3Pattern));
@@ -61,7 +73,7 @@ Status ReadMistral3(const GgufKeys& keys, ModelConfig* config) {
   RopeConfig& rope = config->rope;
   DAMASK_ASSIGN_OR_RETURN(const double log_factor, keys.FloatOr("rope.scaling.yarn_log_multiplier", 0.0));
   DAMASK_RETURN_IF_ERROR(CheckScale(keys.Key("rope.scaling.yarn_log_multiplier"), log_factor));
-  if (log_factor != 0.0) rope.attention_factor /= 1.0 + log_factor * (YarnTemperature(rope.factor) - 1.0);
+  rope.log_multiplier = log_factor;
   DAMASK_ASSIGN_OR_RETURN(const double scale, keys.FloatOr("attention.temperature_scale", 0.0));
   DAMASK_RETURN_IF_ERROR(CheckScale(keys.Key("attention.temperature_scale"), scale));
   if (scale == 0.0) return {};

@@ -11,15 +11,15 @@ using formats::TensorInfo;
 using kernels::WeightView;
 
 // Phi-3 and GLM-4 keep gate and up in one matrix.
-Status LoadJoinedGate(TensorReader* reader, size_t index, FeedForwardWeights* f) {
-  const ModelConfig& c = reader->config();
+Status LoadJoinedGate(TensorReader* reader, size_t index, size_t ffn, FeedForwardWeights* f) {
   // GGUF has no name of its own for that.
   const std::string joined = LayerName(index, "ffn_gate_up.weight");
   DAMASK_ASSIGN_OR_RETURN(const TensorInfo* own_name, reader->Find(joined));
-  DAMASK_ASSIGN_OR_RETURN(const WeightView both,
-                          reader->Matrix(own_name != nullptr ? joined : LayerName(index, "ffn_up.weight"), 2 * c.ffn, c.width));
-  f->gate = Rows(both, 0, c.ffn);
-  f->up = Rows(both, c.ffn, c.ffn);
+  DAMASK_ASSIGN_OR_RETURN(
+      const WeightView both,
+      reader->Matrix(own_name != nullptr ? joined : LayerName(index, "ffn_up.weight"), 2 * ffn, reader->config().width));
+  f->gate = Rows(both, 0, ffn);
+  f->up = Rows(both, ffn, ffn);
   return {};
 }
 
@@ -28,7 +28,7 @@ Status LoadNetwork(TensorReader* reader, size_t index, const char* kind, size_t 
   const ModelConfig& c = reader->config();
   const auto name = [&](const char* part, const char* what) { return fmt::format("blk.{}.{}{}.{}", index, part, kind, what); };
   DAMASK_ASSIGN_OR_RETURN(f->down, reader->Matrix(name("ffn_down", "weight"), c.width, ffn));
-  if (c.traits().joins_gate) return LoadJoinedGate(reader, index, f);
+  if (c.traits().joins_gate) return LoadJoinedGate(reader, index, ffn, f);
   DAMASK_ASSIGN_OR_RETURN(f->gate, reader->Matrix(name("ffn_gate", "weight"), ffn, c.width));
   DAMASK_ASSIGN_OR_RETURN(f->up, reader->Matrix(name("ffn_up", "weight"), ffn, c.width));
   DAMASK_ASSIGN_OR_RETURN(f->gate_bias, reader->Bias(name("ffn_gate", "bias"), ffn));
@@ -93,7 +93,7 @@ Status LoadChoiceBias(TensorReader* reader, size_t index, LayerWeights* w) {
   DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, reader->Find(name));
   if (bias == nullptr && reader->config().gating != Gating::kSigmoid) return {};
   DAMASK_ASSIGN_OR_RETURN(w->choice_bias, reader->Vector(name, reader->config().experts));
-  return {};
+  return reader->CheckFinite(name, w->choice_bias);
 }
 
 Status LoadExperts(TensorReader* reader, size_t index, LayerWeights* w) {
@@ -121,7 +121,7 @@ Status LoadFeedForward(TensorReader* reader, size_t index, LayerWeights* w) {
   w->feed_forward.resize(1);
   DAMASK_ASSIGN_OR_RETURN(const TensorInfo* down, reader->Find(LayerName(index, "ffn_down.weight")));
   if (down == nullptr && c.experts == 0) DAMASK_RETURN_IF_ERROR(RefuseUnnamedExperts(reader, index));
-  return LoadNetwork(reader, index, "", c.experts == 0 ? c.ffn : c.dense_ffn, &w->feed_forward[0]);
+  return LoadNetwork(reader, index, "", c.dense_width(), &w->feed_forward[0]);
 }
 
 }  // namespace damask::model

@@ -2,6 +2,7 @@
 // al., Switch Transformers (arXiv 2101.03961); Jiang et al., Mixtral of Experts (arXiv 2401.04088).
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "kernels/scores.h"
@@ -111,7 +112,11 @@ void Forward::ChooseExperts(const FloatVector& bias) {
   for (size_t row = 0; row < rows_; ++row) {
     float* shares = b.routing.data() + row * c.experts;
     GateExperts(shares);
-    const auto rank = [&](size_t e) { return bias.size() == 0 ? shares[e] : shares[e] + bias[e]; };
+    // NaN, which a later check finds, would be no order.
+    const auto rank = [&](size_t e) {
+      const float value = bias.size() == 0 ? shares[e] : shares[e] + bias[e];
+      return std::isnan(value) ? -std::numeric_limits<float>::infinity() : value;
+    };
     std::iota(order.begin(), order.end(), size_t{0});
     const auto chosen = order.begin() + static_cast<std::ptrdiff_t>(c.experts_used);
     std::partial_sort(order.begin(), chosen, order.end(),

@@ -88,7 +88,9 @@ class ModelLoader::Loading {
     DAMASK_ASSIGN_OR_RETURN(w.v_bias, reader_.Bias(name("attn_v.bias"), c.kv_width()));
     DAMASK_ASSIGN_OR_RETURN(w.o_bias, reader_.Bias(name("attn_output.bias"), c.width));
     if (c.has_sinks()) {
-      DAMASK_ASSIGN_OR_RETURN(w.sinks, Sinks(name("attn_sinks.weight")));
+      DAMASK_ASSIGN_OR_RETURN(w.sinks, reader_.Vector(name("attn_sinks.weight"), c.heads));
+      // An infinite one would take all of its head's attention, silently.
+      DAMASK_RETURN_IF_ERROR(reader_.CheckFinite(name("attn_sinks.weight"), w.sinks));
     }
     DAMASK_RETURN_IF_ERROR(LoadQkNorms(index, &w));
     DAMASK_RETURN_IF_ERROR(LoadFeedForward(&reader_, index, &w));
@@ -167,16 +169,6 @@ class ModelLoader::Loading {
       model_->window_rope_ = RopeTable(unscaled, {});
     }
     return {};
-  }
-
-  // An infinite one would take all of its head's attention, silently.
-  Result<FloatVector> Sinks(const std::string& name) {
-    DAMASK_ASSIGN_OR_RETURN(FloatVector sinks, reader_.Vector(name, model_->config_.heads));
-    for (size_t head = 0; head < sinks.size(); ++head) {
-      if (std::isfinite(sinks[head])) continue;
-      return BadFormat(fmt::format("the sink of head {} is {}, expected a finite number", head, sinks[head])).At(name);
-    }
-    return sinks;
   }
 
   void Summarise() {

@@ -58,7 +58,10 @@ RopeTable::RopeTable(const RopeConfig& config, std::span<const float> factors) :
     frequencies_[pair] = Scale(config, frequency, pair);
   }
   magnitude_ = config.attention_factor;
-  if (config.scaling == RopeScaling::kYarn) magnitude_ *= YarnTemperature(config.factor);
+  if (config.scaling == RopeScaling::kYarn) {
+    const double term = YarnTemperature(config.factor);
+    magnitude_ *= term / (1.0 + config.log_multiplier * (term - 1.0));
+  }
 }
 
 void RopeTable::Fill(uint64_t position, float* cos_sin) const {

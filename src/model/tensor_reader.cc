@@ -1,5 +1,7 @@
 #include "model/tensor_reader.h"
 
+#include <cmath>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -47,11 +49,20 @@ Result<WeightView> TensorReader::Matrix(const std::string& name, size_t rows, si
 
 Result<FloatVector> TensorReader::Vector(const std::string& name, size_t size) {
   DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, Required(name));
+  // One row of a matrix is a vector: converters leave such shapes as they find them.
   const std::vector<uint64_t> expected = {size};
-  if (tensor->shape != expected) return WrongShape(name, *tensor, expected);
+  if (tensor->shape != expected && tensor->shape != std::vector<uint64_t>{1, size}) return WrongShape(name, *tensor, expected);
   FloatVector values(size);
   kernels::DequantizeRow(tensor->type, tensor->data, size, values.data());
   return values;
+}
+
+Status TensorReader::CheckFinite(const std::string& name, const FloatVector& values) const {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::isfinite(values[i])) continue;
+    return BadFormat(fmt::format("number {} is {}, expected a finite one", i, values[i])).At(source_.FileName(name));
+  }
+  return {};
 }
 
 Result<FloatVector> TensorReader::Norm(const std::string& name, size_t size) {

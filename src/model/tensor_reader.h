@@ -35,6 +35,9 @@ class TensorReader {
   // Empty where a file has none and may have none.
   Result<FloatVector> Bias(const std::string& name, size_t size);
 
+  // For numbers that no later check would see.
+  Status CheckFinite(const std::string& name, const FloatVector& values) const;
+
   std::string FileName(const std::string& name) const { return source_.FileName(name); }
   Status WrongShape(const std::string& name, const formats::TensorInfo& tensor, const std::vector<uint64_t>& expected) const;
   const ModelConfig& config() const { return config_; }

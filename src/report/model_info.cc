@@ -121,6 +121,8 @@ void AddConfig(const model::ModelConfig& config, Json* object) {
   out["experts_used"] = config.experts_used;
   out["shared_ffn"] = config.shared_ffn;
   out["dense_layers"] = config.dense_layers;
+  out["dense_ffn"] = config.dense_ffn;
+  out["guessing_layers"] = config.guessing_layers;
   out["vocab"] = config.vocab;
   out["context"] = config.context;
   out["rope"] = RopeJson(config.rope);

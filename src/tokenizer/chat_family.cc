@@ -41,7 +41,10 @@ std::optional<ChatFamily> DetectChatFamily(std::string_view jinja) {
   }
   if (HasMark(jinja, "[INST]")) return DetectInst(jinja);
   if (HasMark(jinja, "<|assistant|>") && HasMark(jinja, "<|end|>")) return ChatFamily::kPhi3;
-  if (HasMark(jinja, "[gMASK]<sop>")) return ChatFamily::kGlm4;
+  // GLM-4.7 and 5 put answers into another form.
+  if (HasMark(jinja, "[gMASK]<sop>")) {
+    return HasMark(jinja, "else '<think>'") ? std::nullopt : std::optional(ChatFamily::kGlm4);
+  }
   if (IsForeign(jinja)) return std::nullopt;
   if (HasMark(jinja, "<start_of_turn>")) return ChatFamily::kGemma;
   if (IsForeignBehindGemma(jinja)) return std::nullopt;

@@ -10,7 +10,8 @@
 namespace damask::tokenizer {
 namespace {
 
-// Templates of models that think aloud (Qwen 3, QwQ, DeepSeek R1) keep of an earlier answer what follows its thoughts.
+// Templates of models that think aloud (Qwen 3, QwQ, DeepSeek R1, GLM-4.5) keep of an earlier answer what follows its thoughts.
+// The third way is that of repaired GLM-4.5 files.
 constexpr std::string_view kDropsThoughts[] = {"split('</think>')[-1]", "split('</think>')|last",
                                                "content.split('</think>') -%}"};
 

@@ -70,6 +70,7 @@ class Renderer {
       Mark("<seed:think><seed:cot_budget_reflect>");
     } else if (family_ == ChatFamily::kGlm4) {
       if (Has("enable_thinking")) Mark("\n<think></think>");
+      if (GlmPromptEnd(jinja_).ends_with(kThinkMarks.begin)) Mark(kThinkMarks.end);
     } else if (!parts_.empty() && parts_.back().text.ends_with(kThoughtsOpening)) {
       Mark("\n</think>\n\n");
     } else if (Has("enable_thinking")) {
@@ -267,14 +268,24 @@ class Renderer {
     Mark("<|start|>assistant");
   }
 
-  // From version 4.5 on answers begin with thoughts, be they empty.
   void Glm4() {
-    const bool thinks = Has("<think></think>");
+    if (Has("<think></think>")) return Glm45();
+    const bool strips = Has("</think>')[-1].strip()");
+    Mark("[gMASK]<sop>");
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|{}|>\n", message.role));
+      Say(strips && message.role != kSystem ? Trim(message.content) : std::string_view(message.content));
+    }
+    Mark(fmt::format("<|assistant|>{}", GlmPromptEnd(jinja_)));
+  }
+
+  // Answers begin with thoughts, be they empty.
+  void Glm45() {
     constexpr std::string_view kNoThoughts = "/nothink";
     Mark("[gMASK]<sop>");
     for (const ChatMessage& message : messages_) {
       Mark(fmt::format("<|{}|>\n", message.role));
-      if (message.role == kAssistant && thinks) {
+      if (message.role == kAssistant) {
         const std::string_view said = Trim(message.content);
         if (!said.starts_with(kThinkMarks.begin)) Mark(said.empty() ? "<think></think>" : "<think></think>\n");
         Say(said);
@@ -284,10 +295,7 @@ class Renderer {
       const bool asks = message.role == kUser && thoughts_ == Thoughts::kNone && Has(kNoThoughts);
       if (asks && !message.content.ends_with(kNoThoughts)) Mark(kNoThoughts);
     }
-    Mark("<|assistant|>");
-    const size_t last = jinja_.rfind("<|assistant|>");
-    const std::string_view behind = last == std::string_view::npos ? "\n" : jinja_.substr(last + 13);
-    if (behind.starts_with("\n") || behind.starts_with("\\n")) Mark("\n");
+    Mark(fmt::format("<|assistant|>{}", GlmPromptEnd(jinja_)));
   }
 
   void SeedOss() {

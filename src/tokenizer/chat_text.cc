@@ -1,5 +1,9 @@
 #include "tokenizer/chat_text.h"
 
+#include <algorithm>
+
+#include "tokenizer/thoughts.h"
+
 namespace damask::tokenizer {
 namespace {
 
@@ -45,6 +49,21 @@ std::optional<std::string> DefaultCoderSystem(std::string_view jinja) {
   const size_t end = jinja.find('\'', begin + 1);
   if (end == std::string_view::npos) return std::nullopt;
   return Unescape(jinja.substr(begin + 1, end - begin - 1));
+}
+
+std::string_view GlmPromptEnd(std::string_view jinja) {
+  constexpr std::string_view kMark = "<|assistant|>";
+  const size_t last = jinja.rfind(kMark);
+  if (last == std::string_view::npos) return "\n";
+  std::string_view behind = jinja.substr(last + kMark.size());
+  bool breaks = behind.starts_with("\\n");  // in a string
+  if (breaks) behind.remove_prefix(2);
+  const size_t spaces = std::min(behind.find_first_not_of(" \n"), behind.size());
+  const std::string_view next = behind.substr(spaces);
+  // White space before "{%-" is not written.
+  if (behind.starts_with("\n") && !next.starts_with("{%-") && !next.starts_with("{{-")) breaks = true;
+  if (next.starts_with(kThinkMarks.begin)) return breaks ? "\n<think>" : "<think>";
+  return breaks ? "\n" : "";
 }
 
 }  // namespace damask::tokenizer

@@ -17,6 +17,9 @@ inline bool HasMark(std::string_view jinja, std::string_view mark) { return jinj
 // The system message that a ChatML template writes where a conversation has none (Qwen); nothing where it writes none.
 std::optional<std::string> DefaultChatMlSystem(std::string_view jinja);
 
+// What a template of GLM-4's family writes behind its last "<|assistant|>": nothing, a line break, "<think>" or both.
+std::string_view GlmPromptEnd(std::string_view jinja);
+
 // The same for DeepSeek Coder.
 std::optional<std::string> DefaultCoderSystem(std::string_view jinja);
 

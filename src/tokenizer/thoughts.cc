@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/text_tail.h"
+#include "tokenizer/chat_text.h"
 
 namespace damask::tokenizer {
 namespace {
@@ -30,6 +31,7 @@ bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja) {
     case ChatFamily::kChatMl:
     case ChatFamily::kQwen: return has("<|im_start|>assistant\\n<think>\\n");
     case ChatFamily::kDeepSeekV3: return has("<｜Assistant｜><think>\\n");
+    case ChatFamily::kGlm4: return GlmPromptEnd(jinja).ends_with(kThinkMarks.begin);
     default: return false;
   }
 }
@@ -99,7 +101,8 @@ std::string WithoutThoughts(ChatFamily family, std::string_view said) {
     return answer + splitter.Finish().answer;
   };
   if (family == ChatFamily::kGptOss && BeginsInAChannel(said)) return answer_of(ChannelSplitter(false));
-  const bool of_seed = family == ChatFamily::kSeedOss && said.find(kThinkMarks.begin) != 0;
+  const size_t begin = std::min(said.find_first_not_of(kSpaces), said.size());
+  const bool of_seed = family == ChatFamily::kSeedOss && !said.substr(begin).starts_with(kThinkMarks.begin);
   return answer_of(of_seed ? ThinkSplitter(false, kSeedThinkMarks) : ThinkSplitter(false));
 }
 

@@ -94,7 +94,7 @@ std::string VocabTokenizer::Piece(TokenId id, bool show_special) const {
   const Token& token = vocabulary_.token(id);
   switch (token.kind) {
     case TokenKind::kControl:
-    case TokenKind::kUnknown: return show_special ? token.text : std::string();
+    case TokenKind::kUnknown: return show_special || token.shown ? token.text : std::string();
     case TokenKind::kUserDefined: return token.text;
     case TokenKind::kByte: {
       const std::optional<uint8_t> byte = ParseByteToken(token.text);

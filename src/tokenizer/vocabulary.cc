@@ -30,8 +30,9 @@ constexpr std::string_view kFillInTheMiddle[] = {"<|fim_pad|>", "<fim-pad>",    
                                                  "<REPO>",      "<reponame>",   "<|file_sep|>"};
 
 // Marks of the harmony format: llama.cpp shows them always, so they are not control tokens.
-constexpr std::string_view kAlwaysShown[] = {"<|channel|>",   "<|message|>",  "<|start|>",
-                                             "<|constrain|>", "<seed:think>", "</seed:think>"};
+constexpr std::string_view kAlwaysShown[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
+// Marks of thoughts, which must be seen to be told apart; a message that spells one stays a text.
+constexpr std::string_view kShownMarks[] = {"<seed:think>", "</seed:think>"};
 
 std::optional<int> HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -130,6 +131,9 @@ void Vocabulary::SetSpecial(const SpecialTokens& special, const std::vector<Toke
   }
   for (const std::string_view text : kAlwaysShown) {
     if (const std::optional<TokenId> id = Find(text)) tokens_[static_cast<size_t>(*id)].kind = TokenKind::kUserDefined;
+  }
+  for (const std::string_view text : kShownMarks) {
+    if (const std::optional<TokenId> id = Find(text)) tokens_[static_cast<size_t>(*id)].shown = true;
   }
   for (const std::optional<TokenId>& id : {special_.eos, special_.eot}) {
     if (id) MarkEnd(*id, /*make_control=*/false);

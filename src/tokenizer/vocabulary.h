@@ -37,6 +37,7 @@ struct Token {
   bool lstrip = false;
   bool rstrip = false;
   bool single_word = false;
+  bool shown = false;  // in answers, though it is a control token
 };
 
 // The byte of a token text "<0xHH>"; nothing for any other text.

@@ -187,6 +187,17 @@ TEST(GgufMetadataTest, G11AWrongTypeIsNamedWithKeyFoundAndExpected) {
   ExpectError(file->GetString("number").status(), StatusCode::kBadFormat, {"'number'", "found u32", "expected string"});
 }
 
+TEST(GgufMetadataTest, G11ArraysOfBoolsAreReadAsSuch) {
+  const auto file = ParseGguf(GgufBuilder().U32("one", 8).Numbers<uint8_t>("flags", kBool, {1, 0, 1}).Build());
+  ASSERT_TRUE(file.ok()) << file.status().ToString();
+  EXPECT_TRUE(file->IsArray("flags"));
+  EXPECT_FALSE(file->IsArray("one"));
+  EXPECT_FALSE(file->IsArray("absent"));
+  EXPECT_EQ(**file->GetBoolArray("flags"), (std::vector<bool>{true, false, true}));
+  EXPECT_EQ(*file->GetBoolArray("absent"), nullptr);
+  ExpectError(file->GetBoolArray("one").status(), StatusCode::kBadFormat, {"'one'", "expected array of bool"});
+}
+
 TEST(GgufMetadataTest, G11AHeadCountMayBeANumberOrOneForEachLayer) {
   const auto file = ParseGguf(GgufBuilder()
                                   .U32("one", 8)

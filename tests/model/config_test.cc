@@ -19,8 +19,8 @@
 namespace damask::model {
 namespace {
 
-using Value =
-    std::variant<std::monostate, bool, uint32_t, float, std::string, std::vector<uint32_t>>;  // monostate: leave the key out
+using Value = std::variant<std::monostate, bool, uint32_t, float, std::string, std::vector<uint32_t>,
+                           std::vector<bool>>;  // monostate: leave the key out
 
 // The keys of a small llama; single ones are changed by the tests.
 std::map<std::string, Value> GoodKeys() {
@@ -41,6 +41,7 @@ Result<ModelConfig> Read(const std::map<std::string, Value>& keys) {
     if (const auto* number = std::get_if<uint32_t>(&value)) writer.Add(key, *number);
     if (const auto* real = std::get_if<float>(&value)) writer.Add(key, *real);
     if (const auto* text = std::get_if<std::string>(&value)) writer.Add(key, std::string_view(*text));
+    if (const auto* flags = std::get_if<std::vector<bool>>(&value)) writer.AddArray(key, *flags);
     if (const auto* list = std::get_if<std::vector<uint32_t>>(&value)) writer.AddArray(key, std::span<const uint32_t>(*list));
   }
   const Status written = writer.Write(path, [](size_t, const formats::GgufWriter::Sink&) { return Status(); });
@@ -381,11 +382,24 @@ TEST(ConfigFromGguf, Glm4MoesExpertsHaveDenseLayersBeforeAndASharedOneBesideThem
     EXPECT_NE(Read(bad).status().ToString().find(part), std::string::npos) << Read(bad).status().ToString();
   };
   expect_bad("nextn_predict_layers", uint32_t{5}, "glm4moe.nextn_predict_layers is 5, expected 0 to 4");
-  expect_bad("leading_dense_block_count", uint32_t{5}, "glm4moe.leading_dense_block_count is 5, expected 0 to 4");
+  expect_bad("leading_dense_block_count", uint32_t{4}, "glm4moe.leading_dense_block_count is 4, expected 0 to 3");
+  expect_bad("expert_group_count", uint32_t{4}, "glm4moe.expert_group_count is 4, which is not supported");
   expect_bad("expert_shared_count", uint32_t{4000000000}, "glm4moe.expert_shared_count is 4000000000");
   expect_bad("expert_gating_func", uint32_t{1}, "glm4moe.expert_gating_func is 1, only 2 is supported for glm4moe");
   expect_bad("expert_weights_scale", -1.0f, "glm4moe.expert_weights_scale is -1");
-  expect_bad("interleave_moe_layer_step", uint32_t{2}, "glm4moe.interleave_moe_layer_step is 2, only 1 is supported");
+  expect_bad("interleave_moe_layer_step", uint32_t{2}, "glm4moe.interleave_moe_layer_step is 2, which is not supported");
+}
+
+TEST(ConfigFromGguf, Glm4sThatReadImagesHoldHalvesAndGuessAhead) {
+  std::map<std::string, Value> keys = KeysOf("glm4");
+  EXPECT_EQ(Read(keys).value().rope.kind, kernels::RopeKind::kAdjacent);
+  keys["glm4.rope.dimension_sections"] = std::vector<uint32_t>{8, 12, 12, 0};
+  keys["glm4.nextn_predict_layers"] = uint32_t{1};
+  EXPECT_EQ(Read(keys).value().rope.kind, kernels::RopeKind::kHalves);
+  EXPECT_EQ(Read(keys).value().layers, 1u);
+  keys = KeysOf("qwen3");
+  keys["qwen3.nextn_predict_layers"] = uint32_t{1};
+  EXPECT_NE(Read(keys).status().ToString().find("qwen3.nextn_predict_layers is 1, which is not supported"), std::string::npos);
 }
 
 TEST(ConfigFromGguf, ASharedExpertIsRefusedWhereTheArchitectureHasNone) {
@@ -410,7 +424,15 @@ TEST(ConfigFromGguf, Mistral3sQueriesGrowWithTheirPositionAndYarnsTemperatureIsT
   EXPECT_EQ(config.query_scale_at(63), 1.0f);
   EXPECT_FLOAT_EQ(config.query_scale_at(64), 1.0f + 0.1f * std::log(2.0f));
   EXPECT_FLOAT_EQ(config.query_scale_at(64 * 7 + 63), 1.0f + 0.1f * std::log(8.0f));
-  EXPECT_NEAR(config.rope.attention_factor * YarnTemperature(16), 1.0, 1e-12);
+  const auto magnitude = [](const RopeConfig& rope) {
+    std::vector<float> cos_sin(rope.dims);
+    RopeTable(rope, {}).Fill(0, cos_sin.data());
+    return cos_sin[0];
+  };
+  EXPECT_FLOAT_EQ(magnitude(config.rope), 1.0f);
+  ModelConfig further = config;
+  ASSERT_TRUE(ApplyRopeOverrides({.factor = 32}, 0, &further).ok());
+  EXPECT_FLOAT_EQ(magnitude(further.rope), 1.0f) << "whatever the factor";
   keys["mistral3.rope.scaling.original_context_length"] = uint32_t{0};
   EXPECT_EQ(Read(keys).status().code(), StatusCode::kBadFormat);
 }
@@ -426,6 +448,21 @@ TEST(ConfigFromGguf, ThreeOfOlmo3sFourLayersHaveAWindowAndRotationsOfTheirOwn) {
   EXPECT_EQ(config.window_rope_base, config.rope.base);
   EXPECT_FALSE(config.has_norms_before());
   EXPECT_TRUE(config.has_norms_behind());
+  keys["olmo2.attention.sliding_window_pattern"] = std::vector<bool>{true, false, true, true, false};
+  EXPECT_EQ(Read(keys).value().windows, (std::vector<uint32_t>{32, 0, 32, 32, 0}));
+  keys["olmo2.attention.sliding_window_pattern"] = std::vector<bool>{true, false};
+  EXPECT_NE(Read(keys).status().ToString().find("the length of olmo2.attention.sliding_window_pattern is 2, expected 5"),
+            std::string::npos)
+      << Read(keys).status().ToString();
+}
+
+TEST(ConfigFromGguf, TheTemperatureInOlmo3sFilesIsTheWhole) {
+  std::map<std::string, Value> keys = KeysOf("olmo2");
+  keys["olmo2.rope.scaling.type"] = std::string("yarn");
+  keys["olmo2.rope.scaling.factor"] = 8.0f;
+  EXPECT_EQ(Read(keys).value().rope.attention_factor, 1.0);
+  keys["olmo2.rope.scaling.attn_factor"] = static_cast<float>(YarnTemperature(8));
+  EXPECT_NEAR(Read(keys).value().rope.attention_factor, 1.0, 1e-6);
 }
 
 TEST(ConfigFromHuggingFace, FoldersOfGptOssAreRefused) {
@@ -473,6 +510,14 @@ TEST(Config, EveryNumberThatResultsDependOnIsInItsText) {
   };
   other([](ModelConfig* c) { c->rope.base = 5000; });
   other([](ModelConfig* c) { c->window_rope_base = 5000; });
+  other([](ModelConfig* c) { c->rope.log_multiplier = 1; });
+  other([](ModelConfig* c) { c->gating = Gating::kSigmoid; });
+  other([](ModelConfig* c) { c->expert_scale = 1.5f; });
+  other([](ModelConfig* c) { c->dense_layers = 1; });
+  other([](ModelConfig* c) {
+    c->position_scale = 0.1f;
+    c->position_scale_length = 64;
+  });
   other([](ModelConfig* c) { c->rms_epsilon = 1e-6f; });
   other([](ModelConfig* c) { c->windows = {16, 0}; });
   other([](ModelConfig* c) { c->experts = 8, c->experts_used = 2; });

@@ -244,7 +244,7 @@ TEST(Model, OrdinaryFilesGiveNoWarning) {
   for (const Arch arch : make_model::kArchs) {
     for (const bool tied : {false, true}) {
       const make_model::ModelSpec spec{
-          .arch = arch, .layers = 1, .tied = tied, .rope_scaling = make_model::RopeScaling::kLlama3};
+          .arch = arch, .layers = 2, .tied = tied, .rope_scaling = make_model::RopeScaling::kLlama3};
       EXPECT_TRUE(Model::Load(TinyModelFile(spec).path(), {}).ok());
       if (!spec.has_hugging_face_form()) continue;
       Folder folder(spec);
@@ -292,6 +292,10 @@ TEST(Model, Glm4MoesLayersThatGuessAheadAreLeftAlone) {
   EXPECT_EQ((*model)->layers()[1].shared.up.n, spec.ffn);
   EXPECT_EQ((*model)->layers()[1].q_norm.size(), 0u);
   EXPECT_EQ(warnings.text(), "");
+  const TinyModelFile broken(spec);
+  OverwriteNumbers(broken.path(), "blk.1.exp_probs_b.bias", 3, std::vector<float>{NAN});
+  EXPECT_NE(Model::Load(broken.path(), {}).status().ToString().find("blk.1.exp_probs_b.bias: number 3 is nan"),
+            std::string::npos);
   for (const char* tensor : {"blk.1.exp_probs_b.bias", "blk.1.ffn_up_shexp.weight", "blk.0.ffn_up.weight"}) {
     EXPECT_NE(LoadChanged({tensor, Change::Kind::kDrop}, spec).status().ToString().find(std::string("the tensor ") + tensor),
               std::string::npos)
@@ -311,7 +315,7 @@ TEST(Model, GptOssHasAllItsBiasesAndSinks) {
   }
   const TinyModelFile infinite(spec);
   OverwriteNumbers(infinite.path(), "blk.0.attn_sinks.weight", 2, std::vector<float>{INFINITY});
-  EXPECT_NE(Model::Load(infinite.path(), {}).status().ToString().find("blk.0.attn_sinks.weight: the sink of head 2 is inf"),
+  EXPECT_NE(Model::Load(infinite.path(), {}).status().ToString().find("blk.0.attn_sinks.weight: number 2 is inf"),
             std::string::npos)
       << Model::Load(infinite.path(), {}).status().ToString();
   const auto model = LoadChanged({"blk.0.ffn_up_exps.bias", Change::Kind::kTranspose}, spec);

@@ -324,6 +324,42 @@ TEST(ChatTemplate, Glm45KeepsTheThoughtsOfAnAnswerThatNoQuestionFollows) {
       "[gMASK]<sop><|user|>\na<|assistant|>\n<think></think>\nc<|user|>\nd<|assistant|>\n<think>e</think>\nf<|assistant|>");
 }
 
+// GLM-Z1, and GLM-4-0414 without the last word.
+constexpr std::string_view kGlmZ1 =
+    "[gMASK]<sop>{%- for message in messages %}{%- if message.role == 'user' %}<|user|>\n{{ message.content.strip() }}{%- elif "
+    "message.role == 'assistant' %}<|assistant|>\n{{ message.content.split('</think>')[-1].strip() }}{%- endif %}{%- endfor "
+    "%}{% "
+    "if add_generation_prompt %}<|assistant|>\n<think>{% endif %}";
+
+TEST(ChatTemplate, PromptsOfGlmZ1EndInThoughts) {
+  ASSERT_EQ(DetectChatFamily(kGlmZ1), ChatFamily::kGlm4);
+  const std::vector<ChatMessage> messages = {{"user", "a\n"}, {"assistant", "<think>\nb</think>\n\nc"}, {"user", "d"}};
+  const std::string conversation = "[gMASK]<sop><|user|>\na<|assistant|>\nc<|user|>\nd<|assistant|>\n";
+  EXPECT_EQ(Render(ChatFamily::kGlm4, kGlmZ1, messages), conversation + "<think>");
+  EXPECT_EQ(RenderChat(ChatFamily::kGlm4, kGlmZ1, {}, messages, Thoughts::kNone).value().back().text,
+            "<|assistant|>\n<think></think>");
+  std::string without(kGlmZ1);
+  without.erase(without.rfind("<think>"), 7);
+  EXPECT_EQ(Render(ChatFamily::kGlm4, without, messages), conversation);
+}
+
+TEST(ChatTemplate, LineBreaksThatJinjaStripsAreNotWritten) {
+  const ChatMessage hello = {"user", "Hello"};
+  for (const char* end : {"<|assistant|>\n{%- endif %}", "<|assistant|>{{- x }}", "<|assistant|>"}) {
+    EXPECT_EQ(Render(ChatFamily::kGlm4, std::string("[gMASK]<sop>") + end, {&hello, 1}),
+              "[gMASK]<sop><|user|>\nHello<|assistant|>")
+        << end;
+  }
+}
+
+TEST(ChatTemplate, RepairedGlm45IsTheSame) {
+  std::string repaired(kGlm45);
+  const std::string_view usual = "{%- set content = content.split('</think>')[-1].lstrip('\\n') %}";
+  ASSERT_NE(repaired.find(usual), std::string::npos);
+  repaired.replace(repaired.find(usual), usual.size(), "{%- set parts = content.split('</think>') -%}");
+  EXPECT_EQ(Render(ChatFamily::kGlm4, repaired, kThoughtful), Render(ChatFamily::kGlm4, kGlm45, kThoughtful));
+}
+
 TEST(ChatTemplate, Glm45AndSeedOssAreToldNotToThink) {
   const std::vector<ChatMessage> messages = {{"system", "s"}, {"user", "a"}};
   const auto render = [&](ChatFamily family, std::string_view jinja) {
@@ -341,7 +377,7 @@ TEST(ChatTemplate, Glm45AndSeedOssAreToldNotToThink) {
 }
 
 TEST(ChatTemplate, EarlierAnswersOfSeedOssLoseTheirThoughts) {
-  for (const char* said : {"<seed:think>b</seed:think>\nc", "<think>\nb\n</think>\n\nc", "c"}) {
+  for (const char* said : {"<seed:think>b</seed:think>\nc", "\n<think>b</think>c", "<think>\nb\n</think>\n\nc", "c"}) {
     const std::vector<ChatMessage> messages = {{"user", "a"}, {"assistant", said}, {"user", "d"}};
     EXPECT_EQ(Render(ChatFamily::kSeedOss, "<seed:bos>", messages),
               "<seed:bos>user\na<seed:eos><seed:bos>assistant\nc<seed:eos><seed:bos>user\nd<seed:eos><seed:bos>assistant\n");
@@ -408,6 +444,7 @@ TEST(ChatTemplate, ThoughtsStayWhereTheTemplateKeepsThem) {
 TEST(ChatTemplate, FamiliesOfOthersAreNotTakenForOurs) {
   for (const char* jinja : {"", "{{ messages }}", "<|im_start|>user<end_of_utterance>", "<|user|>\n<|assistant|>",
                             "<|user|>\n<|assistant|><start_of_turn>", "[gMASK]sop<|user|>",
+                            "[gMASK]<sop><|assistant|>{{- '</think>' if x else '<think>' -}}",
                             "USER: {{ x }} ASSISTANT: ", "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"}) {
     EXPECT_EQ(DetectChatFamily(jinja), std::nullopt) << jinja;
   }

@@ -68,6 +68,11 @@ void AddShape(const ModelSpec& spec, GgufWriter* writer) {
   add("attention.value_length", spec.head_dim);
   add("rope.dimension_count", spec.rotated_dims());
   if (spec.sliding_window() != 0) add("attention.sliding_window", spec.sliding_window());
+  if (spec.arch == Arch::kOlmo2 && spec.sliding_window() != 0) {
+    std::vector<bool> has_window;
+    for (size_t layer = 0; layer < spec.layers; ++layer) has_window.push_back(layer % 4 != 3);
+    writer->AddArray(p + "attention.sliding_window_pattern", has_window);
+  }
   writer->Add(p + "attention.layer_norm_rms_epsilon", static_cast<float>(spec.rms_epsilon));
   writer->Add(p + "rope.freq_base", static_cast<float>(spec.rope_base));
   if (spec.arch == Arch::kGranite) {

@@ -183,7 +183,11 @@ class Lister {
     add("ffn_up", mixtral ? "w3" : "up_proj", type_.experts.value_or(type_.base), spec_.ffn, spec_.width);
     add("ffn_down", mixtral ? "w2" : "down_proj", type_.experts.value_or(down_type), spec_.width, spec_.ffn);
     // Shares lie between 0 and 1: a bias that often changes the choice.
-    if (spec_.has_shared_expert()) AddVector(p + "exp_probs_b.bias", "", spec_.num_experts(), 0.0, 0.2);
+    if (spec_.has_shared_expert()) {
+      AddVector(p + "exp_probs_b.bias", "", spec_.num_experts(), 0.0, 0.2);
+      // ERNIE's converter leaves it a matrix of one row.
+      if (spec_.arch == Arch::kErnie45Moe) tensors_.back().shape.insert(tensors_.back().shape.begin(), 1);
+    }
     if (spec_.arch != Arch::kGptOss) return;
     AddVector(p + "ffn_gate_inp.bias", "", spec_.num_experts(), 0.0, kBiasDeviation);
     AddMatrix(p + "ffn_gate_exps.bias", "", TensorType::kF32, spec_.num_experts(), spec_.ffn, kBiasDeviation);
