@@ -57,7 +57,8 @@ std::string SettingsText(const ModelConfig& config) {
 
 float ModelConfig::query_scale_at(uint64_t position) const {
   if (position_scale == 0.0f) return query_scale;
-  return query_scale * (1.0f + position_scale * std::log1p(static_cast<float>(position / position_scale_length)));
+  const uint64_t lengths = position / position_scale_length;
+  return query_scale * (1.0f + position_scale * std::log1p(static_cast<float>(lengths)));
 }
 
 double YarnTemperature(double factor) { return factor > 1.0 ? 1.0 + 0.1 * std::log(factor) : 1.0; }

@@ -70,6 +70,13 @@ TEST(Bench, BehindTheLastLayersKeysOnlyOneRowIsCounted) {
   config.experts_used = 2;
   EXPECT_DOUBLE_EQ(PrefillFlops(config, 100),
                    last + 2 * (100 * (q + kv + behind) + 5050 * key) + 201 * (2.0 * 24 * 8 + 3 * 2.0 * 24 * 40));
+  // The first layer has one network, twice as wide as an expert; the others one of 16 beside the experts.
+  config.dense_layers = 1;
+  config.dense_ffn = 80;
+  config.shared_ffn = 16;
+  EXPECT_DOUBLE_EQ(PrefillFlops(config, 100),
+                   last + 2 * (100 * (q + kv + behind) + 5050 * key) + 100 * 3 * 2.0 * 24 * 40 +
+                       101 * (2.0 * 24 * 8 + 3 * 2.0 * 24 * (40 + 16)));
 }
 
 }  // namespace
