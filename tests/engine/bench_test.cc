@@ -74,9 +74,8 @@ TEST(Bench, BehindTheLastLayersKeysOnlyOneRowIsCounted) {
   config.dense_layers = 1;
   config.dense_ffn = 80;
   config.shared_ffn = 16;
-  EXPECT_DOUBLE_EQ(PrefillFlops(config, 100),
-                   last + 2 * (100 * (q + kv + behind) + 5050 * key) + 100 * 3 * 2.0 * 24 * 40 +
-                       101 * (2.0 * 24 * 8 + 3 * 2.0 * 24 * (40 + 16)));
+  EXPECT_DOUBLE_EQ(PrefillFlops(config, 100), last + 2 * (100 * (q + kv + behind) + 5050 * key) + 100 * 3 * 2.0 * 24 * 40 +
+                                                  101 * (2.0 * 24 * 8 + 3 * 2.0 * 24 * (40 + 16)));
 }
 
 }  // namespace

@@ -144,6 +144,18 @@ TEST(SpecialTokens, TheLongestIsFoundFirst) {
   EXPECT_EQ(testing::Pieces(**tokenizer, "<|a|>", Special::kPlain).size(), 5u);
 }
 
+TEST(SpecialTokens, MarksOfThoughtsAreShownAndNeverComeFromPlainText) {
+  testing::MadeVocab vocab = testing::BpeVocab({}, {});
+  vocab.tokens.push_back({"<seed:think>", 3});
+  vocab.tokens.push_back({"<seed:eos>", 3});
+  const auto tokenizer = vocab.Load();
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  const std::vector<TokenId> marked = testing::Ids(**tokenizer, "<seed:think>a<seed:eos>", Special::kParse);
+  ASSERT_EQ(marked.size(), 3u);
+  EXPECT_EQ((*tokenizer)->Decode(marked, false), "<seed:think>a");
+  EXPECT_GT(testing::Ids(**tokenizer, "<seed:think>").size(), 1u);
+}
+
 TEST(SpecialTokens, PartsDecideWhatMayBeFoundWhere) {
   testing::MadeVocab vocab = testing::BpeVocab({"ab"}, {"a b"});
   vocab.tokens.push_back({"<x>", 3});
