@@ -5,8 +5,7 @@
 namespace damask::engine {
 
 ShownAnswer::ShownAnswer(std::optional<tokenizer::ChatFamily> family, tokenizer::Thoughts thoughts) {
-  if (family == tokenizer::ChatFamily::kGptOss || family == tokenizer::ChatFamily::kSeedOss)
-    splitter_.emplace(*family, "", thoughts);
+  if (family && tokenizer::MarksThoughtsItsOwnWay(*family)) splitter_.emplace(*family, "", thoughts);
 }
 
 std::string ShownAnswer::Add(std::string_view text) { return splitter_ ? Show(splitter_->Add(text)) : std::string(text); }

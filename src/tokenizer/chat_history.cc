@@ -53,7 +53,7 @@ std::vector<ChatMessage> WithoutThoughts(std::string_view jinja, std::span<const
 
 std::optional<std::vector<ChatMessage>> WithoutEarlierThoughts(ChatFamily family, std::string_view jinja,
                                                                std::span<const ChatMessage> messages) {
-  if (family == ChatFamily::kGptOss || family == ChatFamily::kSeedOss) return WithoutThoughts(family, messages);
+  if (MarksThoughtsItsOwnWay(family)) return WithoutThoughts(family, messages);
   if (!DropsThoughts(jinja)) return std::nullopt;
   return WithoutThoughts(jinja, messages);
 }

@@ -20,9 +20,10 @@ std::variant<ThinkSplitter, ChannelSplitter> SplitterOf(ChatFamily family, std::
 
 }  // namespace
 
+bool MarksThoughtsItsOwnWay(ChatFamily family) { return family == ChatFamily::kGptOss || family == ChatFamily::kSeedOss; }
+
 bool ThinksAloud(ChatFamily family, std::string_view jinja) {
-  return family == ChatFamily::kGptOss || family == ChatFamily::kSeedOss ||
-         jinja.find(kThinkMarks.end) != std::string_view::npos;
+  return MarksThoughtsItsOwnWay(family) || jinja.find(kThinkMarks.end) != std::string_view::npos;
 }
 
 bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja) {

@@ -18,6 +18,9 @@ struct ThinkMarks {
 inline constexpr ThinkMarks kThinkMarks = {"<think>", "</think>"};
 inline constexpr ThinkMarks kSeedThinkMarks = {"<seed:think>", "</seed:think>"};
 
+// Whether a family marks thoughts in a way of its own, and not as <think>...</think>.
+bool MarksThoughtsItsOwnWay(ChatFamily family);
+
 // Whether models of this template may think aloud (Qwen 3, QwQ, DeepSeek R1, GLM-4.5, Seed-OSS, gpt-oss).
 bool ThinksAloud(ChatFamily family, std::string_view jinja);
 
