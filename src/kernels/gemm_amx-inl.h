@@ -3,13 +3,19 @@
 // Weights are the A operand, rows as they lie in the file, activations the B operand: what there is most of, and is used least
 // often, needs no transposing; y^T comes out and is turned while it is stored.
 //
-// From measurements on Xeons with AMX (2 MiB L2, 48 KiB L1d a core; docs/benchmarks.md):
-//   - the reused operand, 32 weight rows x 512 numbers (32 KB), stays in L1; activations stream past it by loads that do not
-//     push it out (TILELOADDT1): 2.7 instead of 2.1 TFLOP/s;
+// A part is up to 512 activation rows x 512 weight rows; k goes in pieces of 512. From measurements on Xeons with AMX (2 MiB
+// L2, 48 KiB L1d a core; docs/benchmarks.md):
+//   - the reused operand, a group of 32 weight rows x 512 numbers (32 KB), stays in L1; activations stream past it by loads
+//   that
+//     do not push it out (TILELOADDT1): 2.7 instead of 2.1 TFLOP/s;
 //   - each tile load stands right before its first use; four loads and then four products is three times slower;
-//   - the sums of 512 rows x 256 columns stay in L2 between pieces of k, as whole tiles: rows of y at a power-of-two pitch cost
-//     20 %;
-//   - a part's weights are unpacked once for all rows of the call: once for each 512 of them it took a quarter of the time;
+//   - what else the L2 holds decides: a piece of the activations (512 KB) and the part's sums (1 MB, as whole tiles: rows of y
+//   at a
+//     power-of-two pitch cost 20 %). So weights are unpacked a group at a time, right before they are used, and never all of a
+//     part's: 57 -> 67 % of the tile peak;
+//   - all vector work is done between the products: the next group's weights, a row at a time; the way of the finished sums to
+//   y,
+//     a block late; lines of y and of the next sums are fetched;
 //   - activations come in tile order from Load: packing them inside the product cost 15 %.
 //
 // The thread's tiles are configured at the start of every part and released at its end: a part runs for a good part of a
@@ -17,6 +23,7 @@
 // state through context switches.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,203 +37,322 @@ namespace {  // NOLINT(google-build-namespaces)
 struct AmxBlocks {
   static constexpr size_t kTileNumbers = 512;  // bf16 numbers of an operand tile: 16 x 32
   static constexpr size_t kTileFloats = 256;
-  static constexpr size_t kPieceTiles = 16;  // k in tiles: 512 numbers
-  static constexpr size_t kPairRows = 32;    // two tiles, of either side
-  static constexpr size_t kBlockRows = 512;  // activation rows whose sums are kept
+  static constexpr size_t kPieceTiles = 16;   // k in tiles: 512 numbers
+  static constexpr size_t kPairRows = 32;     // two tiles, of either side: a group of weight rows, a block of activation rows
+  static constexpr size_t kRowsAtOnce = 512;  // activation rows whose sums are kept
+  static constexpr size_t kBlockFloats = 4 * kTileFloats;
+  // A group's weights: rows of a piece of k, an odd number of cache lines apart, so that a tile's rows do not share cache sets.
+  static constexpr size_t kGroupPitch = kPieceTiles * 32 + 32;
+  static constexpr size_t kGroupNumbers = kPairRows * kGroupPitch;
 };
 
-// Sixteen rows of weights as A tiles: [k tiles][16 rows][32], `tile_stride` numbers from one tile to the next.
-inline void UnpackBf16(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t k_tiles, size_t tile_stride,
-                       uint16_t* panel) {
-  for (size_t r = 0; r < 16; ++r) {
-    const auto* row = reinterpret_cast<const uint16_t*>(w.data) + (n + r) * w.k;
-    for (size_t tile = 0; tile < k_tiles; ++tile) {
-      const size_t k = piece.begin + tile * 32;
-      const size_t count = n + r >= n_end ? 0 : piece.end - k < 32 ? piece.end - k : 32;
-      const auto mask = static_cast<__mmask32>(count == 32 ? 0xffffffffu : (1u << count) - 1);
-      _mm512_store_si512(panel + tile * tile_stride + r * 32, _mm512_maskz_loadu_epi16(mask, row + k));
-    }
+inline void UnpackBf16Row(const std::byte* from, size_t count, size_t k_tiles, uint16_t* out) {
+  const auto* numbers = reinterpret_cast<const uint16_t*>(from);
+  for (size_t tile = 0; tile < k_tiles; ++tile, numbers += 32, out += 32) {
+    const size_t left = count - tile * 32;
+    const auto mask = static_cast<__mmask32>(left >= 32 ? 0xffffffffu : (1u << left) - 1);
+    _mm512_store_si512(out, _mm512_maskz_loadu_epi16(mask, numbers));
   }
 }
 
 // Q8_0: a block is a tile's row. k is a multiple of 32, as the format has it.
-inline void UnpackQ8(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t k_tiles, size_t tile_stride,
-                     uint16_t* panel) {
+inline void UnpackQ8Row(const std::byte* block, size_t k_tiles, uint16_t* out) {
   constexpr size_t kBlockBytes = 34;
+  for (size_t tile = 0; tile < k_tiles; ++tile, block += kBlockBytes, out += 32) {
+    uint16_t half;
+    __builtin_memcpy(&half, block, sizeof(half));
+    const __m512 scale = _mm512_set1_ps(_cvtsh_ss(half));
+    const auto* const numbers = reinterpret_cast<const __m128i*>(block + 2);
+    const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(numbers)));
+    const __m512 high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(numbers + 1)));
+    const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_mul_ps(high, scale), _mm512_mul_ps(low, scale));
+    _mm512_store_si512(out, reinterpret_cast<__m512i>(both));
+  }
+}
+
+inline void UnpackRowByFloats(formats::TensorType type, const std::byte* from, size_t count, size_t k_tiles, float* floats,
+                              uint16_t* out) {
+  avx512::DequantizeRow(type, from, count, floats);
+  for (size_t i = count; i < k_tiles * 32; ++i) floats[i] = 0.0f;
+  for (size_t tile = 0; tile < k_tiles; ++tile) _mm512_store_si512(out + tile * 32, ToBf16x32(floats + tile * 32));
+}
+
+// Numbers [piece) of weight row n to row r of a group; zeros where n is n_end or beyond. `floats` [512].
+inline void UnpackGroupRow(const WeightView& w, size_t n, size_t n_end, Piece piece, float* floats, uint16_t* group, size_t r) {
+  const size_t count = piece.end - piece.begin;
+  const size_t k_tiles = (count + 31) / 32;
+  uint16_t* const out = group + r * AmxBlocks::kGroupPitch;
+  if (n >= n_end) {
+    for (size_t tile = 0; tile < k_tiles; ++tile) _mm512_store_si512(out + tile * 32, _mm512_setzero_si512());
+    return;
+  }
   const size_t row_bytes = formats::RowBytes(w.type, w.k);
-  for (size_t r = 0; r < 16; ++r) {
-    uint16_t* out = panel + r * 32;
-    if (n + r >= n_end) {
-      for (size_t tile = 0; tile < k_tiles; ++tile) _mm512_store_si512(out + tile * tile_stride, _mm512_setzero_si512());
-      continue;
-    }
-    const std::byte* block = w.data + (n + r) * row_bytes + formats::RowBytes(w.type, piece.begin);
-    for (size_t tile = 0; tile < k_tiles; ++tile, block += kBlockBytes, out += tile_stride) {
-      // The same piece of two rows on: the pieces are too short for the hardware to see where they lead.
-      // NOLINTNEXTLINE(performance-no-int-to-ptr): perhaps behind the weights
-      _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(block) + 2 * row_bytes), _MM_HINT_T0);
-      uint16_t half;
-      __builtin_memcpy(&half, block, sizeof(half));
-      const __m512 scale = _mm512_set1_ps(_cvtsh_ss(half));
-      const auto* const numbers = reinterpret_cast<const __m128i*>(block + 2);
-      const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(numbers)));
-      const __m512 high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(numbers + 1)));
-      const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_mul_ps(high, scale), _mm512_mul_ps(low, scale));
-      _mm512_store_si512(out, reinterpret_cast<__m512i>(both));
+  const size_t bytes = formats::RowBytes(w.type, count);
+  const std::byte* const from = w.data + n * row_bytes + formats::RowBytes(w.type, piece.begin);
+  // The same piece of a row that comes soon: the pieces are too short for the hardware to see where they lead.
+  constexpr size_t kRowsAhead = 4;
+  if (n + kRowsAhead < w.n) {
+    for (size_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(from + kRowsAhead * row_bytes + i, 0, 2);
+  }
+  if (w.type == formats::TensorType::kBF16) {
+    UnpackBf16Row(from, count, k_tiles, out);
+  } else if (w.type == formats::TensorType::kQ8_0) {
+    UnpackQ8Row(from, k_tiles, out);
+  } else {
+    UnpackRowByFloats(w.type, from, count, k_tiles, floats, out);
+  }
+}
+
+// The pieces of k.
+inline constexpr size_t kPieceNumbers = AmxBlocks::kPieceTiles * 32;
+inline Piece PieceAt(size_t begin, size_t k) { return {begin, begin + kPieceNumbers < k ? begin + kPieceNumbers : k}; }
+inline size_t TilesOf(Piece piece) { return (piece.end - piece.begin + 31) / 32; }
+
+// Groups that are kept (--repack): [groups][pieces of k][group].
+inline size_t PiecesOf(size_t k) { return (k + kPieceNumbers - 1) / kPieceNumbers; }
+inline size_t AmxPanelBytes(size_t k, size_t rows) {
+  return (rows + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows * PiecesOf(k) * AmxBlocks::kGroupNumbers * sizeof(uint16_t);
+}
+inline void UnpackAmxPanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, uint16_t* out) {
+  scratch->rows.Reserve(kPieceNumbers);
+  for (size_t n = n_begin; n < n_end; n += AmxBlocks::kPairRows) {
+    for (size_t begin = 0; begin < w.k; begin += kPieceNumbers, out += AmxBlocks::kGroupNumbers) {
+      const Piece piece = PieceAt(begin, w.k);
+      for (size_t r = 0; r < AmxBlocks::kPairRows; ++r) UnpackGroupRow(w, n + r, n_end, piece, scratch->rows.data(), out, r);
     }
   }
 }
 
-inline void UnpackByFloats(const WeightView& w, size_t n, size_t n_end, Piece piece, size_t k_tiles, size_t tile_stride,
-                           Scratch* scratch, uint16_t* panel) {
-  const size_t stride = k_tiles * 32 + 16;
-  scratch->rows.Reserve(16 * stride);
-  float* const floats = scratch->rows.data();
-  DecodeSixteenRows(w, n, n_end, piece, k_tiles * 32, stride, floats);
-  for (size_t r = 0; r < 16; ++r) {
-    for (size_t tile = 0; tile < k_tiles; ++tile) {
-      _mm512_store_si512(panel + tile * tile_stride + r * 32, ToBf16x32(floats + r * stride + tile * 32));
-    }
-  }
-}
+// A group of weight rows and a piece of k.
+struct AmxGroup {
+  size_t n;
+  Piece piece;
+};
 
-// Unpacks a piece of the panel: [pairs of 16 weight rows][k tiles][2][A tile].
-inline void UnpackTiles(const WeightView& w, size_t n_begin, size_t n_end, Piece piece, Scratch* scratch, uint16_t* panel) {
-  const size_t k_tiles = (piece.end - piece.begin + 31) / 32;
-  constexpr size_t kStride = 2 * AmxBlocks::kTileNumbers;
-  const size_t vectors = (n_end - n_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows * 2;
-  for (size_t vector = 0; vector < vectors; ++vector) {
-    const size_t n = n_begin + vector * 16;
-    uint16_t* const out = panel + (vector / 2 * k_tiles * 2 + vector % 2) * AmxBlocks::kTileNumbers;
-    if (w.type == formats::TensorType::kBF16) {
-      UnpackBf16(w, n, n_end, piece, k_tiles, kStride, out);
-    } else if (w.type == formats::TensorType::kQ8_0) {
-      UnpackQ8(w, n, n_end, piece, k_tiles, kStride, out);
+// Makes a part's groups one ahead, a row at a time, in two buffers in turn; where groups are kept, it fetches them.
+class GroupStream {
+ public:
+  // `buffers`: two groups.
+  GroupStream(const WeightView& w, const Part& part, const uint16_t* kept, uint16_t* buffers, float* floats)
+      : w_(w),
+        n_begin_(part.n_begin),
+        n_end_(part.n_end),
+        kept_(kept),
+        buffers_{buffers, buffers + AmxBlocks::kGroupNumbers},
+        floats_(floats) {}
+
+  void Begin(const AmxGroup& group) {
+    next_ = group;
+    row_ = 0;
+  }
+  // One of kPairRows rows. Further calls do nothing.
+  void Row() {
+    if (row_ == AmxBlocks::kPairRows) return;
+    if (kept_ == nullptr) {
+      UnpackGroupRow(w_, next_.n + row_, n_end_, next_.piece, floats_, buffers_[0], row_);
     } else {
-      UnpackByFloats(w, n, n_end, piece, k_tiles, kStride, scratch, out);
+      const uint16_t* const row = Kept() + row_ * AmxBlocks::kGroupPitch;
+      for (size_t i = 0; i < AmxBlocks::kGroupPitch; i += 32) __builtin_prefetch(row + i, 0, 2);
     }
+    ++row_;
   }
-}
+  // The group, complete; the other buffer is free then.
+  const uint16_t* Take() {
+    while (row_ < AmxBlocks::kPairRows) Row();
+    if (kept_ != nullptr) return Kept();
+    std::swap(buffers_[0], buffers_[1]);
+    return buffers_[1];
+  }
 
-// 32 weight rows x 32 activation rows: `w` holds pairs of A tiles, `x` two rows of B tiles `x_next` numbers apart, c four tiles
-// [2 of activation rows][2 of weight rows], each [16 weight rows][16 activation rows].
-template <typename Tiles>
-void MultiplyPairs(const uint16_t* w, const uint16_t* x, size_t x_next, size_t k_tiles, bool first, float* c) {
+ private:
+  const uint16_t* Kept() const {
+    const size_t group = (next_.n - n_begin_) / AmxBlocks::kPairRows * PiecesOf(w_.k) + next_.piece.begin / kPieceNumbers;
+    return kept_ + group * AmxBlocks::kGroupNumbers;
+  }
+
+  const WeightView& w_;
+  size_t n_begin_;
+  size_t n_end_;
+  const uint16_t* kept_;
+  uint16_t* buffers_[2];
+  float* floats_;
+  AmxGroup next_{};
+  size_t row_ = AmxBlocks::kPairRows;
+};
+
+// 32 weight rows x 32 activation rows: `w` is a group, `x` two rows of B tiles `x_next` numbers apart. Sums begin
+// with the four tiles at `from` (null: with zeros) and go to `to`: [2 of activation rows][2 of weight rows], each [16 weight
+// rows][16 activation rows]. between(tile) is called behind the products of every tile of k.
+template <typename Tiles, typename Between>
+[[gnu::always_inline]] inline void MultiplyPairs(const uint16_t* w, const uint16_t* x, size_t x_next, size_t k_tiles,
+                                                 const float* from, float* to, const Between& between) {
   constexpr size_t kPitch = 64;
+  constexpr size_t kWeightPitch = AmxBlocks::kGroupPitch * sizeof(uint16_t);
   constexpr size_t kTile = AmxBlocks::kTileNumbers;
-  if (first) {
+  if (from == nullptr) {
     Tiles::template Zero<0>();
     Tiles::template Zero<1>();
     Tiles::template Zero<2>();
     Tiles::template Zero<3>();
   } else {
-    Tiles::template Load<0>(c, kPitch);
-    Tiles::template Load<1>(c + AmxBlocks::kTileFloats, kPitch);
-    Tiles::template Load<2>(c + 2 * AmxBlocks::kTileFloats, kPitch);
-    Tiles::template Load<3>(c + 3 * AmxBlocks::kTileFloats, kPitch);
+    Tiles::template Load<0>(from, kPitch);
+    Tiles::template Load<1>(from + AmxBlocks::kTileFloats, kPitch);
+    Tiles::template Load<2>(from + 2 * AmxBlocks::kTileFloats, kPitch);
+    Tiles::template Load<3>(from + 3 * AmxBlocks::kTileFloats, kPitch);
   }
-  for (size_t tile = 0; tile < k_tiles; ++tile, w += 2 * kTile, x += kTile) {
+  for (size_t tile = 0; tile < k_tiles; ++tile, w += 32, x += kTile) {
     Tiles::template StreamLoad<4>(x, kPitch);
-    Tiles::template Load<6>(w, kPitch);
+    Tiles::template Load<6>(w, kWeightPitch);
     Tiles::template DotBf16<0, 6, 4>();
-    Tiles::template Load<7>(w + kTile, kPitch);
+    Tiles::template Load<7>(w + 16 * AmxBlocks::kGroupPitch, kWeightPitch);
     Tiles::template DotBf16<1, 7, 4>();
     Tiles::template StreamLoad<5>(x + x_next, kPitch);
     Tiles::template DotBf16<2, 6, 5>();
     Tiles::template DotBf16<3, 7, 5>();
+    between(tile);
   }
-  Tiles::template Store<0>(c, kPitch);
-  Tiles::template Store<1>(c + AmxBlocks::kTileFloats, kPitch);
-  Tiles::template Store<2>(c + 2 * AmxBlocks::kTileFloats, kPitch);
-  Tiles::template Store<3>(c + 3 * AmxBlocks::kTileFloats, kPitch);
+  Tiles::template Store<0>(to, kPitch);
+  Tiles::template Store<1>(to + AmxBlocks::kTileFloats, kPitch);
+  Tiles::template Store<2>(to + 2 * AmxBlocks::kTileFloats, kPitch);
+  Tiles::template Store<3>(to + 3 * AmxBlocks::kTileFloats, kPitch);
 }
 
-// Four tiles of sums to y rows from m on (below m_end), columns from n on (below n_end).
-inline void StorePairs(const Product& product, const float* c, size_t m, size_t m_end, size_t n, size_t n_end) {
-  for (size_t tile = 0; tile < 4; ++tile, c += AmxBlocks::kTileFloats) {
-    const size_t row = m + tile / 2 * 16;
-    const size_t column = n + tile % 2 * 16;
-    if (row >= m_end || column >= n_end) continue;
+// Finished sums of a block on their way to y: they wait in one of two buffers until the products of the next block run.
+class AmxEnding {
+ public:
+  // `buffers`: two blocks.
+  AmxEnding(const Product& product, const Part& part, float* buffers)
+      : product_(product), m_end_(part.m_end), n_end_(part.n_end), buffers_{buffers, buffers + AmxBlocks::kBlockFloats} {}
+
+  // Where the products of the next block are to end.
+  float* buffer() { return buffers_[0]; }
+  // That block, of y from row m and column n on, is complete; the one before must have been finished.
+  void Begin(size_t m, size_t n) {
+    std::swap(buffers_[0], buffers_[1]);
+    m_ = m;
+    n_ = n;
+    tile_ = 0;
+  }
+  // One of the four tiles. Further calls do nothing.
+  void Tile() {
+    if (tile_ == 4) return;
+    const size_t row = m_ + tile_ / 2 * 16;
+    const size_t column = n_ + tile_ % 2 * 16;
+    const float* const c = buffers_[1] + tile_ * AmxBlocks::kTileFloats;
+    ++tile_;
+    if (row >= m_end_ || column >= n_end_) return;
     __m512i rows[16];
     for (size_t i = 0; i < 16; ++i) rows[i] = _mm512_load_si512(c + i * 16);
     Transpose16(rows);
-    for (size_t i = 0; i < 16 && row + i < m_end; ++i) {
-      StoreVector(product, product.store, product.bias != nullptr, row + i, column, Lanes(n_end - column),
+    for (size_t i = 0; i < 16 && row + i < m_end_; ++i) {
+      StoreVector(product_, product_.store, product_.bias != nullptr, row + i, column, Lanes(n_end_ - column),
                   _mm512_castsi512_ps(rows[i]));
     }
   }
-}
+  void Finish() {
+    while (tile_ < 4) Tile();
+  }
 
-// What a part works on: its unpacked weights, piece after piece of k, and the sums of one row block.
-struct AmxPanel {
-  const uint16_t* weights;  // [pieces of k][pairs of weight rows][k tiles of the piece][2][A tile]
-  float* sums;              // [pairs of activation rows][pairs of weight rows][4 tiles]
-  size_t groups;            // pairs of weight rows
-
-  static constexpr size_t kPieceNumbers = AmxBlocks::kPieceTiles * 32;
-  static Piece PieceAt(size_t begin, size_t k) { return {begin, begin + kPieceNumbers < k ? begin + kPieceNumbers : k}; }
-  static size_t GroupsOf(size_t rows) { return (rows + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows; }
-  // Where the piece of k that starts at `begin` lies, in numbers.
-  static size_t OffsetOf(size_t begin, size_t groups) { return begin * groups * AmxBlocks::kPairRows; }
-  const uint16_t* WeightsAt(size_t begin) const { return weights + OffsetOf(begin, groups); }
+ private:
+  const Product& product_;
+  size_t m_end_;
+  size_t n_end_;
+  float* buffers_[2];
+  size_t m_ = 0;
+  size_t n_ = 0;
+  size_t tile_ = 4;
 };
 
-inline size_t AmxPanelBytes(size_t k, size_t rows) {
-  return (k + 31) / 32 * 32 * AmxPanel::GroupsOf(rows) * AmxBlocks::kPairRows * sizeof(uint16_t);
-}
+// The memory of a part: sums of its blocks, two buffers for finished ones, two groups of weights.
+struct AmxScratch {
+  static constexpr size_t kSums = AmxBlocks::kRowsAtOnce * kTilePanelRows;  // floats
+  static constexpr size_t kEnds = 2 * AmxBlocks::kBlockFloats;              // floats
+  static constexpr size_t kBytes = (kSums + kEnds) * sizeof(float) + 2 * AmxBlocks::kGroupNumbers * sizeof(uint16_t);
+  float* sums;  // [groups of weight rows][blocks of activation rows][4 tiles]
+  float* ends;
+  uint16_t* groups;
 
-// All of k for weight rows [n_begin, n_end).
-inline void UnpackAmxPanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, uint16_t* out) {
-  for (size_t begin = 0; begin < w.k; begin += AmxPanel::kPieceNumbers) {
-    UnpackTiles(w, n_begin, n_end, AmxPanel::PieceAt(begin, w.k), scratch,
-                out + AmxPanel::OffsetOf(begin, AmxPanel::GroupsOf(n_end - n_begin)));
+  explicit AmxScratch(Scratch* scratch) {
+    scratch->panel.Reserve(kBytes < kHugePage ? kHugePage : kBytes);
+    sums = reinterpret_cast<float*>(scratch->panel.data());
+    ends = sums + kSums;
+    groups = reinterpret_cast<uint16_t*>(ends + kEnds);
   }
+};
+
+// Fetches for writing the two lines of 32 columns of two rows of y.
+[[gnu::always_inline]] inline void FetchTwoRows(const float* y, size_t y_stride) {
+  __builtin_prefetch(y, 1, 3);
+  __builtin_prefetch(y + 16, 1, 3);
+  __builtin_prefetch(y + y_stride, 1, 3);
+  __builtin_prefetch(y + y_stride + 16, 1, 3);
 }
 
-// A part's rows [m_begin, m_end), at most kBlockRows, m_begin a multiple of 32.
+// A group times a part's activation rows, block by block.
 template <typename Tiles>
-void MultiplyRowBlock(const Product& product, const Part& part, const AmxPanel& panel) {
+void MultiplyGroup(const Product& product, const Part& part, const AmxGroup& group, const uint16_t* w, float* sums,
+                   GroupStream* stream, AmxEnding* ending) {
   const Activations::Forms& x = *product.x;
   const size_t x_next = x.k_tiles * AmxBlocks::kTileNumbers;
+  const size_t k_tiles = TilesOf(group.piece);
+  const bool last = group.piece.end == product.w->k;
+  const size_t blocks = (part.m_end - part.m_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows;
+  const size_t steps = blocks * k_tiles;
+  const size_t steps_of_tile = (k_tiles + 3) / 4;
+  size_t due = 0;
+  for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kPairRows, sums += AmxBlocks::kBlockFloats) {
+    const uint16_t* const rows = x.tiles.data() + (m / 16 * x.k_tiles + group.piece.begin / 32) * AmxBlocks::kTileNumbers;
+    const float* const from = group.piece.begin == 0 ? nullptr : sums;
+    const auto between = [&](size_t tile) [[gnu::always_inline]] {
+      const float* const next = sums + AmxBlocks::kBlockFloats + tile * 64;
+      for (size_t i = 0; i < 64; i += 16) __builtin_prefetch(next + i, 0, 3);
+      for (due += AmxBlocks::kPairRows; due >= steps; due -= steps) stream->Row();
+    };
+    if (!last) {
+      MultiplyPairs<Tiles>(w, rows, x_next, k_tiles, from, sums, between);
+      continue;
+    }
+    const float* const y = product.y + m * product.y_stride + group.n;
+    MultiplyPairs<Tiles>(w, rows, x_next, k_tiles, from, ending->buffer(), [&](size_t tile) [[gnu::always_inline]] {
+      between(tile);
+      if (m + 2 * tile + 1 < part.m_end) FetchTwoRows(y + 2 * tile * product.y_stride, product.y_stride);
+      if (tile % steps_of_tile == steps_of_tile - 1) ending->Tile();
+    });
+    ending->Finish();
+    ending->Begin(m, group.n);
+  }
+}
+
+// A part's rows [m_begin, m_end), at most kRowsAtOnce, m_begin a multiple of 32.
+template <typename Tiles>
+void MultiplyRows(const Product& product, const Part& part, const AmxScratch& memory, GroupStream* stream) {
   const size_t k = product.w->k;
-  for (size_t begin = 0; begin < k; begin += AmxPanel::kPieceNumbers) {
-    const Piece piece = AmxPanel::PieceAt(begin, k);
-    const size_t k_tiles = (piece.end - piece.begin + 31) / 32;
-    for (size_t group = 0; group < panel.groups; ++group) {
-      const uint16_t* w = panel.WeightsAt(begin) + group * k_tiles * 2 * AmxBlocks::kTileNumbers;
-      for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kPairRows) {
-        const uint16_t* rows = x.tiles.data() + (m / 16 * x.k_tiles + begin / 32) * AmxBlocks::kTileNumbers;
-        float* c = panel.sums + ((m - part.m_begin) / AmxBlocks::kPairRows * panel.groups + group) * 4 * AmxBlocks::kTileFloats;
-        MultiplyPairs<Tiles>(w, rows, x_next, k_tiles, begin == 0, c);
-      }
-    }
+  const size_t blocks = (part.m_end - part.m_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows;
+  AmxEnding ending(product, part, memory.ends);
+  AmxGroup group{part.n_begin, PieceAt(0, k)};
+  stream->Begin(group);
+  while (group.piece.begin < k) {
+    const uint16_t* const w = stream->Take();
+    AmxGroup next{group.n + AmxBlocks::kPairRows, group.piece};
+    if (next.n >= part.n_end) next = AmxGroup{part.n_begin, PieceAt(group.piece.end, k)};
+    if (next.piece.begin < k) stream->Begin(next);
+    float* const sums = memory.sums + (group.n - part.n_begin) / AmxBlocks::kPairRows * blocks * AmxBlocks::kBlockFloats;
+    MultiplyGroup<Tiles>(product, part, group, w, sums, stream, &ending);
+    group = next;
   }
-  const float* c = panel.sums;
-  for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kPairRows) {
-    for (size_t group = 0; group < panel.groups; ++group, c += 4 * AmxBlocks::kTileFloats) {
-      StorePairs(product, c, m, part.m_end, part.n_begin + group * AmxBlocks::kPairRows, part.n_end);
-    }
-  }
+  ending.Finish();
 }
 
 template <typename Tiles>
 void MultiplyAmx(const Product& product, const Part& part, Scratch* scratch) {
-  const WeightView& w = *product.w;
-  const size_t rows = part.n_end - part.n_begin;
-  constexpr size_t kSumBytes = AmxBlocks::kBlockRows * kTilePanelRows * sizeof(float);
-  const std::byte* weights = PackedPanel(product, part, AmxPanelBytes(w.k, kTilePanelRows), kTilePanelRows);
-  scratch->panel.Reserve(kSumBytes + (weights == nullptr ? AmxPanelBytes(w.k, rows) : 0));
-  if (weights == nullptr) {
-    std::byte* const unpacked = scratch->panel.data() + kSumBytes;
-    UnpackAmxPanel(w, part.n_begin, part.n_end, scratch, reinterpret_cast<uint16_t*>(unpacked));
-    weights = unpacked;
-  }
-  const AmxPanel panel{reinterpret_cast<const uint16_t*>(weights), reinterpret_cast<float*>(scratch->panel.data()),
-                       AmxPanel::GroupsOf(rows)};
+  const AmxScratch memory(scratch);
+  scratch->rows.Reserve(kPieceNumbers);
+  const std::byte* const kept = PackedPanel(product, part, AmxPanelBytes(product.w->k, kTilePanelRows), kTilePanelRows);
+  GroupStream stream(*product.w, part, reinterpret_cast<const uint16_t*>(kept), memory.groups, scratch->rows.data());
   Tiles::Configure(amx::FullTiles());
-  for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kBlockRows) {
-    const size_t end = m + AmxBlocks::kBlockRows < part.m_end ? m + AmxBlocks::kBlockRows : part.m_end;
-    MultiplyRowBlock<Tiles>(product, Part{part.n_begin, part.n_end, m, end}, panel);
+  for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kRowsAtOnce) {
+    const size_t end = m + AmxBlocks::kRowsAtOnce < part.m_end ? m + AmxBlocks::kRowsAtOnce : part.m_end;
+    MultiplyRows<Tiles>(product, Part{part.n_begin, part.n_end, m, end}, memory, &stream);
   }
   Tiles::Release();
 }

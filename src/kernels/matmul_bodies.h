@@ -32,7 +32,7 @@ inline constexpr size_t kNarrowPanelRows = 32;
 // Rows of activations that a panel is multiplied with at a time, but by AMX. Parts begin at multiples of it.
 inline constexpr size_t kTileRows = 6;
 // Rows of a weight panel for AMX.
-inline constexpr size_t kTilePanelRows = 256;
+inline constexpr size_t kTilePanelRows = 512;
 
 // Which forms a body reads; Load makes the union of what a target's bodies of one phase read.
 enum FormBits : unsigned {

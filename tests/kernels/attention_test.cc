@@ -344,7 +344,8 @@ TEST(Attention, OverQ8PagesDecodeEqualsThePrefillsRow) {
     RandomQueries decode(128, 4, 470, 1, 22);
     body.run(shape, decode.block(), plan, cache.pages(), &scratch);
     for (size_t i = 0; i < decode.width(); ++i) {
-      ASSERT_NEAR(decode.out()[i], prefill.out()[22 * decode.width() + i], 1e-3) << body.name;
+      // Some hundred keys: errors of weights average out.
+      ASSERT_NEAR(decode.out()[i], prefill.out()[22 * decode.width() + i], body.tolerance / 10 + 1e-3f) << body.name;
     }
   }
 }

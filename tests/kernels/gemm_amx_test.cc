@@ -85,6 +85,17 @@ TEST_F(AmxProduct, MoreThan512RowsComeInBlocks) {
   ExpectClose(ExactProduct(x, 520, w), Multiply(w, x, 520, nullptr, Store::kSet, 9.0f), w, 520);
 }
 
+TEST_F(AmxProduct, EveryNumberOfBlocksAndPiecesEndsWhereItBelongs) {
+  // Blocks of 32 rows and groups of 32 weights, with a last piece of k of one tile, of four and of all.
+  for (const size_t m : {20, 50, 90}) {
+    for (const size_t k : {8, 520, 640, 1024}) {
+      const Weights w(TensorType::kBF16, 100, k, 12);
+      const std::vector<float> x = RandomFloats(m * k, 13);
+      ExpectClose(ExactProduct(x, m, w), Multiply(w, x, m, nullptr, Store::kSet, 9.0f), w, m);
+    }
+  }
+}
+
 TEST_F(AmxProduct, AddsBiasAndResidual) {
   const Weights w(TensorType::kF16, 20, 600, 7);
   const std::vector<float> x = RandomFloats(5 * w.k, 8);
@@ -96,7 +107,9 @@ TEST_F(AmxProduct, AddsBiasAndResidual) {
 
 TEST_F(AmxProduct, EndsInGates) {
   const Weights w(TensorType::kQ8_0, 20, 576, 10);
-  const std::vector<float> x = RandomFloats(5 * w.k, 11);
+  // Products of about 1, where gates bend.
+  std::vector<float> x = RandomFloats(5 * w.k, 11);
+  for (float& value : x) value *= 0.04f;
   for (const GateFunction function : {GateFunction::kSilu, GateFunction::kGelu, GateFunction::kClamped}) {
     std::vector<double> expected = ExactProduct(x, 5, w);
     for (double& value : expected) value = static_cast<double>(GateTimes(function, 1.5f, static_cast<float>(value)));
