@@ -284,9 +284,9 @@ void BeginFetch(const StepBuilder& steps, const AttentionBody& body, size_t page
   fetch->portion = std::clamp(std::bit_ceil(wanted), kCacheLine, page_bytes & -page_bytes);
 }
 
-// Lays out the lane blocks of a query block in the scratch and packs their queries, while the first pages come in.
-void PrepareBlocks(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& query, PageFetch* fetch,
-                   AttentionScratch::Buffers* buffers) {
+// Lays out the lane blocks of a query block in the scratch.
+void LayOutBlocks(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& query,
+                  AttentionScratch::Buffers* buffers) {
   const size_t lanes = query.rows * shape.group;
   const size_t count = (lanes + body.lanes - 1) / body.lanes;
   const size_t head_dim = shape.head_dim;
@@ -298,7 +298,8 @@ void PrepareBlocks(const AttentionBody& body, const AttentionShape& shape, const
   buffers->packed.Reserve(count * query_bytes);
   buffers->state.Reserve(count * state_floats);
   buffers->lane_ids.Reserve(count * 2 * kLanes);
-  const float sign = shape.scale < 0.0f ? -1.0f : shape.scale > 0.0f ? 1.0f : 0.0f;
+  size_t head = 0;
+  size_t row = 0;
   for (size_t i = 0; i < count; ++i) {
     LaneBlock& block = buffers->blocks[i];
     float* const state = buffers->state.data() + i * state_floats;
@@ -310,20 +311,17 @@ void PrepareBlocks(const AttentionBody& body, const AttentionShape& shape, const
     block.out = state + 2 * kLanes;
     block.row = buffers->lane_ids.data() + i * 2 * kLanes;
     block.head_bit = block.row + kLanes;
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      block.row[lane] = 0;
-      block.head_bit[lane] = 0;
-      if (lane >= block.lanes) continue;
-      const size_t head = (i * body.lanes + lane) / query.rows;
-      const size_t row = (i * body.lanes + lane) % query.rows;
+    std::fill_n(block.row, 2 * kLanes, 0);
+    for (size_t lane = 0; lane < block.lanes; ++lane) {
       block.row[lane] = static_cast<int32_t>(row);
       block.head_bit[lane] = static_cast<int32_t>(1u << head);
       block.heads |= 1u << head;
       buffers->queries[i * kLanes + lane] = query.q + row * query.q_stride + head * head_dim;
       buffers->outs[i * kLanes + lane] = query.out + row * query.out_stride + head * head_dim;
+      if (++row < query.rows) continue;
+      row = 0;
+      ++head;
     }
-    if (body.fetches) FetchPortion(fetch);
-    body.pack(buffers->queries.data() + i * kLanes, head_dim, sign, &block);
   }
 }
 
@@ -365,62 +363,129 @@ float AddSink(float sink, float lse, size_t head_dim, float* out) {
   return std::max(sink, lse) + std::log1p(std::exp(-std::fabs(sink - lse)));
 }
 
+// Divides a lane block by its sums and adds what stands beside the results.
+void FinishBlock(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& query, float scale, size_t index,
+                 AttentionScratch::Buffers* buffers) {
+  LaneBlock& lanes = buffers->blocks[index];
+  float* const* const outs = buffers->outs.data() + index * kLanes;
+  body.finish(&lanes, shape.head_dim, outs);
+  if (query.lse == nullptr && query.sinks == nullptr) return;
+  for (size_t lane = 0; lane < lanes.lanes; ++lane) {
+    const size_t position = index * body.lanes + lane;
+    const size_t head = position / query.rows;
+    float lse = LogSumExp(lanes, lane, scale);
+    if (query.sinks != nullptr) lse = AddSink(query.sinks[head], lse, shape.head_dim, outs[lane]);
+    if (query.lse != nullptr) query.lse[position % query.rows * shape.group + head] = lse;
+  }
+}
+
+// The lane blocks of a query block on their way through the steps. A block's queries are packed right before its first step and
+// its results written right behind its last one: the memory that both take comes in while tiles multiply.
+class BlockRunner {
+ public:
+  BlockRunner(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& query, PageFetch* fetch,
+              AttentionScratch::Buffers* buffers)
+      : body_(body), shape_(shape), query_(query), fetch_(fetch), buffers_(buffers) {
+    const float sign = shape.scale < 0.0f ? -1.0f : 1.0f;
+    sign_ = shape.scale == 0.0f ? 0.0f : sign;
+    scale_ = shape.scale == 0.0f ? 1.0f : sign * shape.scale;
+    LayOutBlocks(body, shape, query, buffers);
+    fetch->reads = fetch->writes = RowFetch{nullptr, 0, shape.head_dim * sizeof(float), 0, 0};
+    buffers->scores.Reserve(kMaxStepKeys * kLanes);
+    buffers->weights.Reserve(kMaxStepKeys * kLanes);
+    buffers->rescale.Reserve(kLanes);
+    if (body.unpack != nullptr) buffers->unpacked.Reserve(body.step_keys * 2 * shape.head_dim);
+  }
+
+  // One step for all blocks; `last`: no other one follows.
+  void Step(const std::vector<StepBuilder::Run>& step, bool last) {
+    constexpr float kLog2E = 1.44269504088896340736f;
+    const StepScratch scratch{buffers_->scores.data(), buffers_->weights.data(), buffers_->rescale.data(),
+                              buffers_->unpacked.data(), fetch_};
+    std::vector<KeyRun>& runs = buffers_->step_runs;
+    runs.clear();
+    for (const StepBuilder::Run& run : step) runs.push_back(run.key_run);
+    if (body_.unpack != nullptr) body_.unpack(runs.data(), runs.size(), shape_.head_dim, scratch);
+    for (size_t i = 0; i < buffers_->blocks.size(); ++i) {
+      LaneBlock& block = buffers_->blocks[i];
+      Pack(i);
+      if (last) Announce(buffers_->outs.data() + i * kLanes, block.lanes, &fetch_->writes);
+      SelectRuns(step, runs.data(), block, &buffers_->block_runs);
+      if (!buffers_->block_runs.empty()) {
+        body_.step(buffers_->block_runs.data(), buffers_->block_runs.size(), shape_.head_dim, scale_ * kLog2E, scratch, &block);
+      }
+      if (last) Finish(i);
+    }
+  }
+
+  void Weigh(unsigned shift) { WeighStates(shift, body_, shape_.head_dim, &buffers_->blocks); }
+
+  // What no last step has done.
+  void FinishAll() {
+    for (size_t i = finished_; i < buffers_->blocks.size(); ++i) {
+      Pack(i);
+      Finish(i);
+    }
+  }
+
+ private:
+  // The first time that a block comes by. Blocks come in order.
+  void Pack(size_t index) {
+    if (index < packed_) return;
+    LaneBlock& block = buffers_->blocks[index];
+    body_.pack(buffers_->queries.data() + index * kLanes, shape_.head_dim, sign_, &block);
+    packed_ = index + 1;
+    if (packed_ == buffers_->blocks.size()) return;
+    Announce(buffers_->queries.data() + packed_ * kLanes, buffers_->blocks[packed_].lanes, &fetch_->reads);
+  }
+  void Finish(size_t index) {
+    FinishBlock(body_, shape_, query_, scale_, index, buffers_);
+    finished_ = index + 1;
+  }
+  template <class Row>
+  static void Announce(Row* const* rows, size_t count, RowFetch* fetch) {
+    fetch->rows = reinterpret_cast<const void* const*>(rows);
+    fetch->num_rows = count;
+    fetch->row = 0;
+    fetch->offset = 0;
+  }
+
+  const AttentionBody& body_;
+  const AttentionShape& shape_;
+  const QueryBlock& query_;
+  PageFetch* fetch_;
+  AttentionScratch::Buffers* buffers_;
+  float sign_;   // went into the queries, so that a larger score always means a larger weight
+  float scale_;  // what is left
+  size_t packed_ = 0;
+  size_t finished_ = 0;
+};
+
 }  // namespace
 
 void RunPlan(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
              const std::byte* const* pages, AttentionScratch* scratch) {
-  constexpr float kLog2E = 1.44269504088896340736f;
   AttentionScratch::Buffers& buffers = scratch->buffers();
   const size_t page_bytes = PageLayout{shape.head_dim, shape.kv}.bytes();
   const size_t num_blocks = CeilDiv(block.rows * shape.group, body.lanes);
-  PageFetch fetch;
+  PageFetch fetch{};
   buffers.steps.Begin(body, shape, block, plan, pages);
-  BeginFetch(buffers.steps, body, page_bytes, num_blocks, &fetch);
-  PrepareBlocks(body, shape, block, &fetch, &buffers);
-  buffers.scores.Reserve(kMaxStepKeys * kLanes);
-  buffers.weights.Reserve(kMaxStepKeys * kLanes);
-  buffers.rescale.Reserve(kLanes);
-  if (body.unpack != nullptr) buffers.unpacked.Reserve(body.step_keys * 2 * shape.head_dim);
-  StepScratch step_scratch{buffers.scores.data(), buffers.weights.data(), buffers.rescale.data(), buffers.unpacked.data(),
-                           &fetch};
-  // The sign of the scale went into the queries, so that a larger score always means a larger weight.
-  const float scale = shape.scale < 0.0f ? -shape.scale : shape.scale > 0.0f ? shape.scale : 1.0f;
-  const float log2_scale = scale * kLog2E;
-
-  std::vector<KeyRun>& runs = buffers.step_runs;
+  BlockRunner blocks(body, shape, block, &fetch, &buffers);
   unsigned shift = plan.pooled.empty() ? 0 : plan.pooled.front().shift;
   if (body.enter != nullptr) body.enter();
   while (true) {
     const std::vector<StepBuilder::Run>& step = buffers.steps.Next();
     if (buffers.steps.shift() < shift) {
-      WeighStates(shift - buffers.steps.shift(), body, shape.head_dim, &buffers.blocks);
+      blocks.Weigh(shift - buffers.steps.shift());
       shift = buffers.steps.shift();
     }
     if (step.empty()) break;
-    runs.clear();
-    for (const StepBuilder::Run& run : step) runs.push_back(run.key_run);
     BeginFetch(buffers.steps, body, page_bytes, num_blocks * CeilDiv(step.size() * body.granule, kPageTokens) * kFetchesPerUnit,
                &fetch);
-    if (body.unpack != nullptr) body.unpack(runs.data(), runs.size(), shape.head_dim, step_scratch);
-    for (LaneBlock& lanes : buffers.blocks) {
-      SelectRuns(step, runs.data(), lanes, &buffers.block_runs);
-      if (buffers.block_runs.empty()) continue;
-      body.step(buffers.block_runs.data(), buffers.block_runs.size(), shape.head_dim, log2_scale, step_scratch, &lanes);
-    }
+    blocks.Step(step, buffers.steps.Done() && shift == 0);
   }
   if (body.leave != nullptr) body.leave();
-  for (size_t i = 0; i < buffers.blocks.size(); ++i) {
-    LaneBlock& lanes = buffers.blocks[i];
-    body.finish(&lanes, shape.head_dim, buffers.outs.data() + i * kLanes);
-    if (block.lse == nullptr && block.sinks == nullptr) continue;
-    for (size_t lane = 0; lane < lanes.lanes; ++lane) {
-      const size_t index = i * body.lanes + lane;
-      const size_t head = index / block.rows;
-      float lse = LogSumExp(lanes, lane, scale);
-      if (block.sinks != nullptr) lse = AddSink(block.sinks[head], lse, shape.head_dim, buffers.outs[i * kLanes + lane]);
-      if (block.lse != nullptr) block.lse[index % block.rows * shape.group + head] = lse;
-    }
-  }
+  blocks.FinishAll();
 }
 
 }  // namespace damask::kernels

@@ -20,7 +20,6 @@ namespace damask::kernels {
 
 inline constexpr size_t kLanes = 64;          // lanes of a block; row stride of S^T, P^T, O^T and Q^T
 inline constexpr size_t kMaxStepKeys = 1024;  // keys of a step at most
-
 // Which (row, head) may use one key.
 struct KeyMask {
   uint32_t heads;
@@ -53,6 +52,14 @@ struct LaneBlock {
 
 // The whole pages that a plan names next. A body that is bound by memory fetches them ahead; one with `fetches` does so by
 // FetchPortion (page_fetch-inl.h), a few lines at a time while something else computes: many at once would wait for each other.
+// Rows of lanes besides: queries that the next lane block packs, and where this one's results go.
+struct RowFetch {
+  const void* const* rows;  // [num_rows]
+  size_t num_rows;
+  size_t row_bytes;
+  size_t row;     // where it goes on: in this row
+  size_t offset;  // from this byte
+};
 struct PageFetch {
   const void* pages[kMaxStepKeys / kPageTokens];
   size_t num_pages;
@@ -60,6 +67,8 @@ struct PageFetch {
   size_t page;     // where it goes on: in this page
   size_t offset;   // from this byte
   size_t portion;  // bytes to fetch on one occasion, of which a page holds a whole number
+  RowFetch reads;  // a line on each occasion
+  RowFetch writes;
 };
 // Occasions that a lane block has for every kPageTokens keys of a step.
 inline constexpr size_t kFetchesPerUnit = 8;
@@ -92,7 +101,7 @@ struct AttentionBody {
   void (*enter)();
   void (*leave)();
   ExpandFn expand;       // q8 keys and values to the bf16 ones of a KeyRun; null: the body reads q8 pages, and nothing else
-  bool fetches = false;  // fetches the next pages in portions: the first ones come in while queries are packed
+  bool fetches = false;  // fetches the next pages in portions: the rows of lanes in lines
 };
 
 // Runs `plan` with `body`: the driver shared by all bodies.
@@ -130,6 +139,11 @@ class StepBuilder {
              const std::byte* const* pages);
   // The next step's runs; empty at the end. Valid until the next call. Pooled keys come first, the coarsest before the others.
   const std::vector<Run>& Next();
+  // True: no step follows.
+  bool Done() const {
+    return next_pooled_ == plan_->pooled.size() && next_entry_ == plan_->entries.size() &&
+           next_column_ == plan_->columns.size();
+  }
   // Each key of the last step stands for 1 << shift() positions; 0 at the end.
   unsigned shift() const { return shift_; }
   // The whole pages among the `max` entries that follow; returns how many.

@@ -10,7 +10,7 @@ namespace damask::kernels {
 namespace {
 
 // Weight bytes of one range in decode: long enough for the prefetchers, short enough that threads finish together.
-constexpr size_t kRangeBytes = size_t{64} << 10;
+constexpr size_t kRangeBytes = size_t{256} << 10;
 // Parts per thread below which a prefill product is also cut along m.
 constexpr size_t kPartsPerThread = 4;
 // Rows of a cut along m, at least: unpacking a panel costs as much as some 40 rows.

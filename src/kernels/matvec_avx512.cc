@@ -24,7 +24,8 @@ using Forms = Activations::Forms;
 // decodes 14 % faster with 2048 than with 192 (768: 5 %, 4096: 11 %).
 constexpr size_t kAheadFar = 2048;
 constexpr size_t kAheadNear = 192;
-const size_t near_or_far = __builtin_cpu_is("intel") != 0 ? kAheadFar : kAheadNear;
+constexpr size_t kAheadFarther = 4096;
+const size_t near_or_far = __builtin_cpu_is("intel") != 0 ? kAheadFarther : kAheadNear;
 // Rows of activations that share one unpacking: as many as find room in the registers.
 constexpr size_t kRowsOfPlain = 8;
 constexpr size_t kRowsOfPacked = 4;
