@@ -265,8 +265,8 @@ class AmxEnding {
 
 // The memory of a part: sums of its blocks, two buffers for finished ones, two groups of weights.
 struct AmxScratch {
-  static constexpr size_t kSums = AmxBlocks::kRowsAtOnce * kTilePanelRows;  // floats
-  static constexpr size_t kEnds = 2 * AmxBlocks::kBlockFloats;              // floats
+  static constexpr size_t kSums = AmxBlocks::kRowsAtOnce * kTilePartRows;  // floats
+  static constexpr size_t kEnds = 2 * AmxBlocks::kBlockFloats;             // floats
   static constexpr size_t kBytes = (kSums + kEnds) * sizeof(float) + 2 * AmxBlocks::kGroupNumbers * sizeof(uint16_t);
   float* sums;  // [groups of weight rows][blocks of activation rows][4 tiles]
   float* ends;

@@ -31,8 +31,9 @@ inline constexpr float kFixedLimit = 4095;
 inline constexpr size_t kNarrowPanelRows = 32;
 // Rows of activations that a panel is multiplied with at a time, but by AMX. Parts begin at multiples of it.
 inline constexpr size_t kTileRows = 6;
-// Rows of a weight panel for AMX.
-inline constexpr size_t kTilePanelRows = 512;
+// Rows of a weight panel for AMX, and of a part at most.
+inline constexpr size_t kTilePanelRows = 32;
+inline constexpr size_t kTilePartRows = 512;
 
 // Which forms a body reads; Load makes the union of what a target's bodies of one phase read.
 enum FormBits : unsigned {
@@ -171,6 +172,10 @@ struct Body {
   // a multiple of 64. Null: this body keeps none.
   size_t (*panel_bytes)(const WeightView& w);
   void (*pack_panel)(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
+  // Of kPanels: weight rows that a part may have, a multiple of n_grain, where that is more than one panel; 0: it is one. And
+  // what parts of fewer activation rows begin at multiples of: here of six rows.
+  size_t n_part = 0;
+  size_t m_grain = 16 * kTileRows;
 };
 
 // The table.

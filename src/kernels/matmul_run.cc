@@ -15,9 +15,12 @@ constexpr size_t kRangeBytes = size_t{256} << 10;
 constexpr size_t kPartsPerThread = 4;
 // Rows of a cut along m, at least: unpacking a panel costs as much as some 40 rows.
 constexpr size_t kMinimumCutRows = 128;
-// Cuts lie at multiples of what the bodies take at a time: 6 rows, or 32 (pairs of tiles).
-constexpr size_t kCutGrain = 96;
-static_assert(kCutGrain % kTileRows == 0);
+// The same for parts of several panels, whose weights are unpacked for as many rows at a time, so that fewer are better, and
+// weight rows that such a part has at least: activations are read once for them.
+constexpr size_t kLargePartsPerThread = 2;
+constexpr size_t kMinimumPartRows = 128;
+
+size_t RoundUp(size_t value, size_t grain) { return CeilDiv(value, grain) * grain; }
 
 // Rows of w and of x in a part.
 Part PartSize(const Body& body, const Product& product, size_t num_threads) {
@@ -29,9 +32,13 @@ Part PartSize(const Body& body, const Product& product, size_t num_threads) {
     const size_t rows = std::min(std::max<size_t>(1, kRangeBytes / row_bytes), std::max<size_t>(1, n / wanted));
     return Part{0, CeilDiv(rows, body.n_grain) * body.n_grain, 0, m};
   }
-  const size_t panels = CeilDiv(n, body.n_grain);
-  const size_t cuts = panels >= wanted ? 1 : std::max<size_t>(1, std::min(CeilDiv(wanted, panels), m / kMinimumCutRows));
-  return Part{0, body.n_grain, 0, CeilDiv(CeilDiv(m, cuts), kCutGrain) * kCutGrain};
+  const bool large = body.n_part != 0;
+  const size_t parts = large ? kLargePartsPerThread * num_threads : wanted;
+  const size_t rows =
+      large ? std::clamp(RoundUp(CeilDiv(n, parts), body.n_grain), kMinimumPartRows, body.n_part) : body.n_grain;
+  const size_t panels = CeilDiv(n, rows);
+  const size_t cuts = panels >= parts ? 1 : std::max<size_t>(1, std::min(CeilDiv(parts, panels), m / kMinimumCutRows));
+  return Part{0, rows, 0, RoundUp(CeilDiv(m, cuts), body.m_grain)};
 }
 
 void RunParts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch) {
@@ -52,7 +59,8 @@ void RunParts(const Body* const* bodies, const Product* products, size_t count, 
 void RunProducts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch,
                  WholeProducts* whole) {
   if (products[0].x->m == 0 || products[0].w->n == 0) return;
-  const bool together = count == 1 || (bodies[0]->split == bodies[1]->split && bodies[0]->n_grain == bodies[1]->n_grain);
+  const bool together = count == 1 || (bodies[0]->split == bodies[1]->split && bodies[0]->n_grain == bodies[1]->n_grain &&
+                                       bodies[0]->n_part == bodies[1]->n_part);
   if (together && bodies[0]->split != Split::kWhole) {
     RunParts(bodies, products, count, pool, scratch);
     return;

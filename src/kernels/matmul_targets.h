@@ -39,7 +39,7 @@ void PackBf16Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* s
 }  // namespace avx512bf16
 
 namespace amx {
-void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);          // all types, kTilePanelRows columns
+void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);  // all types, up to kTilePartRows columns
 void MultiplyBf16Emulated(const Product& product, const Part& part, Scratch* scratch);  // the same without the hardware
 size_t PanelBytes(const WeightView& w);
 void PackPanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);

@@ -35,8 +35,8 @@ class AmxProduct : public ::testing::Test {
       product.packed = packed.Find(view.data);
       EXPECT_NE(product.packed, nullptr);
     }
-    for (size_t n = 0; n < w.n; n += kTilePanelRows) {
-      amx::MultiplyBf16Emulated(product, Part{n, std::min(n + kTilePanelRows, w.n), 0, m}, &scratch);
+    for (size_t n = 0; n < w.n; n += kTilePartRows) {
+      amx::MultiplyBf16Emulated(product, Part{n, std::min(n + kTilePartRows, w.n), 0, m}, &scratch);
     }
     return y;
   }
