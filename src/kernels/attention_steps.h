@@ -20,6 +20,7 @@ namespace damask::kernels {
 
 inline constexpr size_t kLanes = 64;          // lanes of a block; row stride of S^T, P^T, O^T and Q^T
 inline constexpr size_t kMaxStepKeys = 1024;  // keys of a step at most
+
 // Which (row, head) may use one key.
 struct KeyMask {
   uint32_t heads;
@@ -50,9 +51,7 @@ struct LaneBlock {
   int32_t* head_bit;  // [kLanes]
 };
 
-// The whole pages that a plan names next. A body that is bound by memory fetches them ahead; one with `fetches` does so by
-// FetchPortion (page_fetch-inl.h), a few lines at a time while something else computes: many at once would wait for each other.
-// Rows of lanes besides: queries that the next lane block packs, and where this one's results go.
+// Rows of lanes that are to be fetched: queries that the next lane block packs, or where this one's results go.
 struct RowFetch {
   const void* const* rows;  // [num_rows]
   size_t num_rows;
@@ -60,6 +59,9 @@ struct RowFetch {
   size_t row;     // where it goes on: in this row
   size_t offset;  // from this byte
 };
+
+// The whole pages that a plan names next. A body that is bound by memory fetches them ahead; one with `fetches` does so by
+// FetchPortion (page_fetch-inl.h), a few lines at a time while something else computes: many at once would wait for each other.
 struct PageFetch {
   const void* pages[kMaxStepKeys / kPageTokens];
   size_t num_pages;
@@ -101,7 +103,7 @@ struct AttentionBody {
   void (*enter)();
   void (*leave)();
   ExpandFn expand;       // q8 keys and values to the bf16 ones of a KeyRun; null: the body reads q8 pages, and nothing else
-  bool fetches = false;  // fetches the next pages in portions: the rows of lanes in lines
+  bool fetches = false;  // calls FetchPortion
 };
 
 // Runs `plan` with `body`: the driver shared by all bodies.
