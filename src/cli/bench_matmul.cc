@@ -60,7 +60,7 @@ class BenchMatmul : public Command {
   }
 
  private:
-  static double FractionOf(double peak, const kernels::MatmulTiming& timing) { return peak > 0 ? timing.tflops / peak : 0; }
+  static double FractionOf(double peak, double tflops) { return peak > 0 ? tflops / peak : 0; }
 
   static report::Json ToJson(const std::vector<kernels::MatmulTiming>& timings, double peak) {
     report::Json list = report::Json::array();
@@ -70,16 +70,20 @@ class BenchMatmul : public Command {
                       {"chosen", timing.chosen},
                       {"seconds", timing.seconds},
                       {"tflops", timing.tflops},
-                      {"fraction_of_peak", FractionOf(peak, timing)}});
+                      {"fraction_of_peak", FractionOf(peak, timing.tflops)},
+                      {"fastest_seconds", timing.fastest_seconds},
+                      {"fastest_tflops", timing.fastest_tflops},
+                      {"fastest_fraction_of_peak", FractionOf(peak, timing.fastest_tflops)}});
     }
     return list;
   }
 
   static std::string ToText(const std::vector<kernels::MatmulTiming>& timings, double peak) {
-    report::Table table({"backend", "weights", "seconds", "TFLOP/s", "of peak", ""});
+    report::Table table({"backend", "weights", "seconds", "TFLOP/s", "of peak", "fastest", "of peak", ""});
     for (const kernels::MatmulTiming& timing : timings) {
       table.Add({timing.backend, timing.weights, fmt::format("{:.5f}", timing.seconds), fmt::format("{:.3f}", timing.tflops),
-                 fmt::format("{:.3f}", FractionOf(peak, timing)), timing.chosen ? "runs" : ""});
+                 fmt::format("{:.3f}", FractionOf(peak, timing.tflops)), fmt::format("{:.3f}", timing.fastest_tflops),
+                 fmt::format("{:.3f}", FractionOf(peak, timing.fastest_tflops)), timing.chosen ? "runs" : ""});
     }
     return table.ToString();
   }

@@ -271,12 +271,14 @@ struct AmxScratch {
   float* sums;  // [groups of weight rows][blocks of activation rows][4 tiles]
   float* ends;
   uint16_t* groups;
+  uint16_t* panel;  // where panel_bytes were asked for
 
-  explicit AmxScratch(Scratch* scratch) {
-    scratch->panel.Reserve(kBytes < kHugePage ? kHugePage : kBytes);
+  AmxScratch(size_t panel_bytes, Scratch* scratch) {
+    scratch->panel.Reserve(std::max(kBytes + panel_bytes, kHugePage));
     sums = reinterpret_cast<float*>(scratch->panel.data());
     ends = sums + kSums;
     groups = reinterpret_cast<uint16_t*>(ends + kEnds);
+    panel = groups + 2 * AmxBlocks::kGroupNumbers;
   }
 };
 
@@ -345,10 +347,16 @@ void MultiplyRows(const Product& product, const Part& part, const AmxScratch& me
 
 template <typename Tiles>
 void MultiplyAmx(const Product& product, const Part& part, Scratch* scratch) {
-  const AmxScratch memory(scratch);
+  const WeightView& w = *product.w;
+  const size_t rows = part.n_end - part.n_begin;
+  const std::byte* const packed = PackedPanel(product, part, AmxPanelBytes(w.k, kTilePanelRows), kTilePanelRows);
+  // What would be unpacked more than once is kept for the call.
+  const bool keep = packed == nullptr && part.m_end - part.m_begin > AmxBlocks::kRowsAtOnce;
+  const AmxScratch memory(keep ? AmxPanelBytes(w.k, rows) : 0, scratch);
   scratch->rows.Reserve(kPieceNumbers);
-  const std::byte* const kept = PackedPanel(product, part, AmxPanelBytes(product.w->k, kTilePanelRows), kTilePanelRows);
-  GroupStream stream(*product.w, part, reinterpret_cast<const uint16_t*>(kept), memory.groups, scratch->rows.data());
+  if (keep) UnpackAmxPanel(w, part.n_begin, part.n_end, scratch, memory.panel);
+  GroupStream stream(w, part, keep ? memory.panel : reinterpret_cast<const uint16_t*>(packed), memory.groups,
+                     scratch->rows.data());
   Tiles::Configure(amx::FullTiles());
   for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kRowsAtOnce) {
     const size_t end = m + AmxBlocks::kRowsAtOnce < part.m_end ? m + AmxBlocks::kRowsAtOnce : part.m_end;

@@ -17,6 +17,9 @@ struct MatmulTiming {
   bool chosen = false;  // this is what damask runs for these weights
   double seconds = 0;   // median
   double tflops = 0;    // 2 m n k / seconds / 1e12
+  // Of the fastest run: on a machine whose cores are shared with others, what the kernel does while it has one to itself.
+  double fastest_seconds = 0;
+  double fastest_tflops = 0;
 };
 
 // Products of random x [m, k] with random weights [n, k] of `type` by every body that `target` has, oneDNN included.

@@ -242,7 +242,10 @@ TEST(Bench, MatmulComparesBackends) {
   const Json object = DamaskJson({"bench", "matmul", "--m", "32", "--n", "256", "--k", "256"});
   ASSERT_FALSE(object["results"].empty());
   for (const Json& result : object["results"]) {
-    for (const char* key : {"backend", "seconds", "tflops", "fraction_of_peak"}) EXPECT_TRUE(result.contains(key)) << key;
+    for (const char* key : {"backend", "seconds", "tflops", "fraction_of_peak", "fastest_tflops"}) {
+      EXPECT_TRUE(result.contains(key)) << key;
+    }
+    EXPECT_LE(result["fastest_seconds"], result["seconds"]);
   }
 }
 
