@@ -305,7 +305,7 @@ void MultiplyGroup(const Product& product, const Part& part, const AmxGroup& gro
   for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kPairRows, sums += AmxBlocks::kBlockFloats) {
     const uint16_t* const rows = x.tiles.data() + (m / 16 * x.k_tiles + group.piece.begin / 32) * AmxBlocks::kTileNumbers;
     const float* const from = group.piece.begin == 0 ? nullptr : sums;
-    const auto between = [&](size_t tile) [[gnu::always_inline]] {
+    const auto between = [&](size_t tile) __attribute__((always_inline)) {
       const float* const next = sums + AmxBlocks::kBlockFloats + tile * 64;
       for (size_t i = 0; i < 64; i += 16) __builtin_prefetch(next + i, 0, 3);
       for (due += AmxBlocks::kPairRows; due >= steps; due -= steps) stream->Row();
@@ -315,11 +315,12 @@ void MultiplyGroup(const Product& product, const Part& part, const AmxGroup& gro
       continue;
     }
     const float* const y = product.y + m * product.y_stride + group.n;
-    MultiplyPairs<Tiles>(w, rows, x_next, k_tiles, from, ending->buffer(), [&](size_t tile) [[gnu::always_inline]] {
-      between(tile);
-      if (m + 2 * tile + 1 < part.m_end) FetchTwoRows(y + 2 * tile * product.y_stride, product.y_stride);
-      if (tile % steps_of_tile == steps_of_tile - 1) ending->Tile();
-    });
+    MultiplyPairs<Tiles>(
+        w, rows, x_next, k_tiles, from, ending->buffer(), [&](size_t tile) __attribute__((always_inline)) {
+          between(tile);
+          if (m + 2 * tile + 1 < part.m_end) FetchTwoRows(y + 2 * tile * product.y_stride, product.y_stride);
+          if (tile % steps_of_tile == steps_of_tile - 1) ending->Tile();
+        });
     ending->Finish();
     ending->Begin(m, group.n);
   }
