@@ -305,8 +305,9 @@ struct AmxSteps {
 template <class Tiles>
 constexpr AttentionBody MakeAmxBody(const char* name) {
   using Steps = AmxSteps<Tiles>;
-  return {name,        Steps::kRow,   Steps::kRunKeys, kMaxStepKeys, Steps::kRow * sizeof(bf16), Steps::Pack, nullptr,
-          Steps::Step, Steps::Finish, Steps::Enter,    Steps::Leave, ExpandAvx512Bf16,           true};
+  return {name,         Steps::kRow,     Steps::kRunKeys, kMaxStepKeys,  Steps::kRow * sizeof(bf16),
+          Steps::Pack,  nullptr,         Steps::Step,     Steps::Finish, Steps::Enter,
+          Steps::Leave, ExpandAvx512Bf16};
 }
 
 }  // namespace

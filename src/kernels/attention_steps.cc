@@ -442,9 +442,8 @@ class BlockRunner {
     FinishBlock(body_, shape_, query_, scale_, index, buffers_);
     finished_ = index + 1;
   }
-  template <class Row>
-  static void Announce(Row* const* rows, size_t count, RowFetch* fetch) {
-    fetch->rows = reinterpret_cast<const void* const*>(rows);
+  static void Announce(const float* const* rows, size_t count, RowFetch* fetch) {
+    fetch->rows = rows;
     fetch->num_rows = count;
     fetch->row = 0;
     fetch->offset = 0;

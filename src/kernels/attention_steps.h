@@ -53,15 +53,15 @@ struct LaneBlock {
 
 // Rows of lanes that are to be fetched: queries that the next lane block packs, or where this one's results go.
 struct RowFetch {
-  const void* const* rows;  // [num_rows]
+  const float* const* rows;  // [num_rows]
   size_t num_rows;
   size_t row_bytes;
   size_t row;     // where it goes on: in this row
   size_t offset;  // from this byte
 };
 
-// The whole pages that a plan names next. A body that is bound by memory fetches them ahead; one with `fetches` does so by
-// FetchPortion (page_fetch-inl.h), a few lines at a time while something else computes: many at once would wait for each other.
+// The whole pages that a plan names next. A body that is bound by memory fetches them ahead, or does so by FetchPortion
+// (page_fetch-inl.h), a few lines at a time while something else computes: many at once would wait for each other.
 struct PageFetch {
   const void* pages[kMaxStepKeys / kPageTokens];
   size_t num_pages;
@@ -102,8 +102,7 @@ struct AttentionBody {
   // Around all steps of a query block: what the thread needs for them (tile configuration). Null: nothing.
   void (*enter)();
   void (*leave)();
-  ExpandFn expand;       // q8 keys and values to the bf16 ones of a KeyRun; null: the body reads q8 pages, and nothing else
-  bool fetches = false;  // calls FetchPortion
+  ExpandFn expand;  // q8 keys and values to the bf16 ones of a KeyRun; null: the body reads q8 pages, and nothing else
 };
 
 // Runs `plan` with `body`: the driver shared by all bodies.

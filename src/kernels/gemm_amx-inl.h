@@ -6,16 +6,13 @@
 // A part is up to 512 activation rows x 512 weight rows; k goes in pieces of 512. From measurements on Xeons with AMX (2 MiB
 // L2, 48 KiB L1d a core; docs/benchmarks.md):
 //   - the reused operand, a group of 32 weight rows x 512 numbers (32 KB), stays in L1; activations stream past it by loads
-//   that
-//     do not push it out (TILELOADDT1): 2.7 instead of 2.1 TFLOP/s;
+//     that do not push it out (TILELOADDT1): 2.7 instead of 2.1 TFLOP/s;
 //   - each tile load stands right before its first use; four loads and then four products is three times slower;
-//   - what else the L2 holds decides: a piece of the activations (512 KB) and the part's sums (1 MB, as whole tiles: rows of y
-//   at a
-//     power-of-two pitch cost 20 %). So weights are unpacked a group at a time, right before they are used, and never all of a
-//     part's: 57 -> 67 % of the tile peak;
-//   - all vector work is done between the products: the next group's weights, a row at a time; the way of the finished sums to
-//   y,
-//     a block late; lines of y and of the next sums are fetched;
+//   - what else the L2 holds decides: a piece of the activations (512 KB) and the part's sums (1 MB, as whole tiles: rows of
+//     y at a power-of-two pitch cost 20 %). So weights are unpacked a group at a time, right before they are used, and never
+//     all of a part's: 57 -> 67 % of the tile peak;
+//   - all vector work is done between the products: the next group's weights, a row at a time; the way of the finished sums
+//     to y, a block late; lines of y and of the next sums are fetched;
 //   - activations come in tile order from Load: packing them inside the product cost 15 %.
 //
 // The thread's tiles are configured at the start of every part and released at its end: a part runs for a good part of a
@@ -23,7 +20,6 @@
 // state through context switches.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -37,8 +33,9 @@ namespace {  // NOLINT(google-build-namespaces)
 struct AmxBlocks {
   static constexpr size_t kTileNumbers = 512;  // bf16 numbers of an operand tile: 16 x 32
   static constexpr size_t kTileFloats = 256;
-  static constexpr size_t kPieceTiles = 16;   // k in tiles: 512 numbers
-  static constexpr size_t kPairRows = 32;     // two tiles, of either side: a group of weight rows, a block of activation rows
+  static constexpr size_t kPieceTiles = 16;  // k in tiles: 512 numbers
+  static constexpr size_t kPairRows =
+      kTilePanelRows;                         // two tiles, of either side: a group of weight rows, a block of activation rows
   static constexpr size_t kRowsAtOnce = 512;  // activation rows whose sums are kept
   static constexpr size_t kBlockFloats = 4 * kTileFloats;
   // A group's weights: rows of a piece of k, an odd number of cache lines apart, so that a tile's rows do not share cache sets.
@@ -77,48 +74,66 @@ inline void UnpackRowByFloats(formats::TensorType type, const std::byte* from, s
   for (size_t tile = 0; tile < k_tiles; ++tile) _mm512_store_si512(out + tile * 32, ToBf16x32(floats + tile * 32));
 }
 
-// Numbers [piece) of weight row n to row r of a group; zeros where n is n_end or beyond. `floats` [512].
-inline void UnpackGroupRow(const WeightView& w, size_t n, size_t n_end, Piece piece, float* floats, uint16_t* group, size_t r) {
-  const size_t count = piece.end - piece.begin;
-  const size_t k_tiles = (count + 31) / 32;
+// The pieces of k.
+inline constexpr size_t kPieceNumbers = AmxBlocks::kPieceTiles * 32;
+inline Piece PieceAt(size_t begin, size_t k) { return {begin, begin + kPieceNumbers < k ? begin + kPieceNumbers : k}; }
+inline size_t PiecesOf(size_t k) { return (k + kPieceNumbers - 1) / kPieceNumbers; }
+inline size_t TilesOf(size_t numbers) { return (numbers + 31) / 32; }
+// Groups of as many weight rows, blocks of as many activation rows.
+inline size_t PairsOf(size_t rows) { return (rows + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows; }
+
+// One piece of k of all weight rows.
+struct WeightPiece {
+  formats::TensorType type;
+  const std::byte* data;  // of row 0
+  size_t row_bytes;       // from one row to the next
+  size_t bytes;           // of a row's piece
+  size_t numbers;
+  size_t rows;
+};
+inline WeightPiece WeightPieceOf(const WeightView& w, Piece piece) {
+  const size_t numbers = piece.end - piece.begin;
+  return {w.type,
+          w.data + formats::RowBytes(w.type, piece.begin),
+          formats::RowBytes(w.type, w.k),
+          formats::RowBytes(w.type, numbers),
+          numbers,
+          w.n};
+}
+
+// Weight row n to row r of a group; zeros where n is n_end or beyond. `floats` [512].
+inline void UnpackGroupRow(const WeightPiece& w, size_t n, size_t n_end, float* floats, uint16_t* group, size_t r) {
+  const size_t k_tiles = TilesOf(w.numbers);
   uint16_t* const out = group + r * AmxBlocks::kGroupPitch;
   if (n >= n_end) {
     for (size_t tile = 0; tile < k_tiles; ++tile) _mm512_store_si512(out + tile * 32, _mm512_setzero_si512());
     return;
   }
-  const size_t row_bytes = formats::RowBytes(w.type, w.k);
-  const size_t bytes = formats::RowBytes(w.type, count);
-  const std::byte* const from = w.data + n * row_bytes + formats::RowBytes(w.type, piece.begin);
+  const std::byte* const from = w.data + n * w.row_bytes;
   // The same piece of a row that comes soon: the pieces are too short for the hardware to see where they lead.
   constexpr size_t kRowsAhead = 4;
-  if (n + kRowsAhead < w.n) {
-    for (size_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(from + kRowsAhead * row_bytes + i, 0, 2);
+  if (n + kRowsAhead < w.rows) {
+    for (size_t i = 0; i < w.bytes; i += kCacheLine) __builtin_prefetch(from + kRowsAhead * w.row_bytes + i, 0, 2);
   }
   if (w.type == formats::TensorType::kBF16) {
-    UnpackBf16Row(from, count, k_tiles, out);
+    UnpackBf16Row(from, w.numbers, k_tiles, out);
   } else if (w.type == formats::TensorType::kQ8_0) {
     UnpackQ8Row(from, k_tiles, out);
   } else {
-    UnpackRowByFloats(w.type, from, count, k_tiles, floats, out);
+    UnpackRowByFloats(w.type, from, w.numbers, k_tiles, floats, out);
   }
 }
 
-// The pieces of k.
-inline constexpr size_t kPieceNumbers = AmxBlocks::kPieceTiles * 32;
-inline Piece PieceAt(size_t begin, size_t k) { return {begin, begin + kPieceNumbers < k ? begin + kPieceNumbers : k}; }
-inline size_t TilesOf(Piece piece) { return (piece.end - piece.begin + 31) / 32; }
-
 // Groups that are kept (--repack): [groups][pieces of k][group].
-inline size_t PiecesOf(size_t k) { return (k + kPieceNumbers - 1) / kPieceNumbers; }
 inline size_t AmxPanelBytes(size_t k, size_t rows) {
-  return (rows + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows * PiecesOf(k) * AmxBlocks::kGroupNumbers * sizeof(uint16_t);
+  return PairsOf(rows) * PiecesOf(k) * AmxBlocks::kGroupNumbers * sizeof(uint16_t);
 }
 inline void UnpackAmxPanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, uint16_t* out) {
   scratch->rows.Reserve(kPieceNumbers);
   for (size_t n = n_begin; n < n_end; n += AmxBlocks::kPairRows) {
     for (size_t begin = 0; begin < w.k; begin += kPieceNumbers, out += AmxBlocks::kGroupNumbers) {
-      const Piece piece = PieceAt(begin, w.k);
-      for (size_t r = 0; r < AmxBlocks::kPairRows; ++r) UnpackGroupRow(w, n + r, n_end, piece, scratch->rows.data(), out, r);
+      const WeightPiece piece = WeightPieceOf(w, PieceAt(begin, w.k));
+      for (size_t r = 0; r < AmxBlocks::kPairRows; ++r) UnpackGroupRow(piece, n + r, n_end, scratch->rows.data(), out, r);
     }
   }
 }
@@ -128,6 +143,14 @@ struct AmxGroup {
   size_t n;
   Piece piece;
 };
+
+// std::swap would be an inline function compiled for this file's instruction set, of which the linker may take the copy.
+template <typename T>
+void Swap(T* (&buffers)[2]) {
+  T* const first = buffers[0];
+  buffers[0] = buffers[1];
+  buffers[1] = first;
+}
 
 // Makes a part's groups one ahead, a row at a time, in two buffers in turn; where groups are kept, it fetches them.
 class GroupStream {
@@ -142,16 +165,19 @@ class GroupStream {
         floats_(floats) {}
 
   void Begin(const AmxGroup& group) {
-    next_ = group;
+    const size_t index = (group.n - n_begin_) / AmxBlocks::kPairRows * PiecesOf(w_.k) + group.piece.begin / kPieceNumbers;
+    n_ = group.n;
+    piece_ = WeightPieceOf(w_, group.piece);
+    kept_group_ = kept_ == nullptr ? nullptr : kept_ + index * AmxBlocks::kGroupNumbers;
     row_ = 0;
   }
   // One of kPairRows rows. Further calls do nothing.
   void Row() {
     if (row_ == AmxBlocks::kPairRows) return;
-    if (kept_ == nullptr) {
-      UnpackGroupRow(w_, next_.n + row_, n_end_, next_.piece, floats_, buffers_[0], row_);
+    if (kept_group_ == nullptr) {
+      UnpackGroupRow(piece_, n_ + row_, n_end_, floats_, buffers_[0], row_);
     } else {
-      const uint16_t* const row = Kept() + row_ * AmxBlocks::kGroupPitch;
+      const uint16_t* const row = kept_group_ + row_ * AmxBlocks::kGroupPitch;
       for (size_t i = 0; i < AmxBlocks::kGroupPitch; i += 32) __builtin_prefetch(row + i, 0, 2);
     }
     ++row_;
@@ -159,30 +185,27 @@ class GroupStream {
   // The group, complete; the other buffer is free then.
   const uint16_t* Take() {
     while (row_ < AmxBlocks::kPairRows) Row();
-    if (kept_ != nullptr) return Kept();
-    std::swap(buffers_[0], buffers_[1]);
+    if (kept_group_ != nullptr) return kept_group_;
+    Swap(buffers_);
     return buffers_[1];
   }
 
  private:
-  const uint16_t* Kept() const {
-    const size_t group = (next_.n - n_begin_) / AmxBlocks::kPairRows * PiecesOf(w_.k) + next_.piece.begin / kPieceNumbers;
-    return kept_ + group * AmxBlocks::kGroupNumbers;
-  }
-
   const WeightView& w_;
   size_t n_begin_;
   size_t n_end_;
   const uint16_t* kept_;
   uint16_t* buffers_[2];
   float* floats_;
-  AmxGroup next_{};
+  size_t n_ = 0;  // of the group that is being made
+  WeightPiece piece_{};
+  const uint16_t* kept_group_ = nullptr;
   size_t row_ = AmxBlocks::kPairRows;
 };
 
-// 32 weight rows x 32 activation rows: `w` is a group, `x` two rows of B tiles `x_next` numbers apart. Sums begin
-// with the four tiles at `from` (null: with zeros) and go to `to`: [2 of activation rows][2 of weight rows], each [16 weight
-// rows][16 activation rows]. between(tile) is called behind the products of every tile of k.
+// 32 weight rows x 32 activation rows: `w` is a group, `x` two rows of B tiles `x_next` numbers apart. Sums begin with the four
+// tiles at `from` (null: with zeros) and go to `to`: [2 of activation rows][2 of weight rows], each [16 weight rows][16
+// activation rows]. between(tile) is called behind the products of every tile of k.
 template <typename Tiles, typename Between>
 [[gnu::always_inline]] inline void MultiplyPairs(const uint16_t* w, const uint16_t* x, size_t x_next, size_t k_tiles,
                                                  const float* from, float* to, const Between& between) {
@@ -228,7 +251,7 @@ class AmxEnding {
   float* buffer() { return buffers_[0]; }
   // That block, of y from row m and column n on, is complete; the one before must have been finished.
   void Begin(size_t m, size_t n) {
-    std::swap(buffers_[0], buffers_[1]);
+    Swap(buffers_);
     m_ = m;
     n_ = n;
     tile_ = 0;
@@ -274,7 +297,7 @@ struct AmxScratch {
   uint16_t* panel;  // where panel_bytes were asked for
 
   AmxScratch(size_t panel_bytes, Scratch* scratch) {
-    scratch->panel.Reserve(std::max(kBytes + panel_bytes, kHugePage));
+    scratch->panel.Reserve(kBytes + panel_bytes < kHugePage ? kHugePage : kBytes + panel_bytes);
     sums = reinterpret_cast<float*>(scratch->panel.data());
     ends = sums + kSums;
     groups = reinterpret_cast<uint16_t*>(ends + kEnds);
@@ -296,10 +319,9 @@ void MultiplyGroup(const Product& product, const Part& part, const AmxGroup& gro
                    GroupStream* stream, AmxEnding* ending) {
   const Activations::Forms& x = *product.x;
   const size_t x_next = x.k_tiles * AmxBlocks::kTileNumbers;
-  const size_t k_tiles = TilesOf(group.piece);
+  const size_t k_tiles = TilesOf(group.piece.end - group.piece.begin);
   const bool last = group.piece.end == product.w->k;
-  const size_t blocks = (part.m_end - part.m_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows;
-  const size_t steps = blocks * k_tiles;
+  const size_t steps = PairsOf(part.m_end - part.m_begin) * k_tiles;
   const size_t steps_of_tile = (k_tiles + 3) / 4;
   size_t due = 0;
   for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kPairRows, sums += AmxBlocks::kBlockFloats) {
@@ -330,7 +352,7 @@ void MultiplyGroup(const Product& product, const Part& part, const AmxGroup& gro
 template <typename Tiles>
 void MultiplyRows(const Product& product, const Part& part, const AmxScratch& memory, GroupStream* stream) {
   const size_t k = product.w->k;
-  const size_t blocks = (part.m_end - part.m_begin + AmxBlocks::kPairRows - 1) / AmxBlocks::kPairRows;
+  const size_t blocks = PairsOf(part.m_end - part.m_begin);
   AmxEnding ending(product, part, memory.ends);
   AmxGroup group{part.n_begin, PieceAt(0, k)};
   stream->Begin(group);

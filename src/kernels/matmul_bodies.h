@@ -172,9 +172,9 @@ struct Body {
   // a multiple of 64. Null: this body keeps none.
   size_t (*panel_bytes)(const WeightView& w);
   void (*pack_panel)(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
-  // Of kPanels: weight rows that a part may have, a multiple of n_grain, where that is more than one panel; 0: it is one. And
-  // what parts of fewer activation rows begin at multiples of: here of six rows.
+  // Of kPanels: weight rows that a part may have, a multiple of n_grain. 0: parts are one panel.
   size_t n_part = 0;
+  // Of kPanels: cuts along the activation rows lie at multiples of this, a multiple of the rows that the body takes at a time.
   size_t m_grain = 16 * kTileRows;
 };
 

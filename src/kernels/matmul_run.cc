@@ -15,8 +15,8 @@ constexpr size_t kRangeBytes = size_t{256} << 10;
 constexpr size_t kPartsPerThread = 4;
 // Rows of a cut along m, at least: unpacking a panel costs as much as some 40 rows.
 constexpr size_t kMinimumCutRows = 128;
-// The same for parts of several panels, whose weights are unpacked for as many rows at a time, so that fewer are better, and
-// weight rows that such a part has at least: activations are read once for them.
+// The same two for parts that take several panels (Body::n_part). Each reads its activations from L3, so fewer are better;
+// weight rows at least.
 constexpr size_t kLargePartsPerThread = 2;
 constexpr size_t kMinimumPartRows = 128;
 
@@ -30,7 +30,7 @@ Part PartSize(const Body& body, const Product& product, size_t num_threads) {
   if (body.split == Split::kRowRanges) {
     const size_t row_bytes = std::max<size_t>(1, formats::RowBytes(product.w->type, product.w->k));
     const size_t rows = std::min(std::max<size_t>(1, kRangeBytes / row_bytes), std::max<size_t>(1, n / wanted));
-    return Part{0, CeilDiv(rows, body.n_grain) * body.n_grain, 0, m};
+    return Part{0, RoundUp(rows, body.n_grain), 0, m};
   }
   const bool large = body.n_part != 0;
   const size_t parts = large ? kLargePartsPerThread * num_threads : wanted;
