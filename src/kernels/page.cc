@@ -124,15 +124,15 @@ void StoreSlot(const PageLayout& layout, std::byte* page, size_t slot, const flo
   }
 }
 
-void CopyKey(const PageLayout& layout, const std::byte* from, size_t from_slot, std::byte* to, size_t to_slot) {
+void CopyKeys(const PageLayout& layout, const std::byte* from, size_t from_slot, std::byte* to, size_t to_slot, size_t count) {
   const size_t row = layout.head_dim * layout.element_bytes();
-  std::memcpy(to + to_slot * row, from + from_slot * row, row);
+  std::memcpy(to + to_slot * row, from + from_slot * row, count * row);
   if (layout.type != KvType::kQ8) return;
-  std::copy_n(KeyScales(layout, from, from_slot), layout.scale_groups(), KeyScales(layout, to, to_slot));
+  std::copy_n(KeyScales(layout, from, from_slot), count * layout.scale_groups(), KeyScales(layout, to, to_slot));
 }
 
 void CopySlot(const PageLayout& layout, const std::byte* from, size_t from_slot, std::byte* to, size_t to_slot) {
-  CopyKey(layout, from, from_slot, to, to_slot);
+  CopyKeys(layout, from, from_slot, to, to_slot, 1);
   const size_t head_dim = layout.head_dim;
   const size_t source = ValueIndex(head_dim, from_slot, 0);
   const size_t target = ValueIndex(head_dim, to_slot, 0);

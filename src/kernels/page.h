@@ -63,9 +63,9 @@ inline size_t ValueIndex(size_t head_dim, size_t slot, size_t dim) {
 // Stores key and value [head_dim] of one slot. Many at once were tried and took as long (docs/benchmarks.md).
 void StoreSlot(const PageLayout& layout, std::byte* page, size_t slot, const float* key, const float* value);
 
-// Copies a slot's key (of a page, or of its keys' half alone: value_offset() bytes), or key and value, to a page of the same
-// layout.
-void CopyKey(const PageLayout& layout, const std::byte* from, size_t from_slot, std::byte* to, size_t to_slot);
+// Copies the keys of `count` slots (of a page, or of its keys' half alone: value_offset() bytes), or a slot's key and value, to
+// a page of the same layout.
+void CopyKeys(const PageLayout& layout, const std::byte* from, size_t from_slot, std::byte* to, size_t to_slot, size_t count);
 void CopySlot(const PageLayout& layout, const std::byte* from, size_t from_slot, std::byte* to, size_t to_slot);
 
 // Reads them back as floats.

@@ -17,6 +17,27 @@ const ScoresBody& Choose(Target target) {
   return ScalarScores();
 }
 
+constexpr float kHidden = -std::numeric_limits<float>::infinity();
+
+#if defined(__x86_64__)
+// Whether tiles can do it, and it is enough work for setting them up.
+bool ForTiles(Target target, const PageLayout& layout, uint64_t keys, size_t rows) {
+  constexpr uint64_t kLeastPairs = 512;
+  return target >= Target::kAmx && layout.type == KvType::kBf16 && layout.head_dim % 32 == 0 && keys * rows >= kLeastPairs;
+}
+
+void HideReleased(const std::byte* const* pages, uint64_t first, uint64_t end, size_t rows, float* scores,
+                  size_t score_stride) {
+  for (uint64_t key = first; key < end;) {
+    const uint64_t page_end = std::min(end, (key / kPageTokens + 1) * kPageTokens);
+    if (pages[key / kPageTokens] == nullptr) {
+      for (size_t r = 0; r < rows; ++r) std::fill_n(scores + r * score_stride + (key - first), page_end - key, kHidden);
+    }
+    key = page_end;
+  }
+}
+#endif
+
 }  // namespace
 
 const ScoresBody& ScalarScores() { return kBody; }
@@ -24,6 +45,12 @@ const ScoresBody& ScalarScores() { return kBody; }
 void Scores(Target target, const PageLayout& layout, const std::byte* const* pages, uint64_t first, uint64_t end,
             const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
             ScoresScratch* scratch) {
+#if defined(__x86_64__)
+  if (ForTiles(target, layout, end - std::min(first, end), rows)) {
+    amx::TileScores(layout, pages, first, end, q, q_stride, rows, scale, scores, score_stride, scratch);
+    return HideReleased(pages, first, end, rows, scores, score_stride);
+  }
+#endif
   const ScoresBody& body = Choose(target);
   scratch->keys.resize((layout.head_dim + rows) * kQuarterTokens);
   float* keys = scratch->keys.data();
@@ -34,7 +61,7 @@ void Scores(Target target, const PageLayout& layout, const std::byte* const* pag
     const std::byte* page = pages[key / kPageTokens];
     if (page == nullptr) {
       for (size_t r = 0; r < rows; ++r) {
-        std::fill_n(out + r * score_stride, count, -std::numeric_limits<float>::infinity());
+        std::fill_n(out + r * score_stride, count, kHidden);
       }
       continue;
     }
@@ -59,7 +86,7 @@ void RunScores(Target target, const PageLayout& layout, const std::byte* const* 
     float* out = scores + (i - first);
     const std::byte* page = pages[key / kPageTokens];
     if (page == nullptr) {
-      for (size_t r = 0; r < rows; ++r) out[r * score_stride] = -std::numeric_limits<float>::infinity();
+      for (size_t r = 0; r < rows; ++r) out[r * score_stride] = kHidden;
       continue;
     }
     body.widen(layout, page, key % kPageTokens, count, scratch->keys.data());

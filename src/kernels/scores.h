@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/aligned.h"
 #include "base/cpu.h"
 #include "kernels/page.h"
 
@@ -15,12 +16,14 @@ namespace damask::kernels {
 struct ScoresScratch {
   std::vector<float> keys;
   std::vector<float> sums;
+  AlignedArray<uint16_t> query_tiles;
 };
 
 // scores[row][key - first] = scale * (q[row] . k[key]) for keys [first, end) and `rows` queries [rows, head_dim], q_stride
 // floats apart; rows of scores are score_stride floats apart. `first` is a multiple of kQuarterTokens. Keys of released pages
-// (null) get -infinity. float32 throughout: error against double below 1e-5 of |q| |k| scale. Cost: 2 * head_dim flops a pair,
-// and for every 16 keys about what 16 rows cost, so many rows at once are cheap.
+// (null) get -infinity. Error against double below 1e-5 of |q| |k| scale: float32 throughout, or with AMX tiles each query as a
+// sum of two bf16 numbers. Cost: 2 * head_dim flops a pair, and for every 16 keys about what 16 rows cost, so many rows at once
+// are cheap.
 void Scores(Target target, const PageLayout& layout, const std::byte* const* pages, uint64_t first, uint64_t end,
             const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
             ScoresScratch* scratch);

@@ -29,4 +29,13 @@ const ScoresBody& ScalarScores();
 const ScoresBody& Avx2Scores();
 const ScoresBody& Avx512Scores();
 
+namespace amx {
+// As Scores, of bf16 pages whose head_dim is a multiple of 32; but scores of released pages are left alone.
+void TileScores(const PageLayout& layout, const std::byte* const* pages, uint64_t first, uint64_t end, const float* q,
+                size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride, ScoresScratch* scratch);
+void TileScoresEmulated(const PageLayout& layout, const std::byte* const* pages, uint64_t first, uint64_t end, const float* q,
+                        size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
+                        ScoresScratch* scratch);  // the same without the hardware
+}  // namespace amx
+
 }  // namespace damask::kernels

@@ -16,18 +16,18 @@ struct ColumnSums {
   uint64_t first = 0;            // a multiple of kernels::kQuarterTokens
   std::vector<float> verticals;  // [key - first]
   std::vector<float> slashes;    // [distance]
-
-  // Memory that one thread keeps.
-  struct Scratch {
-    std::vector<float> rows;  // the queries [row][head_dim]
-    std::vector<float> scores;
-    kernels::ScoresScratch keys;
-  };
-
-  // Dense causal attention of `rows` (indices into queries, ascending) within the model's own window (0: none), added up. Keys
-  // of released pages get nothing. Cost: 2 head_dim flops a row and key.
-  void Add(Target target, const QueryRows& queries, std::span<const uint32_t> rows, size_t head, const KeyPages& keys,
-           uint32_t own_window, Scratch* scratch);
 };
+
+// Memory that one thread keeps.
+struct ColumnScratch {
+  std::vector<float> rows;  // queries [head][row][head_dim] of some heads
+  std::vector<float> scores;
+  kernels::ScoresScratch keys;
+};
+
+// Dense causal attention of `rows` (indices into queries, ascending) within the model's own window (0: none), added up for each
+// of the `group` heads that share the keys. Keys of released pages get nothing. Cost: 2 head_dim flops a head, row and key.
+void SumColumns(Target target, const QueryRows& queries, std::span<const uint32_t> rows, size_t group, const KeyPages& keys,
+                uint32_t own_window, ColumnScratch* scratch, std::vector<ColumnSums>* sums);
 
 }  // namespace damask::policies

@@ -35,8 +35,8 @@ struct Settings {
 
 struct Scratch {
   BlockChoice choice;
-  ColumnSums sums;
-  ColumnSums::Scratch attention;
+  std::vector<ColumnSums> sums;  // [head]
+  ColumnScratch attention;
   kernels::ScoresScratch keys;
   std::vector<uint32_t> rows;
   std::vector<float> query;      // mean of the block's queries
@@ -86,21 +86,22 @@ class FlexprefillPolicy : public Policy {
     if (request.queries.q == nullptr || (room == choice.candidates().size() && s_.gamma >= 1)) {
       choice.AddLatest(room, kernels::kAllHeads);
     } else {
+      SampleRows(request.first_position, request.rows, kQueryBlockRows / s_.rows, &scratch.rows);
+      SumColumns(shape_.target, request.queries, scratch.rows, shape_.group(), request.keys, own, &scratch.attention,
+                 &scratch.sums);
       for (size_t head = 0; head < shape_.group(); ++head) {
-        EstimateRows(request, head, own, &scratch);
+        SumBlocks(&scratch.sums[head], &scratch);
         EstimatePooled(request, head, &scratch);
-        Choose(1u << head, room, &scratch);
+        Choose(head, room, &scratch);
       }
     }
     choice.MakePlan(plan);
   }
 
  private:
-  // Columns and diagonals of blocks, from the dense attention of some rows, evenly spread by position.
-  void EstimateRows(const PlanRequest& request, size_t head, uint32_t own, Scratch* scratch) const {
-    SampleRows(request.first_position, request.rows, kQueryBlockRows / s_.rows, &scratch->rows);
-    ColumnSums& sums = scratch->sums;
-    sums.Add(shape_.target, request.queries, scratch->rows, head, request.keys, own, &scratch->attention);
+  // Columns and diagonals of blocks, from a head's sums over some rows, which become means.
+  static void SumBlocks(ColumnSums* of_head, Scratch* scratch) {
+    ColumnSums& sums = *of_head;
     const float share = 1.0f / static_cast<float>(scratch->rows.size());
     const uint64_t begin = scratch->choice.begin_block();
     const size_t blocks = scratch->choice.last_block() + 1 - begin;
@@ -137,16 +138,18 @@ class FlexprefillPolicy : public Policy {
     kernels::Softmax(shape_.target, scratch->pooled.data(), scratch->pooled.size());
   }
 
-  void Choose(uint32_t head, size_t room, Scratch* scratch) const {
+  void Choose(size_t head, size_t room, Scratch* scratch) const {
+    const uint32_t bit = 1u << head;
     const BlockChoice& choice = scratch->choice;
     scratch->room = room;
     scratch->open.assign(scratch->columns.size(), false);
     for (const uint32_t block : choice.candidates()) scratch->open[block - choice.begin_block()] = true;
     if (JensenShannonDistance(scratch->pooled, scratch->columns) < s_.tau) {
-      ChoosePooled(head, scratch);
-      ChooseLines(s_.least / kPageTokens, s_.least / kPageTokens, head, scratch);
+      ChoosePooled(bit, scratch);
+      ChooseLines(s_.least / kPageTokens, s_.least / kPageTokens, bit, scratch);
     } else {
-      ChooseLines(Lines(&scratch->sums.verticals), Lines(&scratch->sums.slashes), head, scratch);
+      ColumnSums& sums = scratch->sums[head];
+      ChooseLines(Lines(&sums.verticals), Lines(&sums.slashes), bit, scratch);
     }
   }
 

@@ -10,12 +10,14 @@
 #include "kernels/scores.h"
 #include "policies/block_choice.h"
 #include "policies/head_states.h"
+#include "policies/packed_keys.h"
 #include "policies/sample_rows.h"
 #include "policies/tree_search.h"
 
 namespace damask::policies {
 namespace {
 
+using kernels::kPageTokens;
 using kernels::kQueryBlockRows;
 
 struct Settings {
@@ -91,7 +93,8 @@ struct Scratch {
   TreeSearch search;
   std::vector<uint32_t> sample;  // of the query block's rows
   std::vector<float> rows;       // [heads][rows][head_dim]
-  std::vector<float> scores;     // [rows][block]
+  PackedKeys packed;             // of the blocks that are looked at
+  std::vector<float> scores;     // [heads][rows][blocks][block]
   kernels::ScoresScratch keys;
 };
 
@@ -151,7 +154,7 @@ class HipPolicy : public Policy {
     for (size_t head = 0; head < group; head += together) {
       const size_t rows = GatherRows(request, head, together, scratch);
       const auto score = [&](std::span<const uint32_t> blocks, float* scores) {
-        for (size_t i = 0; i < blocks.size(); ++i) scores[i] = ScoreOf(request, blocks[i], together, rows, scratch);
+        ScoreBlocks(request, blocks, together, rows, scratch, scores);
       };
       const std::span<const uint32_t> blocks =
           scratch->search.Find(begin, static_cast<uint32_t>(local_begin), static_cast<uint32_t>(room), score);
@@ -176,18 +179,33 @@ class HipPolicy : public Policy {
     return scratch->sample.size();
   }
 
-  // The highest score of a key of the block with a row, added up over the heads that search together.
-  float ScoreOf(const PlanRequest& request, uint32_t block, size_t heads, size_t rows, Scratch* scratch) const {
-    const uint64_t first = uint64_t{block} * s_.block;
-    scratch->scores.resize(heads * rows * s_.block);
-    kernels::Scores(shape_.target, *request.keys.layout, request.keys.pages, first, first + s_.block, scratch->rows.data(),
-                    shape_.head_dim, heads * rows, 1.0f, scratch->scores.data(), s_.block, &scratch->keys);
-    float sum = 0;
-    for (size_t head = 0; head < heads; ++head) {
-      const float* scores = scratch->scores.data() + head * rows * s_.block;
-      sum += *std::max_element(scores, scores + rows * s_.block);
+  // Of each block the highest score of a key with a row, added up over the heads that search together. Blocks on released pages
+  // come last.
+  void ScoreBlocks(const PlanRequest& request, std::span<const uint32_t> blocks, size_t heads, size_t rows, Scratch* scratch,
+                   float* scores) const {
+    const size_t keys = blocks.size() * s_.block;
+    scratch->packed.PackBlocks(request.keys, blocks, s_.block);
+    scratch->scores.resize(heads * rows * keys);
+    kernels::Scores(shape_.target, *request.keys.layout, scratch->packed.pages.data(), 0, keys, scratch->rows.data(),
+                    shape_.head_dim, heads * rows, 1.0f, scratch->scores.data(), keys, &scratch->keys);
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const bool released = request.keys.pages[blocks[i] * s_.block / kPageTokens] == nullptr;
+      scores[i] = released ? -std::numeric_limits<float>::infinity() : 0.0f;
+      for (size_t head = 0; head < heads; ++head) {
+        scores[i] += Highest(scratch->scores.data() + head * rows * keys + i * s_.block, rows, keys, s_.block);
+      }
     }
-    return sum;
+  }
+
+  // Of a block's scores with `rows` rows, `stride` apart.
+  static float Highest(const float* scores, size_t rows, size_t stride, size_t block) {
+    float highest[kPageTokens] = {};
+    std::copy_n(scores, block, highest);
+    for (size_t row = 1; row < rows; ++row) {
+      scores += stride;
+      for (size_t i = 0; i < block; ++i) highest[i] = scores[i] > highest[i] ? scores[i] : highest[i];
+    }
+    return *std::max_element(highest, highest + block);
   }
 
   Settings s_;

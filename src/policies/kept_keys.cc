@@ -124,6 +124,10 @@ void KeptAttention(Target target, const QueryRows& queries, size_t group, const 
   sums->assign(stride, 0.0f);
   scratch->scores.resize(kRowsAtOnce * stride);
   scratch->packed.Pack(keys, kept.size(), [&](size_t i) { return kept[i]; });
+  scratch->released.clear();
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (keys.pages[kept[i] / kPageTokens] == nullptr) scratch->released.push_back(static_cast<uint32_t>(i));
+  }
   // Rows below `low` have seen keys that are decided about by now: they have no say any more.
   const size_t begin = static_cast<size_t>(std::clamp(low, queries.first_position, end) - queries.first_position);
   for (size_t done = begin; done < queries.rows; done += kRowsAtOnce) {
@@ -139,9 +143,8 @@ void KeptAttention(Target target, const QueryRows& queries, size_t group, const 
         float* const p = scores + row * stride;
         const uint64_t position = queries.first_position + done + row;
         const uint64_t lowest = kernels::LowestKey(position, own_window);
-        for (size_t i = 0; i < kept.size(); ++i) {
-          if (kept[i] < lowest || keys.pages[kept[i] / kPageTokens] == nullptr) p[i] = kHidden;
-        }
+        for (size_t i = 0; lowest > 0 && i < kept.size(); ++i) p[i] = kept[i] < lowest ? kHidden : p[i];
+        for (const uint32_t i : scratch->released) p[i] = kHidden;
         if (lowest > low) std::fill_n(p + kept.size(), lowest - low, kHidden);
         const size_t seen = kept.size() + (position + 1 - low);
         kernels::Softmax(target, p, seen);

@@ -102,8 +102,9 @@ void ChooseUnits(const KeptKeys& kept, std::span<const float> scores, uint64_t u
 void AddShape(uint64_t kept, uint64_t low, QuarterChoice* choice);
 
 struct KeptAttentionScratch {
-  PackedKeys packed;          // of the kept positions
-  std::vector<float> scores;  // [rows][kept, then the others]
+  PackedKeys packed;               // of the kept positions
+  std::vector<uint32_t> released;  // indices of those whose page is gone
+  std::vector<float> scores;       // [rows][kept, then the others]
   kernels::ScoresScratch keys;
 };
 // Causal attention of `queries` over the keys at `kept` and those from `low` on, within the model's own window (0: none), added

@@ -40,12 +40,25 @@ struct Share {
 
 struct Scratch {
   QuarterChoice choice;
-  ColumnSums sums;
-  ColumnSums::Scratch attention;
+  std::vector<ColumnSums> sums;  // [head]
+  ColumnScratch attention;
   std::vector<uint32_t> rows;
-  std::vector<uint32_t> verticals;
-  std::vector<uint32_t> slashes;
+  std::vector<uint32_t> best;
 };
+
+// Calls visit(index) for the best of `scores`, best first, `most` at most, until it says false: probably by about the
+// `likely`th, so no more are put in order at first.
+template <typename Visit>
+void VisitBest(std::span<const float> scores, size_t likely, size_t most, std::vector<uint32_t>* best, const Visit& visit) {
+  most = std::min(most, scores.size());
+  size_t visited = 0;
+  for (size_t wanted = likely + 1; visited < most; wanted *= 4) {
+    BestIndices(scores, std::min(wanted, most), best);
+    for (; visited < best->size(); ++visited) {
+      if (!visit((*best)[visited])) return;
+    }
+  }
+}
 
 class VerticalSlashPolicy : public Policy {
  public:
@@ -67,10 +80,10 @@ class VerticalSlashPolicy : public Policy {
     }
     thread_local Scratch scratch;
     scratch.choice.Reset(request, shape_.group(), own);
-    const size_t group = shape_.group();
-    for (size_t head = 0; head < group; ++head) {
-      Estimate(request, head, own, share, &scratch);
-      Choose(request, 1u << head, share, &scratch);
+    Estimate(request, own, &scratch);
+    for (size_t head = 0; head < shape_.group(); ++head) {
+      Force(share, keys, &scratch.sums[head]);
+      Choose(request, head, share, &scratch);
     }
     scratch.choice.MakePlan(plan);
   }
@@ -85,50 +98,54 @@ class VerticalSlashPolicy : public Policy {
             std::min(s_.local, slashes / 2),   slashes / kQuarterTokens,        s_.budget};
   }
 
-  // Fills scratch->verticals (positions) and scratch->slashes (distances), best first.
-  void Estimate(const PlanRequest& request, size_t head, uint32_t own, const Share& share, Scratch* scratch) const {
-    const uint64_t keys = request.first_position + request.rows;
-    ColumnSums& sums = scratch->sums;
+  // Fills scratch->sums.
+  void Estimate(const PlanRequest& request, uint32_t own, Scratch* scratch) const {
     if (request.queries.q != nullptr) {
       SampleRows(request.first_position, request.rows, kQueryBlockRows / s_.rows, &scratch->rows);
-      sums.Add(shape_.target, request.queries, scratch->rows, head, request.keys, own, &scratch->attention);
-    } else {  // the shape only: the first columns and the shortest distances stand for any
-      sums.first = 0;
-      sums.verticals.assign(keys, 0.0f);
-      sums.slashes.assign(keys, 0.0f);
+      SumColumns(shape_.target, request.queries, scratch->rows, shape_.group(), request.keys, own, &scratch->attention,
+                 &scratch->sums);
+      return;
     }
-    const float first = std::numeric_limits<float>::infinity();
-    for (uint64_t key = sums.first; key < std::min(share.sinks, keys); ++key) sums.verticals[key - sums.first] = first;
-    const size_t local = std::min<size_t>(share.local, sums.slashes.size());
-    std::fill_n(sums.slashes.begin(), local, first);
-    BestIndices(sums.verticals, share.verticals, &scratch->verticals);
-    for (uint32_t& vertical : scratch->verticals) vertical += static_cast<uint32_t>(sums.first);
-    BestIndices(sums.slashes, share.slashes, &scratch->slashes);
+    // The shape only: the first columns and the shortest distances stand for any.
+    const std::vector<float> nothing(request.first_position + request.rows, 0.0f);
+    scratch->sums.assign(shape_.group(), {0, nothing, nothing});
+  }
+
+  // What is always among the best.
+  static void Force(const Share& share, uint64_t keys, ColumnSums* sums) {
+    constexpr float kFirst = std::numeric_limits<float>::infinity();
+    for (uint64_t key = sums->first; key < std::min(share.sinks, keys); ++key) sums->verticals[key - sums->first] = kFirst;
+    std::fill_n(sums->slashes.begin(), std::min<size_t>(share.local, sums->slashes.size()), kFirst);
   }
 
   // A slash covers the quarters that hold a key at its distance from any row. Those that no longer fit are passed over.
-  void Choose(const PlanRequest& request, uint32_t head, const Share& share, Scratch* scratch) const {
+  void Choose(const PlanRequest& request, size_t head, const Share& share, Scratch* scratch) const {
     const uint64_t first = request.first_position;
     const uint64_t last = first + request.rows - 1;
+    const uint32_t bit = 1u << head;
+    const ColumnSums& sums = scratch->sums[head];
     uint64_t left = share.quarters;
-    uint64_t taken = Take(request, first / kQuarterTokens, last / kQuarterTokens + 1, head, ~uint64_t{0}, scratch);
+    uint64_t taken = Take(request, first / kQuarterTokens, last / kQuarterTokens + 1, bit, ~uint64_t{0}, scratch);
     left -= std::min(left, taken);  // the diagonal comes first, whatever it costs
-    for (const uint64_t distance : scratch->slashes) {
-      if (left == 0) break;
-      if (distance > last) continue;
+    VisitBest(sums.slashes, share.local + left, share.slashes, &scratch->best, [&](uint64_t distance) {
+      if (left == 0) return false;
+      if (distance > last) return true;
       const uint64_t begin = (first - std::min(first, distance)) / kQuarterTokens;
-      const uint64_t fresh = Take(request, begin, (last - distance) / kQuarterTokens + 1, head, left, scratch);
+      const uint64_t fresh = Take(request, begin, (last - distance) / kQuarterTokens + 1, bit, left, scratch);
       left -= fresh;
       taken += fresh;
-    }
+      return true;
+    });
     uint64_t keys = share.keys - std::min(share.keys, taken * kQuarterTokens);
-    for (const uint32_t position : scratch->verticals) {
-      if (keys == 0) break;
+    VisitBest(sums.verticals, keys + keys / 2, share.verticals, &scratch->best, [&](uint64_t column) {
+      if (keys == 0) return false;
+      const uint64_t position = sums.first + column;
       const uint64_t quarter = position / kQuarterTokens;
-      if (scratch->choice.Chosen(quarter, head) || !Readable(request, quarter)) continue;
-      scratch->choice.AddKey(position, head);
+      if (scratch->choice.Chosen(quarter, bit) || !Readable(request, quarter)) return true;
+      scratch->choice.AddKey(static_cast<uint32_t>(position), bit);
       --keys;
-    }
+      return true;
+    });
   }
 
   // Adds quarters [begin, end) where those that are new are at most `left`; gives how many were.

@@ -92,7 +92,7 @@ TEST(Page, ACopiedSlotHasTheBytesOfAStoredOne) {
       for (const auto& [from, to] : {std::pair<size_t, size_t>{5, 40}, {63, 0}, {32, 31}}) {
         StoreSlot(layout, stored.data(), to, &keys[from * head_dim], &values[from * head_dim]);
         CopySlot(layout, source.data(), from, copied.data(), to);
-        CopyKey(layout, source.data(), from, copied_keys.data(), to);
+        CopyKeys(layout, source.data(), from, copied_keys.data(), to, 1);
       }
       EXPECT_EQ(std::memcmp(stored.data(), copied.data(), layout.bytes()), 0);
       EXPECT_EQ(std::memcmp(stored.data(), copied_keys.data(), layout.value_offset()), 0);

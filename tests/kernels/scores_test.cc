@@ -1,12 +1,15 @@
 #include "kernels/scores.h"
 
 #include <cmath>
+#include <functional>
 #include <random>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/cpu.h"
+#include "kernels/scores_targets.h"
 
 namespace damask::kernels {
 namespace {
@@ -43,51 +46,86 @@ struct Pages {
 
 std::vector<Target> Targets() {
   std::vector<Target> targets = {Target::kScalar};
-  for (const Target target : {Target::kAvx2, Target::kAvx512}) {
+  for (const Target target : {Target::kAvx2, Target::kAvx512, Target::kAmx}) {
     if (target <= BestTarget()) targets.push_back(target);
   }
   return targets;
 }
 
-TEST(Scores, EqualTheDotProductsForEveryTargetTypeAndLength) {
+// What Scores does, by some body of its.
+using ScoresFunction =
+    std::function<void(const PageLayout& layout, const std::byte* const* pages, uint64_t first, uint64_t end, const float* q,
+                       size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride, ScoresScratch* scratch)>;
+
+void ExpectDotProducts(const ScoresFunction& function, const PageLayout& layout, const std::string& what) {
+  constexpr uint64_t kFirst = 16;
+  constexpr uint64_t kEnd = 203;
+  constexpr size_t kStride = 200;
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
+  const Pages pages(layout, kEnd, 7);
+  const size_t q_stride = layout.head_dim + 3;
+  for (const size_t rows : {1, 4, 9, 16, 33}) {
+    std::vector<float> q(rows * q_stride);
+    for (float& x : q) x = normal(random);
+    ScoresScratch scratch;
+    std::vector<float> scores(rows * kStride, -7.0f);
+    function(layout, pages.table.data(), kFirst, kEnd, q.data(), q_stride, rows, 0.5f, scores.data(), kStride, &scratch);
+    for (size_t r = 0; r < rows; ++r) {
+      for (size_t key = kFirst; key < kEnd; ++key) {
+        const std::vector<float> k = pages.Key(key);
+        double expected = 0;
+        double lengths[2] = {};
+        for (size_t d = 0; d < layout.head_dim; ++d) {
+          const double x = q[r * q_stride + d];
+          expected += 0.5 * x * static_cast<double>(k[d]);
+          lengths[0] += x * x;
+          lengths[1] += static_cast<double>(k[d]) * static_cast<double>(k[d]);
+        }
+        ASSERT_NEAR(scores[r * kStride + key - kFirst], expected, 1e-5 * 0.5 * std::sqrt(lengths[0] * lengths[1]))
+            << what << ", head_dim " << layout.head_dim << ", row " << r << " of " << rows << ", key " << key;
+      }
+      EXPECT_EQ(scores[r * kStride + kEnd - kFirst], -7.0f) << "a score behind the last key was touched";
+    }
+  }
+}
+
+TEST(Scores, EqualTheDotProductsForEveryTargetTypeAndLength) {
   for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
     for (const size_t dim : {16, 64, 80, 128}) {
-      const Pages pages({dim, type}, 203, 7);
-      std::vector<float> q(9 * (dim + 3));
-      for (float& x : q) x = normal(random);
       for (const Target target : Targets()) {
-        for (const size_t rows : {1, 4, 9}) {
-          ScoresScratch scratch;
-          std::vector<float> scores(rows * 200, -7.0f);
-          Scores(target, pages.layout, pages.table.data(), 16, 203, q.data(), dim + 3, rows, 0.5f, scores.data(), 200,
-                 &scratch);
-          for (size_t r = 0; r < rows; ++r) {
-            for (size_t key = 16; key < 203; ++key) {
-              const std::vector<float> k = pages.Key(key);
-              double expected = 0;
-              for (size_t d = 0; d < dim; ++d)
-                expected += 0.5 * static_cast<double>(q[r * (dim + 3) + d]) * static_cast<double>(k[d]);
-              ASSERT_NEAR(scores[r * 200 + key - 16], expected, 1e-4) << TargetName(target) << " " << dim << " " << key;
-            }
-            EXPECT_EQ(scores[r * 200 + 187], -7.0f) << "a score behind the last key was touched";
-          }
-        }
+        const auto scores = [target](auto&&... arguments) { Scores(target, arguments...); };
+        ExpectDotProducts(scores, {dim, type}, std::string(TargetName(target)));
       }
     }
   }
 }
 
+TEST(Scores, EqualTheDotProductsByEmulatedTiles) {
+  if (!TargetSupported(Target::kAvx512Bf16)) GTEST_SKIP() << "wants AVX-512 bf16";
+  for (const size_t dim : {32, 64, 256}) ExpectDotProducts(amx::TileScoresEmulated, {dim, KvType::kBf16}, "emulated tiles");
+}
+
 TEST(Scores, KeysOfAReleasedPageCannotBeSeen) {
-  Pages pages({64, KvType::kBf16}, 128, 3);
-  pages.table[0] = nullptr;
-  const std::vector<float> q(64, 1.0f);
-  std::vector<float> scores(128);
-  ScoresScratch scratch;
-  Scores(BestTarget(), pages.layout, pages.table.data(), 0, 128, q.data(), 64, 1, 1.0f, scores.data(), 128, &scratch);
-  EXPECT_EQ(scores[63], -INFINITY);
-  EXPECT_TRUE(std::isfinite(scores[64]));
+  for (const Target target : Targets()) {
+    for (const size_t released : {0, 1, 2}) {
+      for (const size_t rows : {1, 18}) {
+        Pages pages({64, KvType::kBf16}, 192, 3);
+        pages.table[released] = nullptr;
+        const std::vector<float> q(rows * 64, 1.0f);
+        std::vector<float> scores(rows * 176);
+        ScoresScratch scratch;
+        Scores(target, pages.layout, pages.table.data(), 16, 190, q.data(), 64, rows, 1.0f, scores.data(), 176, &scratch);
+        for (size_t key = 16; key < 190; ++key) {
+          for (size_t r = 0; r < rows; ++r) {
+            const float score = scores[r * 176 + key - 16];
+            EXPECT_EQ(std::isfinite(score), key / kPageTokens != released) << TargetName(target) << ", key " << key;
+            EXPECT_LE(score, 1e3f) << "hidden keys get -infinity";
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST(RunScores, EqualTheSumsOfDotProductsForEveryTargetTypeAndLength) {

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "policies/best.h"
 #include "tests/policies/policy_run.h"
 
 namespace damask::policies {
@@ -104,14 +103,6 @@ TEST_F(KeySummaryTest, RowsOfEightBitKeysAreBf16) {
       for (size_t d = 0; d < Text::kDim; ++d) ASSERT_EQ(row[d], ToFloat(ToBf16(key[d])));
     }
   }
-}
-
-TEST(BestIndices, PutsHigherScoresFirstThenLowerIndicesThenWhatIsNoNumber) {
-  std::vector<uint32_t> best;
-  BestIndices(std::vector<float>{1, 3, NAN, 3, -INFINITY, 2}, 10, &best);
-  EXPECT_EQ(best, (std::vector<uint32_t>{1, 3, 5, 0, 4, 2}));
-  BestIndices(std::vector<float>{1, 3, NAN, 3, -INFINITY, 2}, 2, &best);
-  EXPECT_EQ(best, (std::vector<uint32_t>{1, 3}));
 }
 
 }  // namespace

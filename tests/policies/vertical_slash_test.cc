@@ -95,9 +95,11 @@ TEST(ColumnSums, AddUpDenseAttention) {
   for (uint64_t p = 0; p < kLength; ++p) kernels::StoreSlot(layout, storage[p / 64].data(), p % 64, text.key(p), text.key(p));
   for (const uint32_t window : {0u, 40u}) {
     const std::vector<uint32_t> rows = {3, 10, 21};
-    ColumnSums sums;
-    ColumnSums::Scratch scratch;
-    sums.Add(BestTarget(), {text.query(128, 0), 2 * Text::kDim, 22, 128}, rows, 1, {pages.data(), &layout}, window, &scratch);
+    std::vector<ColumnSums> of_heads;
+    ColumnScratch scratch;
+    SumColumns(BestTarget(), {text.query(128, 0), 2 * Text::kDim, 22, 128}, rows, 2, {pages.data(), &layout}, window, &scratch,
+               &of_heads);
+    const ColumnSums& sums = of_heads[1];
     std::vector<double> verticals(kLength);
     std::vector<double> slashes(kLength);
     for (const uint32_t row : rows) {

@@ -1,0 +1,85 @@
+#include "policies/best.h"
+
+#include <algorithm>
+#include <bit>
+#include <functional>
+
+namespace damask::policies {
+namespace {
+
+// One number that orders by score, then by index: comparing these is what the time goes into.
+uint64_t OrderedKey(float score, size_t index) {
+  const auto bits = std::bit_cast<uint32_t>(score + 0.0f);  // -0 is 0
+  const uint32_t order = score == score ? bits ^ (static_cast<uint32_t>(-(bits >> 31)) | 0x80000000u) : 0;
+  return uint64_t{order} << 32 | (0xffffffffu - static_cast<uint32_t>(index));
+}
+
+uint32_t IndexOf(uint64_t key) { return 0xffffffffu - static_cast<uint32_t>(key); }
+
+// A key that most likely no less than `count` keys reach, and not many more: from a sample. 0, which all reach, where that
+// would save little.
+uint64_t LikelyBound(std::span<const float> scores, size_t count) {
+  constexpr size_t kSample = 128;
+  constexpr size_t kSpare = 6;
+  const size_t rank = count * kSample * 5 / (scores.size() * 4) + kSpare;
+  if (scores.size() < 4 * kSample || rank >= kSample / 2) return 0;
+  uint64_t sample[kSample];
+  const size_t step = scores.size() / kSample;
+  for (size_t i = 0; i < kSample; ++i) sample[i] = OrderedKey(scores[i * step], i * step);
+  std::nth_element(sample, sample + rank, sample + kSample, std::greater<>());
+  return sample[rank];
+}
+
+// Puts the keys that reach `bound` to `keys` [scores.size()], in the order of their indices; gives how many there are.
+size_t KeysFrom(std::span<const float> scores, uint64_t bound, uint64_t* keys) {
+  size_t kept = 0;
+  for (size_t i = 0; i < scores.size(); ++i) {  // without a jump, which would be mispredicted
+    const uint64_t key = OrderedKey(scores[i], i);
+    keys[kept] = key;
+    kept += key >= bound ? 1 : 0;
+  }
+  return kept;
+}
+
+// Keys in the order of their indices, the `count` best among them; count is at most scores.size(). Valid until the thread's
+// next call.
+std::span<uint64_t> Candidates(std::span<const float> scores, size_t count) {
+  thread_local std::vector<uint64_t> keys;
+  if (keys.size() < scores.size()) keys.resize(scores.size());
+  size_t kept = KeysFrom(scores, LikelyBound(scores, count), keys.data());
+  if (kept < count) kept = KeysFrom(scores, 0, keys.data());
+  return {keys.data(), kept};
+}
+
+}  // namespace
+
+void BestIndices(std::span<const float> scores, size_t count, std::vector<uint32_t>* indices) {
+  count = std::min(count, scores.size());
+  indices->resize(count);
+  if (count == 0) return;
+  const std::span<uint64_t> keys = Candidates(scores, count);
+  const auto end = keys.begin() + static_cast<std::ptrdiff_t>(count);
+  if (count < keys.size()) std::nth_element(keys.begin(), end, keys.end(), std::greater<>());
+  std::sort(keys.begin(), end, std::greater<>());
+  for (size_t i = 0; i < count; ++i) (*indices)[i] = IndexOf(keys[i]);
+}
+
+void BestIndicesAscending(std::span<const float> scores, size_t count, std::vector<uint32_t>* indices) {
+  count = std::min(count, scores.size());
+  indices->clear();
+  if (count == 0) return;
+  const std::span<uint64_t> keys = Candidates(scores, count);
+  uint64_t least = 0;
+  if (count < keys.size()) {
+    thread_local std::vector<uint64_t> order;
+    order.assign(keys.begin(), keys.end());
+    const auto last = order.begin() + static_cast<std::ptrdiff_t>(count - 1);
+    std::nth_element(order.begin(), last, order.end(), std::greater<>());
+    least = *last;
+  }
+  for (const uint64_t key : keys) {
+    if (key >= least) indices->push_back(IndexOf(key));
+  }
+}
+
+}  // namespace damask::policies
