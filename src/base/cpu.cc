@@ -37,7 +37,8 @@ bool CpuHasAmx() {
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
   constexpr unsigned kBf16 = 1u << 22;
   constexpr unsigned kTile = 1u << 24;
-  return (edx & (kBf16 | kTile)) == (kBf16 | kTile);
+  constexpr unsigned kInt8 = 1u << 25;
+  return (edx & (kBf16 | kTile | kInt8)) == (kBf16 | kTile | kInt8);
 }
 
 // Linux grants the 8 KiB of tile state once per process, before the threads that use it start.

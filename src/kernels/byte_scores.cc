@@ -28,31 +28,26 @@ int8_t ToByte(float x, float inverse) {
   return static_cast<int8_t>(std::bit_cast<uint32_t>(x * inverse + kRound));
 }
 
-// Queries as bytes with 128 added, else as 16-bit numbers.
-bool MultipliesBytes([[maybe_unused]] Target target) {
-#if defined(__x86_64__)
-  return target >= Target::kAvx512Bf16;
-#else
-  return false;
-#endif
-}
-
 size_t ByteIndex(size_t d, size_t lane) { return (d / kStep * kQuarterTokens + lane) * kStep + d % kStep; }
 
 size_t PairIndex(size_t d, size_t lane) { return (d / 2 * kQuarterTokens + lane) * 2 + d % 2; }
 
-// Where number d of a row stands in one of the two forms.
-size_t QueryIndex(const ByteQueries& queries, bool bytes, size_t row, size_t d) {
+size_t KeyIndex(ByteForm form, size_t dim, size_t d, size_t key) {
+  return form == ByteForm::kTiles ? key * dim + d : ByteIndex(d, key);
+}
+
+// Where number d of a row stands.
+size_t QueryIndex(const ByteQueries& queries, size_t row, size_t d) {
   if (queries.lanes() == 1) return d;
   const size_t lane = row % kQuarterTokens;
-  return (row - lane) * queries.dim() + (bytes ? ByteIndex(d, lane) : PairIndex(d, lane));
+  return (row - lane) * queries.dim() + (queries.form() == ByteForm::kPairs ? PairIndex(d, lane) : ByteIndex(d, lane));
 }
 
 void PlainMaxima(const ByteQuarter& quarter, const ByteQueries& queries, float* largest) {
   for (size_t r = 0; r < queries.rows(); ++r) {
     int32_t sums[kQuarterTokens] = {};
     for (size_t d = 0; d < queries.dim(); ++d) {
-      const int32_t q = queries.pairs()[QueryIndex(queries, false, r, d)];
+      const int32_t q = queries.pairs()[QueryIndex(queries, r, d)];
       for (size_t j = 0; j < kQuarterTokens; ++j) sums[j] += q * quarter.bytes[ByteIndex(d, j)];
     }
     largest[r] = static_cast<float>(*std::max_element(sums, sums + kQuarterTokens)) * (queries.scales()[r] * quarter.scale);
@@ -60,9 +55,30 @@ void PlainMaxima(const ByteQuarter& quarter, const ByteQueries& queries, float* 
   std::fill(largest + queries.rows(), largest + queries.lanes(), 0.0f);
 }
 
+#if defined(__x86_64__)
+using QuarterMaxima = void (*)(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
+
+QuarterMaxima BodyOf(Target target, ByteForm form, bool one_row) {
+  if (form == ByteForm::kBytes) return one_row ? avx512bf16::ByteMaximumOfRow : avx512bf16::ByteMaximaOfRows;
+  if (target >= Target::kAvx2) return one_row ? avx2::ByteMaximumOfRow : avx2::ByteMaximaOfRows;
+  return PlainMaxima;
+}
+#else
+constexpr auto BodyOf = [](Target, ByteForm, bool) { return PlainMaxima; };
+#endif
+
 }  // namespace
 
-void StoreByteQuarter(const float* keys, size_t dim, int8_t* bytes, int32_t* offsets, float* scale) {
+ByteForm ByteFormOf([[maybe_unused]] Target target, [[maybe_unused]] size_t dim) {
+#if defined(__x86_64__)
+  constexpr size_t kTileDim = 64;
+  if (target >= Target::kAmx && dim <= kTileDim) return ByteForm::kTiles;
+  if (target >= Target::kAvx512Bf16) return ByteForm::kBytes;
+#endif
+  return ByteForm::kPairs;
+}
+
+void StoreByteQuarter(ByteForm form, const float* keys, size_t dim, int8_t* bytes, int32_t* offsets, float* scale) {
   const float largest = LargestMagnitude(keys, dim * kQuarterTokens);
   const float inverse = InverseScale(largest);
   *scale = inverse > 0 ? largest / kLargestByte : 0.0f;
@@ -70,29 +86,33 @@ void StoreByteQuarter(const float* keys, size_t dim, int8_t* bytes, int32_t* off
   for (size_t d = 0; d < dim; ++d) {
     for (size_t j = 0; j < kQuarterTokens; ++j) {
       const int8_t byte = ToByte(keys[d * kQuarterTokens + j], inverse);
-      bytes[ByteIndex(d, j)] = byte;
+      bytes[KeyIndex(form, dim, d, j)] = byte;
       offsets[j] -= kQueryOffset * byte;
     }
   }
 }
 
-void LoadByteQuarter(const ByteQuarter& quarter, size_t dim, float* keys) {
+void LoadByteQuarter(ByteForm form, const ByteQuarter& quarter, size_t dim, float* keys) {
   for (size_t d = 0; d < dim; ++d) {
     for (size_t j = 0; j < kQuarterTokens; ++j) {
-      keys[d * kQuarterTokens + j] = quarter.scale * static_cast<float>(quarter.bytes[ByteIndex(d, j)]);
+      keys[d * kQuarterTokens + j] = quarter.scale * static_cast<float>(quarter.bytes[KeyIndex(form, dim, d, j)]);
     }
   }
 }
 
-void ByteQueries::Pack(Target target, const float* q, size_t stride, size_t rows, size_t dim, float scale) {
+void ByteQueries::Pack(ByteForm form, const float* q, size_t stride, size_t rows, size_t dim, float scale) {
+  form_ = form;
   rows_ = rows;
   dim_ = dim;
   lanes_ = LanesOf(rows);
-  const bool as_bytes = MultipliesBytes(target);
-  if (as_bytes) {
-    bytes_.assign(lanes_ * dim, kQueryOffset);
-  } else {
-    pairs_.assign(lanes_ * dim, 0);
+  const size_t numbers = lanes_ * dim;
+  switch (form) {
+    case ByteForm::kPairs: pairs_.assign(numbers, 0); break;
+    case ByteForm::kBytes: bytes_.assign(numbers, kQueryOffset); break;
+    case ByteForm::kTiles:
+      signed_bytes_.Reserve(numbers);
+      std::fill_n(signed_bytes_.data(), numbers, int8_t{0});
+      break;
   }
   scales_.assign(lanes_, 0.0f);
   for (size_t r = 0; r < rows; ++r) {
@@ -103,28 +123,25 @@ void ByteQueries::Pack(Target target, const float* q, size_t stride, size_t rows
     for (size_t d = 0; d < dim; ++d) {
       // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number, not a character
       const int number = ToByte(row[d], inverse);
-      const size_t at = QueryIndex(*this, as_bytes, r, d);
-      if (as_bytes) {
-        bytes_[at] = static_cast<uint8_t>(number + kQueryOffset);
-      } else {
-        pairs_[at] = static_cast<int16_t>(number);
+      const size_t at = QueryIndex(*this, r, d);
+      switch (form) {
+        case ByteForm::kPairs: pairs_[at] = static_cast<int16_t>(number); break;
+        case ByteForm::kBytes: bytes_[at] = static_cast<uint8_t>(number + kQueryOffset); break;
+        case ByteForm::kTiles: signed_bytes_[at] = static_cast<int8_t>(number); break;
       }
     }
   }
 }
 
-void ByteMaxima(Target target, const ByteQuarter& quarter, const ByteQueries& queries, float* largest) {
-  const bool one_row = queries.lanes() == 1;
+void ByteMaxima(Target target, std::span<const ByteQuarter> quarters, const ByteQueries& queries, float* largest) {
 #if defined(__x86_64__)
-  if (MultipliesBytes(target)) {
-    return one_row ? avx512bf16::ByteMaximumOfRow(quarter, queries, largest)
-                   : avx512bf16::ByteMaximaOfRows(quarter, queries, largest);
-  }
-  if (target >= Target::kAvx2) {
-    return one_row ? avx2::ByteMaximumOfRow(quarter, queries, largest) : avx2::ByteMaximaOfRows(quarter, queries, largest);
-  }
+  if (queries.form() == ByteForm::kTiles) return amx::TileByteMaxima(quarters, queries, largest);
 #endif
-  PlainMaxima(quarter, queries, largest);
+  const auto body = BodyOf(target, queries.form(), queries.lanes() == 1);
+  for (const ByteQuarter& quarter : quarters) {
+    body(quarter, queries, largest);
+    largest += queries.lanes();
+  }
 }
 
 }  // namespace damask::kernels

@@ -18,3 +18,11 @@ void ByteMaximaOfRows(const ByteQuarter& quarter, const ByteQueries& queries, fl
 void ByteMaximumOfRow(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
 
 }  // namespace damask::kernels::avx512bf16
+
+namespace damask::kernels::amx {
+
+void TileByteMaxima(std::span<const ByteQuarter> quarters, const ByteQueries& queries, float* largest);
+// The same without the hardware.
+void TileByteMaximaEmulated(std::span<const ByteQuarter> quarters, const ByteQueries& queries, float* largest);
+
+}  // namespace damask::kernels::amx

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <functional>
 
 namespace damask::policies {
@@ -16,39 +17,39 @@ uint64_t OrderedKey(float score, size_t index) {
 
 uint32_t IndexOf(uint64_t key) { return 0xffffffffu - static_cast<uint32_t>(key); }
 
-// A key that most likely no less than `count` keys reach, and not many more: from a sample. 0, which all reach, where that
-// would save little.
-uint64_t LikelyBound(std::span<const float> scores, size_t count) {
+// A score that most likely no less than `count` reach, and not many more: from a sample. NaN where that would save little.
+float LikelyBound(std::span<const float> scores, size_t count) {
   constexpr size_t kSample = 128;
   constexpr size_t kSpare = 6;
   const size_t rank = count * kSample * 5 / (scores.size() * 4) + kSpare;
-  if (scores.size() < 4 * kSample || rank >= kSample / 2) return 0;
+  if (scores.size() < 4 * kSample || rank >= kSample / 2) return NAN;
   uint64_t sample[kSample];
   const size_t step = scores.size() / kSample;
   for (size_t i = 0; i < kSample; ++i) sample[i] = OrderedKey(scores[i * step], i * step);
   std::nth_element(sample, sample + rank, sample + kSample, std::greater<>());
-  return sample[rank];
-}
-
-// Puts the keys that reach `bound` to `keys` [scores.size()], in the order of their indices; gives how many there are.
-size_t KeysFrom(std::span<const float> scores, uint64_t bound, uint64_t* keys) {
-  size_t kept = 0;
-  for (size_t i = 0; i < scores.size(); ++i) {  // without a jump, which would be mispredicted
-    const uint64_t key = OrderedKey(scores[i], i);
-    keys[kept] = key;
-    kept += key >= bound ? 1 : 0;
-  }
-  return kept;
+  return scores[IndexOf(sample[rank])];
 }
 
 // Keys in the order of their indices, the `count` best among them; count is at most scores.size(). Valid until the thread's
 // next call.
 std::span<uint64_t> Candidates(std::span<const float> scores, size_t count) {
+  thread_local std::vector<uint32_t> indices;
   thread_local std::vector<uint64_t> keys;
-  if (keys.size() < scores.size()) keys.resize(scores.size());
-  size_t kept = KeysFrom(scores, LikelyBound(scores, count), keys.data());
-  if (kept < count) kept = KeysFrom(scores, 0, keys.data());
-  return {keys.data(), kept};
+  if (indices.size() < scores.size()) indices.resize(scores.size());
+  const float bound = LikelyBound(scores, count);
+  uint32_t* const out = indices.data();
+  size_t kept = 0;
+  for (size_t i = 0; i < scores.size(); ++i) {  // without a jump, which would be mispredicted
+    out[kept] = static_cast<uint32_t>(i);
+    kept += scores[i] >= bound ? 1 : 0;
+  }
+  keys.clear();
+  if (kept < count) {
+    for (size_t i = 0; i < scores.size(); ++i) keys.push_back(OrderedKey(scores[i], i));
+  } else {
+    for (size_t i = 0; i < kept; ++i) keys.push_back(OrderedKey(scores[out[i]], out[i]));
+  }
+  return keys;
 }
 
 }  // namespace

@@ -46,6 +46,7 @@ class Choice {
       : target_(target),
         options_(options),
         rank_(projection.rank()),
+        form_(kernels::ByteFormOf(target, projection.rank())),
         keys_(keys),
         queries_(queries),
         rows_(queries.rows),
@@ -70,13 +71,14 @@ class Choice {
 
   // Shares of the survivors, sinks and local quarters, by the largest score of any key of theirs.
   void FinePass() {
-    s_->byte_queries.Pack(target_, s_->queries.data(), rank_, rows_, rank_, scale_);
+    s_->byte_queries.Pack(form_, s_->queries.data(), rank_, rows_, rank_, scale_);
     const size_t survivors = s_->candidates.size();
     const size_t sinks = regions_.sinks - regions_.begin;
     const size_t columns = survivors + sinks + regions_.end - regions_.local;
     s_->shares.resize(columns * lanes_);
-    for (size_t i = 0; i < survivors; ++i) Maxima(s_->candidates[i], Column(i));
-    for (size_t i = 0; i < sinks; ++i) Maxima(regions_.begin + i, Column(survivors + i));
+    for (size_t i = 0; i < sinks; ++i) s_->candidates.push_back(static_cast<uint32_t>(regions_.begin + i));
+    Maxima();
+    s_->candidates.resize(survivors);
     for (size_t quarter = regions_.local; quarter < regions_.end; ++quarter) {
       VisibleMaxima(quarter, Column(survivors + sinks + quarter - regions_.local));
     }
@@ -140,18 +142,23 @@ class Choice {
     for (size_t r = 0; r < rows_; ++r) s_->covered[r] += static_cast<double>(shares[r]);
   }
 
-  // Of a quarter before the diagonal.
-  void Maxima(size_t quarter, float* largest) {
-    const bool all_see_it = quarter * kQuarter >= kernels::LowestKey(queries_.first_position + rows_ - 1, own_window_);
-    if (!all_see_it) return VisibleMaxima(quarter, largest);
-    kernels::ByteMaxima(target_, keys_.quarter(quarter), s_->byte_queries, largest);
+  // Of the candidates, which lie before the diagonal, into their columns. The first of them in the model's own window may be
+  // hidden from later rows.
+  void Maxima() {
+    const uint64_t lowest = kernels::LowestKey(queries_.first_position + rows_ - 1, own_window_);
+    s_->quarters.clear();
+    for (const uint32_t candidate : s_->candidates) s_->quarters.push_back(keys_.quarter(candidate));
+    kernels::ByteMaxima(target_, s_->quarters, s_->byte_queries, Column(0));
+    for (size_t i = 0; lowest > 0 && i < s_->candidates.size(); ++i) {
+      if (uint64_t{s_->candidates[i]} * kQuarter < lowest) VisibleMaxima(s_->candidates[i], Column(i));
+    }
   }
 
   // Keys behind a row's own position do not count, nor those that the model's own window hides from it.
   void VisibleMaxima(size_t quarter, float* largest) {
     s_->block.resize(rows_ * kQuarter);
     s_->keys.resize(rank_ * kQuarter);
-    kernels::LoadByteQuarter(keys_.quarter(quarter), rank_, s_->keys.data());
+    kernels::LoadByteQuarter(form_, keys_.quarter(quarter), rank_, s_->keys.data());
     kernels::QuarterProducts(target_, s_->keys.data(), rank_, s_->queries.data(), rank_, rows_, scale_, s_->block.data(),
                              kQuarter);
     for (size_t r = 0; r < rows_; ++r) {
@@ -169,6 +176,7 @@ class Choice {
   Target target_;
   const ContentOptions& options_;
   size_t rank_;
+  kernels::ByteForm form_;
   const ContentKeys& keys_;
   const QueryRows& queries_;
   size_t rows_;
@@ -213,8 +221,8 @@ void ContentKeys::Append(Target target, const Projection& projection, const KeyP
     keys_.assign(numbers, 0.0f);
     kernels::Scores(target, *keys.layout, keys.pages, begin, begin + count, projection.rows().data(), projection.head_dim(),
                     rank_, 1.0f, keys_.data(), kQuarter, &scratch_);
-    kernels::StoreByteQuarter(keys_.data(), rank_, bytes_.data() + quarter * numbers, offsets_.data() + quarter * kQuarter,
-                              &scales_[quarter]);
+    kernels::StoreByteQuarter(kernels::ByteFormOf(target, rank_), keys_.data(), rank_, bytes_.data() + quarter * numbers,
+                              offsets_.data() + quarter * kQuarter, &scales_[quarter]);
     for (size_t r = 0; r < rank_; ++r) {
       float sum = 0;
       for (size_t j = 0; j < count; ++j) sum += keys_[r * kQuarter + j];

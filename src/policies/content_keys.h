@@ -67,7 +67,7 @@ class ContentKeys {
 
  private:
   size_t rank_ = 0;
-  std::vector<int8_t> bytes_;     // [quarters][rank / 4][16][4]
+  std::vector<int8_t> bytes_;     // [quarters][16 * rank]
   std::vector<int32_t> offsets_;  // [quarters][16]
   std::vector<float> scales_;     // [quarters]
   std::vector<float> means_;      // [quarters, rank]
@@ -79,6 +79,7 @@ class ContentKeys {
 struct ContentScratch {
   std::vector<float> queries;  // [rows, rank]
   kernels::ByteQueries byte_queries;
+  std::vector<kernels::ByteQuarter> quarters;
   std::vector<float> lane_queries;  // [lanes / 16][rank][16]
   std::vector<float> shares;        // [quarters][lanes]
   std::vector<float> best;          // [quarters]: the largest share of any row

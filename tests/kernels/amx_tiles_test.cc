@@ -47,6 +47,31 @@ TEST(EmulatedTiles, Bf16ProductsAddPairsIntoC) {
   EXPECT_EQ(c, expected);
 }
 
+TEST(EmulatedTiles, ByteProductsAddFoursIntoC) {
+  std::mt19937 random(2);
+  std::uniform_int_distribution<int> any(-128, 127);
+  std::vector<int8_t> a(11 * 20);
+  std::vector<int8_t> b(5 * 28);
+  std::vector<int32_t> c(11 * 7);
+  for (int8_t& x : a) x = static_cast<int8_t>(any(random));
+  for (int8_t& x : b) x = static_cast<int8_t>(any(random));
+  for (int32_t& x : c) x = any(random);
+  std::vector<int32_t> expected = c;
+  for (size_t m = 0; m < 11; ++m) {
+    for (size_t n = 0; n < 7; ++n) {
+      for (size_t k = 0; k < 20; ++k) expected[m * 7 + n] += a[m * 20 + k] * b[k / 4 * 28 + n * 4 + k % 4];
+    }
+  }
+  EmulatedTiles::Configure(OddShapes());
+  EmulatedTiles::Load<0>(c.data(), 28);
+  EmulatedTiles::Load<1>(a.data(), 20);
+  EmulatedTiles::Load<2>(b.data(), 28);
+  EmulatedTiles::DotBytes<0, 1, 2>();
+  EmulatedTiles::Store<0>(c.data(), 28);
+  EmulatedTiles::Release();
+  EXPECT_EQ(c, expected);
+}
+
 TEST(EmulatedTiles, Bf16DenormalsCountAsZero) {
   const bf16 denormal{0x0001};
   const bf16 one = ToBf16(1.0f);

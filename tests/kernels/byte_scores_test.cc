@@ -2,15 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <random>
+#include <span>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "kernels/byte_scores_targets.h"
 #include "kernels/scores.h"
 
 namespace damask::kernels {
 namespace {
+
+constexpr ByteForm kForms[] = {ByteForm::kPairs, ByteForm::kBytes, ByteForm::kTiles};
+
+using MaximaFunction = std::function<void(std::span<const ByteQuarter> quarters, const ByteQueries& queries, float* largest)>;
 
 struct Case {
   Case(size_t width, size_t count, uint32_t seed) : dim(width), rows(count), keys(width * kQuarterTokens), q(count * width) {
@@ -21,17 +29,29 @@ struct Case {
     Store();
   }
   void Store() {
-    bytes.resize(dim * kQuarterTokens);
     offsets.resize(kQuarterTokens);
-    StoreByteQuarter(keys.data(), dim, bytes.data(), offsets.data(), &scale);
+    for (const ByteForm form : kForms) {
+      bytes_of(form).resize(dim * kQuarterTokens);
+      StoreByteQuarter(form, keys.data(), dim, bytes_of(form).data(), offsets.data(), &scale);
+    }
   }
-  ByteQuarter quarter() const { return {bytes.data(), offsets.data(), scale}; }
-  std::vector<float> Maxima(Target target, float factor = 1.0f) const {
+  std::vector<int8_t>& bytes_of(ByteForm form) { return bytes[static_cast<size_t>(form)]; }
+  ByteQuarter quarter(ByteForm form) const { return {bytes[static_cast<size_t>(form)].data(), offsets.data(), scale}; }
+  // Of three quarters with these keys, which must all give the same.
+  std::vector<float> MaximaOf(ByteForm form, float factor, const MaximaFunction& maxima) const {
     ByteQueries queries;
-    queries.Pack(target, q.data(), dim, rows, dim, factor);
-    std::vector<float> largest(queries.lanes(), -1.0f);
-    ByteMaxima(target, quarter(), queries, largest.data());
+    queries.Pack(form, q.data(), dim, rows, dim, factor);
+    const std::vector<ByteQuarter> quarters(3, quarter(form));
+    std::vector<float> largest(queries.lanes() * 3, -1.0f);
+    maxima(quarters, queries, largest.data());
+    const auto end = largest.begin() + static_cast<std::ptrdiff_t>(queries.lanes());
+    EXPECT_TRUE(std::equal(largest.begin(), end, end));
+    EXPECT_TRUE(std::equal(largest.begin(), end, end + static_cast<std::ptrdiff_t>(queries.lanes())));
+    largest.erase(end, largest.end());
     return largest;
+  }
+  std::vector<float> Maxima(Target target, float factor = 1.0f) const {
+    return MaximaOf(ByteFormOf(target, dim), factor, [target](auto&&... arguments) { ByteMaxima(target, arguments...); });
   }
   // The largest score of a row in double, and what rounding both sides may change of it.
   double Largest(size_t row, double* error) const {
@@ -60,7 +80,7 @@ struct Case {
   size_t rows;
   std::vector<float> keys;  // [dim][16]
   std::vector<float> q;     // [rows, dim]
-  std::vector<int8_t> bytes;
+  std::vector<int8_t> bytes[3];
   std::vector<int32_t> offsets;
   float scale = 0;
 };
@@ -89,6 +109,9 @@ TEST(ByteScores, EveryTargetGivesTheSameBits) {
       for (const Target target : AllTargets()) {
         if (!TargetSupported(target)) continue;
         EXPECT_EQ(c.Maxima(target, 0.125f), expected) << TargetName(target) << dim << " " << rows;
+      }
+      if (dim <= 64 && TargetSupported(Target::kAvx512)) {
+        EXPECT_EQ(c.MaximaOf(ByteForm::kTiles, 0.125f, amx::TileByteMaximaEmulated), expected) << dim << " " << rows;
       }
     }
   }
@@ -125,8 +148,10 @@ TEST(ByteScores, ZerosAndWhatIsNoNumberGiveZeros) {
 TEST(ByteScores, LoadedKeysAreTheStoredOnesRounded) {
   const Case c(48, 1, 5);
   std::vector<float> loaded(c.keys.size());
-  LoadByteQuarter(c.quarter(), c.dim, loaded.data());
-  for (size_t i = 0; i < loaded.size(); ++i) EXPECT_NEAR(loaded[i], c.keys[i], c.scale * 0.5001f);
+  for (const ByteForm form : kForms) {
+    LoadByteQuarter(form, c.quarter(form), c.dim, loaded.data());
+    for (size_t i = 0; i < loaded.size(); ++i) EXPECT_NEAR(loaded[i], c.keys[i], c.scale * 0.5001f);
+  }
 }
 
 TEST(ColumnShares, AreTheSoftmaxOfEachRowAndTheLargestOfEachColumn) {

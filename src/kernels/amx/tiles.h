@@ -1,7 +1,7 @@
 // AMX tiles behind one small interface with two backends: the hardware, and plain C++ with the same semantics, so that kernels
 // written over tiles are tested on machines without them. Kernels are templates over the backend.
 //
-// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (LDTILECFG, TILELOADD, TDPBF16PS).
+// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (LDTILECFG, TILELOADD, TDPBF16PS, TDPBSSD).
 //
 // Everything is in an unnamed namespace: these functions are compiled with wide instruction sets and must not be shared.
 #pragma once
@@ -71,6 +71,11 @@ struct HardwareTiles {
   template <int kC, int kA, int kB>
   static void DotBf16() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
+  }
+  // C [m][n] i32 += A [m][4k] i8 * B [k][4n] i8 in fours.
+  template <int kC, int kA, int kB>
+  static void DotBytes() {
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
   }
 };
 
@@ -151,6 +156,18 @@ struct EmulatedTiles {
       }
     }
   }
+  template <int kC, int kA, int kB>
+  static void DotBytes() {
+    CheckDot<kC, kA, kB>();
+    for (size_t m = 0; m < rows<kC>(); ++m) {
+      for (size_t n = 0; n < row_bytes<kC>() / 4; ++n) {
+        int32_t c;
+        std::memcpy(&c, &state().tiles[kC][m][n * 4], 4);
+        for (size_t k = 0; k < row_bytes<kA>(); ++k) c += Byte<kA>(m, k) * Byte<kB>(k / 4, 4 * n + k % 4);
+        std::memcpy(&state().tiles[kC][m][n * 4], &c, 4);
+      }
+    }
+  }
 
  private:
   template <int kTile>
@@ -173,6 +190,12 @@ struct EmulatedTiles {
     CheckTile<kB>();
     Check(rows<kC>() == rows<kA>() && row_bytes<kC>() == row_bytes<kB>() && row_bytes<kA>() / 4 == rows<kB>());
     Check(row_bytes<kA>() % 4 == 0 && row_bytes<kB>() % 4 == 0);
+  }
+  template <int kTile>
+  static int32_t Byte(size_t row, size_t column) {
+    int8_t byte;
+    std::memcpy(&byte, &state().tiles[kTile][row][column], 1);
+    return byte;
   }
   static float Flush(float x) { return x > -0x1p-126f && x < 0x1p-126f ? 0.0f : x; }
   template <int kTile>
