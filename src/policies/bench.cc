@@ -1,7 +1,6 @@
 #include "policies/bench.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <random>
 #include <string_view>
@@ -14,7 +13,9 @@
 #include "base/timer.h"
 #include "kernels/attention.h"
 #include "policies/dam.h"
+#include "policies/options.h"
 #include "policies/registry.h"
+#include "policies/sample_rows.h"
 
 namespace damask::policies {
 namespace {
@@ -26,7 +27,7 @@ constexpr size_t kChunkRows = 512;  // as the engine reads prompts
 constexpr size_t kDrawnTokens = 64;
 constexpr uint64_t kShortest = 2 * kChunkRows;
 constexpr uint64_t kLeastStep = kChunkRows + kDrawnTokens;  // a context's last rows are read behind what was drawn before
-constexpr std::string_view kContentSpec = "content-heads:rank=";
+constexpr std::string_view kContentPrefix = "content-heads:";
 constexpr uint64_t kMaxBytes = uint64_t{16} << 30;  // of keys and values
 
 Status Check(const PolicyBenchOptions& options) {
@@ -51,9 +52,10 @@ Status Check(const PolicyBenchOptions& options) {
   return {};
 }
 
-// A mask whose heads all choose keys, by `rank` random directions: what they would be calibrated to does not matter to the
-// cost.
-Result<std::unique_ptr<Policy>> ContentHeads(uint32_t rank, const PolicyBenchOptions& options, const ModelShape& shape) {
+// A mask whose heads all choose keys, by `rank` random directions and `rows` of a query block: what they would be calibrated to
+// does not matter to the cost.
+Result<std::unique_ptr<Policy>> ContentHeads(uint32_t rank, uint32_t rows, const PolicyBenchOptions& options,
+                                             const ModelShape& shape) {
   constexpr uint32_t kCaptureLength = 16;
   masks::HeadMask head;
   head.treatment = masks::Treatment::kContent;
@@ -73,20 +75,20 @@ Result<std::unique_ptr<Policy>> ContentHeads(uint32_t rank, const PolicyBenchOpt
   directions.values.resize(rank * options.head_dim);
   for (float& x : directions.values) x = normal(random);
   mask.key_directions.push_back(std::move(directions));
-  return MakeDam(std::move(mask), "random", {}, shape);
+  DamOptions dam;
+  dam.content.rows = rows;
+  return MakeDam(std::move(mask), "random", dam, shape);
 }
 
 Result<std::unique_ptr<Policy>> MakePolicy(const std::string& spec, const PolicyBenchOptions& options,
                                            const ModelShape& shape) {
-  if (!spec.starts_with(kContentSpec)) return Create(spec, shape);
-  uint32_t rank = 0;
-  const char* const end = spec.data() + spec.size();
-  const std::from_chars_result parsed = std::from_chars(spec.data() + kContentSpec.size(), end, rank);
-  if (parsed.ec != std::errc() || parsed.ptr != end || rank < 1 || rank > options.head_dim) {
-    return InvalidArgument(
-        fmt::format("policy {}: expected a rank from 1 to the head dimension, {}", Quote(spec), options.head_dim));
-  }
-  return ContentHeads(rank, options, shape);
+  if (!spec.starts_with(kContentPrefix)) return Create(spec, shape);
+  DAMASK_ASSIGN_OR_RETURN(const Options own,
+                          Options::Parse("content-heads", spec.substr(kContentPrefix.size()),
+                                         {{"rank", "", "directions"}, {"rows", "64", "of a query block, that choose"}}));
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t rank, own.Count("rank", 1, options.head_dim));
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t rows, RowsOption(own, "content-heads"));
+  return ContentHeads(static_cast<uint32_t>(rank), static_cast<uint32_t>(rows), options, shape);
 }
 
 // One KV head of one layer: random keys and queries, and a policy that sees them as the forward pass shows them.

@@ -7,6 +7,7 @@
 
 #include "kernels/plan.h"
 #include "policies/best.h"
+#include "policies/sample_rows.h"
 
 namespace damask::policies {
 namespace {
@@ -48,9 +49,9 @@ class Choice {
         rank_(projection.rank()),
         form_(kernels::ByteFormOf(target, projection.rank())),
         keys_(keys),
-        queries_(queries),
-        rows_(queries.rows),
-        lanes_(kernels::ByteQueries::LanesOf(queries.rows)),
+        first_position_(queries.first_position),
+        rows_(scratch->sample.size()),
+        lanes_(kernels::ByteQueries::LanesOf(rows_)),
         scale_(1.0f / std::sqrt(static_cast<float>(projection.head_dim()))),
         own_window_(own_window),
         regions_(RegionsOf(options, queries.first_position, queries.rows, own_window)),
@@ -135,6 +136,7 @@ class Choice {
     }
   }
 
+  uint64_t PositionOf(size_t r) const { return first_position_ + s_->sample[r]; }
   float* Column(size_t column) { return s_->shares.data() + column * lanes_; }
 
   void Cover(size_t column) {
@@ -145,7 +147,7 @@ class Choice {
   // Of the candidates, which lie before the diagonal, into their columns. The first of them in the model's own window may be
   // hidden from later rows.
   void Maxima() {
-    const uint64_t lowest = kernels::LowestKey(queries_.first_position + rows_ - 1, own_window_);
+    const uint64_t lowest = kernels::LowestKey(PositionOf(rows_ - 1), own_window_);
     s_->quarters.clear();
     for (const uint32_t candidate : s_->candidates) s_->quarters.push_back(keys_.quarter(candidate));
     kernels::ByteMaxima(target_, s_->quarters, s_->byte_queries, Column(0));
@@ -162,7 +164,7 @@ class Choice {
     kernels::QuarterProducts(target_, s_->keys.data(), rank_, s_->queries.data(), rank_, rows_, scale_, s_->block.data(),
                              kQuarter);
     for (size_t r = 0; r < rows_; ++r) {
-      const uint64_t position = queries_.first_position + r;
+      const uint64_t position = PositionOf(r);
       const uint64_t lowest = kernels::LowestKey(position, own_window_);
       float best = -std::numeric_limits<float>::infinity();
       for (size_t j = 0; j < kQuarter && quarter * kQuarter + j <= position; ++j) {
@@ -178,8 +180,8 @@ class Choice {
   size_t rank_;
   kernels::ByteForm form_;
   const ContentKeys& keys_;
-  const QueryRows& queries_;
-  size_t rows_;
+  uint64_t first_position_;
+  size_t rows_;  // that choose
   size_t lanes_;
   float scale_;
   uint32_t own_window_;
@@ -231,12 +233,30 @@ void ContentKeys::Append(Target target, const Projection& projection, const KeyP
   }
 }
 
+namespace {
+
+// Fills scratch->sample, and scratch->queries with these rows in the projection's directions.
+void ProjectSample(Target target, uint32_t rows, const Projection& projection, const QueryRows& queries, size_t head,
+                   ContentScratch* scratch) {
+  const size_t dim = projection.head_dim();
+  SampleRows(queries.first_position, queries.rows, kernels::kQueryBlockRows / rows, &scratch->sample);
+  const size_t count = scratch->sample.size();
+  scratch->queries.resize(count * projection.rank());
+  if (count == queries.rows) {
+    return projection.Queries(target, queries.row(0, head, dim), queries.stride, count, scratch->queries.data());
+  }
+  scratch->sampled.resize(count * dim);
+  float* to = scratch->sampled.data();
+  for (const uint32_t row : scratch->sample) to = std::copy_n(queries.row(row, head, dim), dim, to);
+  projection.Queries(target, scratch->sampled.data(), dim, count, scratch->queries.data());
+}
+
+}  // namespace
+
 void ChooseQuarters(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
                     const QueryRows& queries, size_t head, uint32_t own_window, ContentScratch* scratch,
                     std::vector<masks::QuarterRange>* chosen) {
-  scratch->queries.resize(queries.rows * projection.rank());
-  projection.Queries(target, queries.row(0, head, projection.head_dim()), queries.stride, queries.rows,
-                     scratch->queries.data());
+  ProjectSample(target, options.rows, projection, queries, head, scratch);
   Choice choice(target, options, projection, keys, queries, own_window, scratch);
   choice.CoarsePass();
   choice.FinePass();

@@ -9,6 +9,7 @@
 
 #include "base/cpu.h"
 #include "kernels/byte_scores.h"
+#include "kernels/plan.h"
 #include "kernels/scores.h"
 #include "masks/mask.h"
 #include "masks/quarters.h"
@@ -23,6 +24,7 @@ struct ContentOptions {
   double target = 0.95;                                // quarters are added until every row's estimated share reaches this
   double coarse_keep = 1.0;  // share of the quarters that the coarse pass leaves, max_survivors at most
   uint32_t max_survivors = 1024;
+  uint32_t rows = kernels::kQueryBlockRows;  // of a query block, evenly spread, that choose for all of it
 };
 
 // The largest rank: kernels/byte_scores.h takes no more numbers.
@@ -77,7 +79,9 @@ class ContentKeys {
 
 // Memory of one thread between choices.
 struct ContentScratch {
-  std::vector<float> queries;  // [rows, rank]
+  std::vector<uint32_t> sample;  // the rows that choose
+  std::vector<float> sampled;    // [rows, head_dim]
+  std::vector<float> queries;    // [rows, rank]
   kernels::ByteQueries byte_queries;
   std::vector<kernels::ByteQuarter> quarters;
   std::vector<float> lane_queries;  // [lanes / 16][rank][16]
@@ -91,9 +95,9 @@ struct ContentScratch {
 };
 
 // The quarters that a head's query rows (of one query block, `rows` from `first_position` on) need, ascending and disjoint:
-// sinks, local ones up to the diagonal, and the best others. A coarse pass over means of 16 keys drops the least, then every
-// key of the survivors is scored; a quarter stands for its largest share of any row. Ties go to the lower index. What the
-// model's own window (0: none) hides from all rows is not chosen, and from one row counts nothing for that row.
+// sinks, local ones up to the diagonal, and the best others for options.rows of them. A coarse pass over means of 16 keys drops
+// the least, then every key of the survivors is scored; a quarter stands for its largest share of any row. Ties go to the lower
+// index. What the model's own window (0: none) hides from all rows is not chosen, and from one row counts nothing for that row.
 void ChooseQuarters(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
                     const QueryRows& queries, size_t head, uint32_t own_window, ContentScratch* scratch,
                     std::vector<masks::QuarterRange>* chosen);

@@ -13,6 +13,7 @@
 #include "masks/hash.h"
 #include "masks/mask_file.h"
 #include "policies/head_states.h"
+#include "policies/sample_rows.h"
 
 namespace damask::policies {
 namespace {
@@ -52,6 +53,7 @@ class DamPolicy : public Policy {
     if (c.local != usual.local) spec += fmt::format(",local={}", c.local);
     if (c.coarse_keep != usual.coarse_keep) spec += fmt::format(",coarse={}", c.coarse_keep);
     if (c.target != usual.target) spec += fmt::format(",target={}", c.target);
+    if (c.rows != usual.rows) spec += fmt::format(",rows={}", c.rows);
     return spec;
   }
 
@@ -62,6 +64,7 @@ class DamPolicy : public Policy {
     // Spec() leaves out what is as usual, and what is usual may change.
     const ContentOptions& c = options_.content;
     hasher.AddText(fmt::format("{} {} {} {}", c.max_quarters, c.local, c.coarse_keep, c.target));
+    if (c.rows != kernels::kQueryBlockRows) hasher.AddText(fmt::format("{} rows", c.rows));
     return hasher.value();
   }
 
@@ -164,7 +167,9 @@ PolicyInfo DamInfo() {
        {"local", "32", "content heads: latest keys that a query always sees"},
        {"coarse", "1.0",
         "content heads: share of the blocks that are looked at key by key, 1024 at most; means of 16 keys choose which"},
-       {"target", "0.95", "content heads: blocks are chosen until their estimated share reaches this"}},
+       {"target", "0.95", "content heads: blocks are chosen until their estimated share reaches this"},
+       {"rows", "64",
+        "content heads: rows of a query block, evenly spread, that choose for all of it: 1, 2, 4, 8, 16, 32 or 64"}},
       "blocks",
       ""};
 }
@@ -204,6 +209,8 @@ Result<std::unique_ptr<Policy>> MakeDam(const Options& options, const ModelShape
   DAMASK_ASSIGN_OR_RETURN(own.content.target, options.Number("target", 0, 1));
   DAMASK_ASSIGN_OR_RETURN(own.content.coarse_keep, options.Number("coarse", 0, 1));
   own.content.local = static_cast<uint32_t>(local);
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t rows, RowsOption(options, "dam"));
+  own.content.rows = static_cast<uint32_t>(rows);
   DAMASK_ASSIGN_OR_RETURN(masks::Mask mask, masks::ReadMaskFile(options.Text("mask")));
   if (shape.fingerprint) {
     const auto match = masks::CompareFingerprints(mask.fingerprint, shape.fingerprint());

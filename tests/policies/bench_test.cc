@@ -15,8 +15,9 @@ TEST(BenchPolicy, TimesEveryContextAndCountsWhatADrawnTokenSees) {
   // The 64th token behind a prompt, and the prompt goes on behind those.
   EXPECT_EQ(full->at(0).planned_keys, 1024 + 64);
   EXPECT_EQ(full->at(1).planned_keys, 2048 + 64);
-  for (const char* spec : {"hip:budget=256,skip=0", "quest:budget=256,skip=0,prefill=sparse", "h2o:budget=256",
-                           "content-heads:rank=16", "snapkv:cap=256,prefill=sparse,chunk=64", "citrus:keep=256,chunk=64"}) {
+  for (const char* spec :
+       {"hip:budget=256,skip=0", "quest:budget=256,skip=0,prefill=sparse", "h2o:budget=256", "content-heads:rank=16",
+        "content-heads:rank=16,rows=8", "snapkv:cap=256,prefill=sparse,chunk=64", "citrus:keep=256,chunk=64"}) {
     const auto results = BenchPolicy(spec, Small(), never);
     ASSERT_TRUE(results.ok()) << results.status().ToString();
     for (const PolicyBenchResult& result : *results) {
@@ -38,8 +39,8 @@ TEST(BenchPolicy, APromptEndsAtTheContext) {
 }
 
 TEST(BenchPolicy, RefusesInOneSentence) {
-  for (const char* spec :
-       {"nothing", "content-heads:rank=", "content-heads:rank=0", "content-heads:rank=33", "content-heads:rank=1x"}) {
+  for (const char* spec : {"nothing", "content-heads:rank=", "content-heads:rank=0", "content-heads:rank=33",
+                           "content-heads:rank=1x", "content-heads:rank=16,rows=5"}) {
     EXPECT_EQ(BenchPolicy(spec, Small(), nullptr).status().code(), StatusCode::kInvalidArgument) << spec;
   }
   for (const auto change : {+[](PolicyBenchOptions* options) {

@@ -226,6 +226,27 @@ TEST(ContentKeys, TheCoarsePassKeepsToTheModelsWindow) {
   }
 }
 
+TEST(ContentKeys, FewerRowsChooseForAll) {
+  const Projection projection(Coordinates(kDim));
+  Text text(2048);
+  text.Ask(31, 500);   // every 16th row by position is asked,
+  text.Ask(40, 900);   // this one not,
+  text.Ask(61, 1300);  // but the last one of a block always
+  ContentKeys keys;
+  keys.Append(Target::kScalar, projection, text.pages(), 0, 2048);
+  ContentOptions options{.max_quarters = 3, .target = 2.0};
+  const auto by_all = text.Choose(keys, projection, options, 1984, 62);
+  for (const size_t position : {500, 900, 1300}) EXPECT_TRUE(masks::Contains(by_all, position / 16)) << position;
+  options.rows = 4;
+  const auto by_few = text.Choose(keys, projection, options, 1984, 62);
+  for (const size_t position : {500, 1300}) EXPECT_TRUE(masks::Contains(by_few, position / 16)) << position;
+  EXPECT_FALSE(masks::Contains(by_few, 900 / 16));
+  EXPECT_EQ(Count(by_few), Count(by_all));
+  EXPECT_EQ(text.Choose(keys, projection, options, 2014, 1),
+            text.Choose(keys, projection, {.max_quarters = 3, .target = 2.0}, 2014, 1))
+      << "a drawn token's row is always asked";
+}
+
 TEST(ContentKeys, AWindowThatHidesNothingChangesNothing) {
   const Projection projection(Coordinates(32));
   Text text(2048);
