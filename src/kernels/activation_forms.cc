@@ -112,12 +112,16 @@ size_t Forms::bytes() const {
          decode.scale.bytes() + decode.scaled_sum.bytes() + tiles.bytes();
 }
 
-void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool, Forms* out) {
+void PrepareForms(Phase phase, unsigned bits, size_t m, size_t k, Forms* out) {
   out->phase = phase;
   out->bits = bits;
   out->m = m;
   out->k = k;
   Reserve(m, k, out);
+}
+
+void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool, Forms* out) {
+  PrepareForms(phase, bits, m, k, out);
   if ((bits & kFormTiles) != 0) ZeroLastTiles(out);
   // About 64 KB of floats a range.
   const size_t grain = std::max<size_t>(1, 16384 / std::max<size_t>(1, k));

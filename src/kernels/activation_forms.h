@@ -8,6 +8,9 @@
 
 namespace damask::kernels {
 
+// Makes room for the forms named by `bits` of activations [m, k].
+void PrepareForms(Phase phase, unsigned bits, size_t m, size_t k, Activations::Forms* out);
+
 // Fills the forms named by `bits` from x [m, k]; rows are spread over the pool.
 void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool,
                Activations::Forms* out);

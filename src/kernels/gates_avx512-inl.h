@@ -9,10 +9,10 @@
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
 
-// gate * sigmoid(-x) * up. exp in it: relative error below 3e-7 (Taylor coefficients, degree 6, over [-ln2/2, ln2/2]); scalef
-// gives 0 and infinity at the ends of the range by itself.
+// gate * sigmoid(-x) * up. exp in it: relative error below 3e-7 (Taylor coefficients, degree 6, over [-ln2/2, ln2/2]), between
+// limits within which it becomes no denormal: a vector with one takes 150 cycles.
 inline __m512 SigmoidTimes(__m512 gate, __m512 x, __m512 up) {
-  x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-100.0f)), _mm512_set1_ps(100.0f));
+  x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-87.0f)), _mm512_set1_ps(88.0f));
   const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
   r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);

@@ -13,7 +13,9 @@
 //     all of a part's: 57 -> 67 % of the tile peak;
 //   - all vector work is done between the products: the next group's weights, a row at a time; the way of the finished sums
 //     to y, a block late; lines of y and of the next sums are fetched;
-//   - activations come in tile order from Load: packing them inside the product cost 15 %.
+//   - activations come in tile order from Load, or from the product before: packing them inside the product cost 15 %;
+//   - gate and up of a feed-forward network are multiplied group by group in turn, so that what the next product reads is made
+//     of sums that are still near: neither product's y is written, 2/3 of what they bring.
 //
 // The thread's tiles are configured at the start of every part and released at its end: a part runs for a good part of a
 // millisecond, so this costs nothing, no other user of tiles can find a stale configuration, and an idle thread carries no tile
@@ -138,11 +140,28 @@ inline void UnpackAmxPanel(const WeightView& w, size_t n_begin, size_t n_end, Sc
   }
 }
 
-// A group of weight rows and a piece of k.
+// What a part multiplies with: weights, and their groups where those are kept.
+struct AmxWeights {
+  const WeightView* w;
+  const uint16_t* kept;
+};
+
+// A group of weight rows, of one of the part's weights, and a piece of k.
 struct AmxGroup {
+  size_t which;
   size_t n;
   Piece piece;
 };
+
+// The order of groups: pieces of k, in each all groups of rows, of each those of all `count` weights. Beyond the last one the
+// piece begins at k.
+inline AmxGroup NextGroup(AmxGroup group, size_t count, const Part& part, size_t k) {
+  if (++group.which < count) return group;
+  group.which = 0;
+  group.n += AmxBlocks::kPairRows;
+  if (group.n < part.n_end) return group;
+  return AmxGroup{0, part.n_begin, PieceAt(group.piece.end, k)};
+}
 
 // std::swap would be an inline function compiled for this file's instruction set, of which the linker may take the copy.
 template <typename T>
@@ -156,19 +175,19 @@ void Swap(T* (&buffers)[2]) {
 class GroupStream {
  public:
   // `buffers`: two groups.
-  GroupStream(const WeightView& w, const Part& part, const uint16_t* kept, uint16_t* buffers, float* floats)
-      : w_(w),
+  GroupStream(const AmxWeights* weights, const Part& part, uint16_t* buffers, float* floats)
+      : weights_(weights),
         n_begin_(part.n_begin),
         n_end_(part.n_end),
-        kept_(kept),
         buffers_{buffers, buffers + AmxBlocks::kGroupNumbers},
         floats_(floats) {}
 
   void Begin(const AmxGroup& group) {
-    const size_t index = (group.n - n_begin_) / AmxBlocks::kPairRows * PiecesOf(w_.k) + group.piece.begin / kPieceNumbers;
+    const AmxWeights& from = weights_[group.which];
+    const size_t index = (group.n - n_begin_) / AmxBlocks::kPairRows * PiecesOf(from.w->k) + group.piece.begin / kPieceNumbers;
     n_ = group.n;
-    piece_ = WeightPieceOf(w_, group.piece);
-    kept_group_ = kept_ == nullptr ? nullptr : kept_ + index * AmxBlocks::kGroupNumbers;
+    piece_ = WeightPieceOf(*from.w, group.piece);
+    kept_group_ = from.kept == nullptr ? nullptr : from.kept + index * AmxBlocks::kGroupNumbers;
     row_ = 0;
   }
   // One of kPairRows rows. Further calls do nothing.
@@ -191,10 +210,9 @@ class GroupStream {
   }
 
  private:
-  const WeightView& w_;
+  const AmxWeights* weights_;
   size_t n_begin_;
   size_t n_end_;
-  const uint16_t* kept_;
   uint16_t* buffers_[2];
   float* floats_;
   size_t n_ = 0;  // of the group that is being made
@@ -240,50 +258,154 @@ template <typename Tiles, typename Between>
   Tiles::template Store<3>(to + 3 * AmxBlocks::kTileFloats, kPitch);
 }
 
-// Finished sums of a block on their way to y: they wait in one of two buffers until the products of the next block run.
-class AmxEnding {
+// Row and column of y where a tile of a block begins.
+inline size_t RowOfTile(size_t m, size_t tile) { return m + tile / 2 * 16; }
+inline size_t ColumnOfTile(size_t n, size_t tile) { return n + tile % 2 * 16; }
+
+// Sums become y: those of a block wait in one of two buffers until the products of the next block run.
+class YEnding {
  public:
   // `buffers`: two blocks.
-  AmxEnding(const Product& product, const Part& part, float* buffers)
-      : product_(product), m_end_(part.m_end), n_end_(part.n_end), buffers_{buffers, buffers + AmxBlocks::kBlockFloats} {}
+  YEnding(const Product& product, const Part& part, float* buffers)
+      : product_(product), part_(part), buffers_{buffers, buffers + AmxBlocks::kBlockFloats} {}
 
-  // Where the products of the next block are to end.
-  float* buffer() { return buffers_[0]; }
-  // That block, of y from row m and column n on, is complete; the one before must have been finished.
-  void Begin(size_t m, size_t n) {
+  // Where the sums of a block are to end that would lie at `sums` until then.
+  float* TargetOf(float* /*sums*/) { return buffers_[0]; }
+  // Behind the products of every tile of k, of `k_tiles`, of the block from row m and column n on.
+  void Step(size_t m, size_t n, size_t tile, size_t k_tiles) {
+    FetchLines(m + 2 * tile, n);
+    const size_t steps_of_tile = (k_tiles + 3) / 4;
+    if (tile % steps_of_tile == steps_of_tile - 1) Tile();
+  }
+  // That block is complete.
+  void BlockDone(size_t m, size_t n) {
+    Finish();
     Swap(buffers_);
     m_ = m;
     n_ = n;
     tile_ = 0;
   }
-  // One of the four tiles. Further calls do nothing.
-  void Tile() {
-    if (tile_ == 4) return;
-    const size_t row = m_ + tile_ / 2 * 16;
-    const size_t column = n_ + tile_ % 2 * 16;
-    const float* const c = buffers_[1] + tile_ * AmxBlocks::kTileFloats;
-    ++tile_;
-    if (row >= m_end_ || column >= n_end_) return;
-    __m512i rows[16];
-    for (size_t i = 0; i < 16; ++i) rows[i] = _mm512_load_si512(c + i * 16);
-    Transpose16(rows);
-    for (size_t i = 0; i < 16 && row + i < m_end_; ++i) {
-      StoreVector(product_, product_.store, product_.bias != nullptr, row + i, column, Lanes(n_end_ - column),
-                  _mm512_castsi512_ps(rows[i]));
-    }
-  }
+  void GroupDone(const AmxGroup& /*group*/) {}
   void Finish() {
     while (tile_ < 4) Tile();
   }
 
  private:
+  // One of the four tiles. Further calls do nothing.
+  void Tile() {
+    if (tile_ == 4) return;
+    const size_t row = RowOfTile(m_, tile_);
+    const size_t column = ColumnOfTile(n_, tile_);
+    const float* const sums = buffers_[1] + tile_ * AmxBlocks::kTileFloats;
+    ++tile_;
+    if (row >= part_.m_end || column >= part_.n_end) return;
+    __m512i rows[16];
+    for (size_t i = 0; i < 16; ++i) rows[i] = _mm512_load_si512(sums + i * 16);
+    Transpose16(rows);
+    for (size_t i = 0; i < 16 && row + i < part_.m_end; ++i) {
+      StoreVector(product_, product_.store, product_.bias != nullptr, row + i, column, Lanes(part_.n_end - column),
+                  _mm512_castsi512_ps(rows[i]));
+    }
+  }
+  // For writing: the two lines of 32 columns of two rows.
+  void FetchLines(size_t row, size_t n) const {
+    if (row + 1 >= part_.m_end) return;
+    const float* const y = product_.y + row * product_.y_stride + n;
+    __builtin_prefetch(y, 1, 3);
+    __builtin_prefetch(y + 16, 1, 3);
+    __builtin_prefetch(y + product_.y_stride, 1, 3);
+    __builtin_prefetch(y + product_.y_stride + 16, 1, 3);
+  }
+
   const Product& product_;
-  size_t m_end_;
-  size_t n_end_;
+  const Part& part_;
   float* buffers_[2];
   size_t m_ = 0;
   size_t n_ = 0;
   size_t tile_ = 4;
+};
+
+// Sums of `gate` and `up` become tiles of what the next product reads: weight rows here are its k, so nothing is turned. A
+// group's sums are taken during the next group's products of both weights: the function costs as much as half of a block's
+// products over a piece of k. Zeros behind the rows and columns come out as zeros.
+class GatedEnding {
+ public:
+  // `sums`: [gate, up][groups of weight rows][blocks of activation rows][4 tiles] of the part.
+  GatedEnding(GateFunction function, const float* sums, const Part& part, Activations::Forms* out)
+      : function_(function),
+        sums_(sums),
+        part_(part),
+        tiles_(out->tiles.data()),
+        k_tiles_(out->k_tiles),
+        num_tiles_(PairsOf(part.m_end - part.m_begin) * 4),
+        up_(PairsOf(part.n_end - part.n_begin) * num_tiles_ * AmxBlocks::kTileFloats),
+        tile_(num_tiles_) {}
+
+  float* TargetOf(float* sums) { return sums; }
+  void Step(size_t /*m*/, size_t /*n*/, size_t tile, size_t k_tiles) {
+    const size_t steps_of_tile = (k_tiles + 1) / 2;
+    FetchLines(tile % steps_of_tile);
+    if (tile % steps_of_tile == steps_of_tile - 1) Tile();
+  }
+  void BlockDone(size_t /*m*/, size_t /*n*/) {}
+  void GroupDone(const AmxGroup& group) {
+    if (group.which == 0) return;
+    Finish();
+    n_ = group.n;
+    tile_ = 0;
+  }
+  void Finish() {
+    while (tile_ < num_tiles_) Tile();
+  }
+
+ private:
+  // Tiles of the group in the order of their sums: of a block of rows the four of it.
+  const float* GateSums() const {
+    const size_t group = (n_ - part_.n_begin) / AmxBlocks::kPairRows;
+    return sums_ + (group * num_tiles_ + tile_) * AmxBlocks::kTileFloats;
+  }
+  uint16_t* Target() const {
+    const size_t row = RowOfTile(part_.m_begin + tile_ / 4 * AmxBlocks::kPairRows, tile_ % 4);
+    return tiles_ + (row / 16 * k_tiles_ + n_ / AmxBlocks::kPairRows) * AmxBlocks::kTileNumbers +
+           tile_ % 2 * (AmxBlocks::kTileNumbers / 2);
+  }
+  // One tile. Further calls do nothing.
+  void Tile() {
+    if (tile_ == num_tiles_) return;
+    // 16 numbers of one weight row and 16 of the next, one of each in turn.
+    const __m512i pairs = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
+                                           20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const float* const gate = GateSums();
+    const float* const up = gate + up_;
+    uint16_t* const out = Target();
+    for (size_t i = 0; i < AmxBlocks::kTileFloats; i += 32) {
+      const __m512 even = GateTimes(function_, _mm512_load_ps(gate + i), _mm512_load_ps(up + i));
+      const __m512 odd = GateTimes(function_, _mm512_load_ps(gate + i + 16), _mm512_load_ps(up + i + 16));
+      const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even));
+      _mm512_store_si512(out + i, _mm512_permutexvar_epi16(pairs, both));
+    }
+    ++tile_;
+  }
+  // The eighth part `step` of what the next tile will touch.
+  void FetchLines(size_t step) const {
+    if (tile_ == num_tiles_ || step >= 8) return;
+    const float* const gate = GateSums() + step * 32;
+    __builtin_prefetch(gate, 0, 3);
+    __builtin_prefetch(gate + 16, 0, 3);
+    __builtin_prefetch(gate + up_, 0, 3);
+    __builtin_prefetch(gate + up_ + 16, 0, 3);
+    __builtin_prefetch(Target() + step * 32, 1, 3);
+  }
+
+  GateFunction function_;
+  const float* sums_;
+  const Part& part_;
+  uint16_t* tiles_;  // B tiles [m / 16][k_tiles][16 pairs][16 rows][2]
+  size_t k_tiles_;
+  size_t num_tiles_;  // of a group
+  size_t up_;         // from the gate's sums to those of up
+  size_t n_ = 0;
+  size_t tile_;  // of the group that waits
 };
 
 // The memory of a part: sums of its blocks, two buffers for finished ones, two groups of weights.
@@ -305,24 +427,15 @@ struct AmxScratch {
   }
 };
 
-// Fetches for writing the two lines of 32 columns of two rows of y.
-[[gnu::always_inline]] inline void FetchTwoRows(const float* y, size_t y_stride) {
-  __builtin_prefetch(y, 1, 3);
-  __builtin_prefetch(y + 16, 1, 3);
-  __builtin_prefetch(y + y_stride, 1, 3);
-  __builtin_prefetch(y + y_stride + 16, 1, 3);
-}
-
-// A group times a part's activation rows, block by block.
-template <typename Tiles>
-void MultiplyGroup(const Product& product, const Part& part, const AmxGroup& group, const uint16_t* w, float* sums,
-                   GroupStream* stream, AmxEnding* ending) {
-  const Activations::Forms& x = *product.x;
+// A group times a part's activation rows, block by block. Where its piece of k is the last one, sums are finished, and `ending`
+// takes them.
+template <typename Tiles, typename Ending>
+void MultiplyGroup(const Activations::Forms& x, const Part& part, const AmxGroup& group, const uint16_t* w, float* sums,
+                   GroupStream* stream, Ending* ending) {
   const size_t x_next = x.k_tiles * AmxBlocks::kTileNumbers;
   const size_t k_tiles = TilesOf(group.piece.end - group.piece.begin);
-  const bool last = group.piece.end == product.w->k;
   const size_t steps = PairsOf(part.m_end - part.m_begin) * k_tiles;
-  const size_t steps_of_tile = (k_tiles + 3) / 4;
+  const bool last = group.piece.end == x.k;
   size_t due = 0;
   for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kPairRows, sums += AmxBlocks::kBlockFloats) {
     const uint16_t* const rows = x.tiles.data() + (m / 16 * x.k_tiles + group.piece.begin / 32) * AmxBlocks::kTileNumbers;
@@ -336,55 +449,82 @@ void MultiplyGroup(const Product& product, const Part& part, const AmxGroup& gro
       MultiplyPairs<Tiles>(w, rows, x_next, k_tiles, from, sums, between);
       continue;
     }
-    const float* const y = product.y + m * product.y_stride + group.n;
     MultiplyPairs<Tiles>(
-        w, rows, x_next, k_tiles, from, ending->buffer(), [&](size_t tile) __attribute__((always_inline)) {
+        w, rows, x_next, k_tiles, from, ending->TargetOf(sums), [&](size_t tile) __attribute__((always_inline)) {
           between(tile);
-          if (m + 2 * tile + 1 < part.m_end) FetchTwoRows(y + 2 * tile * product.y_stride, product.y_stride);
-          if (tile % steps_of_tile == steps_of_tile - 1) ending->Tile();
+          ending->Step(m, group.n, tile, k_tiles);
         });
-    ending->Finish();
-    ending->Begin(m, group.n);
+    ending->BlockDone(m, group.n);
+  }
+  if (last) ending->GroupDone(group);
+}
+
+// A part's rows [m_begin, m_end), at most kRowsAtOnce, m_begin a multiple of 32, times the `count` weights of `stream`.
+template <typename Tiles, typename Ending>
+void MultiplyRows(const Activations::Forms& x, const Part& part, size_t count, const AmxScratch& memory, GroupStream* stream,
+                  Ending* ending) {
+  const size_t block_sums = PairsOf(part.m_end - part.m_begin) * AmxBlocks::kBlockFloats;
+  const size_t groups = PairsOf(part.n_end - part.n_begin);
+  AmxGroup group{0, part.n_begin, PieceAt(0, x.k)};
+  stream->Begin(group);
+  while (group.piece.begin < x.k) {
+    const uint16_t* const w = stream->Take();
+    const AmxGroup next = NextGroup(group, count, part, x.k);
+    if (next.piece.begin < x.k) stream->Begin(next);
+    const size_t index = group.which * groups + (group.n - part.n_begin) / AmxBlocks::kPairRows;
+    MultiplyGroup<Tiles>(x, part, group, w, memory.sums + index * block_sums, stream, ending);
+    group = next;
+  }
+  ending->Finish();
+}
+
+// Calls rows(part) for a part's activation rows, kRowsAtOnce at a time.
+template <typename Rows>
+void ForRowsAtOnce(const Part& part, const Rows& rows) {
+  for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kRowsAtOnce) {
+    const size_t end = m + AmxBlocks::kRowsAtOnce < part.m_end ? m + AmxBlocks::kRowsAtOnce : part.m_end;
+    rows(Part{part.n_begin, part.n_end, m, end});
   }
 }
 
-// A part's rows [m_begin, m_end), at most kRowsAtOnce, m_begin a multiple of 32.
-template <typename Tiles>
-void MultiplyRows(const Product& product, const Part& part, const AmxScratch& memory, GroupStream* stream) {
-  const size_t k = product.w->k;
-  const size_t blocks = PairsOf(part.m_end - part.m_begin);
-  AmxEnding ending(product, part, memory.ends);
-  AmxGroup group{part.n_begin, PieceAt(0, k)};
-  stream->Begin(group);
-  while (group.piece.begin < k) {
-    const uint16_t* const w = stream->Take();
-    AmxGroup next{group.n + AmxBlocks::kPairRows, group.piece};
-    if (next.n >= part.n_end) next = AmxGroup{part.n_begin, PieceAt(group.piece.end, k)};
-    if (next.piece.begin < k) stream->Begin(next);
-    float* const sums = memory.sums + (group.n - part.n_begin) / AmxBlocks::kPairRows * blocks * AmxBlocks::kBlockFloats;
-    MultiplyGroup<Tiles>(product, part, group, w, sums, stream, &ending);
-    group = next;
-  }
-  ending.Finish();
+inline const uint16_t* KeptGroups(const Product& product, const Part& part) {
+  return reinterpret_cast<const uint16_t*>(
+      PackedPanel(product, part, AmxPanelBytes(product.w->k, kTilePanelRows), kTilePanelRows));
 }
 
 template <typename Tiles>
 void MultiplyAmx(const Product& product, const Part& part, Scratch* scratch) {
   const WeightView& w = *product.w;
-  const size_t rows = part.n_end - part.n_begin;
-  const std::byte* const packed = PackedPanel(product, part, AmxPanelBytes(w.k, kTilePanelRows), kTilePanelRows);
+  AmxWeights weights{&w, KeptGroups(product, part)};
   // What would be unpacked more than once is kept for the call.
-  const bool keep = packed == nullptr && part.m_end - part.m_begin > AmxBlocks::kRowsAtOnce;
-  const AmxScratch memory(keep ? AmxPanelBytes(w.k, rows) : 0, scratch);
+  const bool keep = weights.kept == nullptr && part.m_end - part.m_begin > AmxBlocks::kRowsAtOnce;
+  const AmxScratch memory(keep ? AmxPanelBytes(w.k, part.n_end - part.n_begin) : 0, scratch);
   scratch->rows.Reserve(kPieceNumbers);
-  if (keep) UnpackAmxPanel(w, part.n_begin, part.n_end, scratch, memory.panel);
-  GroupStream stream(w, part, keep ? memory.panel : reinterpret_cast<const uint16_t*>(packed), memory.groups,
-                     scratch->rows.data());
-  Tiles::Configure(amx::FullTiles());
-  for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kRowsAtOnce) {
-    const size_t end = m + AmxBlocks::kRowsAtOnce < part.m_end ? m + AmxBlocks::kRowsAtOnce : part.m_end;
-    MultiplyRows<Tiles>(product, Part{part.n_begin, part.n_end, m, end}, memory, &stream);
+  if (keep) {
+    UnpackAmxPanel(w, part.n_begin, part.n_end, scratch, memory.panel);
+    weights.kept = memory.panel;
   }
+  GroupStream stream(&weights, part, memory.groups, scratch->rows.data());
+  Tiles::Configure(amx::FullTiles());
+  ForRowsAtOnce(part, [&](const Part& rows) {
+    YEnding ending(product, rows, memory.ends);
+    MultiplyRows<Tiles>(*product.x, rows, 1, memory, &stream, &ending);
+  });
+  Tiles::Release();
+}
+
+// out = f(gate) * up as B tiles; part.n_end - part.n_begin is at most half of kTilePartRows.
+template <typename Tiles>
+void MultiplyGatedAmx(const Product& gate, const Product& up, const Part& part, Scratch* scratch, Activations::Forms* out) {
+  const AmxWeights weights[2] = {{gate.w, KeptGroups(gate, part)}, {up.w, KeptGroups(up, part)}};
+  const AmxScratch memory(0, scratch);
+  scratch->rows.Reserve(kPieceNumbers);
+  GroupStream stream(weights, part, memory.groups, scratch->rows.data());
+  Tiles::Configure(amx::FullTiles());
+  ForRowsAtOnce(part, [&](const Part& rows) {
+    GatedEnding ending(up.gate, memory.sums, rows, out);
+    MultiplyRows<Tiles>(*gate.x, rows, 2, memory, &stream, &ending);
+  });
   Tiles::Release();
 }
 

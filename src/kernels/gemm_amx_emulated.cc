@@ -7,4 +7,9 @@ void MultiplyBf16Emulated(const Product& product, const Part& part, Scratch* scr
   MultiplyAmx<EmulatedTiles>(product, part, scratch);
 }
 
+void MultiplyGatedEmulated(const Product& gate, const Product& up, const Part& part, Scratch* scratch,
+                           Activations::Forms* out) {
+  MultiplyGatedAmx<EmulatedTiles>(gate, up, part, scratch, out);
+}
+
 }  // namespace damask::kernels::amx

@@ -17,17 +17,24 @@ struct Matmul::Impl {
   std::vector<Scratch> scratch;
   std::unique_ptr<WholeProducts, WholeProductsDeleter> whole;
   PackedWeights packed;
+  AlignedArray<float> gated;  // [m, n] on their way from MultiplyGated to the form that the next product reads
 
+  unsigned FormsOfPhase(Phase phase) const { return phase == Phase::kPrefill ? prefill_forms : decode_forms; }
+  // The product's body; what is kept of its weights is put in.
+  const Body* Find(Product* product);
   void Run(Product* products, size_t count);
 };
 
+const Body* Matmul::Impl::Find(Product* product) {
+  const Body& body = FindBody(target, product->x->phase, product->w->type);
+  if (body.pack_panel != nullptr) product->packed = packed.Find(product->w->data);
+  assert((product->x->bits & body.forms) == body.forms);  // a weight type that the constructor was not told of
+  return &body;
+}
+
 void Matmul::Impl::Run(Product* products, size_t count) {
   const Body* bodies[2] = {};
-  for (size_t i = 0; i < count; ++i) {
-    bodies[i] = &FindBody(target, products[0].x->phase, products[i].w->type);
-    if (bodies[i]->pack_panel != nullptr) products[i].packed = packed.Find(products[i].w->data);
-    assert((products[i].x->bits & bodies[i]->forms) == bodies[i]->forms);  // a weight type that the constructor was not told of
-  }
+  for (size_t i = 0; i < count; ++i) bodies[i] = Find(&products[i]);
   RunProducts(bodies, products, count, pool, scratch.data(), whole.get());
 }
 
@@ -46,12 +53,12 @@ Matmul::Matmul(Target target, ThreadPool* pool, std::span<const formats::TensorT
           FormsOf(target, Phase::kDecode, types) | (decode_types.empty() ? 0u : FormsOf(target, Phase::kDecode, decode_types)),
           std::vector<Scratch>(pool->num_threads()),
           MakeWholeProducts(),
+          {},
           {}}) {}
 Matmul::~Matmul() = default;
 
 void Matmul::Load(Phase phase, const float* x, size_t m, size_t k, size_t x_stride, Activations* out) {
-  const unsigned bits = phase == Phase::kPrefill ? impl_->prefill_forms : impl_->decode_forms;
-  MakeForms(phase, bits, x, m, k, x_stride, impl_->pool, &out->forms());
+  MakeForms(phase, impl_->FormsOfPhase(phase), x, m, k, x_stride, impl_->pool, &out->forms());
 }
 
 void Matmul::Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride) {
@@ -65,6 +72,21 @@ void Matmul::MultiplyGated(const Activations& x, GateFunction function, const We
   Product products[2] = {Product{&x.forms(), &gate, nullptr, Store::kSet, out, out_stride},
                          Product{&x.forms(), &up, nullptr, Store::kGate, out, out_stride, function}};
   impl_->Run(products, 2);
+}
+
+void Matmul::LoadGated(const Activations& x, GateFunction function, const WeightView& gate, const WeightView& up,
+                       Activations* out) {
+  const Activations::Forms& forms = x.forms();
+  const unsigned wanted = impl_->FormsOfPhase(forms.phase);
+  Product products[2] = {Product{.x = &forms, .w = &gate}, Product{.x = &forms, .w = &up, .gate = function}};
+  const Body* const body = impl_->Find(&products[0]);
+  if (impl_->Find(&products[1]) == body && body->run_gated != nullptr && body->gated_forms == wanted) {
+    PrepareForms(forms.phase, wanted, forms.m, gate.n, &out->forms());
+    return RunGated(*body, products[0], products[1], impl_->pool, impl_->scratch.data(), &out->forms());
+  }
+  impl_->gated.Reserve(forms.m * gate.n);
+  MultiplyGated(x, function, gate, up, impl_->gated.data(), gate.n);
+  Load(forms.phase, impl_->gated.data(), forms.m, gate.n, gate.n, out);
 }
 
 void Matmul::Repack(std::span<const WeightView> weights) {
@@ -92,7 +114,7 @@ ArithmeticUnit Matmul::PrefillUnit(formats::TensorType type) const {
 }
 
 size_t Matmul::bytes() const {
-  size_t sum = WholeProductsBytes(*impl_->whole);
+  size_t sum = WholeProductsBytes(*impl_->whole) + impl_->gated.bytes();
   for (const Scratch& scratch : impl_->scratch) sum += scratch.bytes();
   return sum;
 }

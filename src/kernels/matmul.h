@@ -83,6 +83,10 @@ class Matmul {
   void MultiplyGated(const Activations& x, GateFunction function, const WeightView& gate, const WeightView& up, float* out,
                      size_t out_stride);
 
+  // The same, loaded as the next product's activations (of x's phase), without going through `out` where the target's products
+  // can end in the form that the next one reads (AMX). The same bits.
+  void LoadGated(const Activations& x, GateFunction function, const WeightView& gate, const WeightView& up, Activations* out);
+
   // Keeps the forms that prefill products want of these weights, instead of making them in every call: their results do not
   // change by a bit. The weights stay where they are (decode reads them). Throws std::bad_alloc. What the target's products
   // take as it is, is left out.

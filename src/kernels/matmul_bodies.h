@@ -176,6 +176,11 @@ struct Body {
   size_t n_part = 0;
   // Of kPanels: cuts along the activation rows lie at multiples of this, a multiple of the rows that the body takes at a time.
   size_t m_grain = 16 * kTileRows;
+  // A part of f(x gate^T) * (x up^T), f = up.gate, of at most half of n_part columns, right as the forms `gated_forms` of what
+  // the next product reads; rows and columns behind the part's last ones, up to the form's, are zeros. Null: there is none.
+  void (*run_gated)(const Product& gate, const Product& up, const Part& part, Scratch* scratch,
+                    Activations::Forms* out) = nullptr;
+  unsigned gated_forms = 0;
 };
 
 // The table.
@@ -191,5 +196,9 @@ std::vector<const Body*> PrefillBodies(Target target, formats::TensorType type);
 // cache. `scratch` holds one for each thread of the pool.
 void RunProducts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch,
                  WholeProducts* whole);
+
+// f(gate) * up by body.run_gated, into forms that were prepared (PrepareForms).
+void RunGated(const Body& body, const Product& gate, const Product& up, ThreadPool* pool, Scratch* scratch,
+              Activations::Forms* out);
 
 }  // namespace damask::kernels

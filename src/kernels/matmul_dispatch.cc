@@ -19,8 +19,8 @@ constexpr Body kBf16Panels = {"avx512bf16 panels",
                               nullptr,
                               avx512bf16::Bf16PanelBytes,
                               avx512bf16::PackBf16Panel};
-constexpr Body kAmxPanels = {"amx bf16 tiles", kFormTiles,      Split::kPanels, kTilePanelRows, amx::MultiplyBf16,
-                             nullptr,          amx::PanelBytes, amx::PackPanel, kTilePartRows,  kTilePanelRows};
+constexpr Body kAmxPanels = {"amx bf16 tiles", kFormTiles,     Split::kPanels, kTilePanelRows, amx::MultiplyBf16,  nullptr,
+                             amx::PanelBytes,  amx::PackPanel, kTilePartRows,  kTilePanelRows, amx::MultiplyGated, kFormTiles};
 constexpr Body kInt8Panels = {"avx512vnni 8-bit panels",
                               kFormWide8,
                               Split::kPanels,

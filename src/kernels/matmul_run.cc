@@ -22,8 +22,8 @@ constexpr size_t kMinimumPartRows = 128;
 
 size_t RoundUp(size_t value, size_t grain) { return CeilDiv(value, grain) * grain; }
 
-// Rows of w and of x in a part.
-Part PartSize(const Body& body, const Product& product, size_t num_threads) {
+// Rows of w, at most `n_part` where the body takes more than a panel, and of x in a part.
+Part PartSize(const Body& body, size_t n_part, const Product& product, size_t num_threads) {
   const size_t m = product.x->m;
   const size_t n = product.w->n;
   const size_t wanted = kPartsPerThread * num_threads;
@@ -34,22 +34,28 @@ Part PartSize(const Body& body, const Product& product, size_t num_threads) {
   }
   const bool large = body.n_part != 0;
   const size_t parts = large ? kLargePartsPerThread * num_threads : wanted;
-  const size_t rows =
-      large ? std::clamp(RoundUp(CeilDiv(n, parts), body.n_grain), kMinimumPartRows, body.n_part) : body.n_grain;
+  const size_t rows = large ? std::clamp(RoundUp(CeilDiv(n, parts), body.n_grain), kMinimumPartRows, n_part) : body.n_grain;
   const size_t panels = CeilDiv(n, rows);
   const size_t cuts = panels >= parts ? 1 : std::max<size_t>(1, std::min(CeilDiv(parts, panels), m / kMinimumCutRows));
   return Part{0, rows, 0, RoundUp(CeilDiv(m, cuts), body.m_grain)};
 }
 
-void RunParts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch) {
-  const size_t m = products[0].x->m;
-  const size_t n = products[0].w->n;
-  const Part size = PartSize(*bodies[0], products[0], pool->num_threads());
+// Calls run(part, worker) for all parts of a product, `size` each, over the pool.
+template <typename Run>
+void ForEachPart(const Product& product, const Part& size, ThreadPool* pool, const Run& run) {
+  const size_t m = product.x->m;
+  const size_t n = product.w->n;
   const size_t cuts = CeilDiv(m, size.m_end);
   pool->ParallelFor(CeilDiv(n, size.n_end) * cuts, 1, [&](size_t index, size_t /*end*/, size_t worker) {
     const size_t n_begin = index / cuts * size.n_end;
     const size_t m_begin = index % cuts * size.m_end;
-    const Part part{n_begin, std::min(n_begin + size.n_end, n), m_begin, std::min(m_begin + size.m_end, m)};
+    run(Part{n_begin, std::min(n_begin + size.n_end, n), m_begin, std::min(m_begin + size.m_end, m)}, worker);
+  });
+}
+
+void RunParts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch) {
+  const Part size = PartSize(*bodies[0], bodies[0]->n_part, products[0], pool->num_threads());
+  ForEachPart(products[0], size, pool, [&](const Part& part, size_t worker) {
     for (size_t i = 0; i < count; ++i) bodies[i]->run(products[i], part, &scratch[worker]);
   });
 }
@@ -72,6 +78,14 @@ void RunProducts(const Body* const* bodies, const Product* products, size_t coun
       RunParts(bodies + i, products + i, 1, pool, scratch);
     }
   }
+}
+
+void RunGated(const Body& body, const Product& gate, const Product& up, ThreadPool* pool, Scratch* scratch,
+              Activations::Forms* out) {
+  if (gate.x->m == 0 || gate.w->n == 0) return;
+  const Part size = PartSize(body, body.n_part / 2, gate, pool->num_threads());
+  ForEachPart(gate, size, pool,
+              [&](const Part& part, size_t worker) { body.run_gated(gate, up, part, &scratch[worker], out); });
 }
 
 void StoreElement(const Product& product, size_t m, size_t n, float value) {

@@ -41,6 +41,9 @@ void PackBf16Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* s
 namespace amx {
 void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);  // all types, up to kTilePartRows columns
 void MultiplyBf16Emulated(const Product& product, const Part& part, Scratch* scratch);  // the same without the hardware
+// Body::run_gated, up to half of kTilePartRows columns.
+void MultiplyGated(const Product& gate, const Product& up, const Part& part, Scratch* scratch, Activations::Forms* out);
+void MultiplyGatedEmulated(const Product& gate, const Product& up, const Part& part, Scratch* scratch, Activations::Forms* out);
 size_t PanelBytes(const WeightView& w);
 void PackPanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
 }  // namespace amx

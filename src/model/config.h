@@ -107,7 +107,6 @@ struct ModelConfig {
   // Width of the one network of a layer without experts.
   size_t dense_width() const { return experts == 0 ? ffn : dense_ffn; }
   // Width of the widest network of any layer.
-  size_t widest_ffn() const { return std::max({ffn, shared_ffn, dense_ffn}); }
   // By what a query at `position` is multiplied.
   float query_scale_at(uint64_t position) const;
   bool has_window_rope(size_t layer) const { return window_rope_base != 0.0 && window(layer) != 0; }

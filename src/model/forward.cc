@@ -122,7 +122,6 @@ void Forward::Reserve(size_t rows) {
   b.k.Reserve(rows_ * c.kv_width());
   b.v.Reserve(rows_ * c.kv_width());
   b.attended.Reserve(rows_ * c.q_width());
-  b.hidden.Reserve(rows_ * c.widest_ffn());
   if (c.experts != 0) {
     b.routing.Reserve(rows_ * c.experts);
     b.gathered.Reserve(rows_ * c.width);
@@ -365,7 +364,7 @@ void Forward::AttentionOutput(const LayerWeights& weights) {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
   matmul_.Load(phase(), b.attended.data(), rows_, c.q_width(), c.q_width(), &b.activations);
-  AddToResidual(weights.o, weights.o_bias, weights.attention_post_norm);
+  AddToResidual(b.activations, weights.o, weights.o_bias, weights.attention_post_norm);
 }
 
 Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {

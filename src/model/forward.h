@@ -192,8 +192,9 @@ class Forward {
   void Reserve(size_t rows);
   void FillRotations();
   void AttentionOutput(const LayerWeights& weights);
-  void AddToResidual(const kernels::WeightView& matrix, const FloatVector& bias, const FloatVector& norm);
-  void MultiplyGated(const FeedForwardWeights& network, size_t rows);
+  void AddToResidual(const kernels::Activations& x, const kernels::WeightView& matrix, const FloatVector& bias,
+                     const FloatVector& norm);
+  void LoadGated(const FeedForwardWeights& network, size_t rows);
   void FeedForward(const LayerWeights& weights);
   void Network(const FeedForwardWeights& network, const FloatVector& post_norm);
   void Experts(const LayerWeights& weights);

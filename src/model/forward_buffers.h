@@ -34,9 +34,9 @@ struct Forward::Buffers {
   AlignedArray<float> q;       // [rows, heads, head_dim]
   AlignedArray<float> k;       // [rows, kv_heads, head_dim]
   AlignedArray<float> v;
-  AlignedArray<float> attended;        // [rows, heads, head_dim]
-  AlignedArray<float> hidden;          // [rows, ffn]
-  AlignedArray<float> up;              // [rows, ffn] where gates have biases
+  AlignedArray<float> attended;  // [rows, heads, head_dim]
+  AlignedArray<float> hidden;    // [rows, ffn] where gates have biases, and up
+  AlignedArray<float> up;
   AlignedArray<float> cos_sin;         // [rows, rotated dims]
   AlignedArray<float> window_cos_sin;  // the same of layers with a window, where those rotate differently
   AlignedArray<float> logits;          // [kLogitRows, vocab]
@@ -45,7 +45,8 @@ struct Forward::Buffers {
   AlignedArray<float> gathered;                // [rows of one expert, width]: what it reads, then what it answers
   std::vector<std::vector<RoutedRow>> routed;  // [experts]
   std::vector<size_t> expert_order;            // [experts] of the row at hand
-  kernels::Activations activations;
+  kernels::Activations activations;            // that were loaded last
+  kernels::Activations gated;                  // what a feed-forward network's last product reads
 
   struct Worker {
     kernels::AttentionScratch attention;
@@ -59,7 +60,8 @@ struct Forward::Buffers {
 
   uint64_t bytes() const {
     return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() + up.bytes() +
-           cos_sin.bytes() + window_cos_sin.bytes() + logits.bytes() + routing.bytes() + gathered.bytes() + activations.bytes();
+           cos_sin.bytes() + window_cos_sin.bytes() + logits.bytes() + routing.bytes() + gathered.bytes() +
+           activations.bytes() + gated.bytes();
   }
 };
 

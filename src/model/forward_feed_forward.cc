@@ -17,16 +17,17 @@ constexpr float kSmallestSum = 6.103515625e-5f;
 
 }  // namespace
 
-// The product of the loaded activations with `matrix`, and `bias`, through `norm` where there is one, scaled.
-void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector& bias, const FloatVector& norm) {
+// The product of x with `matrix`, and `bias`, through `norm` where there is one, scaled.
+void Forward::AddToResidual(const kernels::Activations& x, const kernels::WeightView& matrix, const FloatVector& bias,
+                            const FloatVector& norm) {
   const size_t width = model_->config().width;
   const float scale = model_->config().residual_scale;
   Buffers& b = *buffers_;
   if (norm.size() == 0 && scale == 1.0f) {
-    matmul_.Multiply(b.activations, matrix, {.bias = bias.data(), .accumulate = true}, b.x.data(), width);
+    matmul_.Multiply(x, matrix, {.bias = bias.data(), .accumulate = true}, b.x.data(), width);
     return;
   }
-  matmul_.Multiply(b.activations, matrix, {.bias = bias.data()}, b.normed.data(), width);
+  matmul_.Multiply(x, matrix, {.bias = bias.data()}, b.normed.data(), width);
   pool_->ParallelFor(rows_, kRowGrain, [&](size_t begin, size_t end, size_t) {
     for (size_t row = begin; row < end; ++row) {
       float* added = b.normed.data() + row * width;
@@ -36,22 +37,23 @@ void Forward::AddToResidual(const kernels::WeightView& matrix, const FloatVector
   });
 }
 
-// f(gate) * up of the loaded activations into `hidden`. Where there are biases the products are done with when the function is
-// to be applied.
-void Forward::MultiplyGated(const FeedForwardWeights& network, size_t rows) {
+// f(gate) * up of the loaded activations, loaded into `gated`. Where there are biases the products are done with when the
+// function is to be applied.
+void Forward::LoadGated(const FeedForwardWeights& network, size_t rows) {
   const kernels::GateFunction gate = model_->config().gate;
   const size_t ffn = network.gate.n;
   Buffers& b = *buffers_;
   if (network.gate_bias.size() == 0 && network.up_bias.size() == 0) {
-    matmul_.MultiplyGated(b.activations, gate, network.gate, network.up, b.hidden.data(), ffn);
-    return;
+    return matmul_.LoadGated(b.activations, gate, network.gate, network.up, &b.gated);
   }
+  b.hidden.Reserve(rows_ * ffn);
   b.up.Reserve(rows_ * ffn);
   matmul_.Multiply(b.activations, network.gate, {.bias = network.gate_bias.data()}, b.hidden.data(), ffn);
   matmul_.Multiply(b.activations, network.up, {.bias = network.up_bias.data()}, b.up.data(), ffn);
   pool_->ParallelFor(rows, kRowGrain, [&](size_t begin, size_t end, size_t) {
     kernels::GateMul(target_, gate, b.hidden.data() + begin * ffn, b.up.data() + begin * ffn, (end - begin) * ffn);
   });
+  matmul_.Load(phase(), b.hidden.data(), rows, ffn, ffn, &b.gated);
 }
 
 void Forward::FeedForward(const LayerWeights& weights) {
@@ -65,9 +67,8 @@ void Forward::FeedForward(const LayerWeights& weights) {
 void Forward::Network(const FeedForwardWeights& network, const FloatVector& post_norm) {
   Buffers& b = *buffers_;
   matmul_.Load(phase(), b.normed.data(), rows_, network.gate.k, network.gate.k, &b.activations);
-  MultiplyGated(network, rows_);
-  matmul_.Load(phase(), b.hidden.data(), rows_, network.down.k, network.down.k, &b.activations);
-  AddToResidual(network.down, network.down_bias, post_norm);
+  LoadGated(network, rows_);
+  AddToResidual(b.gated, network.down, network.down_bias, post_norm);
 }
 
 void Forward::Experts(const LayerWeights& weights) {
@@ -138,9 +139,8 @@ void Forward::RunExpert(const FeedForwardWeights& expert, std::span<const Routed
     }
   });
   matmul_.Load(phase(), b.gathered.data(), rows.size(), c.width, c.width, &b.activations);
-  MultiplyGated(expert, rows.size());
-  matmul_.Load(phase(), b.hidden.data(), rows.size(), c.ffn, c.ffn, &b.activations);
-  matmul_.Multiply(b.activations, expert.down, {.bias = expert.down_bias.data()}, b.gathered.data(), c.width);
+  LoadGated(expert, rows.size());
+  matmul_.Multiply(b.gated, expert.down, {.bias = expert.down_bias.data()}, b.gathered.data(), c.width);
   pool_->ParallelFor(rows.size(), kRowGrain, [&](size_t begin, size_t end, size_t) {
     for (size_t i = begin; i < end; ++i) {
       float* x = b.x.data() + rows[i].row * c.width;

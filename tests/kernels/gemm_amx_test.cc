@@ -26,19 +26,69 @@ class AmxProduct : public ::testing::Test {
     Activations loaded;
     MakeForms(Phase::kPrefill, kFormTiles, x.data(), m, w.k, w.k, &pool_, &loaded.forms());
     std::vector<float> y(m * w.n, fill);
+    MultiplyOnto(w, loaded, bias, store, gate, &y);
+    return y;
+  }
+
+  void MultiplyOnto(const Weights& w, const Activations& loaded, const float* bias, Store store, GateFunction gate,
+                    std::vector<float>* y) {
     const WeightView view = w.view();
-    Product product{&loaded.forms(), &view, bias, store, y.data(), w.n, gate};
+    Product product{&loaded.forms(), &view, bias, store, y->data(), w.n, gate};
     Scratch scratch;
     PackedWeights packed;
-    if (keep_packed_) {
-      packed.Add(FindBody(Target::kAmx, Phase::kPrefill, w.type), view, &pool_, &scratch);
-      product.packed = packed.Find(view.data);
-      EXPECT_NE(product.packed, nullptr);
-    }
+    KeepPacked(&product, &packed);
+    const size_t m = loaded.forms().m;
     for (size_t n = 0; n < w.n; n += kTilePartRows) {
       amx::MultiplyBf16Emulated(product, Part{n, std::min(n + kTilePartRows, w.n), 0, m}, &scratch);
     }
-    return y;
+  }
+
+  void KeepPacked(Product* product, PackedWeights* packed) {
+    if (!keep_packed_) return;
+    Scratch scratch;
+    packed->Add(FindBody(Target::kAmx, Phase::kPrefill, product->w->type), *product->w, &pool_, &scratch);
+    product->packed = packed->Find(product->w->data);
+    EXPECT_NE(product->packed, nullptr);
+  }
+
+  // f(gate) * up as tiles, by way of y.
+  std::vector<uint16_t> GatedByY(const Weights& gate, const Weights& up, const std::vector<float>& x, size_t m,
+                                 GateFunction function) {
+    keep_packed_ = false;
+    std::vector<float> y = Multiply(gate, x, m, nullptr, Store::kSet, 9.0f);
+    Activations loaded;
+    MakeForms(Phase::kPrefill, kFormTiles, x.data(), m, gate.k, gate.k, &pool_, &loaded.forms());
+    MultiplyOnto(up, loaded, nullptr, Store::kGate, function, &y);
+    Activations made;
+    MakeForms(Phase::kPrefill, kFormTiles, y.data(), m, gate.n, gate.n, &pool_, &made.forms());
+    return TilesOf(made);
+  }
+
+  // The same in one go.
+  std::vector<uint16_t> Gated(const Weights& gate, const Weights& up, const std::vector<float>& x, size_t m,
+                              GateFunction function) {
+    Activations loaded;
+    MakeForms(Phase::kPrefill, kFormTiles, x.data(), m, gate.k, gate.k, &pool_, &loaded.forms());
+    Activations made;
+    PrepareForms(Phase::kPrefill, kFormTiles, m, gate.n, &made.forms());
+    std::fill_n(made.forms().tiles.data(), made.forms().tiles.size(), uint16_t{0x3f80});
+    const WeightView views[2] = {gate.view(), up.view()};
+    Product products[2] = {Product{.x = &loaded.forms(), .w = &views[0]},
+                           Product{.x = &loaded.forms(), .w = &views[1], .gate = function}};
+    PackedWeights packed[2];
+    for (size_t i = 0; i < 2; ++i) KeepPacked(&products[i], &packed[i]);
+    Scratch scratch;
+    constexpr size_t kColumns = kTilePartRows / 2;
+    for (size_t n = 0; n < gate.n; n += kColumns) {
+      amx::MultiplyGatedEmulated(products[0], products[1], Part{n, std::min(n + kColumns, gate.n), 0, m}, &scratch,
+                                 &made.forms());
+    }
+    return TilesOf(made);
+  }
+
+  static std::vector<uint16_t> TilesOf(const Activations& made) {
+    const Activations::Forms& forms = made.forms();
+    return {forms.tiles.data(), forms.tiles.data() + (forms.m + 31) / 32 * 32 * forms.k_tiles * 32};
   }
 
   void ExpectClose(const std::vector<double>& expected, const std::vector<float>& y, const Weights& w, size_t m) {
@@ -114,6 +164,31 @@ TEST_F(AmxProduct, EndsInGates) {
     std::vector<double> expected = ExactProduct(x, 5, w);
     for (double& value : expected) value = static_cast<double>(GateTimes(function, 1.5f, static_cast<float>(value)));
     ExpectClose(expected, Multiply(w, x, 5, nullptr, Store::kGate, 1.5f, function), w, 5);
+  }
+}
+
+TEST_F(AmxProduct, GatedEndsAsTheTilesOfTheNextProductWithTheSameBits) {
+  struct Shape {
+    TensorType type;
+    size_t m;
+    size_t k;
+    GateFunction function;
+  };
+  // One piece of k and two, more rows than are taken at once, blocks of rows that are not whole.
+  for (const Shape& s : {Shape{TensorType::kQ8_0, 1, 64, GateFunction::kSilu},
+                         {TensorType::kQ8_0, 530, 64, GateFunction::kSilu},
+                         {TensorType::kBF16, 40, 556, GateFunction::kGelu},
+                         {TensorType::kQ4_K, 33, 768, GateFunction::kClamped}}) {
+    // More than a part's columns, and a last group that is not whole.
+    const Weights gate(s.type, 290, s.k, 31);
+    const Weights up(s.type, 290, s.k, 32);
+    std::vector<float> x = RandomFloats(s.m * s.k, 33);
+    for (float& value : x) value *= 0.04f;
+    const std::vector<uint16_t> expected = GatedByY(gate, up, x, s.m, s.function);
+    for (const bool kept : {false, true}) {
+      keep_packed_ = kept;
+      EXPECT_EQ(Gated(gate, up, x, s.m, s.function), expected) << CaseName(Target::kAmx, s.type, s.m, gate.n, s.k) << kept;
+    }
   }
 }
 

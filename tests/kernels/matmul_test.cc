@@ -194,6 +194,40 @@ TEST_F(MatmulTest, GatedIsTheFunctionOfTheGateTimesUp) {
   }
 }
 
+TEST_F(MatmulTest, GatedIsLoadedWithTheBitsThatItHasAsNumbers) {
+  for (const TensorType type : AllWeightTypes()) {
+    const size_t k = AllowedK(type, 520);
+    const size_t n = 512;
+    const Weights gate(type, n, k, 41);
+    const Weights up(type == TensorType::kQ4_K ? TensorType::kQ6_K : type, n, k, 42);
+    const Weights down(type, 70, n, 43);
+    for (const size_t m : {3, 75, 600}) {
+      if (m > 75 && type != TensorType::kQ8_0) continue;
+      std::vector<float> x = RandomFloats(m * k, 44);
+      for (float& value : x) value *= 0.1f;
+      for (const Target target : SupportedTargets()) {
+        if (target == Target::kScalar && m > 3) continue;
+        for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+          if (phase == Phase::kDecode && m > 3) continue;
+          Matmul matmul(target, &pool_);
+          Activations loaded;
+          matmul.Load(phase, x.data(), m, k, k, &loaded);
+          std::vector<float> numbers(m * n);
+          matmul.MultiplyGated(loaded, GateFunction::kSilu, gate.view(), up.view(), numbers.data(), n);
+          Activations expected;
+          matmul.Load(phase, numbers.data(), m, n, n, &expected);
+          Activations gated;
+          matmul.LoadGated(loaded, GateFunction::kSilu, gate.view(), up.view(), &gated);
+          std::vector<float> y[2] = {std::vector<float>(m * down.n), std::vector<float>(m * down.n)};
+          matmul.Multiply(expected, down.view(), {}, y[0].data(), down.n);
+          matmul.Multiply(gated, down.view(), {}, y[1].data(), down.n);
+          EXPECT_EQ(y[0], y[1]) << CaseName(target, type, m, n, k);
+        }
+      }
+    }
+  }
+}
+
 TEST_F(MatmulTest, RepackedWeightsGiveTheSameBits) {
   for (const TensorType type : AllWeightTypes()) {
     for (const size_t k : {AllowedK(type, 300), AllowedK(type, 9000)}) {  // one piece of k, and more
