@@ -61,8 +61,8 @@ class BenchPolicies : public Command {
   void Declare(Flags* flags) override {
     flags->Group("Measurement");
     flags->Text("--policies", "SPEC;SPEC", &policies_,
-                "the policies (default: one SPEC of each with about a thousand keys); content-heads:rank=R are dam's heads "
-                "that choose");
+                "the policies (default: one SPEC of each with about a thousand keys); content-heads:rank=R,rows=N are dam's "
+                "heads that choose, by N rows of a query block (64)");
     flags->Uints("-c,--context", 1024, limits::kMaxContext, &options_.contexts, "keys, ascending (default: 8192,32768,131072)");
     flags->Uint("--head-dim", 1, limits::kMaxWidth, &head_dim_, "length of a head (default: 64)");
     flags->Uint("--group", 1, limits::kMaxHeads, &group_, "query heads that share the KV head (default: 4)");

@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "base/checked.h"
 #include "kernels/scores-inl.h"
 #include "kernels/scores_targets.h"
 
@@ -75,10 +76,12 @@ void Scores(Target target, const PageLayout& layout, const std::byte* const* pag
   }
 }
 
-void RunScores(Target target, const PageLayout& layout, const std::byte* const* pages, size_t run, uint64_t first, uint64_t end,
-               const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
-               ScoresScratch* scratch) {
-  const ScoresBody& body = Choose(target);
+namespace {
+
+// RunScores by vectors.
+void RunScoresOf(const ScoresBody& body, const PageLayout& layout, const std::byte* const* pages, size_t run, uint64_t first,
+                 uint64_t end, const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
+                 ScoresScratch* scratch) {
   scratch->keys.resize(run * layout.head_dim);
   for (uint64_t i = first; i * run < end; ++i) {
     const uint64_t key = i * run;
@@ -92,6 +95,35 @@ void RunScores(Target target, const PageLayout& layout, const std::byte* const* 
     body.widen(layout, page, key % kPageTokens, count, scratch->keys.data());
     body.long_products(scratch->keys.data(), count * layout.head_dim, q, q_stride, rows, scale, out, score_stride);
   }
+}
+
+}  // namespace
+
+void RunScores(Target target, const PageLayout& layout, const std::byte* const* pages, size_t run, uint64_t first, uint64_t end,
+               const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
+               ScoresScratch* scratch) {
+  const ScoresBody& body = Choose(target);
+#if defined(__x86_64__)
+  // Whole pages by tiles, what stands before and behind them by vectors.
+  const uint64_t runs = kPageTokens / run;
+  const uint64_t first_page = CeilDiv(first, runs);
+  const uint64_t end_page = end / kPageTokens;
+  if (run >= 4 && first_page < end_page && ForTiles(target, layout, (end_page - first_page) * kPageTokens, rows)) {
+    const uint64_t begin = first_page * runs;
+    const uint64_t behind = end_page * runs;
+    amx::TileRunScores(layout, pages, run, first_page, end_page, q, q_stride, rows, scale, scores + (begin - first),
+                       score_stride, scratch);
+    for (uint64_t page = first_page; page < end_page; ++page) {
+      for (size_t r = 0; pages[page] == nullptr && r < rows; ++r) {
+        std::fill_n(scores + r * score_stride + (page * runs - first), runs, kHidden);
+      }
+    }
+    RunScoresOf(body, layout, pages, run, first, begin * run, q, q_stride, rows, scale, scores, score_stride, scratch);
+    return RunScoresOf(body, layout, pages, run, behind, end, q, q_stride, rows, scale, scores + (behind - first), score_stride,
+                       scratch);
+  }
+#endif
+  RunScoresOf(body, layout, pages, run, first, end, q, q_stride, rows, scale, scores, score_stride, scratch);
 }
 
 double Softmax(Target target, float* scores, size_t n) { return Choose(target).softmax(scores, n); }

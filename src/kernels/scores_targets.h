@@ -36,6 +36,13 @@ void TileScores(const PageLayout& layout, const std::byte* const* pages, uint64_
 void TileScoresEmulated(const PageLayout& layout, const std::byte* const* pages, uint64_t first, uint64_t end, const float* q,
                         size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
                         ScoresScratch* scratch);  // the same without the hardware
+// As RunScores, of whole pages and a layout as above, runs of 4 keys at least; `scores` is of run 0 of the first page.
+void TileRunScores(const PageLayout& layout, const std::byte* const* pages, size_t run, uint64_t first_page, uint64_t end_page,
+                   const float* q, size_t q_stride, size_t rows, float scale, float* scores, size_t score_stride,
+                   ScoresScratch* scratch);
+void TileRunScoresEmulated(const PageLayout& layout, const std::byte* const* pages, size_t run, uint64_t first_page,
+                           uint64_t end_page, const float* q, size_t q_stride, size_t rows, float scale, float* scores,
+                           size_t score_stride, ScoresScratch* scratch);
 }  // namespace amx
 
 }  // namespace damask::kernels

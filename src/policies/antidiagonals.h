@@ -21,16 +21,24 @@ struct AntidiagonalGrid {
 // Memory is kept between uses.
 class AntidiagonalEstimate {
  public:
+  // Scores the strided rows of all heads of a group: the keys are read once. Cost: 2 head_dim / stride flops a pair.
+  void Make(const ModelShape& shape, const PlanRequest& request, const AntidiagonalGrid& grid);
+
   // Adds to blocks[b - grid.first_block] the attention that the strided rows of a head give to the strides of block b, within
-  // the model's own window. `blocks` goes as far as the request's rows. Cost: 2 head_dim / stride flops a pair in float32.
-  void AddHead(const ModelShape& shape, const PlanRequest& request, size_t head, const AntidiagonalGrid& grid,
-               std::vector<float>* blocks);
+  // the model's own window; of each head once. `blocks` goes as far as the request's rows.
+  void AddHead(size_t head, std::vector<float>* blocks);
 
  private:
-  void GatherRows(const QueryRows& queries, size_t head, size_t dim, uint64_t stride);
+  void GatherRows(const QueryRows& queries, size_t head, size_t dim);
 
-  std::vector<float> rows_;    // [strided rows][stride * head_dim]
-  std::vector<float> scores_;  // [strided rows][strides]
+  Target target_ = Target::kScalar;
+  AntidiagonalGrid grid_;
+  uint64_t first_position_ = 0;  // of the request
+  uint32_t own_window_ = 0;
+  size_t head_rows_ = 0;       // strided rows of a head
+  size_t strides_ = 0;         // of keys, from the grid's first block on
+  std::vector<float> rows_;    // [head][strided rows][stride * head_dim]
+  std::vector<float> scores_;  // [head][strided rows][strides]
   kernels::ScoresScratch keys_;
 };
 

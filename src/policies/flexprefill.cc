@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -107,15 +109,34 @@ class FlexprefillPolicy : public Policy {
     const size_t blocks = scratch->choice.last_block() + 1 - begin;
     scratch->columns.assign(blocks, 0.0f);
     scratch->diagonals.assign(blocks, 0.0f);
-    for (size_t i = 0; i < sums.verticals.size(); ++i) {
-      sums.verticals[i] *= share;
-      scratch->columns[(sums.first + i) / kPageTokens - begin] += sums.verticals[i];
+    for (size_t i = 0; i < sums.verticals.size();) {
+      const uint64_t block = (sums.first + i) / kPageTokens;
+      const size_t end = std::min<size_t>((block + 1) * kPageTokens - sums.first, sums.verticals.size());
+      scratch->columns[block - begin] += ScaledSum(std::span(sums.verticals).subspan(i, end - i), share);
+      i = end;
     }
     // Pairs of a query block and the key block b before it lie around the distance 64 b.
-    for (size_t distance = 0; distance < sums.slashes.size(); ++distance) {
-      sums.slashes[distance] *= share;
-      scratch->diagonals[std::min((distance + kPageTokens / 2) / kPageTokens, blocks - 1)] += sums.slashes[distance];
+    for (size_t distance = 0; distance < sums.slashes.size();) {
+      const size_t diagonal = (distance + kPageTokens / 2) / kPageTokens;
+      const size_t end = std::min(diagonal * kPageTokens + kPageTokens / 2, sums.slashes.size());
+      scratch->diagonals[std::min(diagonal, blocks - 1)] +=
+          ScaledSum(std::span(sums.slashes).subspan(distance, end - distance), share);
+      distance = end;
     }
+  }
+
+  // Multiplies the numbers by `share` and adds them up, in lanes, so that no addition waits for the one before.
+  static float ScaledSum(std::span<float> numbers, float share) {
+    constexpr size_t kLanes = 8;
+    float lanes[kLanes] = {};
+    size_t i = 0;
+    for (; i + kLanes <= numbers.size(); i += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += numbers[i + lane] *= share;
+    }
+    for (; i < numbers.size(); ++i) lanes[0] += numbers[i] *= share;
+    float sum = 0;
+    for (const float lane : lanes) sum += lane;
+    return sum;
   }
 
   // Attention of the mean query over the mean keys.

@@ -104,7 +104,11 @@ class PsaPolicy : public Policy {
       AddBands(kernels::kAllHeads, false, scratch);
       return;
     }
-    if (request.decode) scratch->pooled.Make(shape_, request, pyramid->pages, row.first_block(), row.own_block());
+    if (request.decode) {
+      scratch->pooled.Make(shape_, request, pyramid->pages, row.first_block(), row.own_block());
+    } else {
+      scratch->antidiagonals.Make(shape_, request, {kStride, kPyramidBlock, row.first_block()});
+    }
     const size_t together = s_.joint ? shape_.group() : 1;
     for (size_t head = 0; head < shape_.group(); head += together) {
       scratch->blocks.assign(row.blocks(), 0.0f);
@@ -112,7 +116,7 @@ class PsaPolicy : public Policy {
         if (request.decode) {
           scratch->pooled.AddHead(h, &scratch->blocks);
         } else {
-          scratch->antidiagonals.AddHead(shape_, request, h, {kStride, kPyramidBlock, row.first_block()}, &scratch->blocks);
+          scratch->antidiagonals.AddHead(h, &scratch->blocks);
         }
       }
       scratch->scores.clear();

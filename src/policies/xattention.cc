@@ -54,12 +54,11 @@ class XattentionPolicy : public Policy {
     if (request.queries.q == nullptr || (room == choice.candidates().size() && s_.threshold >= 1)) {
       choice.AddLatest(room, kernels::kAllHeads);
     } else {
+      scratch.estimate.Make(shape_, request, {s_.stride, s_.block, choice.begin_block()});
       const size_t together = s_.joint ? shape_.group() : 1;
       for (size_t head = 0; head < shape_.group(); head += together) {
         scratch.blocks.assign(choice.last_block() - choice.begin_block() + 1, 0.0f);
-        for (size_t h = head; h < head + together; ++h) {
-          scratch.estimate.AddHead(shape_, request, h, {s_.stride, s_.block, choice.begin_block()}, &scratch.blocks);
-        }
+        for (size_t h = head; h < head + together; ++h) scratch.estimate.AddHead(h, &scratch.blocks);
         Choose(room, s_.joint ? kernels::kAllHeads : 1u << head, &scratch);
       }
     }

@@ -128,33 +128,69 @@ TEST(Scores, KeysOfAReleasedPageCannotBeSeen) {
   }
 }
 
+// Scores of runs [first, end / run) with `rows` queries, as RunScores gives them or a body of it.
+struct RunCase {
+  RunCase(PageLayout layout, size_t run_keys, size_t num_rows, uint64_t first_run, uint64_t last_key)
+      : pages(layout, 260, 7),
+        run(run_keys),
+        rows(num_rows),
+        first(first_run),
+        end(last_key),
+        runs((end + run - 1) / run - first),
+        width(run * layout.head_dim + 5),
+        q(rows * width) {
+    std::mt19937 random(2);
+    std::normal_distribution<float> normal;
+    for (float& x : q) x = normal(random);
+  }
+  void ExpectSums(const std::vector<float>& scores, size_t stride, const std::string& what) const {
+    const size_t dim = pages.layout.head_dim;
+    for (size_t r = 0; r < rows; ++r) {
+      for (size_t i = first; i < first + runs; ++i) {
+        const float found = scores[r * stride + i - first];
+        if (pages.table[i * run / kPageTokens] == nullptr) {
+          ASSERT_EQ(found, -INFINITY) << what << ", run " << i;
+          continue;
+        }
+        double expected = 0;
+        for (size_t a = 0; a < run && i * run + a < end; ++a) {
+          const std::vector<float> k = pages.Key(i * run + a);
+          for (size_t d = 0; d < dim; ++d) expected += 0.5 * static_cast<double>(q[r * width + a * dim + d]) * k[d];
+        }
+        ASSERT_NEAR(found, expected, 1e-3) << what << ", run " << i << " of " << run << " keys, row " << r;
+      }
+      ASSERT_EQ(scores[r * stride + runs], -7.0f) << "a score behind the last run was touched";
+    }
+  }
+
+  Pages pages;
+  size_t run;
+  size_t rows;
+  uint64_t first;
+  uint64_t end;
+  size_t runs;
+  size_t width;
+  std::vector<float> q;
+};
+
 TEST(RunScores, EqualTheSumsOfDotProductsForEveryTargetTypeAndLength) {
-  std::mt19937 random(2);
-  std::normal_distribution<float> normal;
   for (const KvType type : {KvType::kBf16, KvType::kF32, KvType::kQ8}) {
-    for (const size_t dim : {16, 80}) {
-      const Pages pages({dim, type}, 200, 7);
-      for (const size_t run : {4, 16, 64}) {
+    for (const size_t dim : {16, 64, 80}) {
+      for (const size_t run : {2, 4, 16, 64}) {
         for (const size_t end : {192, 199}) {
-          const size_t width = run * dim + 5;
-          std::vector<float> q(3 * width);
-          for (float& x : q) x = normal(random);
-          const size_t runs = (end + run - 1) / run;
-          for (const Target target : Targets()) {
-            ScoresScratch scratch;
-            std::vector<float> scores(3 * runs, -7.0f);
-            RunScores(target, pages.layout, pages.table.data(), run, 1, end, q.data(), width, 3, 0.5f, scores.data(), runs,
-                      &scratch);
-            for (size_t r = 0; r < 3; ++r) {
-              for (size_t i = 1; i < runs; ++i) {
-                double expected = 0;
-                for (size_t a = 0; a < run && i * run + a < end; ++a) {
-                  const std::vector<float> k = pages.Key(i * run + a);
-                  for (size_t d = 0; d < dim; ++d) expected += 0.5 * static_cast<double>(q[r * width + a * dim + d]) * k[d];
-                }
-                ASSERT_NEAR(scores[r * runs + i - 1], expected, 1e-3) << "run " << i << " of " << run << " keys, row " << r;
+          for (const size_t rows : {3, 18}) {
+            if (rows == 18 && type != KvType::kBf16) continue;
+            RunCase c({dim, type}, run, rows, 1, end);
+            for (const bool released : {false, true}) {
+              if (released) c.pages.table[1] = nullptr;
+              for (const Target target : Targets()) {
+                ScoresScratch scratch;
+                const size_t stride = c.runs + 1;
+                std::vector<float> scores(rows * stride, -7.0f);
+                RunScores(target, c.pages.layout, c.pages.table.data(), run, 1, end, c.q.data(), c.width, rows, 0.5f,
+                          scores.data(), stride, &scratch);
+                c.ExpectSums(scores, stride, std::string(TargetName(target)));
               }
-              ASSERT_EQ(scores[r * runs + runs - 1], -7.0f);
             }
           }
         }
@@ -163,14 +199,19 @@ TEST(RunScores, EqualTheSumsOfDotProductsForEveryTargetTypeAndLength) {
   }
 }
 
-TEST(RunScores, KeysOfAReleasedPageCannotBeSeen) {
-  Pages pages({16, KvType::kF32}, 128, 3);
-  pages.table[0] = nullptr;
-  const std::vector<float> q(16 * 16, 1.0f);
-  std::vector<float> scores(8);
-  ScoresScratch scratch;
-  RunScores(Target::kScalar, pages.layout, pages.table.data(), 16, 0, 128, q.data(), 256, 1, 1.0f, scores.data(), 8, &scratch);
-  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(std::isfinite(scores[i]), i >= 4) << i;
+TEST(RunScores, EqualTheSumsOfDotProductsByEmulatedTiles) {
+  if (!TargetSupported(Target::kAvx512Bf16)) GTEST_SKIP() << "wants AVX-512 bf16";
+  for (const size_t run : {4, 8, 64}) {
+    for (const size_t rows : {1, 18}) {
+      const RunCase c({32, KvType::kBf16}, run, rows, 0, 256);
+      ScoresScratch scratch;
+      const size_t stride = c.runs + 1;
+      std::vector<float> scores(rows * stride, -7.0f);
+      amx::TileRunScoresEmulated(c.pages.layout, c.pages.table.data(), run, 0, 4, c.q.data(), c.width, rows, 0.5f,
+                                 scores.data(), stride, &scratch);
+      c.ExpectSums(scores, stride, "emulated tiles");
+    }
+  }
 }
 
 TEST(RowProducts, EqualTheDotProductsForEveryTargetAndLength) {
