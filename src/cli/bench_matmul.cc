@@ -1,11 +1,11 @@
 // damask bench matmul: the matrix product alone, damask's bodies and oneDNN's.
 #include <fmt/format.h>
 
+#include "base/nearest.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
-#include "cli/suggest.h"
 #include "formats/tensor_type.h"
 #include "kernels/matmul_bench.h"
 #include "report/machine.h"

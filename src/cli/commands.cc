@@ -3,6 +3,7 @@
 #include "base/cpu.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/nearest.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"

@@ -25,12 +25,12 @@ void AntidiagonalEstimate::Make(const ModelShape& shape, const PlanRequest& requ
   grid_ = grid;
   first_position_ = request.first_position;
   own_window_ = shape.window(request.layer);
+  const uint64_t end = request.first_position + request.rows;
+  head_rows_ = (end - 1) / grid.stride - request.first_position / grid.stride + 1;
   rows_.clear();
   for (size_t head = 0; head < shape.group(); ++head) GatherRows(request.queries, head, shape.head_dim);
   const size_t width = grid.stride * shape.head_dim;
-  const size_t rows = rows_.size() / width;
-  head_rows_ = rows / shape.group();
-  const uint64_t end = request.first_position + request.rows;
+  const size_t rows = shape.group() * head_rows_;
   const uint64_t begin = grid.first_block * grid.block / grid.stride;
   strides_ = (end - 1) / grid.stride + 1 - begin;
   const float scale = 1.0f / (static_cast<float>(grid.stride) * std::sqrt(static_cast<float>(shape.head_dim)));

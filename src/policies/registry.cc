@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/nearest.h"
 #include "base/text.h"
 #include "policies/a_shape.h"
 #include "policies/citrus.h"
@@ -97,7 +98,10 @@ Result<std::unique_ptr<Policy>> Create(std::string_view spec, const ModelShape& 
     names.push_back(registration.info.name);
     names.insert(names.end(), registration.info.aliases.begin(), registration.info.aliases.end());
   }
-  return InvalidArgument(fmt::format("unknown policy {}; the policies are {}", Quote(name), fmt::join(names, ", ")));
+  const std::string nearest = Nearest(name, names);
+  return InvalidArgument(fmt::format("unknown policy {}{}; the policies are {}", Quote(name),
+                                     nearest.empty() ? "" : fmt::format(" (did you mean {}?)", Quote(nearest)),
+                                     fmt::join(names, ", ")));
 }
 
 }  // namespace damask::policies

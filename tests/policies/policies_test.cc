@@ -186,6 +186,7 @@ TEST(Registry, WrongSpecsAreRefusedInOneSentenceThatNamesTheChoices) {
   std::string names = "full, dense";
   for (const PolicyInfo& info : AllPolicies()) names += info.name == "full" ? "" : ", " + info.name;
   EXPECT_EQ(message("nonsense"), "unknown policy 'nonsense'; the policies are " + names);
+  EXPECT_EQ(message("strming"), "unknown policy 'strming' (did you mean 'streaming'?); the policies are " + names);
   EXPECT_EQ(message(""), "unknown policy ''; the policies are " + names);
   EXPECT_EQ(message("streaming:sink=4"), "policy streaming has no option 'sink'; it has sinks, window");
   EXPECT_EQ(message("full:window=3"), "policy full has no option 'window'; it has no options");
