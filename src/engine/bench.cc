@@ -61,11 +61,11 @@ Status GoBackTo(std::span<const TokenId> text, Session* session, const PrefillPr
 
 }  // namespace
 
-double PrefillFlops(const model::ModelConfig& c, uint64_t tokens) {
+double PrefillFlops(const model::ModelConfig& c, uint64_t tokens, double density) {
   const auto width = static_cast<double>(c.width);
   const auto rows = static_cast<double>(tokens);
   const double inputs = 2.0 * width * static_cast<double>(c.q_width() + 2 * c.kv_width());
-  const double pair = 4.0 * static_cast<double>(c.head_dim) * static_cast<double>(c.heads);
+  const double pair = density * 4.0 * static_cast<double>(c.head_dim) * static_cast<double>(c.heads);
   double sum = 2.0 * width * static_cast<double>(c.vocab);
   for (size_t layer = 0; layer < c.layers; ++layer) {
     const size_t ffn = !c.has_experts(layer) ? c.dense_width() : c.experts_used * c.ffn + c.shared_ffn;
@@ -144,9 +144,10 @@ Result<BenchResult> RunBench(Engine* engine, const BenchOptions& options, const 
     DAMASK_RETURN_IF_ERROR(warm_up.Append(Ids(std::min<uint64_t>(64, engine->context()), config.vocab), nullptr, cancel));
   }
   for (const uint64_t tokens : options.prompts) {
+    engine->ResetStats();
     DAMASK_ASSIGN_OR_RETURN(const double seconds,
                             MedianPrefillSeconds(engine, Ids(tokens, config.vocab), options.repeat, progress, cancel));
-    result.prefill.push_back({tokens, seconds, PrefillFlops(config, tokens)});
+    result.prefill.push_back({tokens, seconds, PrefillFlops(config, tokens, engine->stats().density())});
   }
   if (options.generate == 0) return result;
   for (const uint64_t depth : options.depths) {

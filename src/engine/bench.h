@@ -40,9 +40,9 @@ struct BenchResult {
 Result<BenchResult> RunBench(Engine* engine, const BenchOptions& options, const PrefillProgress& progress,
                              const std::atomic<bool>* cancel);
 
-// 2 * m n k of every product that reading a prompt runs, and dense attention. Behind the last layer's keys and values only the
-// prompt's last row is computed.
-double PrefillFlops(const model::ModelConfig& config, uint64_t tokens);
+// 2 * m n k of every product that reading a prompt runs, and attention over `density` of the causal pairs. Behind the last
+// layer's keys and values only the prompt's last row is computed.
+double PrefillFlops(const model::ModelConfig& config, uint64_t tokens, double density = 1.0);
 // What one drawn token reads.
 uint64_t WeightBytesPerToken(const model::Model& model);
 

@@ -65,6 +65,7 @@ TEST(Bench, BehindTheLastLayersKeysOnlyOneRowIsCounted) {
   EXPECT_DOUBLE_EQ(last, 100 * (q + kv) + behind + 100 * key + output);
   config.layers = 3;
   EXPECT_DOUBLE_EQ(PrefillFlops(config, 100), last + 2 * (100 * (q + kv + behind) + 5050 * key));
+  EXPECT_DOUBLE_EQ(PrefillFlops(config, 100, 0.5), PrefillFlops(config, 100) - (100 + 2 * 5050) * key / 2);
   // Of experts those that a token takes, and the router.
   config.experts = 8;
   config.experts_used = 2;
