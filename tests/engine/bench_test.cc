@@ -34,6 +34,22 @@ TEST(Bench, ASparsePolicyReadsTheKeysOfItsPlans) {
   EXPECT_LT(read, token * 120);
 }
 
+TEST(Bench, APrefillCountsTheProductsOfItsPlans) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  constexpr uint64_t kTokens = 512;
+  const auto flops = [&file](const char* policy) {
+    const auto engine = LoadTiny(file, {.policy = policy});
+    const auto result = RunBench(engine.get(), {.prompts = {kTokens}, .generate = 0, .repeat = 2}, nullptr, nullptr);
+    EXPECT_TRUE(result.ok()) << result.status().ToString();
+    return result.ok() ? result->prefill.at(0).flops : 0;
+  };
+  const model::ModelConfig config = LoadTiny(file)->model().config();
+  EXPECT_DOUBLE_EQ(flops("full"), PrefillFlops(config, kTokens));
+  const double sparse = flops("streaming:sinks=16,window=64");
+  EXPECT_LT(sparse, PrefillFlops(config, kTokens, 0.6));
+  EXPECT_GT(sparse, PrefillFlops(config, kTokens, 0.1));
+}
+
 // Pages are gone, or the policy cannot go back: every repetition has to stand behind the same text all the same.
 TEST(Bench, EveryRepetitionIsBehindTheWholeText) {
   const TinyModelFile file(make_model::ModelSpec{});
