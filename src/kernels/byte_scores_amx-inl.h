@@ -118,7 +118,11 @@ void MaximaByTiles(std::span<const ByteQuarter> quarters, const ByteQueries& que
     for (; lane + kMany <= queries.lanes(); lane += kMany) {
       MaximaOfTiles<Tiles, ByteTiles::kTiles>(quarters, queries, lane, largest);
     }
-    for (; lane < queries.lanes(); lane += ByteTiles::kLanes) MaximaOfTiles<Tiles, 1>(quarters, queries, lane, largest);
+    if (lane + 2 * ByteTiles::kLanes <= queries.lanes()) {
+      MaximaOfTiles<Tiles, 2>(quarters, queries, lane, largest);
+      lane += 2 * ByteTiles::kLanes;
+    }
+    if (lane < queries.lanes()) MaximaOfTiles<Tiles, 1>(quarters, queries, lane, largest);
   }
   Tiles::Release();
 }
