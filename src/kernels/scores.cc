@@ -27,14 +27,16 @@ bool ForTiles(Target target, const PageLayout& layout, uint64_t keys, size_t row
   return target >= Target::kAmx && layout.type == KvType::kBf16 && layout.head_dim % 32 == 0 && keys * rows >= kLeastPairs;
 }
 
-void HideReleased(const std::byte* const* pages, uint64_t first, uint64_t end, size_t rows, float* scores,
+// Of scores [first, end), of which a page has `per_page`, those of released pages.
+void HideReleased(const std::byte* const* pages, uint64_t per_page, uint64_t first, uint64_t end, size_t rows, float* scores,
                   size_t score_stride) {
-  for (uint64_t key = first; key < end;) {
-    const uint64_t page_end = std::min(end, (key / kPageTokens + 1) * kPageTokens);
-    if (pages[key / kPageTokens] == nullptr) {
-      for (size_t r = 0; r < rows; ++r) std::fill_n(scores + r * score_stride + (key - first), page_end - key, kHidden);
+  for (uint64_t i = first; i < end;) {
+    const uint64_t page = i / per_page;
+    const uint64_t page_end = std::min(end, (page + 1) * per_page);
+    for (size_t r = 0; pages[page] == nullptr && r < rows; ++r) {
+      std::fill_n(scores + r * score_stride + (i - first), page_end - i, kHidden);
     }
-    key = page_end;
+    i = page_end;
   }
 }
 #endif
@@ -49,7 +51,7 @@ void Scores(Target target, const PageLayout& layout, const std::byte* const* pag
 #if defined(__x86_64__)
   if (ForTiles(target, layout, end - std::min(first, end), rows)) {
     amx::TileScores(layout, pages, first, end, q, q_stride, rows, scale, scores, score_stride, scratch);
-    return HideReleased(pages, first, end, rows, scores, score_stride);
+    return HideReleased(pages, kPageTokens, first, end, rows, scores, score_stride);
   }
 #endif
   const ScoresBody& body = Choose(target);
@@ -113,11 +115,7 @@ void RunScores(Target target, const PageLayout& layout, const std::byte* const* 
     const uint64_t behind = end_page * runs;
     amx::TileRunScores(layout, pages, run, first_page, end_page, q, q_stride, rows, scale, scores + (begin - first),
                        score_stride, scratch);
-    for (uint64_t page = first_page; page < end_page; ++page) {
-      for (size_t r = 0; pages[page] == nullptr && r < rows; ++r) {
-        std::fill_n(scores + r * score_stride + (page * runs - first), runs, kHidden);
-      }
-    }
+    HideReleased(pages, runs, begin, behind, rows, scores + (begin - first), score_stride);
     RunScoresOf(body, layout, pages, run, first, begin * run, q, q_stride, rows, scale, scores, score_stride, scratch);
     return RunScoresOf(body, layout, pages, run, behind, end, q, q_stride, rows, scale, scores + (behind - first), score_stride,
                        scratch);

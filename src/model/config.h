@@ -2,7 +2,6 @@
 // anything is sized by it.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -106,7 +105,6 @@ struct ModelConfig {
   bool has_experts(size_t layer) const { return experts != 0 && layer >= dense_layers; }
   // Width of the one network of a layer without experts.
   size_t dense_width() const { return experts == 0 ? ffn : dense_ffn; }
-  // Width of the widest network of any layer.
   // By what a query at `position` is multiplied.
   float query_scale_at(uint64_t position) const;
   bool has_window_rope(size_t layer) const { return window_rope_base != 0.0 && window(layer) != 0; }

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "policies/sample_rows.h"
+
 namespace damask::policies {
 namespace {
 
@@ -36,9 +38,7 @@ void ScoreHeads(Target target, const Region& region, size_t head, size_t heads, 
   scratch->rows.resize(rows * dim);
   scratch->scores.resize(rows * region.count);
   float* to = scratch->rows.data();
-  for (size_t h = head; h < head + heads; ++h) {
-    for (const uint32_t row : region.rows) to = std::copy_n(region.queries.row(row, h, dim), dim, to);
-  }
+  for (size_t h = head; h < head + heads; ++h) to = CopyRows(region.queries, region.rows, h, dim, to);
   kernels::Scores(target, *keys.layout, keys.pages, region.first, region.first + region.count, scratch->rows.data(), dim, rows,
                   1.0f / std::sqrt(static_cast<float>(dim)), scratch->scores.data(), region.count, &scratch->keys);
 }

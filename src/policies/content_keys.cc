@@ -77,9 +77,7 @@ class Choice {
     const size_t sinks = regions_.sinks - regions_.begin;
     const size_t columns = survivors + sinks + regions_.end - regions_.local;
     s_->shares.resize(columns * lanes_);
-    for (size_t i = 0; i < sinks; ++i) s_->candidates.push_back(static_cast<uint32_t>(regions_.begin + i));
-    Maxima();
-    s_->candidates.resize(survivors);
+    Maxima(survivors + sinks);
     for (size_t quarter = regions_.local; quarter < regions_.end; ++quarter) {
       VisibleMaxima(quarter, Column(survivors + sinks + quarter - regions_.local));
     }
@@ -144,15 +142,20 @@ class Choice {
     for (size_t r = 0; r < rows_; ++r) s_->covered[r] += static_cast<double>(shares[r]);
   }
 
-  // Of the candidates, which lie before the diagonal, into their columns. The first of them in the model's own window may be
-  // hidden from later rows.
-  void Maxima() {
+  // Which quarter a column of the fine pass is, before the diagonal: survivors, then sinks.
+  size_t QuarterOf(size_t column) const {
+    const size_t survivors = s_->candidates.size();
+    return column < survivors ? s_->candidates[column] : regions_.begin + (column - survivors);
+  }
+
+  // Of the first `columns`. What the model's own window hides from later rows comes from single keys.
+  void Maxima(size_t columns) {
     const uint64_t lowest = kernels::LowestKey(PositionOf(rows_ - 1), own_window_);
     s_->quarters.clear();
-    for (const uint32_t candidate : s_->candidates) s_->quarters.push_back(keys_.quarter(candidate));
+    for (size_t i = 0; i < columns; ++i) s_->quarters.push_back(keys_.quarter(QuarterOf(i)));
     kernels::ByteMaxima(target_, s_->quarters, s_->byte_queries, Column(0));
-    for (size_t i = 0; lowest > 0 && i < s_->candidates.size(); ++i) {
-      if (uint64_t{s_->candidates[i]} * kQuarter < lowest) VisibleMaxima(s_->candidates[i], Column(i));
+    for (size_t i = 0; lowest > 0 && i < columns; ++i) {
+      if (QuarterOf(i) * kQuarter < lowest) VisibleMaxima(QuarterOf(i), Column(i));
     }
   }
 
@@ -246,8 +249,7 @@ void ProjectSample(Target target, uint32_t rows, const Projection& projection, c
     return projection.Queries(target, queries.row(0, head, dim), queries.stride, count, scratch->queries.data());
   }
   scratch->sampled.resize(count * dim);
-  float* to = scratch->sampled.data();
-  for (const uint32_t row : scratch->sample) to = std::copy_n(queries.row(row, head, dim), dim, to);
+  CopyRows(queries, scratch->sample, head, dim, scratch->sampled.data());
   projection.Queries(target, scratch->sampled.data(), dim, count, scratch->queries.data());
 }
 

@@ -169,12 +169,10 @@ class HipPolicy : public Policy {
   size_t GatherRows(const PlanRequest& request, size_t first_head, size_t heads, Scratch* scratch) const {
     const size_t dim = shape_.head_dim;
     SampleRows(request.first_position, request.rows, s_.stride, &scratch->sample);
-    scratch->rows.clear();
+    scratch->rows.resize(heads * scratch->sample.size() * dim);
+    float* to = scratch->rows.data();
     for (size_t head = first_head; head < first_head + heads; ++head) {
-      for (const uint32_t row : scratch->sample) {
-        const float* q = request.queries.row(row, head, dim);
-        scratch->rows.insert(scratch->rows.end(), q, q + dim);
-      }
+      to = CopyRows(request.queries, scratch->sample, head, dim, to);
     }
     return scratch->sample.size();
   }

@@ -1,5 +1,7 @@
 #include "policies/sample_rows.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "kernels/plan.h"
@@ -13,6 +15,11 @@ void SampleRows(uint64_t first_position, size_t rows, uint64_t step, std::vector
   for (uint32_t row = 0; row < rows; ++row) {
     if ((first_position + row + 1) % step == 0 || row + 1 == rows) chosen->push_back(row);
   }
+}
+
+float* CopyRows(const QueryRows& queries, std::span<const uint32_t> rows, size_t head, size_t head_dim, float* to) {
+  for (const uint32_t row : rows) to = std::copy_n(queries.row(row, head, head_dim), head_dim, to);
+  return to;
 }
 
 Result<uint64_t> RowsOption(const Options& options, std::string_view policy) {
