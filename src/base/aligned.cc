@@ -19,5 +19,6 @@ void* AllocateAligned(size_t bytes) {
 
 template class AlignedArray<std::byte>;
 template class AlignedArray<float>;
+template class AlignedArray<uint16_t>;
 
 }  // namespace damask

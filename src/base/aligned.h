@@ -64,5 +64,6 @@ class AlignedArray {
 // linker could take their copy of a function for all.
 extern template class AlignedArray<std::byte>;
 extern template class AlignedArray<float>;
+extern template class AlignedArray<uint16_t>;
 
 }  // namespace damask

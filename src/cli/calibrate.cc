@@ -158,7 +158,18 @@ class Calibrate : public Command {
     DAMASK_ASSIGN_OR_RETURN(const engine::CalibrateResult result,
                             engine::Calibrate(engine.get(), options, progress, cancel.flag()));
     line.Clear();
+    if (parameters_.max_kl != masks::kNoGoal) HintAtLongTexts(result.mask.parameters.effect_length, engine->context());
     return Finish(result, common);
+  }
+
+  // What is lost far back shows on texts that reach there only.
+  void HintAtLongTexts(uint64_t measured, uint64_t context) const {
+    constexpr uint64_t kFar = 4;
+    if (effect_length_ != 0 || context < kFar * measured) return;
+    LogInfo(
+        fmt::format("effects were measured on texts of {} tokens and the context is {}: for long texts --effect-length {} "
+                    "keeps more, and takes a few times as long",
+                    measured, context, kFar * measured));
   }
 
   Result<int> Finish(const engine::CalibrateResult& result, const CommonFlags& common) const {

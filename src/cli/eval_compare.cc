@@ -27,6 +27,7 @@ namespace damask::cli {
 namespace {
 
 constexpr uint64_t kMaxSamples = 1000000;
+constexpr const char* kTarget = "--target";
 
 // The parts of a list without the spaces around them; an empty part is an error.
 Result<std::vector<std::string>> ParseList(const std::string& flag, const std::string& text, char separator) {
@@ -63,6 +64,8 @@ class EvalCompare : public Command {
     flags->Alias("--html", "--output");
     flags->Alias("--out", "--output");
     flags->Text("--resume", "FILE", &resume_, "keep answers in this file and go on where it ends");
+    flags->Switch("--any-target", &any_target_,
+                  "go on from a file of --resume whose answers were computed with another --target");
     flags->Switch("--raw", &raw_, "plain text for models with a chat template, too");
     model_.DeclareRun(flags);
     run_.contexts.clear();
@@ -84,6 +87,7 @@ class EvalCompare : public Command {
                             evals::RunCompare(engine.get(), run_, cells.get(), progress, cancel.flag()));
     line.Clear();
     result.notes.insert(result.notes.begin(), left_out.begin(), left_out.end());
+    if (cells) NoteTargets(cells->asked(), &result.notes);
     for (const std::string& note : result.notes) LogWarning(note);
     // What can fail comes last: the table is worth more.
     if (common.json) {
@@ -101,6 +105,7 @@ class EvalCompare : public Command {
   Status ReadFlags() {
     if (!policies_) return InvalidArgument("'damask eval compare' wants --policies");
     if (model_.policy || model_.mask) return InvalidArgument("--policies takes the place of --policy and --mask");
+    if (any_target_ && !resume_) return InvalidArgument("--any-target is about answers that --resume keeps, and wants it");
     DAMASK_ASSIGN_OR_RETURN(run_.policies, ParseList("--policies", *policies_, ';'));
     DAMASK_ASSIGN_OR_RETURN(run_.tasks, ParseList("--tasks", tasks_.value_or("lines,passkey,perplexity"), ','));
     if (file_) {
@@ -124,8 +129,6 @@ class EvalCompare : public Command {
     settings.AddText(model::SettingsText(config));
     settings.AddText(engine.tokenizer().chat_template());
     settings.AddNumber(engine.tokenizer().special().puts_bos() ? 1 : 0);
-    // Not a part of its own: files of the time before there was a choice stay of use.
-    const char* const q8 = engine.kv_type() == kernels::KvType::kQ8 ? ", --kv q8" : "";
     return {{"model", masks::Describe(model)},
             {"weights", fmt::format("{:016x}", model.weights_hash)},
             {"tokenizer", fmt::format("{:016x}", model.tokenizer_hash)},
@@ -133,7 +136,9 @@ class EvalCompare : public Command {
             {"-c", fmt::format("{}", engine.context())},
             {"rope", fmt::format("{} {} {} {}", model_.rope_scaling.value_or("as the model"), model_.rope_scale,
                                  model_.rope_base, model_.yarn_context)},
-            {"--target", fmt::format("{}{}", TargetName(engine.target()), q8)},
+            {.name = kTarget, .value = std::string(TargetName(engine.target())), .may_differ = any_target_},
+            // Files of the time before there was a choice do not say it.
+            {.name = "--kv", .value = engine.kv_type() == kernels::KvType::kQ8 ? "q8" : "bf16", .unsaid = "bf16"},
             {"--seed", fmt::format("{}", run_.seed)},
             {"--raw", raw_ ? "on" : "off"},
             {"the text of --file", run_.text.empty() ? "none" : fmt::format("{:016x}", text.value())},
@@ -142,11 +147,20 @@ class EvalCompare : public Command {
             {"--kv-release", model_.kv_release ? "on" : "off"}};
   }
 
+  static void NoteTargets(const evals::Asked& asked, std::vector<std::string>* notes) {
+    for (const evals::AskedValue& one : asked) {
+      if (one.name != kTarget || one.value.find(' ') == std::string::npos) continue;
+      notes->push_back(
+          fmt::format("the answers were computed with {} {}: equal within rounding, not in speed", kTarget, one.value));
+    }
+  }
+
   std::optional<std::string> policies_;
   std::optional<std::string> tasks_;
   std::optional<std::string> file_;
   std::optional<std::string> html_;
   std::optional<std::string> resume_;
+  bool any_target_ = false;
   bool raw_ = false;
   evals::CompareRun run_;
   ModelFlags model_;

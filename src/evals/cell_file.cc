@@ -125,7 +125,7 @@ Result<Cell> ParseCell(const Json& object) {
 
 std::string HeaderOf(const Asked& asked) {
   Json values = Json::object();
-  for (const auto& [name, value] : asked) values[name] = value;
+  for (const AskedValue& one : asked) values[one.name] = one.value;
   return Dump({{"format", kFormat}, {"version", kVersion}, {"asked", std::move(values)}});
 }
 
@@ -135,8 +135,20 @@ std::string ChecksumLine(std::string_view bytes) {
   return Dump({{"checksum", fmt::format("{:016x}", hasher.value())}});
 }
 
-// InvalidArgument naming what is not as in the file's first line.
-Status CheckHeader(std::string_view line, const Asked& asked) {
+constexpr std::string_view kAnd = " and ";
+
+// Whether `values`, "this and that", has that one.
+bool HasValue(std::string_view values, std::string_view one) {
+  for (;;) {
+    const size_t end = values.find(kAnd);
+    if (values.substr(0, end) == one) return true;
+    if (end == std::string_view::npos) return false;
+    values.remove_prefix(end + kAnd.size());
+  }
+}
+
+// InvalidArgument naming what is not as in the file's first line. What may differ gets the file's values.
+Status TakeHeader(std::string_view line, Asked* asked) {
   const Result<Json> header = formats::ParseJson(line);
   if (!header.ok() || !header->is_object() || header->value("format", Json()) != kFormat) {
     return BadFormat("is no file of 'damask eval compare --resume'");
@@ -145,11 +157,14 @@ Status CheckHeader(std::string_view line, const Asked& asked) {
     return BadFormat(fmt::format("has version {} of the format, expected {}", version.dump(), kVersion));
   }
   const Json values = header->value("asked", Json::object());
-  for (const auto& [name, value] : asked) {
-    const auto found = values.find(name);
-    const std::string then = found != values.end() && found->is_string() ? found->get<std::string>() : "not said";
-    if (then != value) {
-      return InvalidArgument(fmt::format("is of another run, {} was {} and is {} now", name, Quote(then), Quote(value)));
+  for (AskedValue& now : *asked) {
+    const auto found = values.find(now.name);
+    const std::string then = found != values.end() && found->is_string() ? found->get<std::string>() : now.unsaid;
+    if (now.may_differ) {
+      now.value = HasValue(then, now.value) ? then : fmt::format("{}{}{}", then, kAnd, now.value);
+    } else if (then != now.value) {
+      return InvalidArgument(
+          fmt::format("is of another run, {} was {} and is {} now", now.name, Quote(then), Quote(now.value)));
     }
   }
   return {};
@@ -176,12 +191,13 @@ Result<std::unique_ptr<CellFile>> CellFile::Open(const std::string& path, const 
 
 Status CellFile::Read(const std::string& text) {
   std::vector<std::string_view> lines = Split(text, '\n');
-  DAMASK_RETURN_IF_ERROR(CheckHeader(lines.front(), {}));
+  Asked nothing;
+  DAMASK_RETURN_IF_ERROR(TakeHeader(lines.front(), &nothing));
   const size_t last = text.size() < 2 ? std::string::npos : text.rfind('\n', text.size() - 2);
   if (text.back() != '\n' || last == std::string::npos || ChecksumLine({text.data(), last + 1}) != text.substr(last + 1)) {
     return BadFormat("is damaged: its checksum is not that of its contents");
   }
-  DAMASK_RETURN_IF_ERROR(CheckHeader(lines.front(), asked_));
+  DAMASK_RETURN_IF_ERROR(TakeHeader(lines.front(), &asked_));
   // The last line is the checksum, and behind it there is nothing.
   for (size_t i = 1; i + 2 < lines.size(); ++i) {
     const std::string where = fmt::format("line {}", i + 1);
@@ -231,6 +247,7 @@ Status CellFile::TakeOthers() {
     if (index == lines_.size()) lines_.emplace_back();
     if (line.cell.answers.size() > lines_[index].cell.answers.size()) lines_[index] = std::move(line);
   }
+  asked_ = std::move(others.asked_);
   stamp_ = stamp;
   return {};
 }

@@ -9,7 +9,6 @@
 
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/timer.h"
@@ -17,8 +16,15 @@
 
 namespace damask::evals {
 
-// What all answers depend on and no cell says: the model, the seed, ... as names and values.
-using Asked = std::vector<std::pair<std::string, std::string>>;
+// Something that all answers depend on and no cell says: the model, the seed, ...
+struct AskedValue {
+  std::string name;
+  std::string value;
+  // Answers of another value may stand beside these: the file then names both, "avx2 and amx".
+  bool may_differ = false;
+  std::string unsaid = "not said";  // the value of a file that does not name it
+};
+using Asked = std::vector<AskedValue>;
 
 class CellFile : public CellStore {
  public:
@@ -30,6 +36,9 @@ class CellFile : public CellStore {
   // Writes where the last time was kWriteEverySeconds ago. Errors: those of Open, as others may have written meanwhile.
   Status Put(const Cell& cell) override;
   Status Flush() override;
+
+  // As it was opened with; what may differ has the values of all answers in the file.
+  const Asked& asked() const { return asked_; }
 
   static constexpr double kWriteEverySeconds = 2;
 

@@ -13,10 +13,13 @@ constexpr size_t kStep = 4;  // numbers that one byte product adds up
 constexpr float kLargestByte = 127.0f;
 constexpr int kQueryOffset = 128;
 
+// Of a multiple of kQuarterTokens numbers: side by side, as a single maximum would wait for itself.
 float LargestMagnitude(const float* numbers, size_t n) {
-  float largest = 0;
-  for (size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(numbers[i]));
-  return largest;
+  float largest[kQuarterTokens] = {};
+  for (size_t i = 0; i < n; i += kQuarterTokens) {
+    for (size_t j = 0; j < kQuarterTokens; ++j) largest[j] = std::max(largest[j], std::fabs(numbers[i + j]));
+  }
+  return *std::max_element(largest, largest + kQuarterTokens);
 }
 
 // Of 0 and of what is not a number nothing is kept.
@@ -115,20 +118,32 @@ void ByteQueries::Pack(ByteForm form, const float* q, size_t stride, size_t rows
       break;
   }
   scales_.assign(lanes_, 0.0f);
+  int8_t numbers_of_row[kMaxByteDim];
   for (size_t r = 0; r < rows; ++r) {
     const float* const row = q + r * stride;
     const float largest = LargestMagnitude(row, dim);
     const float inverse = InverseScale(largest);
     if (inverse > 0) scales_[r] = scale * (largest / kLargestByte);
-    for (size_t d = 0; d < dim; ++d) {
-      // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number, not a character
-      const int number = ToByte(row[d], inverse);
-      const size_t at = QueryIndex(*this, r, d);
-      switch (form) {
-        case ByteForm::kPairs: pairs_[at] = static_cast<int16_t>(number); break;
-        case ByteForm::kBytes: bytes_[at] = static_cast<uint8_t>(number + kQueryOffset); break;
-        case ByteForm::kTiles: signed_bytes_[at] = static_cast<int8_t>(number); break;
+    for (size_t d = 0; d < dim; ++d) numbers_of_row[d] = ToByte(row[d], inverse);
+    StoreRow(r, numbers_of_row);
+  }
+}
+
+// Numbers that lie together go together: two 16-bit ones, or four bytes.
+void ByteQueries::StoreRow(size_t row, const int8_t* numbers) {
+  for (size_t d = 0; d < dim_; d += kStep) {
+    const size_t at = QueryIndex(*this, row, d);
+    switch (form_) {
+      case ByteForm::kPairs: {
+        const size_t second = QueryIndex(*this, row, d + 2);
+        for (size_t i = 0; i < 2; ++i) pairs_[at + i] = numbers[d + i];
+        for (size_t i = 0; i < 2; ++i) pairs_[second + i] = numbers[d + 2 + i];
+        break;
       }
+      case ByteForm::kBytes:
+        for (size_t i = 0; i < kStep; ++i) bytes_[at + i] = static_cast<uint8_t>(numbers[d + i] + kQueryOffset);
+        break;
+      case ByteForm::kTiles: std::copy_n(numbers + d, kStep, signed_bytes_.data() + at); break;
     }
   }
 }

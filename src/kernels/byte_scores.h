@@ -57,6 +57,8 @@ class ByteQueries {
   const float* scales() const { return scales_.data(); }               // [lanes]; 0 behind the rows
 
  private:
+  void StoreRow(size_t row, const int8_t* numbers);
+
   ByteForm form_ = ByteForm::kPairs;
   size_t rows_ = 0;
   size_t dim_ = 0;

@@ -57,10 +57,6 @@ bool HasCodes(TensorType type) {
   }
 }
 
-bool HasVnniDot(TensorType type) {
-  return (HasCodes(type) && type != TensorType::kMXFP4) || type == TensorType::kQ6_K || type == TensorType::kQ8_0;
-}
-
 const Body& FindPrefill(Target target, TensorType type) {
   switch (target) {
     case Target::kScalar: return kScalar;
@@ -78,7 +74,7 @@ const Body& FindDecode(Target target, TensorType type) {
     case Target::kAvx2: return IsFloat(type) ? kAvx2DotFloat : kAvx2Dot8;
     case Target::kAvx512: return IsFloat(type) ? kFloatDot : kAvx2Dot8;
     case Target::kAvx512Bf16:
-    case Target::kAmx: return IsFloat(type) ? kFloatDot : HasVnniDot(type) ? kVnniDot : kAvx2Dot8;
+    case Target::kAmx: return IsFloat(type) ? kFloatDot : kVnniDot;
   }
   return kScalar;
 }

@@ -30,6 +30,8 @@ void MultiplyFloatDecode(const Product& product, const Part& part, Scratch* scra
 
 namespace avx512bf16 {
 void MultiplyDecode(const Product& product, const Part& part, Scratch* scratch);  // quantised types
+void MultiplyTableDecode(const Product& product, const Part& part);               // of these IQ4_NL, IQ4_XS, MXFP4
+void MultiplyPairDecode(const Product& product, const Part& part);                // and Q2_K, Q3_K
 void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch);    // quantised types, one panel
 void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);    // all types, one panel
 size_t Int8PanelBytes(const WeightView& w);

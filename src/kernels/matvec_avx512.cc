@@ -1,49 +1,14 @@
-// Decode with AVX-512 VNNI: a few rows of 8-bit activations times weight blocks read as the file has them.
-//
-// Every format is a struct that unpacks one step (128 or 256 numbers) of a weight row into unsigned bytes in registers; the
-// activations lie in the order in which it unpacks (DecodeRows). vpdpbusd sums four neighbouring products a lane; lanes become
-// floats, times (weight scale x activation scale) of their block. Each row of activations runs the same instructions whatever
-// shares the call, so its result does not depend on m.
-#include <immintrin.h>
-
-#include <cstddef>
-#include <cstdint>
-
-#include "kernels/blocks_avx512-inl.h"
-#include "kernels/k_scales-inl.h"
-#include "kernels/matmul_targets.h"
+// Decode with AVX-512 VNNI: 8-bit weights, and nibbles with even steps. Other formats: matvec_tables_avx512.cc,
+// matvec_pairs_avx512.cc.
+#include "kernels/matvec_avx512-inl.h"
 
 namespace damask::kernels::avx512bf16 {
 namespace {
 
-using Forms = Activations::Forms;
-
-// Weight bytes ahead of the one being read: the prefetchers stop at page borders. Measured on Zen 4 with whole models
-// (2026-11-24): formats that unpack much gain 2 % from 2048 over 256; Q8_0, which runs at the speed of memory, decodes 14 %
-// faster with 192 than with 2048 (1024: 4 %, 512: 8 %, none at all: 9 %). Intel Xeons with AMX are farther from their memory:
-// one decoded 14 % faster with 2048 than with 192 (768: 5 %, 4096: 11 %), another, with ranges of 256 KB, 10 % faster with 4096
-// than with 2048 (2026-11-28).
-constexpr size_t kAheadFar = 2048;
+// As kAheadFar, of Q8_0, which runs at the speed of memory: on Zen 4 it decodes 14 % faster with 192 than with 2048 (1024: 4 %,
+// 512: 8 %, none at all: 9 %). Intel Xeons with AMX are farther from their memory: one decoded 14 % faster with 2048 than with
+// 192 (768: 5 %, 4096: 11 %), another, with ranges of 256 KB, 10 % faster with 4096 than with 2048 (2026-11-28).
 const size_t ahead_of_q8 = __builtin_cpu_is("intel") != 0 ? 4096 : 192;
-// Rows of activations that share one unpacking: as many as find room in the registers.
-constexpr size_t kRowsOfPlain = 8;
-constexpr size_t kRowsOfPacked = 4;
-
-__m512i And(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
-__m512i LowNibbles(__m512i v) { return And(v, _mm512_set1_epi8(15)); }
-__m512i HighNibbles(__m512i v) { return And(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15)); }
-
-// The address may lie behind the weights: a number, not a pointer into them.
-void Prefetch(const std::byte* at, size_t ahead = kAheadFar) {
-  // NOLINTNEXTLINE(performance-no-int-to-ptr)
-  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + ahead), _MM_HINT_T0);
-}
-
-// Numbers 4 i .. 4 i + 3 in lanes 4 j .. 4 j + 3: spreads scales of four blocks over their lanes.
-__m512 SpreadFours(__m512 scales, int first) {
-  const __m512i lanes = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-  return _mm512_permutexvar_ps(_mm512_add_epi32(lanes, _mm512_set1_epi32(first)), scales);
-}
 
 // Scales `first` and `second`, eight lanes each.
 __m512 SpreadEights(__m512 scales, int first, int second) {
@@ -70,22 +35,6 @@ __m512i WordsOfBlocks(const std::byte* row) {
   words = _mm512_inserti32x4(words, FourWords<kStride>(row + 8 * kStride), 2);
   return _mm512_inserti32x4(words, FourWords<kStride>(row + 12 * kStride), 3);
 }
-
-// 16 bytes each of four blocks that lie kStride apart.
-template <size_t kStride>
-__m512i SixteensOfBlocks(const std::byte* at) {
-  const auto load = [at](size_t i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i * kStride)); };
-  __m512i all = _mm512_castsi128_si512(load(0));
-  all = _mm512_inserti32x4(all, load(1), 1);
-  all = _mm512_inserti32x4(all, load(2), 2);
-  return _mm512_inserti32x4(all, load(3), 3);
-}
-
-// What one row of activations keeps while a weight row goes by.
-struct Sums {
-  __m512 products;
-  __m512 minima;
-};
 
 // Blocks of 32 numbers in nibbles, perhaps with a fifth bit and a minimum: Q4_0, Q4_1, Q5_0, Q5_1.
 template <bool kMinimum, bool kFifthBit>
@@ -258,10 +207,8 @@ struct Q6_K {
     __m512 both[M];
 #pragma GCC unroll 4
     for (size_t r = 0; r < M; ++r) {
-      // Two scales of 16 numbers share an activation scale of 32.
-      const __m256 of_row = _mm256_loadu_ps(d.scale.data() + ((m + r) * d.stride + begin) / kDecodeBlock);
-      const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-      both[r] = _mm512_mul_ps(scales, _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(of_row)));
+      const size_t at = ((m + r) * d.stride + begin) / kDecodeBlock;
+      both[r] = _mm512_mul_ps(scales, SpreadTwice(_mm256_loadu_ps(d.scale.data() + at)));
     }
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
@@ -283,53 +230,6 @@ struct Q6_K {
   }
 };
 
-// Rows m .. m + M of activations times one weight row.
-template <typename Format, size_t M>
-void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t m) {
-  const Forms& x = *product.x;
-  const size_t k = product.w->k;
-  Sums sums[M];
-#pragma GCC unroll 8
-  for (size_t r = 0; r < M; ++r) sums[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  size_t begin = 0;
-  for (; begin + Format::kStepNumbers <= k; begin += Format::kStepNumbers, row += Format::kStepBytes) {
-    Format::template Step<M>(row, x, m, begin, sums);
-  }
-  if (begin < k) {
-    // The last blocks, fewer than a step: nothing may be read behind them, it may be the end of the file.
-    alignas(64) std::byte last[Format::kStepBytes] = {};
-    __builtin_memcpy(last, row, formats::RowBytes(product.w->type, k - begin));
-    Format::template Step<M>(last, x, m, begin, sums);
-  }
-#pragma GCC unroll 8
-  for (size_t r = 0; r < M; ++r) {
-    StoreElement(product, m + r, n, _mm512_reduce_add_ps(_mm512_add_ps(sums[r].products, sums[r].minima)));
-  }
-}
-
-// Rows m .. m + rows, fewer than M + 1.
-template <typename Format, size_t M>
-void MultiplyRest(const Product& product, const std::byte* row, size_t n, size_t m, size_t rows) {
-  if constexpr (M > 0) {
-    if (rows == M) {
-      MultiplyRow<Format, M>(product, row, n, m);
-    } else {
-      MultiplyRest<Format, M - 1>(product, row, n, m, rows);
-    }
-  }
-}
-
-template <typename Format>
-void MultiplyRows(const Product& product, const Part& part) {
-  const size_t row_bytes = formats::RowBytes(product.w->type, product.w->k);
-  for (size_t n = part.n_begin; n < part.n_end; ++n) {
-    const std::byte* row = product.w->data + n * row_bytes;
-    size_t m = part.m_begin;
-    for (; m + Format::kRows <= part.m_end; m += Format::kRows) MultiplyRow<Format, Format::kRows>(product, row, n, m);
-    MultiplyRest<Format, Format::kRows - 1>(product, row, n, m, part.m_end - m);
-  }
-}
-
 }  // namespace
 
 void MultiplyDecode(const Product& product, const Part& part, Scratch* /*scratch*/) {
@@ -343,6 +243,11 @@ void MultiplyDecode(const Product& product, const Part& part, Scratch* /*scratch
     case TensorType::kQ4_K: MultiplyRows<NibbleSuperBlocks<false>>(product, part); return;
     case TensorType::kQ5_K: MultiplyRows<NibbleSuperBlocks<true>>(product, part); return;
     case TensorType::kQ6_K: MultiplyRows<Q6_K>(product, part); return;
+    case TensorType::kIQ4_NL:
+    case TensorType::kIQ4_XS:
+    case TensorType::kMXFP4: MultiplyTableDecode(product, part); return;
+    case TensorType::kQ2_K:
+    case TensorType::kQ3_K: MultiplyPairDecode(product, part); return;
     default: return;
   }
 }

@@ -40,6 +40,34 @@ size_t Survivors(const ContentOptions& options, size_t middle) {
   return std::min({middle, size_t{options.max_survivors}, share});
 }
 
+// Of scores of kQuarter keys: in fours, as a single maximum would wait for itself.
+float LargestOfQuarter(const float* scores) {
+  float best[4];
+  for (size_t i = 0; i < 4; ++i)
+    best[i] = std::max(std::max(scores[i], scores[4 + i]), std::max(scores[8 + i], scores[12 + i]));
+  return std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
+}
+
+// Of those of keys [begin, end) of the quarter from key `first` on; of none -infinity.
+float LargestOf(const float* scores, uint64_t begin, uint64_t end, uint64_t first) {
+  float best = -std::numeric_limits<float>::infinity();
+  for (uint64_t key = begin; key < end; ++key) best = std::max(best, scores[key - first]);
+  return best;
+}
+
+// Side by side, as a single minimum would wait for itself.
+double LeastOf(const std::vector<double>& numbers) {
+  constexpr size_t kLanes = 8;
+  double least[kLanes];
+  std::fill_n(least, kLanes, std::numeric_limits<double>::infinity());
+  size_t i = 0;
+  for (; i + kLanes <= numbers.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) least[j] = std::min(least[j], numbers[i + j]);
+  }
+  for (; i < numbers.size(); ++i) least[0] = std::min(least[0], numbers[i]);
+  return *std::min_element(least, least + kLanes);
+}
+
 class Choice {
  public:
   Choice(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
@@ -92,7 +120,7 @@ class Choice {
     chosen->clear();
     chosen->push_back({static_cast<uint32_t>(regions_.begin), static_cast<uint32_t>(regions_.sinks)});
     for (const uint32_t column : s_->order) {
-      if (*std::min_element(s_->covered.begin(), s_->covered.end()) >= options_.target) break;
+      if (LeastOf(s_->covered) >= options_.target) break;
       const uint32_t quarter = s_->candidates[column];
       chosen->push_back({quarter, quarter + 1});
       Cover(column);
@@ -166,14 +194,13 @@ class Choice {
     kernels::LoadByteQuarter(form_, keys_.quarter(quarter), rank_, s_->keys.data());
     kernels::QuarterProducts(target_, s_->keys.data(), rank_, s_->queries.data(), rank_, rows_, scale_, s_->block.data(),
                              kQuarter);
+    const uint64_t first = quarter * kQuarter;
     for (size_t r = 0; r < rows_; ++r) {
       const uint64_t position = PositionOf(r);
-      const uint64_t lowest = kernels::LowestKey(position, own_window_);
-      float best = -std::numeric_limits<float>::infinity();
-      for (size_t j = 0; j < kQuarter && quarter * kQuarter + j <= position; ++j) {
-        if (quarter * kQuarter + j >= lowest) best = std::max(best, s_->block[r * kQuarter + j]);
-      }
-      largest[r] = best;
+      const uint64_t begin = std::max(first, kernels::LowestKey(position, own_window_));
+      const uint64_t end = std::min(first + kQuarter, position + 1);
+      const float* const scores = s_->block.data() + r * kQuarter;
+      largest[r] = begin == first && end == first + kQuarter ? LargestOfQuarter(scores) : LargestOf(scores, begin, end, first);
     }
     std::fill(largest + rows_, largest + lanes_, 0.0f);
   }

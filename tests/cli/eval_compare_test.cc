@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/cpu.h"
 #include "tests/cli/cli_test.h"
 
 namespace damask::test {
@@ -129,6 +130,25 @@ TEST(EvalCompare, AnswersOverAnotherTypeOfCacheAreNotTaken) {
   ExpectRefused(Damask(Compare({"--resume", cells, "--kv", "q8", "--quiet"})), "is of another run");
   EXPECT_EQ(DamaskJson(Compare({"--resume", dir.File("q8"), "--kv", "q8"}))["kv_type"], "q8");
   ExpectRefused(Damask(Compare({"--resume", dir.File("q8"), "--quiet"})), "is of another run");
+}
+
+TEST(EvalCompare, AnswersOfAnotherTargetAreTakenWhereThatIsSaid) {
+  if (BestTarget() == Target::kScalar) GTEST_SKIP() << "this CPU has one target only";
+  const TempDir dir;
+  const auto compare = [&](const char* samples, const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"eval", "compare", "--policies", "full",     "--tasks",         "lines",     "--context",
+                                     "250",  "--json",  "--quiet",    "--resume", dir.File("cells"), "--samples", samples};
+    args.insert(args.end(), more.begin(), more.end());
+    return Damask(args);
+  };
+  EXPECT_EQ(compare("1", {"--target", "scalar"}).exit_code, 0);
+  ExpectRefused(compare("2", {}), "--target was 'scalar' and is");
+  const ProgramResult result = compare("2", {"--any-target"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const Json object = JsonOf(result);
+  EXPECT_EQ(object["rows"][0]["samples"], 2);
+  EXPECT_NE(object["notes"].dump().find("with --target scalar and "), std::string::npos) << object["notes"].dump();
+  ExpectRefused(Damask({"eval", "compare", "--policies", "full", "--any-target"}), "wants it");
 }
 
 TEST(EvalCompare, ResumeTakesAnswersFromTheFile) {

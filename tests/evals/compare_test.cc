@@ -385,11 +385,47 @@ TEST(CellFile, AnotherRunIsRefusedAndSaysWhatDiffers) {
   const test::TempDir dir;
   const std::string stored = StoredCells(dir);
   Asked asked = kAsked;
-  asked[1].second = "2";
+  asked[1].value = "2";
   const auto file = CellFile::Open(dir.File("cells"), asked);
   ASSERT_EQ(file.status().code(), StatusCode::kInvalidArgument);
   EXPECT_NE(file.status().ToString().find("--seed was '1' and is '2' now"), std::string::npos) << file.status().ToString();
   EXPECT_EQ(*ReadTextFile(dir.File("cells"), 1 << 20), stored);
+}
+
+TEST(CellFile, WhatMayDifferIsNamedWithAllItsValues) {
+  const test::TempDir dir;
+  const std::string path = dir.File("cells");
+  StoredCells(dir);
+  const auto with_seed = [&](const std::string& seed) {
+    Asked asked = kAsked;
+    asked[1] = {.name = "--seed", .value = seed, .may_differ = true};
+    return asked;
+  };
+  for (const auto& [seed, all] :
+       {std::pair("2", "1 and 2"), {"1", "1 and 2"}, {"12", "1 and 2 and 12"}, {"2", "1 and 2 and 12"}}) {
+    const auto file = CellFile::Open(path, with_seed(seed));
+    ASSERT_TRUE(file.ok()) << file.status().ToString();
+    EXPECT_EQ((*file)->asked()[1].value, all);
+    EXPECT_FALSE((*file)->Find(SomeCell()).empty());
+    Cell longer = SomeCell();
+    longer.answers.resize((*file)->Find(SomeCell()).size() + 1, longer.answers.front());
+    ASSERT_TRUE((*file)->Put(longer).ok());
+    ASSERT_TRUE((*file)->Flush().ok());
+  }
+  const auto strict = CellFile::Open(path, kAsked);
+  ASSERT_FALSE(strict.ok());
+  EXPECT_NE(strict.status().ToString().find("--seed was '1 and 2 and 12' and is '1' now"), std::string::npos)
+      << strict.status().ToString();
+}
+
+TEST(CellFile, WhatAFileDoesNotSayIsWhatItMeant) {
+  const test::TempDir dir;
+  StoredCells(dir);
+  Asked asked = kAsked;
+  asked.push_back({.name = "--kv", .value = "bf16", .unsaid = "bf16"});
+  EXPECT_TRUE(CellFile::Open(dir.File("cells"), asked).ok());
+  asked.back().value = "q8";
+  EXPECT_FALSE(CellFile::Open(dir.File("cells"), asked).ok());
 }
 
 TEST(CellFile, AFileOfAnythingElseIsRefused) {

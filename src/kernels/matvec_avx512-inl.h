@@ -1,0 +1,116 @@
+// What decode bodies with AVX-512 VNNI share: a few rows of 8-bit activations times weight blocks read as the file has them. In
+// an unnamed namespace: compiled with wide instruction sets and not to be shared.
+//
+// Every format is a struct that unpacks one step (128 to 512 numbers) of a weight row into unsigned bytes in registers; the
+// activations lie in the order in which it unpacks (DecodeRows). vpdpbusd sums four neighbouring products a lane; lanes become
+// floats, times (weight scale x activation scale) of their block. Each row of activations runs the same instructions whatever
+// shares the call, so its result does not depend on m.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/blocks_avx512-inl.h"
+#include "kernels/matmul_targets.h"
+
+namespace damask::kernels {
+namespace {  // NOLINT(google-build-namespaces)
+
+using Forms = Activations::Forms;
+
+// Weight bytes ahead of the one being read: the prefetchers stop at page borders. Measured on Zen 4 with whole models
+// (2026-11-24): formats that unpack much gain 2 % from 2048 over 256.
+constexpr size_t kAheadFar = 2048;
+// Rows of activations that share one unpacking: as many as find room in the registers.
+constexpr size_t kRowsOfPlain = 8;
+constexpr size_t kRowsOfPacked = 4;
+
+inline __m512i And(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
+inline __m512i LowNibbles(__m512i v) { return And(v, _mm512_set1_epi8(15)); }
+inline __m512i HighNibbles(__m512i v) { return And(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15)); }
+
+// The address may lie behind the weights: a number, not a pointer into them.
+inline void Prefetch(const std::byte* at, size_t ahead = kAheadFar) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + ahead), _MM_HINT_T0);
+}
+
+// Numbers 4 i .. 4 i + 3 in lanes 4 j .. 4 j + 3: spreads scales of four blocks over their lanes.
+inline __m512 SpreadFours(__m512 scales, int first) {
+  const __m512i lanes = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  return _mm512_permutexvar_ps(_mm512_add_epi32(lanes, _mm512_set1_epi32(first)), scales);
+}
+
+// Eight scales of 32 numbers each, as sixteen of 16.
+inline __m512 SpreadTwice(__m256 scales) {
+  const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  return _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(scales));
+}
+
+// 16 bytes each of four blocks that lie kStride apart.
+template <size_t kStride>
+inline __m512i SixteensOfBlocks(const std::byte* at) {
+  const auto load = [at](size_t i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i * kStride)); };
+  __m512i all = _mm512_castsi128_si512(load(0));
+  all = _mm512_inserti32x4(all, load(1), 1);
+  all = _mm512_inserti32x4(all, load(2), 2);
+  return _mm512_inserti32x4(all, load(3), 3);
+}
+
+// What one row of activations keeps while a weight row goes by.
+struct Sums {
+  __m512 products;
+  __m512 minima;
+};
+
+// Rows m .. m + M of activations times one weight row.
+template <typename Format, size_t M>
+void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t m) {
+  const Forms& x = *product.x;
+  const size_t k = product.w->k;
+  Sums sums[M];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < M; ++r) sums[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  size_t begin = 0;
+  for (; begin + Format::kStepNumbers <= k; begin += Format::kStepNumbers, row += Format::kStepBytes) {
+    Format::template Step<M>(row, x, m, begin, sums);
+  }
+  if (begin < k) {
+    // The last blocks, fewer than a step: nothing may be read behind them, it may be the end of the file.
+    alignas(64) std::byte last[Format::kStepBytes] = {};
+    __builtin_memcpy(last, row, formats::RowBytes(product.w->type, k - begin));
+    Format::template Step<M>(last, x, m, begin, sums);
+  }
+#pragma GCC unroll 8
+  for (size_t r = 0; r < M; ++r) {
+    StoreElement(product, m + r, n, _mm512_reduce_add_ps(_mm512_add_ps(sums[r].products, sums[r].minima)));
+  }
+}
+
+// Rows m .. m + rows, fewer than M + 1.
+template <typename Format, size_t M>
+void MultiplyRest(const Product& product, const std::byte* row, size_t n, size_t m, size_t rows) {
+  if constexpr (M > 0) {
+    if (rows == M) {
+      MultiplyRow<Format, M>(product, row, n, m);
+    } else {
+      MultiplyRest<Format, M - 1>(product, row, n, m, rows);
+    }
+  }
+}
+
+template <typename Format>
+void MultiplyRows(const Product& product, const Part& part) {
+  const size_t row_bytes = formats::RowBytes(product.w->type, product.w->k);
+  for (size_t n = part.n_begin; n < part.n_end; ++n) {
+    const std::byte* row = product.w->data + n * row_bytes;
+    size_t m = part.m_begin;
+    for (; m + Format::kRows <= part.m_end; m += Format::kRows) MultiplyRow<Format, Format::kRows>(product, row, n, m);
+    MultiplyRest<Format, Format::kRows - 1>(product, row, n, m, part.m_end - m);
+  }
+}
+
+}  // namespace
+}  // namespace damask::kernels
