@@ -16,6 +16,9 @@ constexpr size_t kQuarter = kernels::kQuarterTokens;
 // Texts with fewer quarters to choose from need no coarse pass.
 constexpr size_t kCoarseFrom = 64;
 
+// Keys that are projected together: what that takes of the directions is done once for all of them.
+constexpr size_t kKeysAtOnce = 256;
+
 // The quarters around a query block.
 struct Regions {
   size_t begin;  // the first that some row sees in the model's own window
@@ -241,26 +244,33 @@ void Projection::Queries(Target target, const float* q, size_t stride, size_t ro
 
 void ContentKeys::Append(Target target, const Projection& projection, const KeyPages& keys, uint64_t first, uint64_t end) {
   rank_ = projection.rank();
-  const size_t numbers = rank_ * kQuarter;
   const size_t quarters = (end + kQuarter - 1) / kQuarter;
-  bytes_.resize(quarters * numbers);
+  bytes_.resize(quarters * rank_ * kQuarter);
   offsets_.resize(quarters * kQuarter);
   scales_.resize(quarters);
   means_.resize(quarters * rank_);
-  for (size_t quarter = first / kQuarter; quarter < quarters; ++quarter) {
-    const uint64_t begin = quarter * kQuarter;
-    const size_t count = std::min<uint64_t>(kQuarter, end - begin);
-    keys_.assign(numbers, 0.0f);
-    kernels::Scores(target, *keys.layout, keys.pages, begin, begin + count, projection.rows().data(), projection.head_dim(),
-                    rank_, 1.0f, keys_.data(), kQuarter, &scratch_);
-    kernels::StoreByteQuarter(kernels::ByteFormOf(target, rank_), keys_.data(), rank_, bytes_.data() + quarter * numbers,
-                              offsets_.data() + quarter * kQuarter, &scales_[quarter]);
-    for (size_t r = 0; r < rank_; ++r) {
-      float sum = 0;
-      for (size_t j = 0; j < count; ++j) sum += keys_[r * kQuarter + j];
-      means_[quarter * rank_ + r] = sum / static_cast<float>(count);
+  scores_.resize(rank_ * kKeysAtOnce);
+  for (uint64_t begin = first / kQuarter * kQuarter; begin < end; begin += kKeysAtOnce) {
+    const uint64_t behind = std::min<uint64_t>(end, begin + kKeysAtOnce);
+    kernels::Scores(target, *keys.layout, keys.pages, begin, behind, projection.rows().data(), projection.head_dim(), rank_,
+                    1.0f, scores_.data(), kKeysAtOnce, &scratch_);
+    for (uint64_t key = begin; key < behind; key += kQuarter) {
+      StoreQuarter(target, key / kQuarter, scores_.data() + (key - begin), std::min<uint64_t>(kQuarter, behind - key));
     }
   }
+}
+
+// `count` projected keys, [rank] of them kKeysAtOnce apart.
+void ContentKeys::StoreQuarter(Target target, size_t quarter, const float* projected, size_t count) {
+  const size_t numbers = rank_ * kQuarter;
+  keys_.assign(numbers, 0.0f);
+  for (size_t r = 0; r < rank_; ++r) {
+    const float* const row = projected + r * kKeysAtOnce;
+    std::copy_n(row, count, keys_.begin() + static_cast<ptrdiff_t>(r * kQuarter));
+    means_[quarter * rank_ + r] = std::accumulate(row, row + count, 0.0f) / static_cast<float>(count);
+  }
+  kernels::StoreByteQuarter(kernels::ByteFormOf(target, rank_), keys_.data(), rank_, bytes_.data() + quarter * numbers,
+                            offsets_.data() + quarter * kQuarter, &scales_[quarter]);
 }
 
 namespace {

@@ -68,11 +68,14 @@ class ContentKeys {
   }
 
  private:
+  void StoreQuarter(Target target, size_t quarter, const float* projected, size_t count);
+
   size_t rank_ = 0;
   std::vector<int8_t> bytes_;     // [quarters][16 * rank]
   std::vector<int32_t> offsets_;  // [quarters][16]
   std::vector<float> scales_;     // [quarters]
   std::vector<float> means_;      // [quarters, rank]
+  std::vector<float> scores_;     // [rank][keys that are projected together]
   std::vector<float> keys_;       // [rank][16] of one quarter
   kernels::ScoresScratch scratch_;
 };
