@@ -88,6 +88,28 @@ TEST(Generate, ThreadsDoNotChangeTheText) {
   EXPECT_EQ(DamaskJson(Tiny({"-p", "some words", "--temp", "0", "-t", "3", "-n", "24"}))["ids"], one["ids"]);
 }
 
+// The embedded model copies the end of a line that the prompt has said before: guesses come true.
+TEST(Generate, GuessesChangeNoTokenAndAreCounted) {
+  std::string prompt;
+  for (int i = 0; i < 6; ++i) prompt += "line quiet-jacket: REGISTER_CONTENT is <40917>\n";
+  const auto generate = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"generate", "-p", prompt + "line quiet-jacket:", "--raw", "-n", "24", "--temp", "0"};
+    args.insert(args.end(), more.begin(), more.end());
+    return DamaskJson(args);
+  };
+  const Json alone = generate({});
+  const Json guessed = generate({"--draft-max", "5"});
+  EXPECT_EQ(guessed["ids"], alone["ids"]);
+  EXPECT_EQ(alone["drafted_tokens"], 0);
+  EXPECT_GT(guessed["drafted_accepted"], 0);
+  EXPECT_GE(guessed["drafted_tokens"], guessed["drafted_accepted"]);
+  EXPECT_EQ(generate({"--draft", "5"})["drafted_tokens"], guessed["drafted_tokens"]);
+}
+
+TEST(Generate, AnUnknownEffortIsRefusedWithTheChoices) {
+  ExpectRefused(Damask(Tiny({"-p", "x", "--reasoning-effort", "much"})), "--reasoning-effort is 'much', expected");
+}
+
 TEST(Generate, QuietSaysNothingOnStandardError) {
   EXPECT_EQ(Damask(Tiny({"-p", "x", "--quiet"})).err, "");
   EXPECT_EQ(Damask({"generate", "-p", "x", "-n", "1", "--quiet"}).err, "");

@@ -87,6 +87,11 @@ TEST(Info, AnEightBitCacheCostsWhatItsNumbersAndScalesTake) {
   EXPECT_EQ(object["kv_bytes_per_token"], 2 * 2 * 2 * (64 + 2 * 2));
 }
 
+TEST(Info, SinksOfHeadsAreNamed) {
+  EXPECT_EQ(DamaskJson({"info", "-m", TinyModel()})["attention_sinks"], false);
+  EXPECT_EQ(DamaskJson({"info", "-m", TinyModel("gpt-oss")})["attention_sinks"], true);
+}
+
 TEST(Info, TextNamesTheSameThings) {
   const ProgramResult result = Damask({"info", "-m", TinyModel("qwen3"), "--tensors"});
   EXPECT_EQ(result.exit_code, 0);

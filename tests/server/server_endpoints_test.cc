@@ -273,6 +273,27 @@ TEST_F(ServerEndpointsTest, ThePageIsServedAndTheMaskWhereThereIsOne) {
   EXPECT_LT(Metric("attention_density_prefill"), 1);
 }
 
+// The embedded model copies the end of a line that the prompt has said before: guesses come true.
+TEST_F(ServerEndpointsTest, GuessesAreCountedAndChangeNoAnswer) {
+  std::string prompt;
+  for (int i = 0; i < 6; ++i) prompt += "line quiet-jacket: REGISTER_CONTENT is <40917>\n";
+  const auto complete = [&](size_t guesses) {
+    ServerOptions options = TinyServer();
+    options.model.engine.model_path = "";  // the embedded one
+    options.model.scheduler.guesses = guesses;
+    Start(options);
+    const Reply reply = Post("/completion", {{"prompt", prompt + "line quiet-jacket:"}, {"n_predict", 24}, {"temperature", 0}});
+    EXPECT_EQ(reply.status, 200) << reply.raw.body;
+    return reply.json;
+  };
+  const Json alone = complete(0);
+  const Json guessed = complete(5);
+  EXPECT_EQ(guessed["content"], alone["content"]);
+  EXPECT_FALSE(alone["timings"].contains("draft_n"));
+  EXPECT_GT(guessed["timings"]["draft_n_accepted"], 0);
+  EXPECT_GE(guessed["timings"]["draft_n"], guessed["timings"]["draft_n_accepted"]);
+}
+
 // The instruction's rows are counted where they are computed, so the density tells how many there were.
 TEST_F(ServerEndpointsTest, CitrusAsksWithTheLastTurnOfAChat) {
   std::string text;
