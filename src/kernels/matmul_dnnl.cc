@@ -91,12 +91,10 @@ void DecodeChunk(const WeightView& w, size_t begin, size_t end, bool as_bf16, Th
   });
 }
 
-void StoreChunk(const Product& product, size_t begin, size_t end, ThreadPool* pool, const float* result) {
+void StoreChunk(const Product& product, size_t begin, size_t end, ThreadPool* pool, float* result) {
   const size_t width = end - begin;
   pool->ParallelFor(product.x->m, 8, [&](size_t first, size_t last, size_t /*worker*/) {
-    for (size_t m = first; m < last; ++m) {
-      for (size_t i = 0; i < width; ++i) StoreElement(product, m, begin + i, result[m * width + i]);
-    }
+    for (size_t m = first; m < last; ++m) StoreElements(BestTarget(), product, m, begin, width, result + m * width);
   });
 }
 

@@ -88,13 +88,15 @@ void RunGated(const Body& body, const Product& gate, const Product& up, ThreadPo
               [&](const Part& part, size_t worker) { body.run_gated(gate, up, part, &scratch[worker], out); });
 }
 
-void StoreElement(const Product& product, size_t m, size_t n, float value) {
-  float* y = product.y + m * product.y_stride + n;
-  if (product.bias != nullptr) value += product.bias[n];
+void StoreElements(Target target, const Product& product, size_t m, size_t n, size_t count, float* values) {
+  float* const y = product.y + m * product.y_stride + n;
+  for (size_t i = 0; product.bias != nullptr && i < count; ++i) values[i] += product.bias[n + i];
   switch (product.store) {
-    case Store::kSet: *y = value; return;
-    case Store::kAdd: *y += value; return;
-    case Store::kGate: *y = GateTimes(product.gate, *y, value); return;
+    case Store::kSet: std::copy_n(values, count, y); return;
+    case Store::kAdd:
+      for (size_t i = 0; i < count; ++i) y[i] += values[i];
+      return;
+    case Store::kGate: GateMul(target, product.gate, y, values, count); return;
   }
 }
 

@@ -32,7 +32,8 @@ void Multiply(const Product& product, const Part& part, Scratch* scratch) {
   for (size_t n = part.n_begin; n < part.n_end; ++n) {
     DequantizeRow(w.type, w.data + n * row_bytes, w.k, row);
     for (size_t m = part.m_begin; m < part.m_end; ++m) {
-      StoreElement(product, m, n, Dot(x.floats.data() + m * x.float_stride, row, w.k));
+      float value = Dot(x.floats.data() + m * x.float_stride, row, w.k);
+      StoreElements(Target::kScalar, product, m, n, 1, &value);
     }
   }
 }

@@ -7,8 +7,8 @@
 
 namespace damask::kernels {
 
-// Ends one element of y: `value` is x.w.
-void StoreElement(const Product& product, size_t m, size_t n, float value);
+// Ends elements n .. n + count of row m of y: `values` are x.w, and are overwritten.
+void StoreElements(Target target, const Product& product, size_t m, size_t n, size_t count, float* values);
 
 namespace scalar {
 void Multiply(const Product& product, const Part& part, Scratch* scratch);

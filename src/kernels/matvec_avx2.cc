@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/codes_avx2-inl.h"
+#include "kernels/decode_blocks-inl.h"
 #include "kernels/matmul_targets.h"
 
 namespace damask::kernels::avx2 {
@@ -198,9 +199,9 @@ struct SixteenSteps : Blocks {
   }
 };
 
-// One weight row times rows m .. m + R - 1.
+// out[r * DecodeBlock::kColumns] = row m + r of activations, of R, times weight row n.
 template <typename Format, size_t R>
-void MultiplyRows(const Product& product, size_t n, size_t m) {
+void MultiplyRows(const Product& product, size_t n, size_t m, float* out) {
   const DecodeRows& d = product.x->decode;
   const size_t k = product.w->k;
   const std::byte* block = product.w->data + n * formats::RowBytes(product.w->type, k);
@@ -222,17 +223,18 @@ void MultiplyRows(const Product& product, size_t n, size_t m) {
   }
   if (begin < k) Format::template Step<0>(block, begin, rows);
   for (size_t r = 0; r < R; ++r) {
-    StoreElement(product, m + r, n, HorizontalSum(_mm256_add_ps(rows[r].products[0], rows[r].products[1])) + rows[r].rest);
+    out[r * DecodeBlock::kColumns] = HorizontalSum(_mm256_add_ps(rows[r].products[0], rows[r].products[1])) + rows[r].rest;
   }
 }
 
 template <typename Format>
 void MultiplyBlocks(const Product& product, const Part& part) {
-  for (size_t n = part.n_begin; n < part.n_end; ++n) {
-    size_t m = part.m_begin;
-    for (; m + kMostRows <= part.m_end; m += kMostRows) MultiplyRows<Format, kMostRows>(product, n, m);
-    for (; m < part.m_end; ++m) MultiplyRows<Format, 1>(product, n, m);
-  }
+  ForDecodeBlocks(Target::kAvx2, product, part, [&](size_t n, size_t m, size_t m_end, float* out) {
+    for (; m + kMostRows <= m_end; m += kMostRows, out += kMostRows * DecodeBlock::kColumns) {
+      MultiplyRows<Format, kMostRows>(product, n, m, out);
+    }
+    for (; m < m_end; ++m, out += DecodeBlock::kColumns) MultiplyRows<Format, 1>(product, n, m, out);
+  });
 }
 
 struct F32 {
@@ -277,12 +279,12 @@ float DotFloats(const std::byte* w, const float* x, size_t k) {
 template <typename Format>
 void MultiplyFloats(const Product& product, const Part& part) {
   const Activations::Forms& x = *product.x;
-  for (size_t n = part.n_begin; n < part.n_end; ++n) {
-    const std::byte* row = product.w->data + n * product.w->k * Format::kBytes;
-    for (size_t m = part.m_begin; m < part.m_end; ++m) {
-      StoreElement(product, m, n, DotFloats<Format>(row, x.floats.data() + m * x.float_stride, product.w->k));
+  ForDecodeBlocks(Target::kAvx2, product, part, [&](size_t n, size_t m, size_t m_end, float* out) {
+    const std::byte* const row = product.w->data + n * product.w->k * Format::kBytes;
+    for (; m < m_end; ++m, out += DecodeBlock::kColumns) {
+      *out = DotFloats<Format>(row, x.floats.data() + m * x.float_stride, product.w->k);
     }
-  }
+  });
 }
 
 }  // namespace

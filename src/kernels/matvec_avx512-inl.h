@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "kernels/blocks_avx512-inl.h"
+#include "kernels/decode_blocks-inl.h"
 #include "kernels/matmul_targets.h"
 
 namespace damask::kernels {
@@ -65,9 +66,9 @@ struct Sums {
   __m512 minima;
 };
 
-// Rows m .. m + M of activations times one weight row.
+// out[r * DecodeBlock::kColumns] = row m + r of activations, of M, times one weight row.
 template <typename Format, size_t M>
-void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t m) {
+void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* out) {
   const Forms& x = *product.x;
   const size_t k = product.w->k;
   Sums sums[M];
@@ -85,31 +86,33 @@ void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t 
   }
 #pragma GCC unroll 8
   for (size_t r = 0; r < M; ++r) {
-    StoreElement(product, m + r, n, _mm512_reduce_add_ps(_mm512_add_ps(sums[r].products, sums[r].minima)));
+    out[r * DecodeBlock::kColumns] = _mm512_reduce_add_ps(_mm512_add_ps(sums[r].products, sums[r].minima));
   }
 }
 
-// Rows m .. m + rows, fewer than M + 1.
+// The same for `rows` rows, fewer than M + 1.
 template <typename Format, size_t M>
-void MultiplyRest(const Product& product, const std::byte* row, size_t n, size_t m, size_t rows) {
+void MultiplyRest(const Product& product, const std::byte* row, size_t m, size_t rows, float* out) {
   if constexpr (M > 0) {
     if (rows == M) {
-      MultiplyRow<Format, M>(product, row, n, m);
+      MultiplyRow<Format, M>(product, row, m, out);
     } else {
-      MultiplyRest<Format, M - 1>(product, row, n, m, rows);
+      MultiplyRest<Format, M - 1>(product, row, m, rows, out);
     }
   }
 }
 
 template <typename Format>
 void MultiplyRows(const Product& product, const Part& part) {
+  constexpr size_t kRows = Format::kRows;
   const size_t row_bytes = formats::RowBytes(product.w->type, product.w->k);
-  for (size_t n = part.n_begin; n < part.n_end; ++n) {
-    const std::byte* row = product.w->data + n * row_bytes;
-    size_t m = part.m_begin;
-    for (; m + Format::kRows <= part.m_end; m += Format::kRows) MultiplyRow<Format, Format::kRows>(product, row, n, m);
-    MultiplyRest<Format, Format::kRows - 1>(product, row, n, m, part.m_end - m);
-  }
+  ForDecodeBlocks(Target::kAvx512, product, part, [&](size_t n, size_t m, size_t m_end, float* out) {
+    const std::byte* const row = product.w->data + n * row_bytes;
+    for (; m + kRows <= m_end; m += kRows, out += kRows * DecodeBlock::kColumns) {
+      MultiplyRow<Format, kRows>(product, row, m, out);
+    }
+    MultiplyRest<Format, kRows - 1>(product, row, m, m_end - m, out);
+  });
 }
 
 }  // namespace

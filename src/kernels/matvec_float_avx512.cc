@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/decode_blocks-inl.h"
 #include "kernels/matmul_targets.h"
 
 namespace damask::kernels::avx512 {
@@ -32,8 +33,9 @@ struct BF16 {
   }
 };
 
+// out[r * DecodeBlock::kColumns] = row m + r of activations, of M, times one weight row.
 template <typename Format, size_t M>
-void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t m) {
+void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* out) {
   constexpr size_t kChains = 4;  // the latency of one sum's chain
   const Activations::Forms& x = *product.x;
   const size_t k = product.w->k;
@@ -66,19 +68,20 @@ void MultiplyRow(const Product& product, const std::byte* row, size_t n, size_t 
 #pragma GCC unroll 4
   for (size_t r = 0; r < M; ++r) {
     const __m512 sum = _mm512_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]), _mm512_add_ps(sums[r][2], sums[r][3]));
-    StoreElement(product, m + r, n, _mm512_reduce_add_ps(sum));
+    out[r * DecodeBlock::kColumns] = _mm512_reduce_add_ps(sum);
   }
 }
 
 template <typename Format>
 void MultiplyRows(const Product& product, const Part& part) {
   const size_t row_bytes = product.w->k * Format::kBytes;
-  for (size_t n = part.n_begin; n < part.n_end; ++n) {
-    const std::byte* row = product.w->data + n * row_bytes;
-    size_t m = part.m_begin;
-    for (; m + kMaxRows <= part.m_end; m += kMaxRows) MultiplyRow<Format, kMaxRows>(product, row, n, m);
-    for (; m < part.m_end; ++m) MultiplyRow<Format, 1>(product, row, n, m);
-  }
+  ForDecodeBlocks(Target::kAvx512, product, part, [&](size_t n, size_t m, size_t m_end, float* out) {
+    const std::byte* const row = product.w->data + n * row_bytes;
+    for (; m + kMaxRows <= m_end; m += kMaxRows, out += kMaxRows * DecodeBlock::kColumns) {
+      MultiplyRow<Format, kMaxRows>(product, row, m, out);
+    }
+    for (; m < m_end; ++m, out += DecodeBlock::kColumns) MultiplyRow<Format, 1>(product, row, m, out);
+  });
 }
 
 }  // namespace
