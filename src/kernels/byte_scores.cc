@@ -118,7 +118,7 @@ void ByteQueries::Pack(ByteForm form, const float* q, size_t stride, size_t rows
       break;
   }
   scales_.assign(lanes_, 0.0f);
-  int8_t numbers_of_row[kMaxByteDim];
+  int8_t numbers_of_row[kMaxByteDim] = {};
   for (size_t r = 0; r < rows; ++r) {
     const float* const row = q + r * stride;
     const float largest = LargestMagnitude(row, dim);
@@ -134,12 +134,10 @@ void ByteQueries::StoreRow(size_t row, const int8_t* numbers) {
   for (size_t d = 0; d < dim_; d += kStep) {
     const size_t at = QueryIndex(*this, row, d);
     switch (form_) {
-      case ByteForm::kPairs: {
-        const size_t second = QueryIndex(*this, row, d + 2);
-        for (size_t i = 0; i < 2; ++i) pairs_[at + i] = numbers[d + i];
-        for (size_t i = 0; i < 2; ++i) pairs_[second + i] = numbers[d + 2 + i];
+      case ByteForm::kPairs:
+        std::copy_n(numbers + d, 2, pairs_.data() + at);
+        std::copy_n(numbers + d + 2, 2, pairs_.data() + QueryIndex(*this, row, d + 2));
         break;
-      }
       case ByteForm::kBytes:
         for (size_t i = 0; i < kStep; ++i) bytes_[at + i] = static_cast<uint8_t>(numbers[d + i] + kQueryOffset);
         break;
