@@ -68,7 +68,7 @@ struct Answer {
 };
 
 struct ModelInfo {
-  std::string architecture;  // "llama", "mistral", "qwen2", "qwen3"
+  std::string architecture;  // as the file says: "llama", "qwen3", ...
   uint64_t parameters = 0;
   uint64_t file_bytes = 0;
   size_t layers = 0, heads = 0, kv_heads = 0, head_dim = 0, vocab = 0;

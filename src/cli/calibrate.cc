@@ -38,7 +38,7 @@ class Calibrate : public Command {
     flags->Text("--transform", "NAME", &transform_,
                 "boxcox, average, sum, log, sqrt, yeo-johnson, z-score, min-max, arcsinh (default boxcox)");
     flags->Number("--lambda", -10, 10, &parameters_.amplify.lambda, "of boxcox and yeo-johnson (default 0.5)");
-    flags->Number("--epsilon", 0, 1, &parameters_.amplify.epsilon, "the smallest mean that boxcox sees (default 1e-10)");
+    flags->Number("--epsilon", 1e-30, 1, &parameters_.amplify.epsilon, "the smallest mean that boxcox sees (default 1e-10)");
     flags->Switch("--scale-rows", &parameters_.amplify.scale_rows, "multiply a row by its length before the transform");
     flags->Number("--tau", -1e30, 1e30, &tau_, "true mask: amplified values from here on (default 0.1)");
     flags->Number("--tau-percentile", 0, 100, &tau_percentile_, "the threshold as a percentile of the causal cells instead");
@@ -46,7 +46,7 @@ class Calibrate : public Command {
                   "a pattern is kept when so much of it is in the true mask (default 0.8)");
     flags->Uint("--min-cells", 1, masks::kMaxCaptureLength, &min_cells_, "shorter patterns are not looked at (default 32)");
     flags->Text("--match", "NAME", &match_, "union: every pattern that matches; best: the best one (default union)");
-    flags->Uint("--sinks", 0, masks::kMaxCaptureLength, &sinks_, "first keys that static heads always keep (default 16)");
+    flags->Uint("--sinks", 1, masks::kMaxCaptureLength, &sinks_, "first keys that static heads always keep (default 16)");
     flags->Group("Treatments");
     flags->Number("--max-kl", 0, 100, &max_kl_, "limit of the joint effect in nats (default 0.05)");
     flags->Number("--target-recall", 0, 1, &target_recall_, "choose by mass instead: what every static head must hold");

@@ -28,7 +28,8 @@ class CalibrateHeads : public Command {
     flags->Alias("--out", "--output");
     flags->Text("--for", "POLICY", &policy_, "tca: shares of the keys; duo: gates of retrieval");
     flags->Uint("--samples", 1, 1 << 20, &samples_, "texts (default: 8 for tca, 2 for duo)");
-    flags->Uint("--length", 1, limits::kMaxContext, &length_, "tokens of a text (default: 4096 for tca, 2048 for duo)");
+    flags->Uint("--length", 1, limits::kMaxContext, &length_,
+                "tokens of a text (default: 4096 for tca, 2048 for duo, or the context)");
     flags->Uint("--seed", 0, UINT64_MAX, &seed_, "of the built-in texts (default 1)");
     flags->Group("Shares (tca)");
     flags->Texts("--text", "FILE", &texts_, "text to calibrate on, more than once for more texts (default: the built-in one)");

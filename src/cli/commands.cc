@@ -68,7 +68,8 @@ Status UnknownCommand(const std::vector<std::string>& arguments) {
   if (!second_words.empty()) {
     std::string choices = second_words[0];
     for (size_t i = 1; i < second_words.size(); ++i) choices += ", " + second_words[i];
-    if (arguments.size() < 2) return InvalidArgument(fmt::format("'damask {}' wants a second word: {}", first, choices));
+    if (arguments.size() < 2 || arguments[1].starts_with('-'))
+      return InvalidArgument(fmt::format("'damask {}' wants a second word: {}", first, choices));
     return InvalidArgument(fmt::format("'damask {}' knows {}, not {}{}", first, choices, Quote(arguments[1]),
                                        DidYouMean(arguments[1], second_words)));
   }

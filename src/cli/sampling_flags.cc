@@ -11,9 +11,10 @@ void SamplingFlags::Declare(Flags* flags) {
   flags->Uint("-n,--predict,--n-predict", 0, limits::kMaxContext, &max_tokens, "tokens to generate at most (default: 256)");
   flags->Number("--temp,--temperature", 0, 100, &temperature, "temperature, 0 always takes the likeliest token (default: 0.8)");
   flags->Uint("--top-k", 0, limits::kMaxVocab, &top_k, "draw from the K likeliest tokens, 0 from all (default: 40)");
-  flags->Number("--top-p", 0, 1, &top_p, "draw from the likeliest tokens that together hold P, 1 from all (default: 0.95)");
+  flags->Number("--top-p", 0, 1, &top_p,
+                "draw from the likeliest tokens that together hold P, 1 from all, 0 the likeliest (default: 0.95)");
   flags->Number("--min-p", 0, 1, &min_p, "leave out tokens less likely than P times the likeliest, 0 none (default: 0.05)");
-  flags->Number("--repeat-penalty", 0, 100, &repeat_penalty, "make tokens seen lately less likely, 1 does not (default: 1)");
+  flags->Number("--repeat-penalty", 0.01, 100, &repeat_penalty, "make tokens seen lately less likely, 1 does not (default: 1)");
   flags->Uint("--repeat-last-n", 0, limits::kMaxContext, &repeat_last_n, "how many tokens count as lately (default: 64)");
   flags->Seed("-s,--seed", &seed, "the same seed gives the same text; -1 is a random one (default: -1)");
   flags->Texts("-r,--reverse-prompt,--stop", "TEXT", &stop, "end the answer before this text");
@@ -29,8 +30,9 @@ Result<engine::GenerateOptions> SamplingFlags::Options(bool escape) const {
   engine::GenerateOptions options;
   options.max_tokens = max_tokens;
   options.sampler.temperature = static_cast<float>(temperature);
-  options.sampler.top_k = top_k;
-  options.sampler.top_p = static_cast<float>(top_p);
+  // The sampler wants a share above 0.
+  options.sampler.top_k = top_p == 0 ? 1 : top_k;
+  options.sampler.top_p = top_p == 0 ? 1.0f : static_cast<float>(top_p);
   options.sampler.min_p = static_cast<float>(min_p);
   options.sampler.repeat_penalty = static_cast<float>(repeat_penalty);
   options.sampler.repeat_last_n = repeat_last_n;

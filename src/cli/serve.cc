@@ -35,7 +35,7 @@ class Serve : public Command {
     flags->Texts("--api-key", "KEY", &api_keys_, "clients must send this key (also: DAMASK_API_KEY in the environment)");
     flags->Texts("--api-key-file", "FILE", &api_key_files_, "a key a line");
     flags->Texts("--allowed-host", "HOST", &allowed_hosts_,
-                 "name by which the server may be called, and whose pages may call it, beside localhost and addresses");
+                 "name, not an address, by which the server may be called and whose pages may call it, beside localhost");
     flags->Text("-a,--alias", "NAME", &alias_, "name of the model for clients (default: its file's)");
     flags->Uint("--parallel", 1, 256, &parallel_, "requests worked on at once (default 8)");
     flags->Alias("-np", "--parallel");
@@ -89,6 +89,9 @@ class Serve : public Command {
       const std::optional<std::string> name = server::HostName(host);
       if (!name || *name != LowerCase(host)) {
         return InvalidArgument(fmt::format("--allowed-host is {}, expected a name without a port", Quote(host)));
+      }
+      if (server::IsAddress(*name)) {
+        return InvalidArgument(fmt::format("--allowed-host is {}, expected a name: addresses are always served", Quote(host)));
       }
     }
     options.access.allowed_hosts = allowed_hosts_;

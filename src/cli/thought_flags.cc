@@ -10,7 +10,7 @@ void ThoughtFlags::Declare(Flags* flags) {
   flags->Text("--reasoning-budget", "N", &budget,
               "chat with a model that thinks aloud: 0 has it answer at once, -1 lets it think (default: -1)");
   flags->Text("--reasoning-effort", "LEVEL", &effort,
-              "how much a model may think that can be told (gpt-oss): low, medium or high");
+              "how much a model may think that can be told (gpt-oss): none, low, medium or high");
 }
 
 Result<tokenizer::Thoughts> ThoughtFlags::Thoughts() const {

@@ -228,7 +228,9 @@ PolicyInfo FlexprefillInfo() {
           "Lai et al., FlexPrefill (arXiv 2502.20766)",
           {{"gamma", "0.9", "share of the estimated attention to be covered; 1: every block, or as many as budget"},
            {"tau", "0.1", "distance (root of the Jensen-Shannon divergence) up to which pooled queries and keys are believed"},
-           {"least", "512", "keys of columns, and as many of diagonals, at least; up to so many keys attention is dense"},
+           {"least", "512",
+            "keys of columns, and as many of diagonals, at least; without a budget attention is dense up to so many keys, 128 "
+            "at least"},
            {"budget", "0", "keys that a query sees at most, in whole blocks of 64; 0: no limit"},
            {"rows", "8", "rows of a query block that the estimate looks at: 1, 2, 4, 8, 16, 32 or 64"},
            {"decode", "dense", "dense: decoded tokens see every key; sparse: they choose, too"}},

@@ -13,11 +13,6 @@
 namespace damask::server {
 namespace {
 
-bool IsAddress(const std::string& host) {
-  std::array<unsigned char, sizeof(in6_addr)> bytes = {};
-  return inet_pton(AF_INET, host.c_str(), bytes.data()) == 1 || inet_pton(AF_INET6, host.c_str(), bytes.data()) == 1;
-}
-
 bool IsKnown(const AccessRules& rules, const std::string& host) {
   if (host == "localhost" || IsAddress(host)) return true;
   return std::any_of(rules.allowed_hosts.begin(), rules.allowed_hosts.end(),
@@ -56,6 +51,11 @@ std::string_view KeyOf(const HttpRequest& request) {
 
 }  // namespace
 
+bool IsAddress(const std::string& host) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes = {};
+  return inet_pton(AF_INET, host.c_str(), bytes.data()) == 1 || inet_pton(AF_INET6, host.c_str(), bytes.data()) == 1;
+}
+
 std::optional<std::string> HostName(std::string_view host_and_port) {
   std::string_view host = host_and_port;
   std::string_view port;
@@ -84,8 +84,9 @@ std::optional<ApiError> CheckHostAndOrigin(const AccessRules& rules, const HttpR
     }
   }
   if (request.has_header("origin") && !OriginIsKnown(rules, request, request.header("origin"))) {
-    return Forbidden(fmt::format("pages of the origin {} may not call this server: --allowed-host names hosts that may",
-                                 Quote(request.header("origin"))));
+    return Forbidden(fmt::format(
+        "pages of the origin {} may not call this server: --allowed-host names hosts that may, by name, not by address",
+        Quote(request.header("origin"))));
   }
   return std::nullopt;
 }

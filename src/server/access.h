@@ -20,6 +20,9 @@ struct AccessRules {
 // The host of "example.org:8080" or "[::1]:80", in lower case, without port and brackets; nothing where it is malformed.
 std::optional<std::string> HostName(std::string_view host_and_port);
 
+// "127.0.0.1", "::1": literal addresses, of either family.
+bool IsAddress(const std::string& host);
+
 // Whether the names in the request's Host and Origin headers are known. A browser that was led here by a foreign name (DNS
 // rebinding) sends that name as Host; a literal address cannot be rebound. Error: 403, for an unusable Host 400.
 std::optional<ApiError> CheckHostAndOrigin(const AccessRules& rules, const HttpRequest& request);

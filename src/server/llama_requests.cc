@@ -27,19 +27,16 @@ ApiResult<TokenizeRequest> ParseTokenizeRequest(const std::string& body) {
 ApiResult<std::vector<TokenId>> ParseDetokenizeRequest(const std::string& body, uint64_t vocab) {
   const ApiResult<formats::Json> parsed = ReadBody(body);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return *error;
-  const formats::Json& object = std::get<formats::Json>(parsed);
-  const auto tokens = object.find("tokens");
-  if (tokens == object.end()) return MissingParameter("tokens", "tokens is missing: an array of token ids");
-  if (!tokens->is_array()) return InvalidType("tokens", "tokens is not an array of token ids");
+  FieldReader fields(std::get<formats::Json>(parsed));
+  const formats::Json* const tokens = fields.Array("tokens");
+  if (tokens == nullptr) fields.Fail(MissingParameter("tokens", "tokens is missing: an array of token ids"));
+  if (fields.error()) return *fields.error();
   std::vector<TokenId> ids;
   for (size_t i = 0; i < tokens->size(); ++i) {
-    const formats::Json& id = (*tokens)[i];
-    const std::string field = fmt::format("tokens[{}]", i);
-    if (!id.is_number_integer()) return InvalidType(field, field + " is not a token id");
-    if (!id.is_number_unsigned() || id.get<uint64_t>() >= vocab) {
-      return InvalidValue(field, fmt::format("{} is outside the vocabulary of {} tokens", field, vocab));
-    }
-    ids.push_back(id.get<TokenId>());
+    const IntegerRange of_vocabulary = {0, static_cast<int64_t>(vocab) - 1};
+    const ApiResult<int64_t> id = ReadInteger(fmt::format("tokens[{}]", i), (*tokens)[i], of_vocabulary);
+    if (const ApiError* error = std::get_if<ApiError>(&id)) return *error;
+    ids.push_back(static_cast<TokenId>(std::get<int64_t>(id)));
   }
   return ids;
 }

@@ -138,6 +138,11 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     LlamaCppFlags, WrongValues,
     ::testing::Values(WrongValue{{"generate", "-ngl", "99"}, "has no flag '-ngl': everything runs on the CPU"},
+                      WrongValue{{"serve", "--jinja"}, "has no flag '--jinja': a model's chat template"},
+                      WrongValue{{"generate", "--top-p", "1.5"}, "expected a number from 0 to 1"},
+                      WrongValue{{"generate", "--repeat-penalty", "0"}, "expected a number from 0.01 to 100"},
+                      WrongValue{{"calibrate", "-o", "x", "--sinks", "0"}, "from 1 to"},
+                      WrongValue{{"eval", "--json"}, "'damask eval' wants a second word: logits"},
                       WrongValue{{"bench", "--n-gpu-layers=99"}, "has no flag '--n-gpu-layers': everything runs on the CPU"},
                       WrongValue{{"generate", "-ctk", "q8_0"}, "has no flag '-ctk': the KV cache's type is --kv q8"},
                       WrongValue{{"chat", "--cache-type-v", "q8_0"}, "'--cache-type-v': the KV cache's type is --kv q8"},

@@ -155,6 +155,7 @@ TEST(ServeProgram, L11AddressesAndFlagsThatCannotBe) {
                       {{"--api-key-file", "/dev/null", "--port", "0"}, 2},
                       {{"--kv-release", "--port", "0"}, 2},
                       {{"--allowed-host", "example.org:8080", "--port", "0"}, 2},
+                      {{"--allowed-host", "10.0.0.5", "--port", "0"}, 2},
                       {{"--kv", "q4", "--port", "0"}, 2},
                       {{"--prefix-cache", "", "--port", "0"}, 2},
                       {{"--prefix-cache", "/dev/null", "--port", "0", "-q"}, 2},

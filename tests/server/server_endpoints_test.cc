@@ -42,9 +42,13 @@ TEST_F(ServerEndpointsTest, H18TokensOutsideTheVocabularyAndWrongTypesAreNamed) 
   ExpectError(Post("/detokenize", Json::object()), 400, kInvalid, "missing_required_parameter", "tokens");
   ExpectError(Post("/detokenize", {{"tokens", "abc"}}), 400, kInvalid, "invalid_type", "tokens");
   ExpectError(Post("/detokenize", {{"tokens", {1, "a"}}}), 400, kInvalid, "invalid_type", "tokens[1]");
-  for (const Json& id : {Json(kTinyVocab), Json(-1), Json(~uint64_t{0})}) {
-    ExpectError(Post("/detokenize", {{"tokens", {1, id}}}), 400, kInvalid, "invalid_value", "tokens[1]");
+  ExpectError(Post("/detokenize", {{"tokens", nullptr}}), 400, kInvalid, "missing_required_parameter", "tokens");
+  ExpectError(Post("/detokenize", {{"tokens", {1, 1.5}}}), 400, kInvalid, "invalid_type", "tokens[1]");
+  ExpectError(Post("/detokenize", {{"tokens", {1, -1}}}), 400, kInvalid, "integer_below_min_value", "tokens[1]");
+  for (const Json& id : {Json(kTinyVocab), Json(~uint64_t{0})}) {
+    ExpectError(Post("/detokenize", {{"tokens", {1, id}}}), 400, kInvalid, "integer_above_max_value", "tokens[1]");
   }
+  EXPECT_EQ(Post("/detokenize", {{"tokens", {65.0}}}).json, Post("/detokenize", {{"tokens", {65}}}).json);
   EXPECT_EQ(Post("/detokenize", {{"tokens", Json::array()}}).json["content"], "");
 }
 
