@@ -55,6 +55,13 @@ size_t IncompleteUtf8Tail(std::string_view text) {
   return 0;
 }
 
+std::string_view CutUtf8(std::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return text;
+  text = text.substr(0, max_bytes);
+  text.remove_suffix(IncompleteUtf8Tail(text));
+  return text;
+}
+
 std::string SanitizeUtf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());

@@ -25,6 +25,9 @@ bool IsValidUtf8(std::string_view text);
 // How many bytes at the end of `text` are the beginning of a character that may still be completed (0 to 3).
 size_t IncompleteUtf8Tail(std::string_view text);
 
+// As much of the beginning of `text` as `max_bytes` hold, without cutting a character in two.
+std::string_view CutUtf8(std::string_view text, size_t max_bytes);
+
 // Replaces every byte that is not part of valid UTF-8 by U+FFFD.
 std::string SanitizeUtf8(std::string_view text);
 

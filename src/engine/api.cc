@@ -91,9 +91,12 @@ Result<Answer> Session::GenerateFromIds(const std::vector<TokenId>& prompt, cons
   callbacks.cancel = options.cancel;
   std::vector<TokenId> ids(prompt);
   if (impl_->pending && !ids.empty()) ids.insert(ids.begin(), *impl_->pending);
-  DAMASK_ASSIGN_OR_RETURN(engine::GenerateResult result,
-                          engine::Generate(impl_->engine, &impl_->session, ids, generate, callbacks));
-  impl_->pending.reset();
+  const uint64_t before = length();
+  Result<engine::GenerateResult> generated = engine::Generate(impl_->engine, &impl_->session, ids, generate, callbacks);
+  // It came first: as soon as anything was appended, so was it. What was cancelled or failed before has not taken it.
+  if (length() != before) impl_->pending.reset();
+  if (!generated.ok()) return generated.status();
+  engine::GenerateResult& result = *generated;
   if (!result.ids.empty() && !impl_->engine->tokenizer().IsEndOfGeneration(result.ids.back())) {
     impl_->pending = result.ids.back();
   }

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "base/text.h"
+
 namespace damask::engine {
 
 masks::Fingerprint FingerprintOf(const model::Model& model) {
@@ -37,7 +39,7 @@ masks::Fingerprint FingerprintOf(const model::Model& model) {
   const model::Architecture name =
       c.architecture == model::Architecture::kMistral ? model::Architecture::kLlama : c.architecture;
   return {.architecture = std::string(model::ArchitectureName(name)),
-          .model = c.name.substr(0, masks::kMaxNameBytes),
+          .model = std::string(CutUtf8(c.name, masks::kMaxNameBytes)),
           .layers = static_cast<uint32_t>(c.layers),
           .heads = static_cast<uint32_t>(c.heads),
           .kv_heads = static_cast<uint32_t>(c.kv_heads),

@@ -147,7 +147,18 @@ bool HasValue(std::string_view values, std::string_view one) {
   }
 }
 
-// InvalidArgument naming what is not as in the file's first line. What may differ gets the file's values.
+// `values` and those of `more` that it lacks.
+std::string WithValues(std::string values, std::string_view more) {
+  for (;;) {
+    const size_t end = more.find(kAnd);
+    const std::string_view one = more.substr(0, end);
+    if (!HasValue(values, one)) values.append(kAnd).append(one);
+    if (end == std::string_view::npos) return values;
+    more.remove_prefix(end + kAnd.size());
+  }
+}
+
+// InvalidArgument naming what is not as in the file's first line. What may differ gets the file's values, too.
 Status TakeHeader(std::string_view line, Asked* asked) {
   const Result<Json> header = formats::ParseJson(line);
   if (!header.ok() || !header->is_object() || header->value("format", Json()) != kFormat) {
@@ -161,7 +172,7 @@ Status TakeHeader(std::string_view line, Asked* asked) {
     const auto found = values.find(now.name);
     const std::string then = found != values.end() && found->is_string() ? found->get<std::string>() : now.unsaid;
     if (now.may_differ) {
-      now.value = HasValue(then, now.value) ? then : fmt::format("{}{}{}", then, kAnd, now.value);
+      now.value = WithValues(then, now.value);
     } else if (then != now.value) {
       return InvalidArgument(
           fmt::format("is of another run, {} was {} and is {} now", now.name, Quote(then), Quote(now.value)));

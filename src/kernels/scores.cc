@@ -21,10 +21,12 @@ const ScoresBody& Choose(Target target) {
 constexpr float kHidden = -std::numeric_limits<float>::infinity();
 
 #if defined(__x86_64__)
-// Whether tiles can do it, and it is enough work for setting them up.
+// Whether tiles can do it, and it is enough work for setting them up. A quarter of 16 rows always is: keys that are scored in
+// pieces of quarters get the same bits whatever the pieces.
 bool ForTiles(Target target, const PageLayout& layout, uint64_t keys, size_t rows) {
-  constexpr uint64_t kLeastPairs = 512;
-  return target >= Target::kAmx && layout.type == KvType::kBf16 && layout.head_dim % 32 == 0 && keys * rows >= kLeastPairs;
+  constexpr uint64_t kLeastPairs = kQuarterTokens * 16;
+  return target >= Target::kAmx && layout.type == KvType::kBf16 && layout.head_dim % 32 == 0 &&
+         CeilDiv(keys, kQuarterTokens) * kQuarterTokens * rows >= kLeastPairs;
 }
 
 // Of scores [first, end), of which a page has `per_page`, those of released pages.

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "base/text.h"
 
 namespace damask::masks {
 namespace {
@@ -91,6 +92,7 @@ Status CheckShape(const Fingerprint& f) {
   if (f.architecture.size() > kMaxNameBytes || f.model.size() > kMaxNameBytes) {
     return InvalidArgument(fmt::format("a name of the model is longer than {} bytes", kMaxNameBytes));
   }
+  if (!IsValidUtf8(f.architecture) || !IsValidUtf8(f.model)) return InvalidArgument("a name of the model is not UTF-8");
   return {};
 }
 

@@ -36,7 +36,8 @@ SpecialSplitter::SpecialSplitter(const Vocabulary* vocabulary) : vocabulary_(voc
   for (size_t i = 0; i < vocabulary->size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     const Token& token = vocabulary->token(id);
-    if (token.text.empty() || !IsSpecial(token.kind)) continue;
+    // A text that is not UTF-8 would cut characters, and whoever comes behind relies on whole ones.
+    if (token.text.empty() || !IsSpecial(token.kind) || !IsValidUtf8(token.text)) continue;
     LengthGroup& group = by_length[token.text.size()];
     group.length = token.text.size();
     group.first_bytes.set(static_cast<unsigned char>(token.text[0]));

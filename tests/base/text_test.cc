@@ -72,6 +72,12 @@ TEST(Utf8, ATailThatNothingCanCompleteIsNotIncomplete) {
   }
 }
 
+TEST(Utf8, ACutTakesNoPartOfACharacter) {
+  const std::string text = "a\xc3\xa9\xe2\x82\xac";
+  const size_t lengths[] = {0, 1, 1, 3, 3, 3, 6, 6};
+  for (size_t max = 0; max < std::size(lengths); ++max) EXPECT_EQ(CutUtf8(text, max), text.substr(0, lengths[max])) << max;
+}
+
 TEST(Utf8, SanitizeLeavesValidTextAloneAndMakesAnyBytesValid) {
   EXPECT_EQ(SanitizeUtf8("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80"), "gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80");
   EXPECT_EQ(SanitizeUtf8("a\xff\x62\xe2\x82"), "a\xef\xbf\xbd\x62\xef\xbf\xbd\xef\xbf\xbd");

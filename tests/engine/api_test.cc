@@ -1,6 +1,8 @@
 // The public API (include/damask/damask.h) over the embedded model.
 #include "damask/damask.h"
 
+#include <atomic>
+
 #include <gtest/gtest.h>
 
 namespace damask {
@@ -26,6 +28,28 @@ TEST(Api, ASessionGoesOnBehindTheWholeOfItsOwnAnswer) {
   all.insert(all.end(), next.begin(), next.end());
   EXPECT_EQ(whole.GenerateFromIds(all, greedy).value().ids, second.ids);
   EXPECT_EQ(whole.length(), parted.length());
+}
+
+TEST(Api, ACallThatIsCancelledAtOnceTakesNothingAway) {
+  Model model = Model::Load({.threads = 2}).value();
+  const GenerateOptions greedy = {.max_tokens = 3, .temperature = 0};
+  const std::vector<TokenId> next = Ids(model, " and the");
+  std::vector<Answer> answers;
+  for (const bool cancelled : {false, true}) {
+    Session session = model.NewSession();
+    ASSERT_TRUE(session.GenerateFromIds(Ids(model, kBeginning), greedy).ok());
+    const std::atomic<bool> cancel = true;
+    GenerateOptions at_once = greedy;
+    at_once.cancel = &cancel;
+    const uint64_t length = session.length();
+    if (cancelled) {
+      ASSERT_EQ(session.GenerateFromIds(next, at_once).value().finish_reason, "cancelled");
+      ASSERT_EQ(session.length(), length);
+    }
+    answers.push_back(session.GenerateFromIds(next, greedy).value());
+  }
+  EXPECT_EQ(answers[0].ids, answers[1].ids);
+  EXPECT_EQ(answers[0].prompt_tokens, answers[1].prompt_tokens);
 }
 
 TEST(Api, WhatIsCutOffIsNotGoneOnFrom) {

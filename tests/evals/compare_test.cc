@@ -418,6 +418,26 @@ TEST(CellFile, WhatMayDifferIsNamedWithAllItsValues) {
       << strict.status().ToString();
 }
 
+TEST(CellFile, RunsWithOtherValuesThatShareAFileNameEachValueOnce) {
+  const test::TempDir dir;
+  const std::string path = dir.File("cells");
+  StoredCells(dir);
+  std::vector<std::unique_ptr<CellFile>> runs;
+  for (const char* seed : {"2", "3"}) {
+    Asked asked = kAsked;
+    asked[1] = {.name = "--seed", .value = seed, .may_differ = true};
+    runs.push_back(CellFile::Open(path, asked).value());
+  }
+  Cell cell = SomeCell();
+  for (int turn = 0; turn < 6; ++turn) {
+    cell.answers.push_back(cell.answers.front());
+    ASSERT_TRUE(runs[turn % 2]->Put(cell).ok());
+    ASSERT_TRUE(runs[turn % 2]->Flush().ok());
+  }
+  EXPECT_EQ(runs[1]->asked()[1].value, "1 and 2 and 3");
+  EXPECT_EQ(runs[0]->Find(cell).size() + 1, cell.answers.size());
+}
+
 TEST(CellFile, WhatAFileDoesNotSayIsWhatItMeant) {
   const test::TempDir dir;
   StoredCells(dir);

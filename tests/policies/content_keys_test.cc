@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/checked.h"
 #include "tests/kernels/attention_cases.h"
 
 namespace damask::policies {
@@ -137,18 +138,34 @@ TEST(ContentKeys, ShortTextsHaveNothingToChoose) {
 }
 
 TEST(ContentKeys, KeysAppendedInPiecesAreThoseAppendedAtOnce) {
-  const Projection projection(Coordinates(32));
-  Text text(700);
-  ContentKeys whole;
-  whole.Append(Target::kScalar, projection, text.pages(), 0, 700);
-  ContentKeys pieces;
-  for (const auto& [first, end] : {std::pair<uint64_t, uint64_t>{0, 5}, {5, 300}, {300, 301}, {301, 700}}) {
-    pieces.Append(Target::kScalar, projection, text.pages(), first, end);
+  constexpr uint64_t kTokens = 926;
+  for (const uint32_t rank : {16u, 32u, 64u}) {
+    const Projection projection(Coordinates(rank));
+    for (const kernels::KvType type : {kernels::KvType::kF32, kernels::KvType::kBf16}) {
+      const kernels::RandomCache cache({kDim, type}, kTokens, 3);
+      const KeyPages pages = {cache.pages(), &cache.layout()};
+      for (const Target target : AllTargets()) {
+        if (!TargetSupported(target)) continue;
+        ContentKeys whole;
+        whole.Append(target, projection, pages, 0, kTokens);
+        for (const std::vector<uint64_t>& ends :
+             {std::vector<uint64_t>{5, 300, 301, 700, kTokens}, {512, kTokens}, {128, 256, 384, 512, 640, 768, 896, kTokens}}) {
+          ContentKeys pieces;
+          uint64_t first = 0;
+          for (const uint64_t end : ends) {
+            pieces.Append(target, projection, pages, first, end);
+            first = end;
+          }
+          const size_t quarters = CeilDiv(kTokens, 16);
+          for (size_t quarter = 0; quarter < quarters; ++quarter) {
+            EXPECT_TRUE(SameQuarter(whole, pieces, quarter, rank))
+                << TargetName(target) << ", rank " << rank << ", " << quarter;
+          }
+          EXPECT_TRUE(std::equal(whole.means(), whole.means() + rank * quarters, pieces.means()));
+        }
+      }
+    }
   }
-  for (size_t quarter = 0; quarter * 16 < 700; ++quarter) {
-    EXPECT_TRUE(SameQuarter(whole, pieces, quarter, 32)) << quarter;
-  }
-  EXPECT_TRUE(std::equal(whole.means(), whole.means() + 32 * 44, pieces.means()));
 }
 
 TEST(ContentKeys, AfterATruncationTheTextGoesOnAsIfNothingElseHadBeenThere) {

@@ -24,6 +24,21 @@ void ExpectError(const MadeVocab& vocab, StatusCode code, std::string_view part)
   EXPECT_NE(tokenizer.status().ToString().find(part), std::string::npos) << tokenizer.status().ToString();
 }
 
+TEST(BadGguf, ASpecialTokenThatIsPartOfACharacterIsNotLookedFor) {
+  const std::string text = std::string(1200, 'x') + "\xc3\xa9y";
+  for (const MadeVocab& sound : {SpmVocab({"ab", "x", "xx"}), BpeVocab({"xx"}, {"x x"})}) {
+    const auto expected = sound.Load();
+    ASSERT_TRUE(expected.ok()) << expected.status().ToString();
+    for (const int32_t type : {3, 4}) {
+      MadeVocab vocab = sound;
+      vocab.tokens.push_back({"\xa9", type});
+      const auto tokenizer = vocab.Load();
+      ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+      EXPECT_EQ(Ids(**tokenizer, text, Special::kParse), Ids(**expected, text, Special::kParse)) << type;
+    }
+  }
+}
+
 TEST(BadGguf, T01OddTextsAreTakenAndTheFirstOfTwoWins) {
   for (MadeVocab vocab : {SpmVocab({"ab", "a", "b"}), BpeVocab({"ab"}, {"a b"})}) {
     const auto first_new = static_cast<TokenId>(vocab.tokens.size());
