@@ -3,11 +3,15 @@
 #include <fstream>
 #include <iostream>
 #include <string>
+#include <vector>
+
+#include <fmt/format.h>
 
 #include "masks/mask_file.h"
 #include "tests/batching/prefix_bytes.h"
 #include "tests/formats/safetensors_builder.h"
 #include "tests/masks/mask_cases.h"
+#include "tokenizer/byte_alphabet.h"
 
 namespace {
 
@@ -44,6 +48,47 @@ void WriteGguf(const Folder& folder) {
       "aligned.gguf",
       GgufBuilder().Alignment(8).U32("general.alignment", 8).Tensor("a", 24, {1}, "x").Tensor("b", 24, {1}, "y").Build());
   folder.Write("tail.gguf", GgufBuilder().Tensor("a", 24, {1}, "x").Build() + GgufBuilder().Build());
+}
+
+// The vocabularies' keys of a file with these tokens; kinds are GGUF's (1 normal, 3 control, 4 user-defined, 6 byte).
+GgufBuilder Vocabulary(std::string_view model, const std::vector<std::string>& tokens, const std::vector<int32_t>& kinds) {
+  std::vector<float> scores;
+  for (size_t i = 0; i < tokens.size(); ++i) scores.push_back(-static_cast<float>(i));
+  return std::move(GgufBuilder()
+                       .Text("general.architecture", "llama")
+                       .Text("tokenizer.ggml.model", model)
+                       .Texts("tokenizer.ggml.tokens", tokens)
+                       .Numbers("tokenizer.ggml.scores", kF32, scores)
+                       .Numbers("tokenizer.ggml.token_type", kI32, kinds));
+}
+
+void WriteVocabularies(const Folder& folder) {
+  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
+  std::vector<int32_t> kinds = {2, 3, 3};
+  for (int byte = 0; byte < 256; ++byte) {
+    tokens.push_back(fmt::format("<0x{:02X}>", byte));
+    kinds.push_back(6);
+  }
+  for (const char* word : {"\xe2\x96\x81", "a", "aa", "aaaa", "l", "ll", "He", "\xc3\xa9"}) {
+    tokens.emplace_back(word);
+    kinds.push_back(1);
+  }
+  tokens.emplace_back("<|end|>");
+  kinds.push_back(4);
+  folder.Write("spm.gguf", Vocabulary("llama", tokens, kinds).Build());
+  tokens.emplace_back("\xa9");  // part of a character
+  kinds.push_back(4);
+  folder.Write("cut_character.gguf", Vocabulary("llama", tokens, kinds).Build());
+
+  tokens.clear();
+  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(damask::tokenizer::ByteCharacter(static_cast<uint8_t>(byte)));
+  for (const char* word : {"aa", "ll", "He", "<|end|>"}) tokens.emplace_back(word);
+  kinds.assign(tokens.size(), 1);
+  kinds.back() = 3;
+  folder.Write("bpe.gguf", Vocabulary("gpt2", tokens, kinds)
+                               .Text("tokenizer.ggml.pre", "gpt-2")
+                               .Texts("tokenizer.ggml.merges", {"a a", "l l", "H e"})
+                               .Build());
 }
 
 void WriteSafetensors(const Folder& folder) {
@@ -160,6 +205,7 @@ int main(int argc, char** argv) {
   }
   const std::filesystem::path folder = argv[1];
   WriteGguf(Folder(folder / "gguf"));
+  WriteVocabularies(Folder(folder / "gguf_tokenizer"));
   WriteSafetensors(Folder(folder / "safetensors"));
   WriteJson(Folder(folder / "json"));
   WriteApiRequests(Folder(folder / "api_request"));

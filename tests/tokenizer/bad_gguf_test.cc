@@ -3,9 +3,11 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 
 #include "base/limits.h"
+#include "formats/gguf.h"
 #include "tests/tokenizer/made_vocab.h"
 
 namespace damask::tokenizer {
@@ -22,6 +24,25 @@ void ExpectError(const MadeVocab& vocab, StatusCode code, std::string_view part)
   ASSERT_FALSE(tokenizer.ok());
   EXPECT_EQ(tokenizer.status().code(), code) << tokenizer.status().ToString();
   EXPECT_NE(tokenizer.status().ToString().find(part), std::string::npos) << tokenizer.status().ToString();
+}
+
+// The seed files of the fuzz target and every input it once broke on.
+TEST(BadGguf, VocabulariesOfTheCorpusGiveIdsOfTheirOwn) {
+  const std::string text = std::string(1200, 'x') + "<s>He ll\xc3\xa9 aaaa<|end|>";
+  size_t read = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(DAMASK_SOURCE_DIR "/tests/corpus/gguf_tokenizer")) {
+    formats::GgufOpenOptions options;
+    options.require_tensor_data = false;
+    const auto file = formats::GgufFile::Open(entry.path(), options);
+    if (!file.ok()) continue;
+    const auto tokenizer = Tokenizer::FromGguf(**file);
+    if (!tokenizer.ok()) continue;
+    ++read;
+    const auto ids = (*tokenizer)->Encode(text, Special::kParse);
+    ASSERT_TRUE(ids.ok()) << entry.path() << ids.status().ToString();
+    for (const TokenId id : *ids) EXPECT_LT(static_cast<size_t>(id), (*tokenizer)->vocab_size()) << entry.path();
+  }
+  EXPECT_GE(read, 3u);
 }
 
 TEST(BadGguf, ASpecialTokenThatIsPartOfACharacterIsNotLookedFor) {
