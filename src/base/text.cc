@@ -115,8 +115,7 @@ bool IsUnprintable(std::string_view character) {
 
 std::string Escape(std::string_view bytes, size_t max_bytes) {
   const bool cut = bytes.size() > max_bytes;
-  std::string_view rest = bytes.substr(0, max_bytes);
-  if (cut) rest.remove_suffix(IncompleteUtf8Tail(rest));
+  std::string_view rest = CutUtf8(bytes, max_bytes);
   std::string out;
   while (!rest.empty()) {
     const size_t length = Utf8Length(rest);

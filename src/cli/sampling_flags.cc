@@ -30,9 +30,8 @@ Result<engine::GenerateOptions> SamplingFlags::Options(bool escape) const {
   engine::GenerateOptions options;
   options.max_tokens = max_tokens;
   options.sampler.temperature = static_cast<float>(temperature);
-  // The sampler wants a share above 0.
-  options.sampler.top_k = top_p == 0 ? 1 : top_k;
-  options.sampler.top_p = top_p == 0 ? 1.0f : static_cast<float>(top_p);
+  options.sampler.top_k = top_k;
+  options.sampler.SetTopP(top_p);
   options.sampler.min_p = static_cast<float>(min_p);
   options.sampler.repeat_penalty = static_cast<float>(repeat_penalty);
   options.sampler.repeat_last_n = repeat_last_n;

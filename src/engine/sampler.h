@@ -26,6 +26,14 @@ struct SamplerOptions {
   float presence_penalty = 0;
   float frequency_penalty = 0;
   std::optional<uint64_t> seed;  // absent: from the system's entropy
+
+  // As users mean it: a share of 0 is the likeliest token alone, where top_p has to be above 0.
+  void SetTopP(double share) {
+    top_p = static_cast<float>(share);
+    if (top_p != 0.0f) return;
+    top_p = 1;
+    top_k = 1;
+  }
 };
 
 // Names the option that is out of range.

@@ -137,25 +137,24 @@ std::string ChecksumLine(std::string_view bytes) {
 
 constexpr std::string_view kAnd = " and ";
 
-// Whether `values`, "this and that", has that one.
-bool HasValue(std::string_view values, std::string_view one) {
-  for (;;) {
-    const size_t end = values.find(kAnd);
-    if (values.substr(0, end) == one) return true;
-    if (end == std::string_view::npos) return false;
-    values.remove_prefix(end + kAnd.size());
+// Of "this and that" both.
+std::vector<std::string_view> ValuesOf(std::string_view text) {
+  std::vector<std::string_view> values;
+  for (size_t end = text.find(kAnd); end != std::string_view::npos; end = text.find(kAnd)) {
+    values.push_back(text.substr(0, end));
+    text.remove_prefix(end + kAnd.size());
   }
+  values.push_back(text);
+  return values;
 }
 
 // `values` and those of `more` that it lacks.
 std::string WithValues(std::string values, std::string_view more) {
-  for (;;) {
-    const size_t end = more.find(kAnd);
-    const std::string_view one = more.substr(0, end);
-    if (!HasValue(values, one)) values.append(kAnd).append(one);
-    if (end == std::string_view::npos) return values;
-    more.remove_prefix(end + kAnd.size());
+  for (const std::string_view one : ValuesOf(more)) {
+    const std::vector<std::string_view> there = ValuesOf(values);
+    if (std::find(there.begin(), there.end(), one) == there.end()) values.append(kAnd).append(one);
   }
+  return values;
 }
 
 // InvalidArgument naming what is not as in the file's first line. What may differ gets the file's values, too.

@@ -8,16 +8,10 @@
 #include <cstdint>
 
 #include "kernels/k_scales-inl.h"
+#include "kernels/quant_read-inl.h"
 
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
-
-template <typename T>
-T ReadAs(const void* at) {
-  T value;
-  __builtin_memcpy(&value, at, sizeof(T));
-  return value;
-}
 
 // The first two bytes of eight blocks that lie kStride apart.
 template <size_t kStride>

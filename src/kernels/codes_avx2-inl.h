@@ -11,20 +11,13 @@
 #include "kernels/iq4_values.h"
 #include "kernels/k_scales-inl.h"
 #include "kernels/mxfp4-inl.h"
+#include "kernels/quant_read-inl.h"
 
 namespace damask::kernels {
 namespace {  // NOLINT(google-build-namespaces)
 
-template <typename T>
-inline T ReadAs(const void* at) {
-  T value;
-  __builtin_memcpy(&value, at, sizeof(T));
-  return value;
-}
-
 inline __m256i Load32(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
 inline __m128i Load16(const void* at) { return _mm_loadu_si128(static_cast<const __m128i*>(at)); }
-inline float Half(const std::byte* at) { return _cvtsh_ss(ReadAs<uint16_t>(at)); }
 inline __m256i LowNibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 inline __m256i HighNibbles(__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15)); }
 
@@ -170,19 +163,6 @@ struct Q2_K {
   static float Scale(const std::byte* block) { return Half(block + 80); }
   static float MinimumScale(const std::byte* block) { return Half(block + 82); }
 };
-
-// The eight scales of a super-block of IQ4_XS, d aside: their low halves lie in a word of 4 bytes, their high pairs in one
-// of 2.
-inline __m256 Iq4Scales(const std::byte* block) {
-  const __m256i lows = _mm256_set1_epi32(ReadAs<int32_t>(block + 4));
-  const __m256i highs = _mm256_set1_epi32(ReadAs<uint16_t>(block + 2));
-  const __m256i low =
-      _mm256_and_si256(_mm256_srlv_epi32(lows, _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)), _mm256_set1_epi32(15));
-  const __m256i high =
-      _mm256_and_si256(_mm256_srlv_epi32(highs, _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14)), _mm256_set1_epi32(3));
-  const __m256i stored = _mm256_or_si256(low, _mm256_slli_epi32(high, 4));
-  return _mm256_cvtepi32_ps(_mm256_sub_epi32(stored, _mm256_set1_epi32(32)));
-}
 
 // The 32 numbers of a block of IQ4_NL or IQ4_XS, from -127 to 113.
 inline __m256i Iq4Numbers(const std::byte* nibbles) {

@@ -15,8 +15,8 @@ struct DecodeBlock {
   static constexpr size_t kRows = 16;     // of activations
 };
 
-// Calls multiply(n, m_begin, m_end, out) for weight rows n in turn: it sets out[(m - m_begin) * DecodeBlock::kColumns] to x[m]
-// . w[n]. Ends what it has set as the product wants.
+// Calls multiply(n, m_begin, m_end, out) for weight rows n in turn, which sets out[(m - m_begin) * DecodeBlock::kColumns] to
+// the product of row m of x and row n of w; ends what it has set as the product wants.
 template <typename Multiply>
 inline void ForDecodeBlocks(Target target, const Product& product, const Part& part, const Multiply& multiply) {
   alignas(kCacheLine) float results[DecodeBlock::kRows * DecodeBlock::kColumns];

@@ -13,6 +13,7 @@
 #include "kernels/iq4_values.h"
 #include "kernels/k_scales-inl.h"
 #include "kernels/mxfp4-inl.h"
+#include "kernels/quant_read-inl.h"
 #include "kernels/quant_targets.h"
 
 namespace damask::kernels::DAMASK_TARGET {
@@ -20,16 +21,7 @@ namespace {
 
 using formats::TensorType;
 
-template <typename T>
-T ReadAs(const void* at) {
-  T value;
-  __builtin_memcpy(&value, at, sizeof(T));
-  return value;
-}
-
 __m128i Load16(const void* at) { return _mm_loadu_si128(static_cast<const __m128i*>(at)); }
-
-float Half(const std::byte* at) { return _cvtsh_ss(ReadAs<uint16_t>(at)); }
 
 // Bit i of `bits` as 16 in byte i.
 __m128i SpreadBits(uint32_t bits) {

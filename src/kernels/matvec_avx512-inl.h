@@ -66,6 +66,27 @@ struct Sums {
   __m512 minima;
 };
 
+// What an unsigned number is larger than the weight it stands for, as a power of two.
+constexpr int kNoOffset = -1;
+
+// Four blocks of 32 unsigned numbers, the first 16 of each in `low`, the last in `high`: adds to the sums their products with
+// rows m .. m + M of activations from number `begin` on, times scales first .. first + 3 of `scales`.
+template <int kOffsetShift, size_t M>
+[[gnu::always_inline]] inline void AddFourBlocks(__m512i low, __m512i high, const DecodeRows& d, size_t m, size_t begin,
+                                                 const __m512 (&scales)[M], int first, Sums* sums) {
+#pragma GCC unroll 8
+  for (size_t r = 0; r < M; ++r) {
+    const size_t at = (m + r) * d.stride + begin;
+    __m512i dots = _mm512_setzero_si512();
+    if constexpr (kOffsetShift != kNoOffset) {
+      dots = _mm512_slli_epi32(_mm512_loadu_si512(d.halves_sums.data() + at / 8), kOffsetShift);
+    }
+    dots = _mm512_dpbusd_epi32(dots, low, _mm512_loadu_si512(d.halves.data() + at));
+    dots = _mm512_dpbusd_epi32(dots, high, _mm512_loadu_si512(d.halves.data() + at + 64));
+    sums[r].products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), SpreadFours(scales[r], first), sums[r].products);
+  }
+}
+
 // out[r * DecodeBlock::kColumns] = row m + r of activations, of M, times one weight row.
 template <typename Format, size_t M>
 void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* out) {

@@ -44,7 +44,8 @@ struct SmallBlocks {
   static constexpr size_t kHeader = 2 + (kMinimum ? 2 : 0);
   static constexpr size_t kBlockBytes = kHeader + (kFifthBit ? 4 : 0) + 16;
   static constexpr size_t kStepBytes = 16 * kBlockBytes;
-  static constexpr int kOffsetShift = kFifthBit ? 4 : 3;  // 8 or 16 is subtracted where there is no minimum
+  // 8 or 16 is subtracted where there is no minimum.
+  static constexpr int kOffsetShift = kMinimum ? kNoOffset : kFifthBit ? 4 : 3;
 
   // Bits of four blocks, 16 from each, as a mask of 64 bytes.
   static __mmask64 FifthBits(const std::byte* at) {
@@ -86,16 +87,7 @@ struct SmallBlocks {
         low = _mm512_mask_add_epi8(low, FifthBits(blocks + kHeader), low, bit);
         high = _mm512_mask_add_epi8(high, FifthBits(blocks + kHeader + 2), high, bit);
       }
-#pragma GCC unroll 4
-      for (size_t r = 0; r < M; ++r) {
-        const size_t at = (m + r) * d.stride + begin + quad * 128;
-        __m512i dots = _mm512_setzero_si512();
-        if constexpr (!kMinimum) dots = _mm512_slli_epi32(_mm512_loadu_si512(d.halves_sums.data() + at / 8), kOffsetShift);
-        dots = _mm512_dpbusd_epi32(dots, low, _mm512_loadu_si512(d.halves.data() + at));
-        dots = _mm512_dpbusd_epi32(dots, high, _mm512_loadu_si512(d.halves.data() + at + 64));
-        sums[r].products =
-            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), SpreadFours(both[r], static_cast<int>(quad) * 4), sums[r].products);
-      }
+      AddFourBlocks<kOffsetShift, M>(low, high, d, m, begin + quad * 128, both, static_cast<int>(quad) * 4, sums);
     }
   }
 };
@@ -124,15 +116,7 @@ struct Q8_0 {
       const __m512i sign = _mm512_set1_epi8(-128);
       const __m512i first = _mm512_xor_si512(SixteensOfBlocks<34>(blocks + 2), sign);
       const __m512i last = _mm512_xor_si512(SixteensOfBlocks<34>(blocks + 18), sign);
-#pragma GCC unroll 8
-      for (size_t r = 0; r < M; ++r) {
-        const size_t at = (m + r) * d.stride + begin + quad * 128;
-        __m512i dots = _mm512_slli_epi32(_mm512_loadu_si512(d.halves_sums.data() + at / 8), 7);
-        dots = _mm512_dpbusd_epi32(dots, first, _mm512_loadu_si512(d.halves.data() + at));
-        dots = _mm512_dpbusd_epi32(dots, last, _mm512_loadu_si512(d.halves.data() + at + 64));
-        sums[r].products =
-            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), SpreadFours(both[r], static_cast<int>(quad) * 4), sums[r].products);
-      }
+      AddFourBlocks<7, M>(first, last, d, m, begin + quad * 128, both, static_cast<int>(quad) * 4, sums);
     }
   }
 };

@@ -15,7 +15,7 @@ __m512i BothHalves(const std::byte* at) {
   return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
 }
 
-__m512 HalfFloat(const std::byte* at) { return _mm512_set1_ps(_cvtsh_ss(ReadAs<uint16_t>(at))); }
+__m512 HalfFloat(const std::byte* at) { return _mm512_set1_ps(Half(at)); }
 
 __m128i SixteenBytes(const void* at) { return _mm_loadu_si128(static_cast<const __m128i*>(at)); }
 

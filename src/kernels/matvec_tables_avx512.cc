@@ -14,22 +14,13 @@ __m512i UnsignedTable(const int8_t (&numbers)[16]) {
   return _mm512_broadcast_i32x4(_mm_add_epi8(table, _mm_set1_epi8(static_cast<char>(1u << kOffsetShift))));
 }
 
-// Four blocks of 32 nibbles: sums += their products with rows m .. m + M from number `begin` on, times scales `first` ..
-// `first`
-// + 3 of `both`.
+// As AddFourBlocks, of nibbles.
 template <int kOffsetShift, size_t M>
-void AddFourBlocks(__m512i table, __m512i packed, const DecodeRows& d, size_t m, size_t begin, const __m512 (&both)[M],
-                   int first, Sums* sums) {
+[[gnu::always_inline]] inline void AddFourByTable(__m512i table, __m512i packed, const DecodeRows& d, size_t m, size_t begin,
+                                                  const __m512 (&scales)[M], int first, Sums* sums) {
   const __m512i low = _mm512_shuffle_epi8(table, LowNibbles(packed));
   const __m512i high = _mm512_shuffle_epi8(table, HighNibbles(packed));
-#pragma GCC unroll 4
-  for (size_t r = 0; r < M; ++r) {
-    const size_t at = (m + r) * d.stride + begin;
-    __m512i dots = _mm512_slli_epi32(_mm512_loadu_si512(d.halves_sums.data() + at / 8), kOffsetShift);
-    dots = _mm512_dpbusd_epi32(dots, low, _mm512_loadu_si512(d.halves.data() + at));
-    dots = _mm512_dpbusd_epi32(dots, high, _mm512_loadu_si512(d.halves.data() + at + 64));
-    sums[r].products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), SpreadFours(both[r], first), sums[r].products);
-  }
+  AddFourBlocks<kOffsetShift, M>(low, high, d, m, begin, scales, first, sums);
 }
 
 struct Iq4NlBlocks {
@@ -79,7 +70,7 @@ struct TableBlocks {
       const std::byte* const blocks = row + quad * 4 * Blocks::kBytes;
       Prefetch(blocks);
       const __m512i packed = SixteensOfBlocks<Blocks::kBytes>(blocks + Blocks::kBytes - 16);
-      AddFourBlocks<Blocks::kOffsetShift, M>(table, packed, d, m, begin + quad * 128, both, static_cast<int>(quad) * 4, sums);
+      AddFourByTable<Blocks::kOffsetShift, M>(table, packed, d, m, begin + quad * 128, both, static_cast<int>(quad) * 4, sums);
     }
   }
 };
@@ -90,35 +81,23 @@ struct Iq4Xs {
   static constexpr size_t kStepNumbers = 256;
   static constexpr size_t kStepBytes = 136;
 
-  // Of 6 bits: the low four lie in a word of 4 bytes, the high two in one of 2.
-  static __m256 Scales(const std::byte* row) {
-    const __m256i lows = _mm256_set1_epi32(ReadAs<int32_t>(row + 4));
-    const __m256i highs = _mm256_set1_epi32(ReadAs<uint16_t>(row + 2));
-    const __m256i low =
-        _mm256_and_si256(_mm256_srlv_epi32(lows, _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)), _mm256_set1_epi32(15));
-    const __m256i high =
-        _mm256_and_si256(_mm256_srlv_epi32(highs, _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14)), _mm256_set1_epi32(3));
-    const __m256i stored = _mm256_or_si256(low, _mm256_slli_epi32(high, 4));
-    const __m256 factor = _mm256_set1_ps(_cvtsh_ss(ReadAs<uint16_t>(row)));
-    return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(stored, _mm256_set1_epi32(32))), factor);
-  }
-
   template <size_t M>
   static void Step(const std::byte* row, const Forms& x, size_t m, size_t begin, Sums* sums) {
     const DecodeRows& d = x.decode;
-    const __m256 scales = Scales(row);
+    const __m256 scales = _mm256_mul_ps(_mm256_set1_ps(Half(row)), Iq4Scales(row));
     __m512 both[M];
 #pragma GCC unroll 4
     for (size_t r = 0; r < M; ++r) {
       const __m256 of_row = _mm256_loadu_ps(d.scale.data() + ((m + r) * d.stride + begin) / kDecodeBlock);
       both[r] = _mm512_castps256_ps512(_mm256_mul_ps(scales, of_row));
     }
-    const __m512i table = UnsignedTable<7>(kIq4Values);
+    const __m512i table = Iq4NlBlocks::Table();
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
       const std::byte* const nibbles = row + 8 + half * 64;
       Prefetch(nibbles);
-      AddFourBlocks<7, M>(table, _mm512_loadu_si512(nibbles), d, m, begin + half * 128, both, static_cast<int>(half) * 4, sums);
+      AddFourByTable<Iq4NlBlocks::kOffsetShift, M>(table, _mm512_loadu_si512(nibbles), d, m, begin + half * 128, both,
+                                                   static_cast<int>(half) * 4, sums);
     }
   }
 };

@@ -146,4 +146,18 @@ void FieldReader::Fail(ApiError error) {
   if (!error_) error_ = std::move(error);
 }
 
+std::vector<tokenizer::TokenId> ReadIds(FieldReader* fields, const std::string& param, const Json& array, int64_t largest) {
+  std::vector<tokenizer::TokenId> ids;
+  ids.reserve(array.size());
+  for (size_t i = 0; i < array.size(); ++i) {
+    ApiResult<int64_t> id = ReadInteger(fmt::format("{}[{}]", param, i), array[i], {0, largest});
+    if (ApiError* error = std::get_if<ApiError>(&id)) {
+      fields->Fail(std::move(*error));
+      break;
+    }
+    ids.push_back(static_cast<tokenizer::TokenId>(std::get<int64_t>(id)));
+  }
+  return ids;
+}
+
 }  // namespace damask::server

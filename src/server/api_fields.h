@@ -10,9 +10,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "formats/json.h"
 #include "server/api_error.h"
+#include "tokenizer/tokenizer.h"
 
 namespace damask::server {
 
@@ -66,5 +68,9 @@ class FieldReader {
   std::string prefix_;
   std::optional<ApiError> error_;
 };
+
+// The token ids, up to `largest`, of the array that `param` is. Faults go to `fields`.
+std::vector<tokenizer::TokenId> ReadIds(FieldReader* fields, const std::string& param, const formats::Json& array,
+                                        int64_t largest);
 
 }  // namespace damask::server

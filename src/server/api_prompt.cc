@@ -80,24 +80,15 @@ void ReadMessage(FieldReader* message, const Json& object, tokenizer::ChatMessag
   if (!message->error()) ReadContent(message, object, &out->content);
 }
 
-// An array of token ids.
-void ReadIds(FieldReader* fields, const std::string& param, const Json& ids, std::vector<tokenizer::TokenId>* out) {
-  out->reserve(ids.size());
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const std::string place = fmt::format("{}[{}]", param, i);
-    ApiResult<int64_t> id = ReadInteger(place, ids[i], {0, std::numeric_limits<tokenizer::TokenId>::max()});
-    if (ApiError* error = std::get_if<ApiError>(&id)) return fields->Fail(std::move(*error));
-    out->push_back(static_cast<tokenizer::TokenId>(std::get<int64_t>(id)));
-  }
-}
-
 void ReadPromptArray(FieldReader* fields, const Json& prompt, ApiRequest* request) {
+  constexpr int64_t kAnyId = std::numeric_limits<tokenizer::TokenId>::max();
   const auto empty = [](const std::string& param) {
     return InvalidValue(param, fmt::format("Invalid value for '{}': the array is empty.", param));
   };
   if (prompt.empty()) return fields->Fail(empty("prompt"));
   if (prompt[0].is_number() && std::all_of(prompt.begin(), prompt.end(), [](const Json& id) { return id.is_number(); })) {
-    return ReadIds(fields, "prompt", prompt, &request->prompt_ids);
+    request->prompt_ids = ReadIds(fields, "prompt", prompt, kAnyId);
+    return;
   }
   if (prompt.size() > 1) {
     return fields->Fail(
@@ -109,7 +100,7 @@ void ReadPromptArray(FieldReader* fields, const Json& prompt, ApiRequest* reques
     request->prompt = prompt[0].get_ref<const std::string&>();
   } else if (prompt[0].is_array()) {
     if (prompt[0].empty()) return fields->Fail(empty("prompt[0]"));
-    ReadIds(fields, "prompt[0]", prompt[0], &request->prompt_ids);
+    request->prompt_ids = ReadIds(fields, "prompt[0]", prompt[0], kAnyId);
   } else {
     fields->Fail(WrongType("prompt[0]", prompt[0], "a string, an integer or an array of integers"));
   }

@@ -60,13 +60,7 @@ void ReadSampler(FieldReader* fields, Api api, engine::SamplerOptions* sampler) 
   if (const auto found = fields->Integer("top_k", {-1, limits::kMaxVocab})) {
     sampler->top_k = *found < 0 ? 0 : static_cast<uint64_t>(*found);
   }
-  if (const auto found = fields->Number("top_p", {0, 1})) {
-    sampler->top_p = static_cast<float>(*found);
-    if (sampler->top_p == 0.0f) {  // the likeliest token alone; the sampler wants a share above 0
-      sampler->top_p = 1;
-      sampler->top_k = 1;
-    }
-  }
+  if (const auto found = fields->Number("top_p", {0, 1})) sampler->SetTopP(*found);
   ReadPenalties(fields, sampler);
   ReadSeed(fields, sampler);
 }

@@ -1,7 +1,5 @@
 #include "server/llama_requests.h"
 
-#include <fmt/format.h>
-
 #include "formats/json.h"
 #include "server/api_fields.h"
 
@@ -31,13 +29,8 @@ ApiResult<std::vector<TokenId>> ParseDetokenizeRequest(const std::string& body, 
   const formats::Json* const tokens = fields.Array("tokens");
   if (tokens == nullptr) fields.Fail(MissingParameter("tokens", "tokens is missing: an array of token ids"));
   if (fields.error()) return *fields.error();
-  std::vector<TokenId> ids;
-  for (size_t i = 0; i < tokens->size(); ++i) {
-    const IntegerRange of_vocabulary = {0, static_cast<int64_t>(vocab) - 1};
-    const ApiResult<int64_t> id = ReadInteger(fmt::format("tokens[{}]", i), (*tokens)[i], of_vocabulary);
-    if (const ApiError* error = std::get_if<ApiError>(&id)) return *error;
-    ids.push_back(static_cast<TokenId>(std::get<int64_t>(id)));
-  }
+  std::vector<TokenId> ids = ReadIds(&fields, "tokens", *tokens, static_cast<int64_t>(vocab) - 1);
+  if (fields.error()) return *fields.error();
   return ids;
 }
 
