@@ -1,35 +1,14 @@
 #include "kernels/byte_scores.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
+#include "kernels/byte_rounding.h"
 #include "kernels/byte_scores_targets.h"
 
 namespace damask::kernels {
 namespace {
 
 constexpr size_t kStep = 4;  // numbers that one byte product adds up
-constexpr float kLargestByte = 127.0f;
-constexpr int kQueryOffset = 128;
-
-// Of a multiple of kQuarterTokens numbers: side by side, as a single maximum would wait for itself.
-float LargestMagnitude(const float* numbers, size_t n) {
-  float largest[kQuarterTokens] = {};
-  for (size_t i = 0; i < n; i += kQuarterTokens) {
-    for (size_t j = 0; j < kQuarterTokens; ++j) largest[j] = std::max(largest[j], std::fabs(numbers[i + j]));
-  }
-  return *std::max_element(largest, largest + kQuarterTokens);
-}
-
-// Of 0 and of what is not a number nothing is kept.
-float InverseScale(float largest) { return largest > 0 && std::isfinite(largest) ? kLargestByte / largest : 0.0f; }
-
-// The nearest integer to x * inverse, ties to even: the low bits of the sum. What is not a number gives some byte.
-int8_t ToByte(float x, float inverse) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
-  return static_cast<int8_t>(std::bit_cast<uint32_t>(x * inverse + kRound));
-}
 
 size_t ByteIndex(size_t d, size_t lane) { return (d / kStep * kQuarterTokens + lane) * kStep + d % kStep; }
 
@@ -83,7 +62,7 @@ ByteForm ByteFormOf([[maybe_unused]] Target target, [[maybe_unused]] size_t dim)
 
 void StoreByteQuarter(ByteForm form, const float* keys, size_t dim, int8_t* bytes, int32_t* offsets, float* scale) {
   const float largest = LargestMagnitude(keys, dim * kQuarterTokens);
-  const float inverse = InverseScale(largest);
+  const float inverse = InverseByteScale(largest);
   *scale = inverse > 0 ? largest / kLargestByte : 0.0f;
   std::fill_n(offsets, kQuarterTokens, 0);
   for (size_t d = 0; d < dim; ++d) {
@@ -122,7 +101,7 @@ void ByteQueries::Pack(ByteForm form, const float* q, size_t stride, size_t rows
   for (size_t r = 0; r < rows; ++r) {
     const float* const row = q + r * stride;
     const float largest = LargestMagnitude(row, dim);
-    const float inverse = InverseScale(largest);
+    const float inverse = InverseByteScale(largest);
     if (inverse > 0) scales_[r] = scale * (largest / kLargestByte);
     for (size_t d = 0; d < dim; ++d) numbers_of_row[d] = ToByte(row[d], inverse);
     StoreRow(r, numbers_of_row);

@@ -71,6 +71,15 @@ inline void StoreMaxima(const int32_t* sums, float quarter_scale, const float* s
   }
 }
 
+// Where keys lie follows from what was chosen: hardware does not see which come next.
+[[gnu::always_inline]] inline void FetchQuarter(std::span<const ByteQuarter> quarters, size_t i, size_t dim) {
+  constexpr size_t kAhead = 4;
+  constexpr size_t kLine = 64;
+  if (i + kAhead >= quarters.size()) return;
+  const int8_t* const bytes = quarters[i + kAhead].bytes;
+  for (size_t at = 0; at < dim * kQuarterTokens; at += kLine) _mm_prefetch(bytes + at, _MM_HINT_T0);
+}
+
 // Lanes [lane, lane + 16 * kTiles) of all quarters.
 template <typename Tiles, size_t kTiles>
 void MaximaOfTiles(std::span<const ByteQuarter> quarters, const ByteQueries& queries, size_t lane, float* largest) {
@@ -82,6 +91,7 @@ void MaximaOfTiles(std::span<const ByteQuarter> quarters, const ByteQueries& que
   };
   LoadByteQueries<Tiles, kTiles>(queries.signed_bytes() + lane * dim, ByteTiles::kLanes * dim, kPitch);
   for (size_t i = 0; i < quarters.size(); ++i) {
+    FetchQuarter(quarters, i, dim);
     MultiplyByteQuarter<Tiles, kTiles>(quarters[i].bytes, dim, buffers[i % 2], kPitch);
     if (i > 0) store(i - 1);
   }
@@ -99,6 +109,7 @@ void MaximaOfOneRow(std::span<const ByteQuarter> quarters, const ByteQueries& qu
   };
   Tiles::template Load<1>(queries.signed_bytes(), kPitch);
   for (size_t i = 0; i < quarters.size(); ++i) {
+    FetchQuarter(quarters, i, queries.dim());
     Tiles::template Load<0>(quarters[i].bytes, queries.dim());
     MultiplyByteTile<Tiles, 1, 5>(sums[i % 2], kPitch);
     if (i > 0) store(i - 1);

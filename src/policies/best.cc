@@ -4,22 +4,31 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <iterator>
 
 namespace damask::policies {
 namespace {
 
-// One number that orders by score, then by index: comparing these is what the time goes into.
-uint64_t OrderedKey(float score, size_t index) {
+// A number that orders as the scores do.
+uint32_t Order(float score) {
   const auto bits = std::bit_cast<uint32_t>(score + 0.0f);  // -0 is 0
-  const uint32_t order = score == score ? bits ^ (static_cast<uint32_t>(-(bits >> 31)) | 0x80000000u) : 0;
+  return score == score ? bits ^ (static_cast<uint32_t>(-(bits >> 31)) | 0x80000000u) : 0;
+}
+
+// One number that orders by score, then by index: comparing these is what the time goes into.
+uint64_t OrderedKey(uint32_t order, size_t index) {
   return uint64_t{order} << 32 | (0xffffffffu - static_cast<uint32_t>(index));
 }
+uint64_t OrderedKey(float score, size_t index) { return OrderedKey(Order(score), index); }
 
 uint32_t IndexOf(uint64_t key) { return 0xffffffffu - static_cast<uint32_t>(key); }
 
+constexpr size_t kSample = 128;
+// A sample's bound pays where less than one in so many is taken.
+constexpr size_t kFew = 4;
+
 // A score that most likely no less than `count` reach, and not many more: from a sample. NaN where that would save little.
 float LikelyBound(std::span<const float> scores, size_t count) {
-  constexpr size_t kSample = 128;
   constexpr size_t kSpare = 6;
   const size_t rank = count * kSample * 5 / (scores.size() * 4) + kSpare;
   if (scores.size() < 4 * kSample || rank >= kSample / 2) return NAN;
@@ -52,6 +61,42 @@ std::span<uint64_t> Candidates(std::span<const float> scores, size_t count) {
   return keys;
 }
 
+// The key that `count` of `scores` are no less than, for a count that is a good part of all: by the numbers of scores with the
+// same upper bits, where comparing each with a pivot would be mispredicted half of the time. orders: Order of each score.
+uint64_t LeastOfMany(std::span<const float> scores, size_t count, std::vector<uint32_t>* orders) {
+  constexpr uint32_t kShift = 21;
+  uint32_t sizes[uint32_t{1} << (32 - kShift)] = {};
+  orders->resize(scores.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    (*orders)[i] = Order(scores[i]);
+    ++sizes[(*orders)[i] >> kShift];
+  }
+  uint32_t bin = static_cast<uint32_t>(std::size(sizes)) - 1;
+  size_t left = count;
+  for (; sizes[bin] < left; --bin) left -= sizes[bin];
+  thread_local std::vector<uint64_t> keys;
+  keys.clear();
+  for (size_t i = 0; i < scores.size(); ++i) {
+    if ((*orders)[i] >> kShift == bin) keys.push_back(OrderedKey((*orders)[i], i));
+  }
+  const auto last = keys.begin() + static_cast<std::ptrdiff_t>(left - 1);
+  std::nth_element(keys.begin(), last, keys.end(), std::greater<>());
+  return *last;
+}
+
+void AscendingOfMany(std::span<const float> scores, size_t count, std::vector<uint32_t>* indices) {
+  thread_local std::vector<uint32_t> orders;
+  const uint64_t least = LeastOfMany(scores, count, &orders);
+  indices->resize(count + 1);  // one more, as the next place is written before it is known whether it is taken
+  uint32_t* const out = indices->data();
+  size_t kept = 0;
+  for (size_t i = 0; i < scores.size() && kept < count; ++i) {
+    out[kept] = static_cast<uint32_t>(i);
+    kept += OrderedKey(orders[i], i) >= least ? 1 : 0;
+  }
+  indices->resize(count);
+}
+
 }  // namespace
 
 void BestIndices(std::span<const float> scores, size_t count, std::vector<uint32_t>* indices) {
@@ -69,6 +114,7 @@ void BestIndicesAscending(std::span<const float> scores, size_t count, std::vect
   count = std::min(count, scores.size());
   indices->clear();
   if (count == 0) return;
+  if (scores.size() >= 4 * kSample && count >= scores.size() / kFew) return AscendingOfMany(scores, count, indices);
   const std::span<uint64_t> keys = Candidates(scores, count);
   uint64_t least = 0;
   if (count < keys.size()) {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/checked.h"
 #include "kernels/plan.h"
 #include "policies/best.h"
 #include "policies/sample_rows.h"
@@ -18,6 +19,8 @@ constexpr size_t kCoarseFrom = 64;
 
 // Keys that are projected together: what that takes of the directions is done once for all of them.
 constexpr size_t kKeysAtOnce = 256;
+
+constexpr float kHidden = -std::numeric_limits<float>::infinity();
 
 // The quarters around a query block.
 struct Regions {
@@ -53,7 +56,7 @@ float LargestOfQuarter(const float* scores) {
 
 // Of those of keys [begin, end) of the quarter from key `first` on; of none -infinity.
 float LargestOf(const float* scores, uint64_t begin, uint64_t end, uint64_t first) {
-  float best = -std::numeric_limits<float>::infinity();
+  float best = kHidden;
   for (uint64_t key = begin; key < end; ++key) best = std::max(best, scores[key - first]);
   return best;
 }
@@ -95,9 +98,9 @@ class Choice {
     std::iota(s_->candidates.begin(), s_->candidates.end(), static_cast<uint32_t>(regions_.sinks));
     const size_t kept = Survivors(options_, middle);
     if (kept == middle) return;
-    ScoreMeans();
-    ShareColumns(regions_.end - regions_.begin);
-    BestIndicesAscending(std::span(s_->best).subspan(regions_.sinks - regions_.begin, middle), kept, &s_->candidates);
+    RankMeans();
+    const size_t first = FirstGroup() * kernels::kByteGroup;
+    BestIndicesAscending(std::span(s_->best).subspan(regions_.sinks - first, middle), kept, &s_->candidates);
     for (uint32_t& candidate : s_->candidates) candidate += static_cast<uint32_t>(regions_.sinks);
   }
 
@@ -133,24 +136,50 @@ class Choice {
   }
 
  private:
-  // Scores of the means of all quarters from the first visible one up to the diagonal: [quarters][lanes].
-  void ScoreMeans() {
-    const float* const means = keys_.means() + regions_.begin * rank_;
-    const size_t quarters = regions_.end - regions_.begin;
-    s_->shares.resize(quarters * lanes_);
-    if (lanes_ == 1) {
-      kernels::RowProducts(target_, s_->queries.data(), rank_, means, rank_, quarters, scale_, s_->shares.data());
-      return;
-    }
-    // Rows side by side are what keys are elsewhere.
-    s_->lane_queries.assign(lanes_ * rank_, 0.0f);
+  // Groups of means from the first visible quarter to the diagonal.
+  size_t FirstGroup() const { return regions_.begin / kernels::kByteGroup; }
+  size_t EndGroup() const { return CeilDiv(regions_.end, kernels::kByteGroup); }
+
+  // best: of every mean of these groups the logarithm of its largest share of any row, or for a single row its score.
+  void RankMeans() {
+    const kernels::ByteGroups groups = keys_.means().Groups(FirstGroup(), EndGroup() - FirstGroup());
+    s_->byte_rows.Pack(form_, s_->queries.data(), rank_, rows_, rank_, scale_);
+    s_->best.resize(groups.count * kernels::kByteGroup);
+    if (rows_ == 1) return kernels::ByteScores(target_, groups, s_->byte_rows, s_->best.data(), s_->best.size());
+    EstimateBounds();
+    kernels::ByteBest(target_, groups, s_->byte_rows, s_->bounds.data(), s_->best.data());
+  }
+
+  // bounds: the log-sum-exp of each row's scores of the means. Sinks and late keys, which have most of it, are counted one by
+  // one, the others by a sample of their groups: a sum that is off by a tenth shifts all of a row's shares alike, by 0.1.
+  void EstimateBounds() {
+    constexpr size_t kLate = 2;  // groups
+    constexpr size_t kSampled = 32;
+    const size_t first = FirstGroup();
+    const size_t late = EndGroup() - kLate;
+    const size_t others = late - first - 1;
+    const size_t step = CeilDiv(others, kSampled);
+    const size_t sampled = CeilDiv(others, step);
+    const size_t columns = (sampled + 1 + kLate) * kernels::kByteGroup;
+    s_->sampled_scores.resize(rows_ * columns);
+    s_->bounds.resize(rows_);
+    float* const scores = s_->sampled_scores.data();
+    const auto score = [&](size_t group, size_t count, size_t apart, size_t column) {
+      kernels::ByteScores(target_, keys_.means().Groups(group, count, apart), s_->byte_rows,
+                          scores + column * kernels::kByteGroup, columns);
+    };
+    score(first + 1, sampled, step, 0);
+    score(first, 1, 1, sampled);
+    score(late, kLate, 1, sampled + 1);
+    const size_t hidden = regions_.begin - first * kernels::kByteGroup;
+    const size_t behind = EndGroup() * kernels::kByteGroup - regions_.end;
+    const float weight = std::log(static_cast<float>(others) / static_cast<float>(sampled));
     for (size_t r = 0; r < rows_; ++r) {
-      float* const lane = s_->lane_queries.data() + r / kQuarter * kQuarter * rank_ + r % kQuarter;
-      for (size_t d = 0; d < rank_; ++d) lane[d * kQuarter] = s_->queries[r * rank_ + d];
-    }
-    for (size_t lane = 0; lane < lanes_; lane += kQuarter) {
-      kernels::QuarterProducts(target_, s_->lane_queries.data() + lane * rank_, rank_, means, rank_, quarters, scale_,
-                               Column(0) + lane, lanes_);
+      float* const row = scores + r * columns;
+      for (size_t i = 0; i < sampled * kernels::kByteGroup; ++i) row[i] += weight;
+      std::fill_n(row + sampled * kernels::kByteGroup, hidden, kHidden);
+      std::fill_n(row + columns - behind, behind, kHidden);
+      s_->bounds[r] = static_cast<float>(kernels::Softmax(target_, row, columns));
     }
   }
 
@@ -244,11 +273,12 @@ void Projection::Queries(Target target, const float* q, size_t stride, size_t ro
 
 void ContentKeys::Append(Target target, const Projection& projection, const KeyPages& keys, uint64_t first, uint64_t end) {
   rank_ = projection.rank();
-  const size_t quarters = (end + kQuarter - 1) / kQuarter;
+  const size_t quarters = CeilDiv(end, kQuarter);
   bytes_.resize(quarters * rank_ * kQuarter);
   offsets_.resize(quarters * kQuarter);
   scales_.resize(quarters);
-  means_.resize(quarters * rank_);
+  means_.Resize(CeilDiv(quarters, kernels::kByteGroup), rank_);
+  mean_.resize(rank_);
   scores_.resize(rank_ * kKeysAtOnce);
   for (uint64_t begin = first / kQuarter * kQuarter; begin < end; begin += kKeysAtOnce) {
     const uint64_t behind = std::min<uint64_t>(end, begin + kKeysAtOnce);
@@ -267,8 +297,9 @@ void ContentKeys::StoreQuarter(Target target, size_t quarter, const float* proje
   for (size_t r = 0; r < rank_; ++r) {
     const float* const row = projected + r * kKeysAtOnce;
     std::copy_n(row, count, keys_.begin() + static_cast<ptrdiff_t>(r * kQuarter));
-    means_[quarter * rank_ + r] = std::accumulate(row, row + count, 0.0f) / static_cast<float>(count);
+    mean_[r] = std::accumulate(row, row + count, 0.0f) / static_cast<float>(count);
   }
+  means_.Store(quarter, mean_.data());
   kernels::StoreByteQuarter(kernels::ByteFormOf(target, rank_), keys_.data(), rank_, bytes_.data() + quarter * numbers,
                             offsets_.data() + quarter * kQuarter, &scales_[quarter]);
 }

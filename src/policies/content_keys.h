@@ -9,6 +9,7 @@
 
 #include "base/cpu.h"
 #include "kernels/byte_scores.h"
+#include "kernels/byte_vectors.h"
 #include "kernels/plan.h"
 #include "kernels/scores.h"
 #include "masks/mask.h"
@@ -61,10 +62,10 @@ class ContentKeys {
     return {bytes_.data() + quarter * rank_ * kernels::kQuarterTokens, offsets_.data() + quarter * kernels::kQuarterTokens,
             scales_[quarter]};
   }
-  // [quarters, rank]: the mean of each.
-  const float* means() const { return means_.data(); }
+  // The mean of each quarter.
+  const kernels::ByteVectors& means() const { return means_; }
   uint64_t bytes() const {
-    return bytes_.capacity() + (offsets_.capacity() + scales_.capacity() + means_.capacity()) * sizeof(float);
+    return bytes_.capacity() + (offsets_.capacity() + scales_.capacity()) * sizeof(float) + means_.bytes();
   }
 
  private:
@@ -74,9 +75,10 @@ class ContentKeys {
   std::vector<int8_t> bytes_;     // [quarters][16 * rank]
   std::vector<int32_t> offsets_;  // [quarters][16]
   std::vector<float> scales_;     // [quarters]
-  std::vector<float> means_;      // [quarters, rank]
-  std::vector<float> scores_;     // [rank][keys that are projected together]
-  std::vector<float> keys_;       // [rank][16] of one quarter
+  kernels::ByteVectors means_;
+  std::vector<float> scores_;  // [rank][keys that are projected together]
+  std::vector<float> keys_;    // [rank][16] of one quarter
+  std::vector<float> mean_;    // [rank]
   kernels::ScoresScratch scratch_;
 };
 
@@ -85,22 +87,25 @@ struct ContentScratch {
   std::vector<uint32_t> sample;  // the rows that choose
   std::vector<float> sampled;    // [rows, head_dim]
   std::vector<float> queries;    // [rows, rank]
+  kernels::ByteRows byte_rows;
+  std::vector<float> sampled_scores;  // [rows][means that bounds are estimated from]
+  std::vector<float> bounds;          // [rows]
   kernels::ByteQueries byte_queries;
   std::vector<kernels::ByteQuarter> quarters;
-  std::vector<float> lane_queries;  // [lanes / 16][rank][16]
-  std::vector<float> shares;        // [quarters][lanes]
-  std::vector<float> best;          // [quarters]: the largest share of any row
-  std::vector<float> keys;          // [rank][16]
-  std::vector<float> block;         // [rows][16]
+  std::vector<float> shares;  // [quarters][lanes]
+  std::vector<float> best;    // [quarters]: the largest share of any row
+  std::vector<float> keys;    // [rank][16]
+  std::vector<float> block;   // [rows][16]
   std::vector<uint32_t> candidates;
   std::vector<uint32_t> order;
   std::vector<double> covered;  // [rows]
 };
 
 // The quarters that a head's query rows (of one query block, `rows` from `first_position` on) need, ascending and disjoint:
-// sinks, local ones up to the diagonal, and the best others for options.rows of them. A coarse pass over means of 16 keys drops
-// the least, then every key of the survivors is scored; a quarter stands for its largest share of any row. Ties go to the lower
-// index. What the model's own window (0: none) hides from all rows is not chosen, and from one row counts nothing for that row.
+// sinks, local ones up to the diagonal, and the best others for options.rows of them. A coarse pass over means of 16 keys, in 8
+// bits, drops the least, then every key of the survivors is scored; a quarter stands for its largest share of any row. Ties go
+// to the lower index. What the model's own window (0: none) hides from all rows is not chosen, and from one row counts nothing
+// for that row.
 void ChooseQuarters(Target target, const ContentOptions& options, const Projection& projection, const ContentKeys& keys,
                     const QueryRows& queries, size_t head, uint32_t own_window, ContentScratch* scratch,
                     std::vector<masks::QuarterRange>* chosen);

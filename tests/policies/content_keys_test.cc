@@ -54,6 +54,15 @@ bool SameQuarter(const ContentKeys& a, const ContentKeys& b, size_t quarter, siz
          x.scale == y.scale;
 }
 
+bool SameMeans(const ContentKeys& a, const ContentKeys& b, size_t quarters, size_t rank) {
+  const size_t groups = CeilDiv(quarters, kernels::kByteGroup);
+  const kernels::ByteGroups x = a.means().Groups(0, groups);
+  const kernels::ByteGroups y = b.means().Groups(0, groups);
+  const size_t vectors = groups * kernels::kByteGroup;
+  return std::equal(x.bytes, x.bytes + vectors * rank, y.bytes) && std::equal(x.offsets, x.offsets + vectors, y.offsets) &&
+         std::equal(x.scales, x.scales + vectors, y.scales);
+}
+
 size_t Count(const std::vector<masks::QuarterRange>& ranges) {
   size_t quarters = 0;
   for (const masks::QuarterRange& range : ranges) quarters += range.end - range.begin;
@@ -161,7 +170,7 @@ TEST(ContentKeys, KeysAppendedInPiecesAreThoseAppendedAtOnce) {
             EXPECT_TRUE(SameQuarter(whole, pieces, quarter, rank))
                 << TargetName(target) << ", rank " << rank << ", " << quarter;
           }
-          EXPECT_TRUE(std::equal(whole.means(), whole.means() + rank * quarters, pieces.means()));
+          EXPECT_TRUE(SameMeans(whole, pieces, quarters, rank)) << TargetName(target) << ", rank " << rank;
         }
       }
     }
@@ -240,6 +249,64 @@ TEST(ContentKeys, TheCoarsePassKeepsToTheModelsWindow) {
     EXPECT_TRUE(masks::Contains(chosen, 2000 / 16)) << rows;
     EXPECT_GE(chosen.front().begin, begin) << rows;
     EXPECT_EQ(Count(chosen), (local - begin + 1) / 2 + end - local) << rows;
+  }
+}
+
+// The quarters whose mean has the largest share of any row, by floats and all means.
+std::vector<uint32_t> BestByExactMeans(const Text& text, uint64_t first, size_t rows, size_t sinks, size_t local,
+                                       size_t count) {
+  const size_t quarters = (first + rows - 1) / 16 + 1;
+  std::vector<double> best(quarters, 0.0);
+  std::vector<double> scores(quarters);
+  std::vector<float> key(kDim);
+  std::vector<float> means(quarters * kDim);
+  for (size_t position = 0; position < quarters * 16; ++position) {
+    kernels::LoadKey(text.cache.layout(), text.cache.pages()[position / 64], position % 64, key.data());
+    for (size_t d = 0; d < kDim; ++d) means[position / 16 * kDim + d] += key[d] / 16;
+  }
+  for (size_t r = 0; r < rows; ++r) {
+    double sum = 0;
+    for (size_t quarter = 0; quarter < quarters; ++quarter) {
+      double score = 0;
+      for (size_t d = 0; d < kDim; ++d) score += double{text.q[r * kDim + d]} * double{means[quarter * kDim + d]};
+      scores[quarter] = std::exp(score / 8.0);
+      sum += scores[quarter];
+    }
+    for (size_t quarter = 0; quarter < quarters; ++quarter) best[quarter] = std::max(best[quarter], scores[quarter] / sum);
+  }
+  std::vector<uint32_t> order;
+  for (size_t quarter = sinks; quarter < local; ++quarter) order.push_back(static_cast<uint32_t>(quarter));
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return best[a] > best[b]; });
+  order.resize(count);
+  return order;
+}
+
+// In bytes, and with sums of rows that a sample of the means estimates: nearly the same quarters.
+TEST(ContentKeys, TheCoarsePassLeavesTheQuartersWithTheLargestSharesOfMeans) {
+  constexpr size_t kTokens = 20480;  // 80 groups of means, of which every third counts for the sums
+  constexpr uint64_t kFirst = kTokens - 64;
+  const Projection projection(Coordinates(kDim));
+  for (const size_t rows : {size_t{1}, size_t{64}}) {
+    Text text(kTokens);
+    for (float& x : text.q) x *= 30.0f;
+    // Some rows spread their attention over everything, others go for few keys.
+    for (size_t r = 0; r < 64; r += 2) {
+      for (size_t d = 0; d < kDim; ++d) text.q[r * kDim + d] *= 0.1f;
+    }
+    ContentKeys keys;
+    keys.Append(BestTarget(), projection, text.pages(), 0, kTokens);
+    const ContentOptions options{.max_quarters = 10000, .target = 2.0, .coarse_keep = 0.1};
+    ContentScratch scratch;
+    std::vector<masks::QuarterRange> chosen;
+    ChooseQuarters(BestTarget(), options, projection, keys, {text.q.data(), kDim, rows, kFirst}, 0, 0, &scratch, &chosen);
+    const size_t local = (kFirst + 1 - 32) / 16;
+    const size_t survivors = (local - 1 + 9) / 10;
+    size_t found = 0;
+    for (const uint32_t quarter : BestByExactMeans(text, kFirst, rows, 1, local, survivors)) {
+      found += masks::Contains(chosen, quarter) ? 1 : 0;
+    }
+    EXPECT_EQ(Count(chosen), survivors + 1 + (kFirst + rows - 1) / 16 + 1 - local);
+    EXPECT_GE(found, survivors * 19 / 20) << rows;
   }
 }
 

@@ -1,0 +1,133 @@
+#include "kernels/byte_vectors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/checked.h"
+#include "kernels/byte_rounding.h"
+#include "kernels/byte_vectors_targets.h"
+
+namespace damask::kernels {
+namespace {
+
+constexpr size_t kStep = 4;  // numbers of a vector that lie together
+
+size_t ByteIndex(size_t d, size_t lane) { return (d / kStep * kByteGroup + lane) * kStep + d % kStep; }
+
+// use(vector of the group, exact product, what makes a score of it) for a row and the group that is `group` single ones
+// further.
+template <typename Use>
+void ForProducts(const ByteGroups& groups, size_t group, const ByteRows& rows, size_t row, const Use& use) {
+  const size_t dim = rows.dim();
+  const int8_t* const bytes = groups.bytes + group * dim * kByteGroup;
+  const float* const scales = groups.scales + group * kByteGroup;
+  for (size_t j = 0; j < kByteGroup; ++j) {
+    int32_t sum = 0;
+    for (size_t d = 0; d < dim; ++d) sum += int32_t{rows.pairs()[row * dim + d]} * bytes[ByteIndex(d, j)];
+    use(j, static_cast<float>(sum), rows.scales()[row] * scales[j]);
+  }
+}
+
+void PlainVectorScores(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride) {
+  for (size_t i = 0; i < groups.count; ++i) {
+    for (size_t r = 0; r < rows.rows(); ++r) {
+      float* const out = scores + r * stride + i * kByteGroup;
+      ForProducts(groups, i * groups.step, rows, r, [&](size_t j, float sum, float scale) { out[j] = sum * scale; });
+    }
+  }
+}
+
+void PlainVectorBest(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best) {
+  std::fill_n(best, groups.count * kByteGroup, -std::numeric_limits<float>::infinity());
+  for (size_t i = 0; i < groups.count; ++i, best += kByteGroup) {
+    for (size_t r = 0; r < rows.rows(); ++r) {
+      ForProducts(groups, i * groups.step, rows, r,
+                  [&](size_t j, float sum, float scale) { best[j] = std::max(best[j], std::fma(sum, scale, -bounds[r])); });
+    }
+  }
+}
+
+}  // namespace
+
+void ByteVectors::Resize(size_t groups, size_t dim) {
+  dim_ = dim;
+  bytes_.resize(groups * kByteGroup * dim);
+  offsets_.resize(groups * kByteGroup);
+  scales_.resize(groups * kByteGroup);
+}
+
+void ByteVectors::Store(size_t index, const float* numbers) {
+  const float largest = LargestMagnitude(numbers, dim_);
+  const float inverse = InverseByteScale(largest);
+  int8_t* const group = bytes_.data() + index / kByteGroup * kByteGroup * dim_;
+  int32_t sum = 0;
+  for (size_t d = 0; d < dim_; ++d) {
+    const int8_t byte = inverse > 0 ? ToByte(numbers[d], inverse) : int8_t{0};
+    group[ByteIndex(d, index % kByteGroup)] = byte;
+    sum += byte;
+  }
+  offsets_[index] = -kQueryOffset * sum;
+  scales_[index] = inverse > 0 ? largest / kLargestByte : 0.0f;
+}
+
+ByteGroups ByteVectors::Groups(size_t first, size_t count, size_t step) const {
+  const size_t vector = first * kByteGroup;
+  return {bytes_.data() + vector * dim_, offsets_.data() + vector, scales_.data() + vector, count, step};
+}
+
+void ByteRows::Pack(ByteForm form, const float* q, size_t stride, size_t rows, size_t dim, float scale) {
+  form_ = form;
+  rows_ = rows;
+  dim_ = dim;
+  scales_.assign(rows, 0.0f);
+  switch (form) {
+    case ByteForm::kPairs: pairs_.resize(rows * dim); break;
+    case ByteForm::kBytes: bytes_.resize(rows * dim); break;
+    case ByteForm::kTiles: {
+      const size_t padded = CeilDiv(rows, kByteGroup) * kByteGroup;
+      signed_bytes_.Reserve(padded * dim);
+      std::fill_n(signed_bytes_.data() + rows * dim, (padded - rows) * dim, int8_t{0});
+      break;
+    }
+  }
+  for (size_t r = 0; r < rows; ++r) {
+    const float* const row = q + r * stride;
+    const float largest = LargestMagnitude(row, dim);
+    const float inverse = InverseByteScale(largest);
+    if (inverse > 0) scales_[r] = scale * (largest / kLargestByte);
+    const size_t at = r * dim;
+    switch (form) {
+      case ByteForm::kPairs:
+        for (size_t d = 0; d < dim; ++d) pairs_[at + d] = ToByte(row[d], inverse);
+        break;
+      case ByteForm::kBytes:
+        for (size_t d = 0; d < dim; ++d) bytes_[at + d] = static_cast<uint8_t>(ToByte(row[d], inverse) + kQueryOffset);
+        break;
+      case ByteForm::kTiles:
+        for (size_t d = 0; d < dim; ++d) signed_bytes_.data()[at + d] = ToByte(row[d], inverse);
+        break;
+    }
+  }
+}
+
+void ByteScores([[maybe_unused]] Target target, const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride) {
+#if defined(__x86_64__)
+  if (rows.form() == ByteForm::kTiles) return amx::VectorScores(groups, rows, scores, stride);
+  if (rows.form() == ByteForm::kBytes) return avx512bf16::VectorScores(groups, rows, scores, stride);
+  if (target >= Target::kAvx2) return avx2::VectorScores(groups, rows, scores, stride);
+#endif
+  PlainVectorScores(groups, rows, scores, stride);
+}
+
+void ByteBest([[maybe_unused]] Target target, const ByteGroups& groups, const ByteRows& rows, const float* bounds,
+              float* best) {
+#if defined(__x86_64__)
+  if (rows.form() == ByteForm::kTiles) return amx::VectorBest(groups, rows, bounds, best);
+  if (rows.form() == ByteForm::kBytes) return avx512bf16::VectorBest(groups, rows, bounds, best);
+  if (target >= Target::kAvx2) return avx2::VectorBest(groups, rows, bounds, best);
+#endif
+  PlainVectorBest(groups, rows, bounds, best);
+}
+
+}  // namespace damask::kernels
