@@ -18,6 +18,12 @@ namespace damask::kernels {
 
 inline constexpr size_t kByteGroup = 16;  // vectors that lie together
 
+// What the target multiplies for that many rows: one would leave tiles nearly empty.
+inline ByteForm VectorFormOf(Target target, size_t dim, size_t rows) {
+  const ByteForm form = ByteFormOf(target, dim);
+  return rows == 1 && form == ByteForm::kTiles ? ByteForm::kBytes : form;
+}
+
 // Groups of vectors, `count` of them and `step` apart. Not owned.
 struct ByteGroups {
   const int8_t* bytes = nullptr;     // [groups][dim / 4][16][4]: a vector's number is its scale times the byte
@@ -50,7 +56,7 @@ class ByteVectors {
 // Query rows for these functions. Keeps its memory from one packing to the next.
 class ByteRows {
  public:
-  // q [rows, dim], `stride` floats apart; `scale` multiplies every score.
+  // q [rows, dim], `stride` floats apart; `scale` multiplies every score. `form`: VectorFormOf.
   void Pack(ByteForm form, const float* q, size_t stride, size_t rows, size_t dim, float scale);
 
   ByteForm form() const { return form_; }

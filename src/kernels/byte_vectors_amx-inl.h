@@ -92,6 +92,24 @@ void ScoresOfVectors(const ByteGroups& groups, const ByteRows& rows, float* scor
           });
 }
 
+// The largest of `before` and the scores of `rows` rows, each less the row's bound.
+[[gnu::always_inline]] inline __m512 LargestAbove(const int32_t* sums, size_t rows, const float* row_scales,
+                                                  const float* bounds, __m512 scales, __m512 before) {
+  const auto above = [&](size_t r) __attribute__((always_inline)) {
+    const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(row_scales[r]), scales);
+    return _mm512_fmsub_ps(Floats(sums + r * kByteGroup), scale, _mm512_set1_ps(bounds[r]));
+  };
+  // Four side by side, as a single maximum would wait for itself.
+  __m512 largest[4] = {before, before, before, before};
+  size_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) largest[i] = _mm512_max_ps(largest[i], above(r + i));
+  }
+  for (; r < rows; ++r) largest[0] = _mm512_max_ps(largest[0], above(r));
+  return _mm512_max_ps(_mm512_max_ps(largest[0], largest[1]), _mm512_max_ps(largest[2], largest[3]));
+}
+
 template <typename Tiles>
 void BestOfVectors(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best) {
   for (size_t i = 0; i < groups.count; ++i) {
@@ -101,17 +119,9 @@ void BestOfVectors(const ByteGroups& groups, const ByteRows& rows, const float* 
       groups, rows,
       [&](size_t first, size_t count, size_t group, const float* group_scales, const int32_t* sums)
           __attribute__((always_inline)) {
-            const __m512 scales = _mm512_loadu_ps(group_scales);
-            // In fours, as a single maximum would wait for itself.
-            __m512 largest[4];
-            for (__m512& x : largest) x = _mm512_loadu_ps(best + group * kByteGroup);
-            for (size_t r = 0; r < count; ++r) {
-              const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(rows.scales()[first + r]), scales);
-              largest[r % 4] = _mm512_max_ps(
-                  largest[r % 4], _mm512_fmsub_ps(Floats(sums + r * kByteGroup), scale, _mm512_set1_ps(bounds[first + r])));
-            }
-            _mm512_storeu_ps(best + group * kByteGroup,
-                             _mm512_max_ps(_mm512_max_ps(largest[0], largest[1]), _mm512_max_ps(largest[2], largest[3])));
+            float* const out = best + group * kByteGroup;
+            _mm512_storeu_ps(out, LargestAbove(sums, count, rows.scales() + first, bounds + first,
+                                               _mm512_loadu_ps(group_scales), _mm512_loadu_ps(out)));
           });
 }
 

@@ -17,6 +17,10 @@ constexpr size_t kQuarter = kernels::kQuarterTokens;
 // Texts with fewer quarters to choose from need no coarse pass.
 constexpr size_t kCoarseFrom = 64;
 
+// Means of a quarter, each of as many keys. One mean for all 16 hides the key that a link of a chain needs: a first pass by
+// these loses it (docs/benchmarks.md).
+constexpr size_t kMeans = 4;
+
 // Keys that are projected together: what that takes of the directions is done once for all of them.
 constexpr size_t kKeysAtOnce = 256;
 
@@ -39,11 +43,11 @@ Regions RegionsOf(const ContentOptions& options, uint64_t first, size_t rows, ui
   return {begin, std::clamp<size_t>((options.sinks + kQuarter - 1) / kQuarter, begin, local), local, end};
 }
 
-// Of that many quarters to choose from: how many the coarse pass leaves.
-size_t Survivors(const ContentOptions& options, size_t middle) {
+// Of that many quarters to choose from: how many the coarse pass leaves for a query block of that many rows.
+size_t Survivors(const ContentOptions& options, size_t middle, size_t rows) {
   if (middle <= kCoarseFrom) return middle;
   const auto share = static_cast<size_t>(std::ceil(options.coarse_keep * static_cast<double>(middle)));
-  return std::min({middle, size_t{options.max_survivors}, share});
+  return std::min({middle, size_t{rows == 1 ? options.max_survivors_of_row : options.max_survivors}, share});
 }
 
 // Of scores of kQuarter keys: in fours, as a single maximum would wait for itself.
@@ -84,6 +88,7 @@ class Choice {
         form_(kernels::ByteFormOf(target, projection.rank())),
         keys_(keys),
         first_position_(queries.first_position),
+        block_rows_(queries.rows),
         rows_(scratch->sample.size()),
         lanes_(kernels::ByteQueries::LanesOf(rows_)),
         scale_(1.0f / std::sqrt(static_cast<float>(projection.head_dim()))),
@@ -96,11 +101,11 @@ class Choice {
     const size_t middle = regions_.local - regions_.sinks;
     s_->candidates.resize(middle);
     std::iota(s_->candidates.begin(), s_->candidates.end(), static_cast<uint32_t>(regions_.sinks));
-    const size_t kept = Survivors(options_, middle);
+    const size_t kept = Survivors(options_, middle, block_rows_);
     if (kept == middle) return;
     RankMeans();
-    const size_t first = FirstGroup() * kernels::kByteGroup;
-    BestIndicesAscending(std::span(s_->best).subspan(regions_.sinks - first, middle), kept, &s_->candidates);
+    LargestOfQuarters(FirstGroup() * kernels::kByteGroup);
+    BestIndicesAscending(s_->best, kept, &s_->candidates);
     for (uint32_t& candidate : s_->candidates) candidate += static_cast<uint32_t>(regions_.sinks);
   }
 
@@ -137,13 +142,23 @@ class Choice {
 
  private:
   // Groups of means from the first visible quarter to the diagonal.
-  size_t FirstGroup() const { return regions_.begin / kernels::kByteGroup; }
-  size_t EndGroup() const { return CeilDiv(regions_.end, kernels::kByteGroup); }
+  size_t FirstGroup() const { return regions_.begin * kMeans / kernels::kByteGroup; }
+  size_t EndGroup() const { return CeilDiv(regions_.end * kMeans, kernels::kByteGroup); }
+
+  // best: from means, of which the first is number `first`, to the largest of each quarter of the middle.
+  void LargestOfQuarters(size_t first) {
+    const size_t middle = regions_.local - regions_.sinks;
+    const float* means = s_->best.data() + (regions_.sinks * kMeans - first);
+    for (size_t i = 0; i < middle; ++i, means += kMeans) {
+      s_->best[i] = std::max(std::max(means[0], means[1]), std::max(means[2], means[3]));
+    }
+    s_->best.resize(middle);
+  }
 
   // best: of every mean of these groups the logarithm of its largest share of any row, or for a single row its score.
   void RankMeans() {
     const kernels::ByteGroups groups = keys_.means().Groups(FirstGroup(), EndGroup() - FirstGroup());
-    s_->byte_rows.Pack(form_, s_->queries.data(), rank_, rows_, rank_, scale_);
+    s_->byte_rows.Pack(kernels::VectorFormOf(target_, rank_, rows_), s_->queries.data(), rank_, rows_, rank_, scale_);
     s_->best.resize(groups.count * kernels::kByteGroup);
     if (rows_ == 1) return kernels::ByteScores(target_, groups, s_->byte_rows, s_->best.data(), s_->best.size());
     EstimateBounds();
@@ -171,8 +186,8 @@ class Choice {
     score(first + 1, sampled, step, 0);
     score(first, 1, 1, sampled);
     score(late, kLate, 1, sampled + 1);
-    const size_t hidden = regions_.begin - first * kernels::kByteGroup;
-    const size_t behind = EndGroup() * kernels::kByteGroup - regions_.end;
+    const size_t hidden = regions_.begin * kMeans - first * kernels::kByteGroup;
+    const size_t behind = EndGroup() * kernels::kByteGroup - regions_.end * kMeans;
     const float weight = std::log(static_cast<float>(others) / static_cast<float>(sampled));
     for (size_t r = 0; r < rows_; ++r) {
       float* const row = scores + r * columns;
@@ -243,6 +258,7 @@ class Choice {
   kernels::ByteForm form_;
   const ContentKeys& keys_;
   uint64_t first_position_;
+  size_t block_rows_;
   size_t rows_;  // that choose
   size_t lanes_;
   float scale_;
@@ -277,7 +293,7 @@ void ContentKeys::Append(Target target, const Projection& projection, const KeyP
   bytes_.resize(quarters * rank_ * kQuarter);
   offsets_.resize(quarters * kQuarter);
   scales_.resize(quarters);
-  means_.Resize(CeilDiv(quarters, kernels::kByteGroup), rank_);
+  means_.Resize(CeilDiv(quarters * kMeans, kernels::kByteGroup), rank_);
   mean_.resize(rank_);
   scores_.resize(rank_ * kKeysAtOnce);
   for (uint64_t begin = first / kQuarter * kQuarter; begin < end; begin += kKeysAtOnce) {
@@ -297,9 +313,17 @@ void ContentKeys::StoreQuarter(Target target, size_t quarter, const float* proje
   for (size_t r = 0; r < rank_; ++r) {
     const float* const row = projected + r * kKeysAtOnce;
     std::copy_n(row, count, keys_.begin() + static_cast<ptrdiff_t>(r * kQuarter));
-    mean_[r] = std::accumulate(row, row + count, 0.0f) / static_cast<float>(count);
   }
-  means_.Store(quarter, mean_.data());
+  // Where there are no keys yet the mean before comes once more.
+  for (size_t i = 0; i < kMeans; ++i) {
+    const size_t first = i * kQuarter / kMeans;
+    const size_t end = std::min(first + kQuarter / kMeans, count);
+    for (size_t r = 0; r < rank_ && first < end; ++r) {
+      const float* const row = projected + r * kKeysAtOnce;
+      mean_[r] = std::accumulate(row + first, row + end, 0.0f) / static_cast<float>(end - first);
+    }
+    means_.Store(quarter * kMeans + i, mean_.data());
+  }
   kernels::StoreByteQuarter(kernels::ByteFormOf(target, rank_), keys_.data(), rank_, bytes_.data() + quarter * numbers,
                             offsets_.data() + quarter * kQuarter, &scales_[quarter]);
 }
@@ -336,7 +360,7 @@ void ChooseQuarters(Target target, const ContentOptions& options, const Projecti
 void MostQuarters(const ContentOptions& options, uint64_t first, size_t rows, uint32_t own_window,
                   std::vector<masks::QuarterRange>* chosen) {
   const Regions regions = RegionsOf(options, first, rows, own_window);
-  const size_t others = std::min<size_t>(options.max_quarters, Survivors(options, regions.local - regions.sinks));
+  const size_t others = std::min<size_t>(options.max_quarters, Survivors(options, regions.local - regions.sinks, rows));
   chosen->clear();
   chosen->push_back({static_cast<uint32_t>(regions.begin), static_cast<uint32_t>(regions.sinks)});
   chosen->push_back({static_cast<uint32_t>(regions.local - others), static_cast<uint32_t>(regions.end)});

@@ -24,7 +24,8 @@ struct ContentOptions {
   uint32_t max_quarters = masks::kUsualContentBlocks;  // of 16 keys each, beside those
   double target = 0.95;                                // quarters are added until every row's estimated share reaches this
   double coarse_keep = 1.0;  // share of the quarters that the coarse pass leaves, max_survivors at most
-  uint32_t max_survivors = 1024;
+  uint32_t max_survivors = 2048;
+  uint32_t max_survivors_of_row = 1024;      // of a query block of one row, as of a drawn token
   uint32_t rows = kernels::kQueryBlockRows;  // of a query block, evenly spread, that choose for all of it
 };
 
@@ -62,7 +63,7 @@ class ContentKeys {
     return {bytes_.data() + quarter * rank_ * kernels::kQuarterTokens, offsets_.data() + quarter * kernels::kQuarterTokens,
             scales_[quarter]};
   }
-  // The mean of each quarter.
+  // Four means of each quarter, of 4 keys each.
   const kernels::ByteVectors& means() const { return means_; }
   uint64_t bytes() const {
     return bytes_.capacity() + (offsets_.capacity() + scales_.capacity()) * sizeof(float) + means_.bytes();
@@ -102,7 +103,7 @@ struct ContentScratch {
 };
 
 // The quarters that a head's query rows (of one query block, `rows` from `first_position` on) need, ascending and disjoint:
-// sinks, local ones up to the diagonal, and the best others for options.rows of them. A coarse pass over means of 16 keys, in 8
+// sinks, local ones up to the diagonal, and the best others for options.rows of them. A coarse pass over means of 4 keys, in 8
 // bits, drops the least, then every key of the survivors is scored; a quarter stands for its largest share of any row. Ties go
 // to the lower index. What the model's own window (0: none) hides from all rows is not chosen, and from one row counts nothing
 // for that row.

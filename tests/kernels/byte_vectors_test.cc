@@ -101,10 +101,12 @@ TEST(ByteVectors, EveryTargetGivesTheSameBits) {
       // All groups, and every third.
       for (const ByteGroups& groups : {c.vectors.Groups(0, 10), c.vectors.Groups(1, 3, 3), c.vectors.Groups(9, 1)}) {
         const auto scores_by = [&](Target target) {
-          return ScoresOf(c, groups, ByteFormOf(target, dim), [&](auto&&... arguments) { ByteScores(target, arguments...); });
+          return ScoresOf(c, groups, VectorFormOf(target, dim, rows),
+                          [&](auto&&... arguments) { ByteScores(target, arguments...); });
         };
         const auto best_by = [&](Target target) {
-          return BestOf(c, groups, ByteFormOf(target, dim), [&](auto&&... arguments) { ByteBest(target, arguments...); });
+          return BestOf(c, groups, VectorFormOf(target, dim, rows),
+                        [&](auto&&... arguments) { ByteBest(target, arguments...); });
         };
         const std::vector<float> scores = scores_by(Target::kScalar);
         const std::vector<float> best = best_by(Target::kScalar);

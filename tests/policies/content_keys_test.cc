@@ -252,27 +252,28 @@ TEST(ContentKeys, TheCoarsePassKeepsToTheModelsWindow) {
   }
 }
 
-// The quarters whose mean has the largest share of any row, by floats and all means.
+// The quarters that have the largest shares of any row, each by the best of its four means, in floats and of all means.
 std::vector<uint32_t> BestByExactMeans(const Text& text, uint64_t first, size_t rows, size_t sinks, size_t local,
                                        size_t count) {
-  const size_t quarters = (first + rows - 1) / 16 + 1;
-  std::vector<double> best(quarters, 0.0);
-  std::vector<double> scores(quarters);
+  constexpr size_t kKeys = 4;  // of a mean
+  const size_t means = ((first + rows - 1) / 16 + 1) * 16 / kKeys;
+  std::vector<float> mean(means * kDim);
   std::vector<float> key(kDim);
-  std::vector<float> means(quarters * kDim);
-  for (size_t position = 0; position < quarters * 16; ++position) {
+  for (size_t position = 0; position < means * kKeys; ++position) {
     kernels::LoadKey(text.cache.layout(), text.cache.pages()[position / 64], position % 64, key.data());
-    for (size_t d = 0; d < kDim; ++d) means[position / 16 * kDim + d] += key[d] / 16;
+    for (size_t d = 0; d < kDim; ++d) mean[position / kKeys * kDim + d] += key[d] / kKeys;
   }
+  std::vector<double> best(means * kKeys / 16, 0.0);
+  std::vector<double> scores(means);
   for (size_t r = 0; r < rows; ++r) {
     double sum = 0;
-    for (size_t quarter = 0; quarter < quarters; ++quarter) {
+    for (size_t i = 0; i < means; ++i) {
       double score = 0;
-      for (size_t d = 0; d < kDim; ++d) score += double{text.q[r * kDim + d]} * double{means[quarter * kDim + d]};
-      scores[quarter] = std::exp(score / 8.0);
-      sum += scores[quarter];
+      for (size_t d = 0; d < kDim; ++d) score += double{text.q[r * kDim + d]} * double{mean[i * kDim + d]};
+      scores[i] = std::exp(score / 8.0);
+      sum += scores[i];
     }
-    for (size_t quarter = 0; quarter < quarters; ++quarter) best[quarter] = std::max(best[quarter], scores[quarter] / sum);
+    for (size_t i = 0; i < means; ++i) best[i * kKeys / 16] = std::max(best[i * kKeys / 16], scores[i] / sum);
   }
   std::vector<uint32_t> order;
   for (size_t quarter = sinks; quarter < local; ++quarter) order.push_back(static_cast<uint32_t>(quarter));
@@ -283,15 +284,16 @@ std::vector<uint32_t> BestByExactMeans(const Text& text, uint64_t first, size_t 
 
 // In bytes, and with sums of rows that a sample of the means estimates: nearly the same quarters.
 TEST(ContentKeys, TheCoarsePassLeavesTheQuartersWithTheLargestSharesOfMeans) {
-  constexpr size_t kTokens = 20480;  // 80 groups of means, of which every third counts for the sums
+  constexpr size_t kTokens = 20480;  // 320 groups of means, of which every tenth counts for the sums
   constexpr uint64_t kFirst = kTokens - 64;
   const Projection projection(Coordinates(kDim));
   for (const size_t rows : {size_t{1}, size_t{64}}) {
     Text text(kTokens);
-    for (float& x : text.q) x *= 30.0f;
-    // Some rows spread their attention over everything, others go for few keys.
-    for (size_t r = 0; r < 64; r += 2) {
-      for (size_t d = 0; d < kDim; ++d) text.q[r * kDim + d] *= 0.1f;
+    for (float& x : text.q) x *= 15.0f;
+    // Every other row goes for a sink and for nothing else, with larger scores everywhere.
+    for (size_t r = 1; r < rows; r += 2) {
+      text.Ask(r, 3);
+      for (size_t d = 0; d < kDim; ++d) text.q[r * kDim + d] *= 8.0f;
     }
     ContentKeys keys;
     keys.Append(BestTarget(), projection, text.pages(), 0, kTokens);
@@ -306,7 +308,8 @@ TEST(ContentKeys, TheCoarsePassLeavesTheQuartersWithTheLargestSharesOfMeans) {
       found += masks::Contains(chosen, quarter) ? 1 : 0;
     }
     EXPECT_EQ(Count(chosen), survivors + 1 + (kFirst + rows - 1) / 16 + 1 - local);
-    EXPECT_GE(found, survivors * 19 / 20) << rows;
+    // Scores of random keys lie close together: rounding and the sample exchange some. By scores alone it would be a sixth.
+    EXPECT_GE(found, survivors * 7 / 10) << rows;
   }
 }
 
