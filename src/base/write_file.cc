@@ -134,8 +134,9 @@ Status AtomicFile::Append(std::string_view bytes) {
   return {};
 }
 
-Status AtomicFile::Commit() {
+Status AtomicFile::Commit(struct stat* written) {
   if (!temporary_.empty() && fsync(fd_.get()) != 0) return SystemError("cannot sync", path_);
+  if (written != nullptr && fstat(fd_.get(), written) != 0) return SystemError("cannot look at", path_);
   if (close(fd_.Release()) != 0) return SystemError("cannot close", path_);
   if (temporary_.empty()) return {};
   if (rename(temporary_.c_str(), path_.c_str()) != 0) return SystemError("cannot replace", path_);

@@ -1,6 +1,8 @@
 // Writing files that are never seen half-written.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,8 +31,8 @@ class AtomicFile {
   ~AtomicFile();
 
   Status Append(std::string_view bytes);
-  // Nothing can be appended after it.
-  Status Commit();
+  // Nothing can be appended after it. `written`: what the file is, even if another one has taken its place since.
+  Status Commit(struct stat* written = nullptr);
 
  private:
   explicit AtomicFile(std::string path) : path_(std::move(path)), fd_(-1) {}

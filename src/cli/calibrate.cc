@@ -46,7 +46,7 @@ class Calibrate : public Command {
                   "a pattern is kept when so much of it is in the true mask (default 0.8)");
     flags->Uint("--min-cells", 1, masks::kMaxCaptureLength, &min_cells_, "shorter patterns are not looked at (default 32)");
     flags->Text("--match", "NAME", &match_, "union: every pattern that matches; best: the best one (default union)");
-    flags->Uint("--sinks", 1, masks::kMaxCaptureLength, &sinks_, "first keys that static heads always keep (default 16)");
+    flags->Uint("--sinks", 1, masks::kMaxCaptureLength, &sinks_, "first keys that heads always keep (default 16)");
     flags->Group("Treatments");
     flags->Number("--max-kl", 0, 100, &max_kl_, "limit of the joint effect in nats (default 0.05)");
     flags->Number("--target-recall", 0, 1, &target_recall_, "choose by mass instead: what every static head must hold");
@@ -94,6 +94,10 @@ class Calibrate : public Command {
           "--content-blocks wants heads that choose their keys: leave --maps, --no-content, --patterns-only, --target-recall "
           "and --budget away");
     }
+    if (effect_length_ != 0 && (patterns_only_ || target_recall_ != kUnset || budget_ != kUnset)) {
+      return InvalidArgument(
+          "--effect-length belongs to the choice by effect: leave --patterns-only, --target-recall and --budget away");
+    }
     if (maps_ && max_kl_ != kUnset) return InvalidArgument("--max-kl wants a model: effects cannot be measured on --maps");
     if (tau_ != kUnset && tau_percentile_ != kUnset) return InvalidArgument("--tau and --tau-percentile exclude each other");
     parameters_.capture_length = static_cast<uint32_t>(capture_length_);
@@ -126,7 +130,7 @@ class Calibrate : public Command {
     parameters_.samples = static_cast<uint32_t>(samples_);
     DAMASK_ASSIGN_OR_RETURN(result.mask, masks::CalibrateFromFolder(*maps_, parameters_));
     if (target_recall_ != kUnset) DAMASK_RETURN_IF_ERROR(masks::ChooseByMass(target_recall_, cost_length_, &result.mask));
-    if (budget_ != kUnset) DAMASK_RETURN_IF_ERROR(masks::ChooseByBudget(budget_, cost_length_, &result.mask));
+    if (budget_ != kUnset) DAMASK_RETURN_IF_ERROR(masks::ChooseByBudget(budget_, cost_length_, {}, &result.mask));
     result.density = masks::PlannedDensity(result.mask, cost_length_, masks::PlanMode::kBlocks);
     result.capture_seconds = timer.Seconds();
     return Finish(result, common);

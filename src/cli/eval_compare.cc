@@ -108,11 +108,18 @@ class EvalCompare : public Command {
     if (any_target_ && !resume_) return InvalidArgument("--any-target is about answers that --resume keeps, and wants it");
     DAMASK_ASSIGN_OR_RETURN(run_.policies, ParseList("--policies", *policies_, ';'));
     DAMASK_ASSIGN_OR_RETURN(run_.tasks, ParseList("--tasks", tasks_.value_or("lines,passkey,perplexity"), ','));
+    if (file_ && std::find(run_.tasks.begin(), run_.tasks.end(), evals::kPerplexity) == run_.tasks.end()) {
+      return InvalidArgument("-f is the text of the perplexity task, which is not among --tasks");
+    }
     if (file_) {
       DAMASK_ASSIGN_OR_RETURN(run_.text, ReadDocument(*file_));
     }
     if (html_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *html_));
     if (resume_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("--resume", *resume_));
+    if (html_ && resume_ && SameFile(*html_, *resume_)) {
+      return InvalidArgument(
+          fmt::format("-o and --resume are both {}: the page would take the place of the answers", Quote(*html_)));
+    }
     run_.audit = model_.Audit();
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     return {};
@@ -121,8 +128,6 @@ class EvalCompare : public Command {
   // Everything that an answer depends on and that no cell says; not the number of samples, as a sample stands for itself.
   evals::Asked AskedOf(const engine::Engine& engine) const {
     const masks::Fingerprint model = engine::FingerprintOf(engine.model());
-    masks::Hasher text;
-    text.AddText(run_.text);
     // What a file sets beside its weights.
     const model::ModelConfig& config = engine.model().config();
     masks::Hasher settings;
@@ -141,7 +146,8 @@ class EvalCompare : public Command {
             {.name = "--kv", .value = engine.kv_type() == kernels::KvType::kQ8 ? "q8" : "bf16", .unsaid = "bf16"},
             {"--seed", fmt::format("{}", run_.seed)},
             {"--raw", raw_ ? "on" : "off"},
-            {"the text of --file", run_.text.empty() ? "none" : fmt::format("{:016x}", text.value())},
+            // Cells of perplexity say it. Files of the time before they did are theirs whose texts were the program's.
+            {.name = "the text of --file", .value = "none", .unsaid = "none"},
             {"--audit", fmt::format("{}, --audit-decode {}, --audit-floor {}", model_.audit.prefill_every,
                                     model_.audit.decode_every, model_.audit.floor)},
             {"--kv-release", model_.kv_release ? "on" : "off"}};

@@ -19,8 +19,8 @@ Result<std::unique_ptr<engine::Engine>> LoadEvalEngine(ModelFlags flags, const C
   if (contexts->empty()) contexts->push_back(std::min(kDefaultContext, engine->context()));
   const uint64_t longest = *std::max_element(contexts->begin(), contexts->end());
   if (flags.context != 0 || longest <= engine->context()) return engine;
-  LogWarning(fmt::format("{} tokens are more than the model's context of {}", longest, engine->context()));
   flags.context = longest;
+  WarnOfLongContext(flags, engine->context());
   engine.reset();  // not two models at once
   DAMASK_ASSIGN_OR_RETURN(const engine::EngineOptions options, flags.Options(common));
   return engine::Engine::Load(options);

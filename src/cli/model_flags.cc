@@ -90,6 +90,8 @@ Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) con
   if (options.policy != "full" && options.policy != "dense") options.audit = Audit();
   if (kv_release && audit.floor >= 0)
     return InvalidArgument("--kv-release and --audit-floor exclude each other: released keys do not come back");
+  if (audit.floor >= 0 && !Audit().enabled())
+    return InvalidArgument("--audit-floor goes by the audit, which --audit 0 and --audit-decode 0 turn off");
   options.kv_release = kv_release;
   DAMASK_ASSIGN_OR_RETURN(options.kv, ParseKv(kv));
   options.repack = repack;

@@ -25,4 +25,13 @@ Status CheckOutputFile(const std::string& flag, const std::string& path) {
   return {};
 }
 
+bool SameFile(const std::string& a, const std::string& b) {
+  std::error_code error;
+  if (std::filesystem::equivalent(a, b, error)) return true;
+  const auto full = [&](const std::string& path) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(path), error);
+  };
+  return full(a) == full(b);
+}
+
 }  // namespace damask::cli

@@ -11,4 +11,7 @@ namespace damask::cli {
 // NotFound: no such folder; Io: the system refuses.
 Status CheckOutputFile(const std::string& flag, const std::string& path);
 
+// Whether both name one file, there or not.
+bool SameFile(const std::string& a, const std::string& b);
+
 }  // namespace damask::cli

@@ -102,6 +102,8 @@ class Serve : public Command {
     DAMASK_ASSIGN_OR_RETURN(options.model.thoughts, Thoughts());
     options.model.prefixes = prefixes_;
     if (prefix_folder_ && prefix_folder_->empty()) return InvalidArgument("--prefix-cache: the path is empty");
+    if (!prefix_folder_ && prefixes_.disk_bytes != batching::PrefixStoreOptions().disk_bytes)
+      return InvalidArgument("--prefix-disk-bytes is about the folder of --prefix-cache, and wants it");
     options.model.prefixes.directory = prefix_folder_.value_or("");
     options.model.alias = alias_.value_or("");
     if (!IsValidUtf8(options.model.alias)) return InvalidArgument("--alias: the name is not valid UTF-8");

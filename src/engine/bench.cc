@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <span>
 
+#include <fmt/format.h>
+
 #include "base/timer.h"
 
 namespace damask::engine {
@@ -133,11 +135,26 @@ Result<DecodeTiming> MeasureDecode(Engine* engine, uint64_t depth, const BenchOp
   return DecodeTiming{depth, Median(std::move(rates)), static_cast<double>(WeightBytesPerToken(engine->model())) + kv};
 }
 
+// Before anything is measured that would be lost.
+Status CheckLengths(const Engine& engine, const BenchOptions& options) {
+  const auto check = [&](const char* what, uint64_t tokens) {
+    if (tokens <= engine.context()) return Status();
+    return InvalidArgument(fmt::format("{} is {} tokens, the context is {}", what, tokens, engine.context()));
+  };
+  for (const uint64_t tokens : options.prompts) DAMASK_RETURN_IF_ERROR(check("a prompt", tokens));
+  for (const uint64_t depth : options.depths) {
+    if (options.generate == 0) break;
+    DAMASK_RETURN_IF_ERROR(check("a depth with what is drawn behind it", std::max<uint64_t>(depth, 1) + options.generate));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<BenchResult> RunBench(Engine* engine, const BenchOptions& options, const PrefillProgress& progress,
                              const std::atomic<bool>* cancel) {
   const model::ModelConfig& config = engine->model().config();
+  DAMASK_RETURN_IF_ERROR(CheckLengths(*engine, options));
   BenchResult result;
   {
     Session warm_up(engine);

@@ -152,7 +152,8 @@ class Calibration {
       return masks::ChooseByMass(parameters().target_recall, options_.cost_length, &result_.mask);
     }
     if (options_.goal == Goal::kPatterns) return {};
-    if (options_.goal == Goal::kBudget) return masks::ChooseByBudget(parameters().budget, options_.cost_length, &result_.mask);
+    if (options_.goal == Goal::kBudget)
+      return masks::ChooseByBudget(parameters().budget, options_.cost_length, config_.windows, &result_.mask);
     EffectMeter meter(engine_, std::move(effect_texts_));
     if (options_.effect) DAMASK_RETURN_IF_ERROR(meter.MeasureReference(cancel_));
     const TreatmentOptions wanted = {.max_kl = parameters().max_kl,

@@ -166,6 +166,18 @@ void MeasureLosses(Engine* engine, const model::LayerView& view, std::span<const
   });
 }
 
+namespace {
+
+// A rotation that keeps lengths: keys have the table's magnitude already.
+void FillUnscaled(const model::RopeTable& rope, uint64_t position, float* cos_sin) {
+  rope.Fill(position, cos_sin);
+  const auto magnitude = static_cast<float>(rope.magnitude());
+  if (magnitude == 1.0f) return;
+  for (size_t i = 0; i < rope.dims(); ++i) cos_sin[i] /= magnitude;
+}
+
+}  // namespace
+
 void AddMoments(Engine* engine, const model::LayerView& view, uint64_t context, size_t stride, uint64_t seed,
                 std::vector<Moments>* moments) {
   const model::ModelConfig& c = engine->model().config();
@@ -183,11 +195,14 @@ void AddMoments(Engine* engine, const model::LayerView& view, uint64_t context, 
       for (size_t row = 0; row < view.rows; row += stride) {
         const uint64_t position = view.first_position + row;
         // One more rotation moves query and key together, as if the text stood elsewhere in the context.
-        engine->model().rope(view.layer).Fill(random() % std::max<uint64_t>(context, 1), rotation.data());
+        const uint64_t shift = random() % std::max<uint64_t>(context, 1);
         const std::byte* page = view.cache->pages(view.layer, kv_head)[position / kernels::kPageTokens];
         kernels::LoadKey(engine->page_pool()->layout(), page, position % kernels::kPageTokens, vectors.data());
         std::copy_n(view.q + row * c.q_width() + kv_head * c.group() * dim, c.group() * dim, vectors.data() + dim);
-        kernels::Rope(engine->target(), c.rope.kind, vectors.data(), c.group() + 1, dim, c.rope.dims, rotation.data());
+        if (c.rotates(view.layer)) {
+          FillUnscaled(engine->model().rope(view.layer), shift, rotation.data());
+          kernels::Rope(engine->target(), c.rope.kind, vectors.data(), c.group() + 1, dim, c.rope.dims, rotation.data());
+        }
         AddOuter(vectors.data(), dim, 1.0, &m.keys);
         for (size_t d = 0; d < dim; ++d) m.key_sum[d] += static_cast<double>(vectors[d]);
         for (size_t g = 1; g <= c.group(); ++g) AddOuter(vectors.data() + g * dim, dim, 1.0, &m.queries);

@@ -180,11 +180,15 @@ Status TakeHeader(std::string_view line, Asked* asked) {
   return {};
 }
 
-// Another one after every write; empty: there is no file.
+// Another one after every write.
+std::string StampOf(const struct stat& info) {
+  return fmt::format("{} {} {}.{:09}", info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+}
+
+// Empty: there is no file.
 std::string StampOf(const std::string& path) {
   struct stat info = {};
-  if (stat(path.c_str(), &info) != 0) return {};
-  return fmt::format("{} {} {}.{:09}", info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+  return stat(path.c_str(), &info) == 0 ? StampOf(info) : std::string();
 }
 
 }  // namespace
@@ -271,8 +275,11 @@ Status CellFile::Flush() {
     text += line.text;
   }
   text += ChecksumLine(text);
-  DAMASK_RETURN_IF_ERROR(WriteFileAtomically(path_, text));
-  stamp_ = StampOf(path_);
+  struct stat written = {};
+  DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(path_));
+  DAMASK_RETURN_IF_ERROR(file->Append(text));
+  DAMASK_RETURN_IF_ERROR(file->Commit(&written));
+  stamp_ = StampOf(written);
   dirty_ = false;
   since_written_.Restart();
   return {};

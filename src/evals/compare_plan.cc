@@ -25,6 +25,9 @@ Status Validate(const engine::Engine& engine, const CompareRun& run) {
     if (task != kPerplexity) DAMASK_RETURN_IF_ERROR(TaskRunOf(run, task).status());
   }
   for (const uint64_t context : run.contexts) {
+    if (std::count(run.contexts.begin(), run.contexts.end(), context) > 1) {
+      return InvalidArgument(fmt::format("--context: {} is there twice", context));
+    }
     if (context > engine.context()) {
       return InvalidArgument(fmt::format("--context is {}, the model's context is {}", context, engine.context()));
     }
@@ -98,8 +101,18 @@ class Planner {
     for (const std::string& task : run_.tasks) {
       cell.task = task;
       cells_.push_back(cell);
+      if (task == kPerplexity) cells_.back().content = WithText(cell.content);
     }
     return {};
+  }
+
+  // Answers about a text of the user's are not those about the program's.
+  uint64_t WithText(uint64_t content) const {
+    if (run_.text.empty()) return content;
+    masks::Hasher hasher;
+    hasher.AddNumber(content);
+    hasher.AddText(run_.text);
+    return hasher.value();
   }
 
   void LeaveOut(const Variant& variant, uint64_t context, const std::string& why) {

@@ -33,4 +33,11 @@ inline int8_t ToByte(float x, float inverse) {
   return static_cast<int8_t>(std::bit_cast<uint32_t>(x * inverse + kRound));
 }
 
+// Of a vector whose largest magnitude gives `inverse`; 0 where nothing is kept.
+inline float ByteScale(float largest, float inverse) { return inverse > 0 ? largest / kLargestByte : 0.0f; }
+
+// Where number d of vector `lane` stands among 16 vectors whose numbers lie in fours: [dim / 4][16][4].
+inline constexpr size_t kByteStep = 4;
+inline size_t ByteIndex(size_t d, size_t lane) { return (d / kByteStep * kQuarterTokens + lane) * kByteStep + d % kByteStep; }
+
 }  // namespace damask::kernels

@@ -8,10 +8,6 @@
 namespace damask::kernels {
 namespace {
 
-constexpr size_t kStep = 4;  // numbers that one byte product adds up
-
-size_t ByteIndex(size_t d, size_t lane) { return (d / kStep * kQuarterTokens + lane) * kStep + d % kStep; }
-
 size_t PairIndex(size_t d, size_t lane) { return (d / 2 * kQuarterTokens + lane) * 2 + d % 2; }
 
 size_t KeyIndex(ByteForm form, size_t dim, size_t d, size_t key) {
@@ -63,7 +59,7 @@ ByteForm ByteFormOf([[maybe_unused]] Target target, [[maybe_unused]] size_t dim)
 void StoreByteQuarter(ByteForm form, const float* keys, size_t dim, int8_t* bytes, int32_t* offsets, float* scale) {
   const float largest = LargestMagnitude(keys, dim * kQuarterTokens);
   const float inverse = InverseByteScale(largest);
-  *scale = inverse > 0 ? largest / kLargestByte : 0.0f;
+  *scale = ByteScale(largest, inverse);
   std::fill_n(offsets, kQuarterTokens, 0);
   for (size_t d = 0; d < dim; ++d) {
     for (size_t j = 0; j < kQuarterTokens; ++j) {
@@ -102,7 +98,7 @@ void ByteQueries::Pack(ByteForm form, const float* q, size_t stride, size_t rows
     const float* const row = q + r * stride;
     const float largest = LargestMagnitude(row, dim);
     const float inverse = InverseByteScale(largest);
-    if (inverse > 0) scales_[r] = scale * (largest / kLargestByte);
+    scales_[r] = scale * ByteScale(largest, inverse);
     for (size_t d = 0; d < dim; ++d) numbers_of_row[d] = ToByte(row[d], inverse);
     StoreRow(r, numbers_of_row);
   }
@@ -110,7 +106,7 @@ void ByteQueries::Pack(ByteForm form, const float* q, size_t stride, size_t rows
 
 // Numbers that lie together go together: two 16-bit ones, or four bytes.
 void ByteQueries::StoreRow(size_t row, const int8_t* numbers) {
-  for (size_t d = 0; d < dim_; d += kStep) {
+  for (size_t d = 0; d < dim_; d += kByteStep) {
     const size_t at = QueryIndex(*this, row, d);
     switch (form_) {
       case ByteForm::kPairs:
@@ -118,9 +114,9 @@ void ByteQueries::StoreRow(size_t row, const int8_t* numbers) {
         std::copy_n(numbers + d + 2, 2, pairs_.data() + QueryIndex(*this, row, d + 2));
         break;
       case ByteForm::kBytes:
-        for (size_t i = 0; i < kStep; ++i) bytes_[at + i] = static_cast<uint8_t>(numbers[d + i] + kQueryOffset);
+        for (size_t i = 0; i < kByteStep; ++i) bytes_[at + i] = static_cast<uint8_t>(numbers[d + i] + kQueryOffset);
         break;
-      case ByteForm::kTiles: std::copy_n(numbers + d, kStep, signed_bytes_.data() + at); break;
+      case ByteForm::kTiles: std::copy_n(numbers + d, kByteStep, signed_bytes_.data() + at); break;
     }
   }
 }

@@ -3,7 +3,6 @@
 // instead.
 #include <immintrin.h>
 
-#include <cstring>
 #include <limits>
 
 #include "kernels/byte_scores_targets.h"
@@ -21,12 +20,6 @@ __m256i LoadRows(const int16_t* numbers) { return _mm256_loadu_si256(reinterpret
 
 __m256i LoadBytes(const int8_t* bytes) {
   return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
-}
-
-__m256i BroadcastFour(const int16_t* numbers) {
-  int64_t four;
-  std::memcpy(&four, numbers, sizeof(four));
-  return _mm256_set1_epi64x(four);
 }
 
 // Largest sums of rows [kVectors * 8] with any of 16 keys [dim / 4][16][4]. Queries are [kVectors / 2][dim / 2][16][2].

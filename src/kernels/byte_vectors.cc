@@ -11,10 +11,6 @@
 namespace damask::kernels {
 namespace {
 
-constexpr size_t kStep = 4;  // numbers of a vector that lie together
-
-size_t ByteIndex(size_t d, size_t lane) { return (d / kStep * kByteGroup + lane) * kStep + d % kStep; }
-
 // use(vector of the group, exact product, what makes a score of it) for a row and the group that is `group` single ones
 // further.
 template <typename Use>
@@ -68,7 +64,7 @@ void ByteVectors::Store(size_t index, const float* numbers) {
     sum += byte;
   }
   offsets_[index] = -kQueryOffset * sum;
-  scales_[index] = inverse > 0 ? largest / kLargestByte : 0.0f;
+  scales_[index] = ByteScale(largest, inverse);
 }
 
 ByteGroups ByteVectors::Groups(size_t first, size_t count, size_t step) const {
@@ -80,7 +76,7 @@ void ByteRows::Pack(ByteForm form, const float* q, size_t stride, size_t rows, s
   form_ = form;
   rows_ = rows;
   dim_ = dim;
-  scales_.assign(rows, 0.0f);
+  scales_.resize(rows);
   switch (form) {
     case ByteForm::kPairs: pairs_.resize(rows * dim); break;
     case ByteForm::kBytes: bytes_.resize(rows * dim); break;
@@ -95,7 +91,7 @@ void ByteRows::Pack(ByteForm form, const float* q, size_t stride, size_t rows, s
     const float* const row = q + r * stride;
     const float largest = LargestMagnitude(row, dim);
     const float inverse = InverseByteScale(largest);
-    if (inverse > 0) scales_[r] = scale * (largest / kLargestByte);
+    scales_[r] = scale * ByteScale(largest, inverse);
     const size_t at = r * dim;
     switch (form) {
       case ByteForm::kPairs:

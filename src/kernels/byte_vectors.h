@@ -16,7 +16,7 @@
 
 namespace damask::kernels {
 
-inline constexpr size_t kByteGroup = 16;  // vectors that lie together
+inline constexpr size_t kByteGroup = kQuarterTokens;  // vectors that lie together
 
 // What the target multiplies for that many rows: one would leave tiles nearly empty.
 inline ByteForm VectorFormOf(Target target, size_t dim, size_t rows) {

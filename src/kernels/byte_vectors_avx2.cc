@@ -2,7 +2,6 @@
 // vectors of two sums each, and two rows' numbers are broadcast beside each other.
 #include <immintrin.h>
 
-#include <cstring>
 #include <limits>
 
 #include "kernels/byte_vectors_targets.h"
@@ -62,11 +61,6 @@ class Group {
   }
 
  private:
-  static __m256i BroadcastFour(const int16_t* numbers) {
-    int64_t four;
-    std::memcpy(&four, numbers, sizeof(four));
-    return _mm256_set1_epi64x(four);
-  }
   // Sums of neighbours, in the order of the vectors.
   static Products Together(__m256i a, __m256i b, __m256 scale, const float* scales) {
     const __m256i sums = _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8);

@@ -49,6 +49,12 @@ inline __m256i BroadcastPair(const int16_t* pair) {
   return _mm256_set1_epi32(both);
 }
 
+inline __m256i BroadcastFour(const int16_t* numbers) {
+  int64_t four;
+  __builtin_memcpy(&four, numbers, sizeof(four));
+  return _mm256_set1_epi64x(four);
+}
+
 // sum += sums of neighbours of a * b. In one piece: GCC computes several products before it adds them, and spills the sums.
 inline void AddPairs(__m256i a, __m256i b, __m256i* sum) {
   __m256i product;

@@ -161,7 +161,7 @@ Status ChooseByMass(double target, uint64_t length, Mask* mask) {
   return {};
 }
 
-Status ChooseByBudget(double budget, uint64_t length, Mask* mask) {
+Status ChooseByBudget(double budget, uint64_t length, std::span<const uint32_t> windows, Mask* mask) {
   if (!(budget >= 0.0 && budget <= 1.0)) return InvalidArgument(fmt::format("the budget is {}, expected 0 to 1", budget));
   mask->parameters.budget = budget;
   std::vector<size_t> order(mask->heads.size());
@@ -171,13 +171,20 @@ Status ChooseByBudget(double budget, uint64_t length, Mask* mask) {
     for (size_t i = 0; i < order.size(); ++i)
       mask->heads[order[i]].treatment = i < dense ? Treatment::kDense : Treatment::kStatic;
   };
+  const auto density = [&](size_t dense) {
+    choose(dense);
+    return PlannedDensity(*mask, length, PlanMode::kBlocks, windows);
+  };
+  if (const double least = density(0); least > budget) {
+    return InvalidArgument(
+        fmt::format("the budget is {:g}, and the masks of all heads take {:.4g} of {} tokens", budget, least, length));
+  }
   // Density grows with every dense head: bisect how many fit.
   size_t fits = 0;
   size_t too_many = order.size() + 1;
   while (too_many - fits > 1) {
     const size_t middle = (fits + too_many) / 2;
-    choose(middle);
-    (PlannedDensity(*mask, length, PlanMode::kBlocks) <= budget ? fits : too_many) = middle;
+    (density(middle) <= budget ? fits : too_many) = middle;
   }
   choose(fits);
   return {};

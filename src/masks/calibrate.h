@@ -58,6 +58,7 @@ Result<Mask> CalibrateFromFolder(const std::string& folder, const Parameters& pa
 // the patterns hold less or cost more at `length` tokens, dense where neither holds it. Records the target.
 Status ChooseByMass(double target, uint64_t length, Mask* mask);
 // Of all heads those that hold the least mass become dense, as many as keep the planned density at `length` within `budget`.
-Status ChooseByBudget(double budget, uint64_t length, Mask* mask);
+// `windows`: the model's own, as for PlannedDensity. Errors: InvalidArgument where the static forms alone pass the budget.
+Status ChooseByBudget(double budget, uint64_t length, std::span<const uint32_t> windows, Mask* mask);
 
 }  // namespace damask::masks

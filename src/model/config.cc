@@ -77,6 +77,13 @@ void FillMissingFactor(uint64_t wanted_context, RopeConfig* rope) {
   rope->factor = static_cast<double>(wanted_context) / static_cast<double>(rope->original_context);
 }
 
+// Phi-3's factors go by it without a scaling.
+Status CheckOriginalContext(const RopeOverrides& overrides, const ModelConfig& config) {
+  if (overrides.original_context == 0 || config.rope.scaling != RopeScaling::kNone) return {};
+  if (config.architecture == Architecture::kPhi3) return {};
+  return InvalidArgument("--yarn-orig-ctx does nothing without a scaling of positions: give --rope-scaling, too");
+}
+
 }  // namespace
 
 // llama.cpp's rule, so that the same flags give the same rotations. Phi-3's own code goes by the length of the text at hand,
@@ -98,7 +105,7 @@ Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_contex
   }
   if (overrides.original_context != 0) rope.original_context = overrides.original_context;
   if (overrides.scaling.empty()) {
-    if (overrides.factor == 0.0) return {};
+    if (overrides.factor == 0.0) return CheckOriginalContext(overrides, *config);
     // A factor alone means linear, as in llama.cpp, unless the file already names a scaling.
     if (rope.scaling == RopeScaling::kNone) rope.scaling = RopeScaling::kLinear;
   } else {
@@ -109,6 +116,7 @@ Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_contex
   }
   if (rope.scaling == RopeScaling::kNone) {
     if (overrides.factor != 0.0) return InvalidArgument("--rope-scale does nothing with --rope-scaling none: give one of them");
+    DAMASK_RETURN_IF_ERROR(CheckOriginalContext(overrides, *config));
     rope.factor = 1.0;
     return {};
   }
@@ -117,7 +125,7 @@ Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_contex
     DAMASK_RETURN_IF_ERROR(CheckPositive("--rope-scale", overrides.factor, 1e6));
     rope.factor = overrides.factor;
   }
-  FillMissingFactor(wanted_context != 0 ? wanted_context : config->context, &rope);
+  if (overrides.factor == 0.0) FillMissingFactor(wanted_context != 0 ? wanted_context : config->context, &rope);
   const double reach = static_cast<double>(rope.original_context) * rope.factor;
   config->context =
       std::max<uint64_t>(config->context, static_cast<uint64_t>(std::min(reach, static_cast<double>(limits::kMaxContext))));

@@ -22,7 +22,7 @@ std::byte* PagePool::Allocate() {
     const size_t per_slab = std::max<size_t>(1, kSlabBytes / layout_.bytes());
     try {
       slabs_.emplace_back(per_slab * layout_.bytes());
-      free_.reserve(free_.size() + per_slab);
+      free_.reserve(slabs_.size() * per_slab);  // of all pages: Free must not fail
     } catch (const std::bad_alloc&) {
       return nullptr;
     }

@@ -23,6 +23,8 @@ class RopeTable {
   size_t dims() const { return 2 * frequencies_.size(); }
   // Fills cos_sin with dims() floats: (cos, sin) pairs of `position`.
   void Fill(uint64_t position, float* cos_sin) const;
+  // What Fill multiplies each pair by, the length of a rotated vector.
+  double magnitude() const { return magnitude_; }
 
  private:
   std::vector<double> frequencies_;  // radians per position

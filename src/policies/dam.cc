@@ -166,7 +166,8 @@ PolicyInfo DamInfo() {
         "content heads: most blocks of 16 keys that a query block chooses, sinks and local keys aside; mask: as the mask says"},
        {"local", "32", "content heads: latest keys that a query always sees"},
        {"coarse", "1.0",
-        "content heads: share of the blocks that are looked at key by key, 1024 at most; means of 16 keys choose which"},
+        "content heads: share of the blocks that are looked at key by key, 2048 at most (1024 for a drawn token); means of 4 "
+        "keys choose which"},
        {"target", "0.95", "content heads: blocks are chosen until their estimated share reaches this"},
        {"rows", "64",
         "content heads: rows of a query block, evenly spread, that choose for all of it: 1, 2, 4, 8, 16, 32 or 64"}},

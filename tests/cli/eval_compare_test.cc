@@ -247,6 +247,27 @@ TEST(EvalCompare, AResumeFileOfOtherSamplesIsRefused) {
   EXPECT_EQ(ReadBytes(cells), stored);
 }
 
+// Of the cells only those of perplexity depend on the text.
+TEST(EvalCompare, AnotherTextGoesOnFromTheSameFile) {
+  const TempDir dir;
+  const std::string cells = dir.File("cells");
+  std::string prose;
+  for (int i = 0; i < 200; ++i) prose += "The river rose again in spring and the bridge was closed for a week. ";
+  const std::string text = dir.Write("prose.txt", prose);
+  const Json own = DamaskJson(Compare({"--resume", cells}));
+  const Json other = DamaskJson(Compare({"--resume", cells, "-f", text}));
+  const Json again = DamaskJson(Compare({"--resume", cells}));
+  ASSERT_EQ(own["rows"].size(), other["rows"].size());
+  for (size_t i = 0; i < own["rows"].size(); ++i) {
+    if (own["rows"][i]["task"] == "perplexity") {
+      EXPECT_NE(own["rows"][i]["nll"], other["rows"][i]["nll"]);
+    } else {
+      EXPECT_EQ(own["rows"][i], other["rows"][i]) << "taken from the file, times and all";
+    }
+  }
+  EXPECT_EQ(own["rows"], again["rows"]);
+}
+
 TEST(EvalCompare, ADamagedResumeFileIsRefused) {
   const TempDir dir;
   const std::string cells = dir.File("cells");

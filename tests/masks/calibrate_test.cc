@@ -173,13 +173,18 @@ TEST(Choose, HeadsThatHoldLessThanTheTargetBecomeDense) {
 TEST(Choose, ABudgetBuysTheHeadsThatHoldTheLeast) {
   Mask mask = RandomMask(1, 4, 64, 2);
   for (size_t i = 0; i < 4; ++i) mask.heads[i].mass = 0.9f - 0.1f * static_cast<float>(i);
-  ASSERT_TRUE(ChooseByBudget(0.6, 4096, &mask).ok());
+  ASSERT_TRUE(ChooseByBudget(0.6, 4096, {}, &mask).ok());
   EXPECT_LE(PlannedDensity(mask, 4096, PlanMode::kBlocks), 0.6);
   EXPECT_EQ(mask.heads[0].treatment, Treatment::kStatic);
   EXPECT_EQ(mask.heads[3].treatment, Treatment::kDense);
-  ASSERT_TRUE(ChooseByBudget(1.0, 4096, &mask).ok());
+  ASSERT_TRUE(ChooseByBudget(1.0, 4096, {}, &mask).ok());
   for (const HeadMask& head : mask.heads) EXPECT_EQ(head.treatment, Treatment::kDense);
-  EXPECT_FALSE(ChooseByBudget(-1.0, 4096, &mask).ok());
+  EXPECT_FALSE(ChooseByBudget(-1.0, 4096, {}, &mask).ok());
+  EXPECT_NE(ChooseByBudget(1e-6, 4096, {}, &mask).message().find("the masks of all heads take"), std::string::npos);
+  // A model whose windows hide most keys of every head has room for all of them.
+  const std::vector<uint32_t> windows = {256};
+  ASSERT_TRUE(ChooseByBudget(0.2, 4096, windows, &mask).ok());
+  for (const HeadMask& head : mask.heads) EXPECT_EQ(head.treatment, Treatment::kDense);
 }
 
 }  // namespace
