@@ -87,22 +87,20 @@ void ByteRows::Pack(ByteForm form, const float* q, size_t stride, size_t rows, s
       break;
     }
   }
+  int8_t numbers[kMaxByteDim] = {};
   for (size_t r = 0; r < rows; ++r) {
     const float* const row = q + r * stride;
     const float largest = LargestMagnitude(row, dim);
     const float inverse = InverseByteScale(largest);
     scales_[r] = scale * ByteScale(largest, inverse);
+    for (size_t d = 0; d < dim; ++d) numbers[d] = ToByte(row[d], inverse);
     const size_t at = r * dim;
     switch (form) {
-      case ByteForm::kPairs:
-        for (size_t d = 0; d < dim; ++d) pairs_[at + d] = ToByte(row[d], inverse);
-        break;
+      case ByteForm::kPairs: std::copy_n(numbers, dim, pairs_.data() + at); break;
       case ByteForm::kBytes:
-        for (size_t d = 0; d < dim; ++d) bytes_[at + d] = static_cast<uint8_t>(ToByte(row[d], inverse) + kQueryOffset);
+        for (size_t d = 0; d < dim; ++d) bytes_[at + d] = static_cast<uint8_t>(numbers[d] + kQueryOffset);
         break;
-      case ByteForm::kTiles:
-        for (size_t d = 0; d < dim; ++d) signed_bytes_.data()[at + d] = ToByte(row[d], inverse);
-        break;
+      case ByteForm::kTiles: std::copy_n(numbers, dim, signed_bytes_.data() + at); break;
     }
   }
 }
