@@ -145,10 +145,10 @@ Status AtomicFile::Commit(struct stat* written) {
   return {};
 }
 
-Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
+Status WriteFileAtomically(const std::string& path, std::string_view bytes, struct stat* written) {
   DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(path));
   DAMASK_RETURN_IF_ERROR(file->Append(bytes));
-  return file->Commit();
+  return file->Commit(written);
 }
 
 Status CheckWritable(const std::string& path) {

@@ -16,8 +16,9 @@ namespace damask {
 // Writes to a temporary beside the file, fsyncs, renames: readers see the old file or the whole new one, and after an error the
 // old one is as it was. A file that is there keeps its permissions; behind a symbolic link the file that it names is replaced.
 // What is there and no regular file (a pipe, a terminal, /dev/null) is written to, and so is whatever /dev/stdout, /dev/stderr
-// or /dev/fd/N leads to, a file to which it was redirected too: behind what stands there. Errors: WriteFailed.
-Status WriteFileAtomically(const std::string& path, std::string_view bytes);
+// or /dev/fd/N leads to, a file to which it was redirected too: behind what stands there. `written`: as for AtomicFile::Commit.
+// Errors: WriteFailed.
+Status WriteFileAtomically(const std::string& path, std::string_view bytes, struct stat* written = nullptr);
 
 // The same for what is too long to be held: piece by piece, the file is in its place with Commit. A pipe or a device gets each
 // piece at once.

@@ -108,10 +108,10 @@ class EvalCompare : public Command {
     if (any_target_ && !resume_) return InvalidArgument("--any-target is about answers that --resume keeps, and wants it");
     DAMASK_ASSIGN_OR_RETURN(run_.policies, ParseList("--policies", *policies_, ';'));
     DAMASK_ASSIGN_OR_RETURN(run_.tasks, ParseList("--tasks", tasks_.value_or("lines,passkey,perplexity"), ','));
-    if (file_ && std::find(run_.tasks.begin(), run_.tasks.end(), evals::kPerplexity) == run_.tasks.end()) {
-      return InvalidArgument("-f is the text of the perplexity task, which is not among --tasks");
-    }
     if (file_) {
+      if (std::find(run_.tasks.begin(), run_.tasks.end(), evals::kPerplexity) == run_.tasks.end()) {
+        return InvalidArgument("-f is the text of the perplexity task, which is not among --tasks");
+      }
       DAMASK_ASSIGN_OR_RETURN(run_.text, ReadDocument(*file_));
     }
     if (html_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *html_));

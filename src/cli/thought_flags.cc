@@ -19,11 +19,11 @@ Result<tokenizer::Thoughts> ThoughtFlags::Thoughts() const {
     return InvalidArgument(fmt::format("--reasoning-effort is {}, expected {}", Quote(*effort), tokenizer::kReasoningEfforts));
   }
   if (!budget || *budget == "-1") return *level;
-  if (*budget == "0" && effort && *level != tokenizer::Thoughts::kNone) {
+  if (*budget != "0") return InvalidArgument(fmt::format("--reasoning-budget is {}, expected -1 or 0", Quote(*budget)));
+  if (effort && *level != tokenizer::Thoughts::kNone) {
     return InvalidArgument(fmt::format("--reasoning-budget 0 and --reasoning-effort {} exclude each other", *effort));
   }
-  if (*budget == "0") return tokenizer::Thoughts::kNone;
-  return InvalidArgument(fmt::format("--reasoning-budget is {}, expected -1 or 0", Quote(*budget)));
+  return tokenizer::Thoughts::kNone;
 }
 
 }  // namespace damask::cli

@@ -142,8 +142,8 @@ Status CheckLengths(const Engine& engine, const BenchOptions& options) {
     return InvalidArgument(fmt::format("{} is {} tokens, the context is {}", what, tokens, engine.context()));
   };
   for (const uint64_t tokens : options.prompts) DAMASK_RETURN_IF_ERROR(check("a prompt", tokens));
+  if (options.generate == 0) return {};
   for (const uint64_t depth : options.depths) {
-    if (options.generate == 0) break;
     DAMASK_RETURN_IF_ERROR(check("a depth with what is drawn behind it", std::max<uint64_t>(depth, 1) + options.generate));
   }
   return {};

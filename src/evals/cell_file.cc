@@ -276,9 +276,7 @@ Status CellFile::Flush() {
   }
   text += ChecksumLine(text);
   struct stat written = {};
-  DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(path_));
-  DAMASK_RETURN_IF_ERROR(file->Append(text));
-  DAMASK_RETURN_IF_ERROR(file->Commit(&written));
+  DAMASK_RETURN_IF_ERROR(WriteFileAtomically(path_, text, &written));
   stamp_ = StampOf(written);
   dirty_ = false;
   since_written_.Restart();

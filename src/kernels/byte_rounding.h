@@ -36,6 +36,15 @@ inline int8_t ToByte(float x, float inverse) {
 // Of a vector whose largest magnitude gives `inverse`; 0 where nothing is kept.
 inline float ByteScale(float largest, float inverse) { return inverse > 0 ? largest / kLargestByte : 0.0f; }
 
+// A vector, of a multiple of kQuarterTokens numbers. Returns its scale, beside which the bytes of a vector that is not kept
+// do not count.
+inline float RoundToBytes(const float* vector, size_t dim, int8_t* bytes) {
+  const float largest = LargestMagnitude(vector, dim);
+  const float inverse = InverseByteScale(largest);
+  for (size_t d = 0; d < dim; ++d) bytes[d] = ToByte(vector[d], inverse);
+  return ByteScale(largest, inverse);
+}
+
 // Where number d of vector `lane` stands among 16 vectors whose numbers lie in fours: [dim / 4][16][4].
 inline constexpr size_t kByteStep = 4;
 inline size_t ByteIndex(size_t d, size_t lane) { return (d / kByteStep * kQuarterTokens + lane) * kByteStep + d % kByteStep; }

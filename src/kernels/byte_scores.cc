@@ -14,18 +14,11 @@ size_t KeyIndex(ByteForm form, size_t dim, size_t d, size_t key) {
   return form == ByteForm::kTiles ? key * dim + d : ByteIndex(d, key);
 }
 
-// Where number d of a row stands.
-size_t QueryIndex(const ByteQueries& queries, size_t row, size_t d) {
-  if (queries.lanes() == 1) return d;
-  const size_t lane = row % kQuarterTokens;
-  return (row - lane) * queries.dim() + (queries.form() == ByteForm::kPairs ? PairIndex(d, lane) : ByteIndex(d, lane));
-}
-
 void PlainMaxima(const ByteQuarter& quarter, const ByteQueries& queries, float* largest) {
   for (size_t r = 0; r < queries.rows(); ++r) {
     int32_t sums[kQuarterTokens] = {};
     for (size_t d = 0; d < queries.dim(); ++d) {
-      const int32_t q = queries.pairs()[QueryIndex(queries, r, d)];
+      const int32_t q = queries.pairs()[queries.IndexOf(r, d)];
       for (size_t j = 0; j < kQuarterTokens; ++j) sums[j] += q * quarter.bytes[ByteIndex(d, j)];
     }
     largest[r] = static_cast<float>(*std::max_element(sums, sums + kQuarterTokens)) * (queries.scales()[r] * quarter.scale);
@@ -78,11 +71,12 @@ void LoadByteQuarter(ByteForm form, const ByteQuarter& quarter, size_t dim, floa
   }
 }
 
-void ByteQueries::Pack(ByteForm form, const float* q, size_t stride, size_t rows, size_t dim, float scale) {
+void ByteQueries::Pack(ByteForm form, const float* q, size_t stride, size_t rows, size_t dim, float scale, ByteLayout layout) {
+  layout_ = layout;
   form_ = form;
   rows_ = rows;
   dim_ = dim;
-  lanes_ = LanesOf(rows);
+  lanes_ = layout == ByteLayout::kLanes ? LanesOf(rows) : CeilDiv(rows, kQuarterTokens) * kQuarterTokens;
   const size_t numbers = lanes_ * dim;
   switch (form) {
     case ByteForm::kPairs: pairs_.assign(numbers, 0); break;
@@ -95,23 +89,25 @@ void ByteQueries::Pack(ByteForm form, const float* q, size_t stride, size_t rows
   scales_.assign(lanes_, 0.0f);
   int8_t numbers_of_row[kMaxByteDim] = {};
   for (size_t r = 0; r < rows; ++r) {
-    const float* const row = q + r * stride;
-    const float largest = LargestMagnitude(row, dim);
-    const float inverse = InverseByteScale(largest);
-    scales_[r] = scale * ByteScale(largest, inverse);
-    for (size_t d = 0; d < dim; ++d) numbers_of_row[d] = ToByte(row[d], inverse);
+    scales_[r] = scale * RoundToBytes(q + r * stride, dim, numbers_of_row);
     StoreRow(r, numbers_of_row);
   }
+}
+
+size_t ByteQueries::IndexOf(size_t row, size_t d) const {
+  if (lanes_ == 1 || layout_ == ByteLayout::kRows) return row * dim_ + d;
+  const size_t lane = row % kQuarterTokens;
+  return (row - lane) * dim_ + (form_ == ByteForm::kPairs ? PairIndex(d, lane) : ByteIndex(d, lane));
 }
 
 // Numbers that lie together go together: two 16-bit ones, or four bytes.
 void ByteQueries::StoreRow(size_t row, const int8_t* numbers) {
   for (size_t d = 0; d < dim_; d += kByteStep) {
-    const size_t at = QueryIndex(*this, row, d);
+    const size_t at = IndexOf(row, d);
     switch (form_) {
       case ByteForm::kPairs:
         std::copy_n(numbers + d, 2, pairs_.data() + at);
-        std::copy_n(numbers + d + 2, 2, pairs_.data() + QueryIndex(*this, row, d + 2));
+        std::copy_n(numbers + d + 2, 2, pairs_.data() + IndexOf(row, d + 2));
         break;
       case ByteForm::kBytes:
         for (size_t i = 0; i < kByteStep; ++i) bytes_[at + i] = static_cast<uint8_t>(numbers[d + i] + kQueryOffset);

@@ -38,27 +38,38 @@ struct ByteQuarter {
 void StoreByteQuarter(ByteForm form, const float* keys, size_t dim, int8_t* bytes, int32_t* offsets, float* scale);
 void LoadByteQuarter(ByteForm form, const ByteQuarter& quarter, size_t dim, float* keys);
 
-// Query rows as ByteMaxima reads them. Keeps its memory from one packing to the next.
+// How query rows lie in memory.
+enum class ByteLayout {
+  kLanes,  // 16 rows side by side, a single row by itself: for ByteMaxima
+  kRows,   // one row after the other: for byte_vectors.h
+};
+
+// Query rows as bytes. Keeps its memory from one packing to the next.
 class ByteQueries {
  public:
   // q [rows, dim], `stride` floats apart; `scale` multiplies every score.
-  void Pack(ByteForm form, const float* q, size_t stride, size_t rows, size_t dim, float scale);
+  void Pack(ByteForm form, const float* q, size_t stride, size_t rows, size_t dim, float scale,
+            ByteLayout layout = ByteLayout::kLanes);
 
-  // Results of ByteMaxima: one for a single row, else the rows up to a multiple of 16.
+  // Of kLanes, and so of results of ByteMaxima: one for a single row, else the rows up to a multiple of 16.
   static size_t LanesOf(size_t rows) { return rows == 1 ? 1 : CeilDiv(rows, kQuarterTokens) * kQuarterTokens; }
 
   size_t rows() const { return rows_; }
   size_t dim() const { return dim_; }
-  size_t lanes() const { return lanes_; }
+  size_t lanes() const { return lanes_; }  // of kRows: the rows up to a multiple of 16
   ByteForm form() const { return form_; }
+  // Numbers of kRows are [lanes, dim], zeros behind the rows; those of kLanes are
   const uint8_t* bytes() const { return bytes_.data(); }  // [lanes / 16][dim / 4][16][4], or [dim] of a single row; 128 added
   const int8_t* signed_bytes() const { return signed_bytes_.data(); }  // the same without the 128
   const int16_t* pairs() const { return pairs_.data(); }               // [lanes / 16][dim / 2][16][2], or [dim]
   const float* scales() const { return scales_.data(); }               // [lanes]; 0 behind the rows
+  // Where number d of a row stands.
+  size_t IndexOf(size_t row, size_t d) const;
 
  private:
   void StoreRow(size_t row, const int8_t* numbers);
 
+  ByteLayout layout_ = ByteLayout::kLanes;
   ByteForm form_ = ByteForm::kPairs;
   size_t rows_ = 0;
   size_t dim_ = 0;

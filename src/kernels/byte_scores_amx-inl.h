@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/aligned.h"
 #include "kernels/amx/tiles.h"
 #include "kernels/byte_scores_targets.h"
 
@@ -74,10 +75,9 @@ inline void StoreMaxima(const int32_t* sums, float quarter_scale, const float* s
 // Where keys lie follows from what was chosen: hardware does not see which come next.
 [[gnu::always_inline]] inline void FetchQuarter(std::span<const ByteQuarter> quarters, size_t i, size_t dim) {
   constexpr size_t kAhead = 4;
-  constexpr size_t kLine = 64;
   if (i + kAhead >= quarters.size()) return;
   const int8_t* const bytes = quarters[i + kAhead].bytes;
-  for (size_t at = 0; at < dim * kQuarterTokens; at += kLine) _mm_prefetch(bytes + at, _MM_HINT_T0);
+  for (size_t at = 0; at < dim * kQuarterTokens; at += kCacheLine) _mm_prefetch(bytes + at, _MM_HINT_T0);
 }
 
 // Lanes [lane, lane + 16 * kTiles) of all quarters.

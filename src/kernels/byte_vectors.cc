@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
-#include "base/checked.h"
 #include "kernels/byte_rounding.h"
 #include "kernels/byte_vectors_targets.h"
 
@@ -14,7 +14,7 @@ namespace {
 // use(vector of the group, exact product, what makes a score of it) for a row and the group that is `group` single ones
 // further.
 template <typename Use>
-void ForProducts(const ByteGroups& groups, size_t group, const ByteRows& rows, size_t row, const Use& use) {
+void ForProducts(const ByteGroups& groups, size_t group, const ByteQueries& rows, size_t row, const Use& use) {
   const size_t dim = rows.dim();
   const int8_t* const bytes = groups.bytes + group * dim * kByteGroup;
   const float* const scales = groups.scales + group * kByteGroup;
@@ -25,7 +25,7 @@ void ForProducts(const ByteGroups& groups, size_t group, const ByteRows& rows, s
   }
 }
 
-void PlainVectorScores(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride) {
+void PlainVectorScores(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride) {
   for (size_t i = 0; i < groups.count; ++i) {
     for (size_t r = 0; r < rows.rows(); ++r) {
       float* const out = scores + r * stride + i * kByteGroup;
@@ -34,7 +34,7 @@ void PlainVectorScores(const ByteGroups& groups, const ByteRows& rows, float* sc
   }
 }
 
-void PlainVectorBest(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best) {
+void PlainVectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best) {
   std::fill_n(best, groups.count * kByteGroup, -std::numeric_limits<float>::infinity());
   for (size_t i = 0; i < groups.count; ++i, best += kByteGroup) {
     for (size_t r = 0; r < rows.rows(); ++r) {
@@ -54,17 +54,11 @@ void ByteVectors::Resize(size_t groups, size_t dim) {
 }
 
 void ByteVectors::Store(size_t index, const float* numbers) {
-  const float largest = LargestMagnitude(numbers, dim_);
-  const float inverse = InverseByteScale(largest);
+  int8_t bytes[kMaxByteDim] = {};
+  scales_[index] = RoundToBytes(numbers, dim_, bytes);
   int8_t* const group = bytes_.data() + index / kByteGroup * kByteGroup * dim_;
-  int32_t sum = 0;
-  for (size_t d = 0; d < dim_; ++d) {
-    const int8_t byte = inverse > 0 ? ToByte(numbers[d], inverse) : int8_t{0};
-    group[ByteIndex(d, index % kByteGroup)] = byte;
-    sum += byte;
-  }
-  offsets_[index] = -kQueryOffset * sum;
-  scales_[index] = ByteScale(largest, inverse);
+  for (size_t d = 0; d < dim_; ++d) group[ByteIndex(d, index % kByteGroup)] = bytes[d];
+  offsets_[index] = -kQueryOffset * std::accumulate(bytes, bytes + dim_, 0);
 }
 
 ByteGroups ByteVectors::Groups(size_t first, size_t count, size_t step) const {
@@ -72,40 +66,8 @@ ByteGroups ByteVectors::Groups(size_t first, size_t count, size_t step) const {
   return {bytes_.data() + vector * dim_, offsets_.data() + vector, scales_.data() + vector, count, step};
 }
 
-void ByteRows::Pack(ByteForm form, const float* q, size_t stride, size_t rows, size_t dim, float scale) {
-  form_ = form;
-  rows_ = rows;
-  dim_ = dim;
-  scales_.resize(rows);
-  switch (form) {
-    case ByteForm::kPairs: pairs_.resize(rows * dim); break;
-    case ByteForm::kBytes: bytes_.resize(rows * dim); break;
-    case ByteForm::kTiles: {
-      const size_t padded = CeilDiv(rows, kByteGroup) * kByteGroup;
-      signed_bytes_.Reserve(padded * dim);
-      std::fill_n(signed_bytes_.data() + rows * dim, (padded - rows) * dim, int8_t{0});
-      break;
-    }
-  }
-  int8_t numbers[kMaxByteDim] = {};
-  for (size_t r = 0; r < rows; ++r) {
-    const float* const row = q + r * stride;
-    const float largest = LargestMagnitude(row, dim);
-    const float inverse = InverseByteScale(largest);
-    scales_[r] = scale * ByteScale(largest, inverse);
-    for (size_t d = 0; d < dim; ++d) numbers[d] = ToByte(row[d], inverse);
-    const size_t at = r * dim;
-    switch (form) {
-      case ByteForm::kPairs: std::copy_n(numbers, dim, pairs_.data() + at); break;
-      case ByteForm::kBytes:
-        for (size_t d = 0; d < dim; ++d) bytes_[at + d] = static_cast<uint8_t>(numbers[d] + kQueryOffset);
-        break;
-      case ByteForm::kTiles: std::copy_n(numbers, dim, signed_bytes_.data() + at); break;
-    }
-  }
-}
-
-void ByteScores([[maybe_unused]] Target target, const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride) {
+void ByteScores([[maybe_unused]] Target target, const ByteGroups& groups, const ByteQueries& rows, float* scores,
+                size_t stride) {
 #if defined(__x86_64__)
   if (rows.form() == ByteForm::kTiles) return amx::VectorScores(groups, rows, scores, stride);
   if (rows.form() == ByteForm::kBytes) return avx512bf16::VectorScores(groups, rows, scores, stride);
@@ -114,7 +76,7 @@ void ByteScores([[maybe_unused]] Target target, const ByteGroups& groups, const 
   PlainVectorScores(groups, rows, scores, stride);
 }
 
-void ByteBest([[maybe_unused]] Target target, const ByteGroups& groups, const ByteRows& rows, const float* bounds,
+void ByteBest([[maybe_unused]] Target target, const ByteGroups& groups, const ByteQueries& rows, const float* bounds,
               float* best) {
 #if defined(__x86_64__)
   if (rows.form() == ByteForm::kTiles) return amx::VectorBest(groups, rows, bounds, best);

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/aligned.h"
 #include "base/cpu.h"
 #include "kernels/byte_scores.h"
 
@@ -18,7 +17,8 @@ namespace damask::kernels {
 
 inline constexpr size_t kByteGroup = kQuarterTokens;  // vectors that lie together
 
-// What the target multiplies for that many rows: one would leave tiles nearly empty.
+// What the target multiplies for that many rows, which are packed with it and ByteLayout::kRows: one would leave tiles nearly
+// empty.
 inline ByteForm VectorFormOf(Target target, size_t dim, size_t rows) {
   const ByteForm form = ByteFormOf(target, dim);
   return rows == 1 && form == ByteForm::kTiles ? ByteForm::kBytes : form;
@@ -53,37 +53,13 @@ class ByteVectors {
   std::vector<float> scales_;
 };
 
-// Query rows for these functions. Keeps its memory from one packing to the next.
-class ByteRows {
- public:
-  // q [rows, dim], `stride` floats apart; `scale` multiplies every score. `form`: VectorFormOf.
-  void Pack(ByteForm form, const float* q, size_t stride, size_t rows, size_t dim, float scale);
-
-  ByteForm form() const { return form_; }
-  size_t rows() const { return rows_; }
-  size_t dim() const { return dim_; }
-  const uint8_t* bytes() const { return bytes_.data(); }               // [rows, dim], 128 added
-  const int8_t* signed_bytes() const { return signed_bytes_.data(); }  // [rows up to a multiple of 16, dim]
-  const int16_t* pairs() const { return pairs_.data(); }               // [rows, dim]
-  const float* scales() const { return scales_.data(); }               // [rows]
-
- private:
-  ByteForm form_ = ByteForm::kPairs;
-  size_t rows_ = 0;
-  size_t dim_ = 0;
-  std::vector<uint8_t> bytes_;
-  AlignedArray<int8_t> signed_bytes_;
-  std::vector<int16_t> pairs_;
-  std::vector<float> scales_;
-};
-
 // scores[row * stride + i * 16 + j] = the score of the row with vector j of group i. Every target gives the same bits.
-void ByteScores(Target target, const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride);
+void ByteScores(Target target, const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride);
 
 // best[i * 16 + j] = the largest score - bounds[row] of any row with vector j of group i, for bounds [rows]: with the
 // log-sum-exp of each row the logarithm of a vector's largest share. The difference is rounded once, the same bits everywhere.
 // Cost of a group and 16 rows: with AMX a product of tiles and 16 maxima; dim / 4 byte products a row with AVX-512 VNNI, dim
 // products of 16-bit pairs with AVX2.
-void ByteBest(Target target, const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best);
+void ByteBest(Target target, const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best);
 
 }  // namespace damask::kernels

@@ -57,7 +57,7 @@ inline void LoadRows(const int8_t* rows, size_t dim, size_t tiles) {
 
 // use(first row, rows, group's place, its scales [16], sums [rows][16]) for all groups and up to 64 rows at a time.
 template <typename Tiles, typename Use>
-[[gnu::always_inline]] inline void ForSums(const ByteGroups& groups, const ByteRows& rows, const Use& use) {
+[[gnu::always_inline]] inline void ForSums(const ByteGroups& groups, const ByteQueries& rows, const Use& use) {
   constexpr size_t kRows = kRowTiles * amx::kTileRows;
   const size_t dim = rows.dim();
   alignas(64) int32_t sums[2][kRowTiles * kTileSums];
@@ -78,7 +78,7 @@ template <typename Tiles, typename Use>
 [[gnu::always_inline]] inline __m512 Floats(const int32_t* sums) { return _mm512_cvtepi32_ps(_mm512_load_si512(sums)); }
 
 template <typename Tiles>
-void ScoresOfVectors(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride) {
+void ScoresOfVectors(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride) {
   ForSums<Tiles>(
       groups, rows,
       [&](size_t first, size_t count, size_t group, const float* group_scales, const int32_t* sums)
@@ -111,7 +111,7 @@ void ScoresOfVectors(const ByteGroups& groups, const ByteRows& rows, float* scor
 }
 
 template <typename Tiles>
-void BestOfVectors(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best) {
+void BestOfVectors(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best) {
   for (size_t i = 0; i < groups.count; ++i) {
     _mm512_storeu_ps(best + i * kByteGroup, _mm512_set1_ps(-std::numeric_limits<float>::infinity()));
   }

@@ -2,11 +2,11 @@
 
 namespace damask::kernels::amx {
 
-void VectorScores(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride) {
+void VectorScores(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride) {
   ScoresOfVectors<HardwareTiles>(groups, rows, scores, stride);
 }
 
-void VectorBest(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best) {
+void VectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best) {
   BestOfVectors<HardwareTiles>(groups, rows, bounds, best);
 }
 

@@ -3,11 +3,11 @@
 
 namespace damask::kernels::amx {
 
-void VectorScoresEmulated(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride) {
+void VectorScoresEmulated(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride) {
   ScoresOfVectors<EmulatedTiles>(groups, rows, scores, stride);
 }
 
-void VectorBestEmulated(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best) {
+void VectorBestEmulated(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best) {
   BestOfVectors<EmulatedTiles>(groups, rows, bounds, best);
 }
 

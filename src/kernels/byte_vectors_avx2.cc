@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "kernels/byte_vectors_targets.h"
+#include "kernels/byte_vectors-inl.h"
 #include "kernels/pairs_avx2-inl.h"
 
 namespace damask::kernels::avx2 {
@@ -13,21 +13,38 @@ namespace {
 constexpr size_t kQuads = 4;  // of four vectors in a group
 constexpr size_t kStepNumbers = 4 * kByteGroup;
 
-// Exact products of eight vectors' bytes, and what makes scores of them.
-struct Products {
-  __m256 sums;
-  __m256 scales;
-};
-
-// Of a row and a group.
-struct Halves {
-  Products low;
-  Products high;
-};
-
-class Group {
+class PairsGroup {
  public:
-  Group(const ByteGroups& groups, size_t index, size_t dim) : dim_(dim), scales_(groups.scales + index * kByteGroup) {
+  static constexpr size_t kRowsTogether = 2;
+
+  // Of eight vectors.
+  struct Half {
+    __m256 sums;
+    __m256 scales;
+  };
+  struct Products {
+    Half low;
+    Half high;
+  };
+
+  class Largest {
+   public:
+    [[gnu::always_inline]] void Take(const Products& x, float bound) {
+      const __m256 bounds = _mm256_set1_ps(bound);
+      low_ = _mm256_max_ps(low_, _mm256_fmsub_ps(x.low.sums, x.low.scales, bounds));
+      high_ = _mm256_max_ps(high_, _mm256_fmsub_ps(x.high.sums, x.high.scales, bounds));
+    }
+    void Store(float* out) const {
+      _mm256_storeu_ps(out, low_);
+      _mm256_storeu_ps(out + 8, high_);
+    }
+
+   private:
+    __m256 low_ = _mm256_set1_ps(-std::numeric_limits<float>::infinity());
+    __m256 high_ = low_;
+  };
+
+  PairsGroup(const ByteGroups& groups, size_t index, size_t dim) : dim_(dim), scales_(groups.scales + index * kByteGroup) {
     const int8_t* const bytes = groups.bytes + index * dim * kByteGroup;
     for (size_t i = 0; i < dim * kByteGroup; i += 16) {
       const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
@@ -35,9 +52,8 @@ class Group {
     }
   }
 
-  // Of kRows rows from `first` on.
   template <size_t kRows>
-  [[gnu::always_inline]] void Multiply(const ByteRows& rows, size_t first, Halves (&products)[kRows]) const {
+  [[gnu::always_inline]] void Multiply(const ByteQueries& rows, size_t first, Products (&products)[kRows]) const {
     const int16_t* const q = rows.pairs() + first * dim_;
     __m256i sums[kRows][kQuads];
     for (auto& row : sums) {
@@ -60,9 +76,14 @@ class Group {
     }
   }
 
+  [[gnu::always_inline]] static void Scores(const Products& x, float* out) {
+    _mm256_storeu_ps(out, _mm256_mul_ps(x.low.sums, x.low.scales));
+    _mm256_storeu_ps(out + 8, _mm256_mul_ps(x.high.sums, x.high.scales));
+  }
+
  private:
   // Sums of neighbours, in the order of the vectors.
-  static Products Together(__m256i a, __m256i b, __m256 scale, const float* scales) {
+  static Half Together(__m256i a, __m256i b, __m256 scale, const float* scales) {
     const __m256i sums = _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8);
     return {_mm256_cvtepi32_ps(sums), _mm256_mul_ps(scale, _mm256_loadu_ps(scales))};
   }
@@ -72,48 +93,14 @@ class Group {
   alignas(32) int16_t numbers_[kMaxByteDim * kByteGroup];
 };
 
-// use(row, products) for every row.
-template <typename Use>
-[[gnu::always_inline]] inline void ForRows(const Group& group, const ByteRows& rows, const Use& use) {
-  size_t row = 0;
-  for (; row + 2 <= rows.rows(); row += 2) {
-    Halves products[2];
-    group.Multiply(rows, row, products);
-    for (size_t r = 0; r < 2; ++r) use(row + r, products[r]);
-  }
-  if (row < rows.rows()) {
-    Halves products[1];
-    group.Multiply(rows, row, products);
-    use(row, products[0]);
-  }
-}
-
 }  // namespace
 
-void VectorScores(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride) {
-  for (size_t i = 0; i < groups.count; ++i) {
-    float* const out = scores + i * kByteGroup;
-    ForRows(
-        Group(groups, i * groups.step, rows.dim()), rows, [&](size_t row, const Halves& x) __attribute__((always_inline)) {
-          _mm256_storeu_ps(out + row * stride, _mm256_mul_ps(x.low.sums, x.low.scales));
-          _mm256_storeu_ps(out + row * stride + 8, _mm256_mul_ps(x.high.sums, x.high.scales));
-        });
-  }
+void VectorScores(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride) {
+  ScoresOfGroups<PairsGroup>(groups, rows, scores, stride);
 }
 
-void VectorBest(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best) {
-  for (size_t i = 0; i < groups.count; ++i) {
-    __m256 low = _mm256_set1_ps(-std::numeric_limits<float>::infinity());
-    __m256 high = low;
-    ForRows(
-        Group(groups, i * groups.step, rows.dim()), rows, [&](size_t row, const Halves& x) __attribute__((always_inline)) {
-          const __m256 bound = _mm256_set1_ps(bounds[row]);
-          low = _mm256_max_ps(low, _mm256_fmsub_ps(x.low.sums, x.low.scales, bound));
-          high = _mm256_max_ps(high, _mm256_fmsub_ps(x.high.sums, x.high.scales, bound));
-        });
-    _mm256_storeu_ps(best + i * kByteGroup, low);
-    _mm256_storeu_ps(best + i * kByteGroup + 8, high);
-  }
+void VectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best) {
+  BestOfGroups<PairsGroup>(groups, rows, bounds, best);
 }
 
 }  // namespace damask::kernels::avx2

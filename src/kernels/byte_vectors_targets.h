@@ -5,24 +5,24 @@
 
 namespace damask::kernels::avx2 {
 
-void VectorScores(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride);
-void VectorBest(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best);
+void VectorScores(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride);
+void VectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best);
 
 }  // namespace damask::kernels::avx2
 
 namespace damask::kernels::avx512bf16 {
 
-void VectorScores(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride);
-void VectorBest(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best);
+void VectorScores(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride);
+void VectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best);
 
 }  // namespace damask::kernels::avx512bf16
 
 namespace damask::kernels::amx {
 
-void VectorScores(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride);
-void VectorBest(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best);
+void VectorScores(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride);
+void VectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best);
 // The same without the hardware.
-void VectorScoresEmulated(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride);
-void VectorBestEmulated(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best);
+void VectorScoresEmulated(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride);
+void VectorBestEmulated(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best);
 
 }  // namespace damask::kernels::amx

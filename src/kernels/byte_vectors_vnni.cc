@@ -4,90 +4,77 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/byte_vectors_targets.h"
+#include "kernels/byte_vectors-inl.h"
 
 namespace damask::kernels::avx512bf16 {
 namespace {
 
 constexpr size_t kStepBytes = 4 * kByteGroup;
 
-struct Group {
-  Group(const ByteGroups& groups, size_t index, size_t dim)
-      : bytes(groups.bytes + index * dim * kByteGroup),
-        offsets(_mm512_loadu_si512(groups.offsets + index * kByteGroup)),
-        scales(_mm512_loadu_ps(groups.scales + index * kByteGroup)) {}
-  const int8_t* bytes;
-  __m512i offsets;
-  __m512 scales;
-};
+class VnniGroup {
+ public:
+  static constexpr size_t kRowsTogether = 4;
 
-// Exact products of bytes, and what makes scores of them.
-struct Products {
-  __m512 sums;
-  __m512 scales;
-};
+  struct Products {
+    __m512 sums;
+    __m512 scales;
+  };
 
-// Rows [first, first + kRows).
-template <size_t kRows>
-[[gnu::always_inline]] inline void MultiplyGroup(const Group& group, const ByteRows& rows, size_t first,
-                                                 Products (&products)[kRows]) {
-  const size_t dim = rows.dim();
-  const uint8_t* const q = rows.bytes() + first * dim;
-  __m512i sums[kRows];
-  for (__m512i& sum : sums) sum = group.offsets;
-  for (size_t d = 0; d < dim; d += 4) {
-    const __m512i vectors = _mm512_loadu_si512(group.bytes + d / 4 * kStepBytes);
+  class Largest {
+   public:
+    [[gnu::always_inline]] void Take(const Products& x, float bound) {
+      largest_ = _mm512_max_ps(largest_, _mm512_fmsub_ps(x.sums, x.scales, _mm512_set1_ps(bound)));
+    }
+    void Store(float* out) const { _mm512_storeu_ps(out, largest_); }
+
+   private:
+    __m512 largest_ = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
+  };
+
+  VnniGroup(const ByteGroups& groups, size_t index, size_t dim)
+      : bytes_(groups.bytes + index * dim * kByteGroup),
+        offsets_(_mm512_loadu_si512(groups.offsets + index * kByteGroup)),
+        scales_(_mm512_loadu_ps(groups.scales + index * kByteGroup)) {}
+
+  template <size_t kRows>
+  [[gnu::always_inline]] void Multiply(const ByteQueries& rows, size_t first, Products (&products)[kRows]) const {
+    const size_t dim = rows.dim();
+    const uint8_t* const q = rows.bytes() + first * dim;
+    __m512i sums[kRows];
+    for (__m512i& sum : sums) sum = offsets_;
+    for (size_t d = 0; d < dim; d += 4) {
+      const __m512i vectors = _mm512_loadu_si512(bytes_ + d / 4 * kStepBytes);
+#pragma GCC unroll 4
+      for (size_t r = 0; r < kRows; ++r) {
+        int32_t four;
+        std::memcpy(&four, q + r * dim + d, sizeof(four));
+        sums[r] = _mm512_dpbusd_epi32(sums[r], _mm512_set1_epi32(four), vectors);
+      }
+    }
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
-      int32_t four;
-      std::memcpy(&four, q + r * dim + d, sizeof(four));
-      sums[r] = _mm512_dpbusd_epi32(sums[r], _mm512_set1_epi32(four), vectors);
+      products[r] = {_mm512_cvtepi32_ps(sums[r]), _mm512_mul_ps(_mm512_set1_ps(rows.scales()[first + r]), scales_)};
     }
   }
-#pragma GCC unroll 4
-  for (size_t r = 0; r < kRows; ++r) {
-    products[r] = {_mm512_cvtepi32_ps(sums[r]), _mm512_mul_ps(_mm512_set1_ps(rows.scales()[first + r]), group.scales)};
-  }
-}
 
-// use(row, products) for every row.
-template <typename Use>
-[[gnu::always_inline]] inline void ForRows(const Group& group, const ByteRows& rows, const Use& use) {
-  constexpr size_t kTogether = 4;
-  size_t row = 0;
-  for (; row + kTogether <= rows.rows(); row += kTogether) {
-    Products products[kTogether];
-    MultiplyGroup(group, rows, row, products);
-    for (size_t r = 0; r < kTogether; ++r) use(row + r, products[r]);
+  [[gnu::always_inline]] static void Scores(const Products& x, float* out) {
+    _mm512_storeu_ps(out, _mm512_mul_ps(x.sums, x.scales));
   }
-  for (; row < rows.rows(); ++row) {
-    Products products[1];
-    MultiplyGroup(group, rows, row, products);
-    use(row, products[0]);
-  }
-}
+
+ private:
+  const int8_t* bytes_;
+  __m512i offsets_;
+  __m512 scales_;
+};
 
 }  // namespace
 
-void VectorScores(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride) {
-  for (size_t i = 0; i < groups.count; ++i) {
-    float* const out = scores + i * kByteGroup;
-    ForRows(
-        Group(groups, i * groups.step, rows.dim()), rows, [&](size_t row, const Products& x) __attribute__((always_inline)) {
-          _mm512_storeu_ps(out + row * stride, _mm512_mul_ps(x.sums, x.scales));
-        });
-  }
+void VectorScores(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride) {
+  ScoresOfGroups<VnniGroup>(groups, rows, scores, stride);
 }
 
-void VectorBest(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best) {
-  for (size_t i = 0; i < groups.count; ++i) {
-    __m512 largest = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
-    ForRows(
-        Group(groups, i * groups.step, rows.dim()), rows, [&](size_t row, const Products& x) __attribute__((always_inline)) {
-          largest = _mm512_max_ps(largest, _mm512_fmsub_ps(x.sums, x.scales, _mm512_set1_ps(bounds[row])));
-        });
-    _mm512_storeu_ps(best + i * kByteGroup, largest);
-  }
+void VectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best) {
+  BestOfGroups<VnniGroup>(groups, rows, bounds, best);
 }
 
 }  // namespace damask::kernels::avx512bf16

@@ -124,8 +124,9 @@ Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_contex
   if (overrides.factor != 0.0) {
     DAMASK_RETURN_IF_ERROR(CheckPositive("--rope-scale", overrides.factor, 1e6));
     rope.factor = overrides.factor;
+  } else {
+    FillMissingFactor(wanted_context != 0 ? wanted_context : config->context, &rope);
   }
-  if (overrides.factor == 0.0) FillMissingFactor(wanted_context != 0 ? wanted_context : config->context, &rope);
   const double reach = static_cast<double>(rope.original_context) * rope.factor;
   config->context =
       std::max<uint64_t>(config->context, static_cast<uint64_t>(std::min(reach, static_cast<double>(limits::kMaxContext))));

@@ -87,14 +87,13 @@ uint64_t LeastOfMany(std::span<const float> scores, size_t count, std::vector<ui
 void AscendingOfMany(std::span<const float> scores, size_t count, std::vector<uint32_t>* indices) {
   thread_local std::vector<uint32_t> orders;
   const uint64_t least = LeastOfMany(scores, count, &orders);
-  indices->resize(count + 1);  // one more, as the next place is written before it is known whether it is taken
+  indices->resize(count);
   uint32_t* const out = indices->data();
   size_t kept = 0;
   for (size_t i = 0; i < scores.size() && kept < count; ++i) {
     out[kept] = static_cast<uint32_t>(i);
     kept += OrderedKey(orders[i], i) >= least ? 1 : 0;
   }
-  indices->resize(count);
 }
 
 }  // namespace

@@ -147,6 +147,7 @@ class Choice {
 
   // best: from means, of which the first is number `first`, to the largest of each quarter of the middle.
   void LargestOfQuarters(size_t first) {
+    static_assert(kMeans == 4);
     const size_t middle = regions_.local - regions_.sinks;
     const float* means = s_->best.data() + (regions_.sinks * kMeans - first);
     for (size_t i = 0; i < middle; ++i, means += kMeans) {
@@ -158,7 +159,8 @@ class Choice {
   // best: of every mean of these groups the logarithm of its largest share of any row, or for a single row its score.
   void RankMeans() {
     const kernels::ByteGroups groups = keys_.means().Groups(FirstGroup(), EndGroup() - FirstGroup());
-    s_->byte_rows.Pack(kernels::VectorFormOf(target_, rank_, rows_), s_->queries.data(), rank_, rows_, rank_, scale_);
+    s_->byte_rows.Pack(kernels::VectorFormOf(target_, rank_, rows_), s_->queries.data(), rank_, rows_, rank_, scale_,
+                       kernels::ByteLayout::kRows);
     s_->best.resize(groups.count * kernels::kByteGroup);
     if (rows_ == 1) return kernels::ByteScores(target_, groups, s_->byte_rows, s_->best.data(), s_->best.size());
     EstimateBounds();

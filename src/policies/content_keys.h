@@ -85,10 +85,10 @@ class ContentKeys {
 
 // Memory of one thread between choices.
 struct ContentScratch {
-  std::vector<uint32_t> sample;  // the rows that choose
-  std::vector<float> sampled;    // [rows, head_dim]
-  std::vector<float> queries;    // [rows, rank]
-  kernels::ByteRows byte_rows;
+  std::vector<uint32_t> sample;       // the rows that choose
+  std::vector<float> sampled;         // [rows, head_dim]
+  std::vector<float> queries;         // [rows, rank]
+  kernels::ByteQueries byte_rows;     // one after the other, for the means
   std::vector<float> sampled_scores;  // [rows][means that bounds are estimated from]
   std::vector<float> bounds;          // [rows]
   kernels::ByteQueries byte_queries;

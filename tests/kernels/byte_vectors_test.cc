@@ -27,9 +27,9 @@ struct Case {
     vectors.Resize(groups, dim);
     for (size_t i = 0; i < vector_count; ++i) vectors.Store(i, numbers.data() + i * dim);
   }
-  ByteRows Packed(ByteForm form, float scale = 0.125f) const {
-    ByteRows packed;
-    packed.Pack(form, q.data(), dim, rows, dim, scale);
+  ByteQueries Packed(ByteForm form, float scale = 0.125f) const {
+    ByteQueries packed;
+    packed.Pack(form, q.data(), dim, rows, dim, scale, ByteLayout::kRows);
     return packed;
   }
   // The score in double, and what rounding both sides may change of it.
@@ -62,8 +62,8 @@ struct Case {
   ByteVectors vectors;
 };
 
-using ScoresFunction = std::function<void(const ByteGroups& groups, const ByteRows& rows, float* scores, size_t stride)>;
-using BestFunction = std::function<void(const ByteGroups& groups, const ByteRows& rows, const float* bounds, float* best)>;
+using ScoresFunction = std::function<void(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride)>;
+using BestFunction = std::function<void(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best)>;
 
 std::vector<float> ScoresOf(const Case& c, const ByteGroups& groups, ByteForm form, const ScoresFunction& function) {
   const size_t stride = groups.count * kByteGroup + 3;
