@@ -46,7 +46,7 @@ uint64_t Job::Restore(PrefixStore* store) {
     return 0;
   }
   kept_tokens_ = std::max(kept_tokens_, session_->length());
-  restoring_ = session_->length() < store->Longest(request_.prompt);
+  restoring_ = session_->length() < longest;
   if (restoring_) TellProgress();
   return restored;
 }
@@ -214,6 +214,7 @@ void Job::Finish(const Status& status, engine::FinishReason reason) {
     for (Held& held : held_) {
       if (!stopped) piece_.logprobs.push_back(std::move(held.token));  // without a text of its own
     }
+    held_.clear();
     outcome_.stop = answer_->stop();
     outcome_.seed = answer_->seed();
   }

@@ -52,6 +52,9 @@ class Job {
   // drawn. Errors end the job.
   void ChunkRead(engine::Engine* engine, PrefixStore* store, const Status& status);
 
+  // What has been read and `store` has not yet goes there.
+  void Keep(PrefixStore* store);
+
   // Drawing: the token whose logits are wanted next, and what to do when they are there.
   TokenId next_token() const { return next_token_; }
   void LogitsReady(engine::Engine* engine);
@@ -69,7 +72,6 @@ class Job {
   TokenId Draw(engine::Engine* engine, std::span<const float> logits);
   void Stepped();
   uint64_t Took(uint64_t before);
-  void Keep(PrefixStore* store);
   void TellProgress();
   void SendPiece();
   void TakeLogprobs();

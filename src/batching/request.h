@@ -74,7 +74,8 @@ struct Outcome {
   Usage usage;
 };
 
-// Called on the compute thread: must return at once and not throw. Calls for one request come in order; OnDone is the last.
+// Called on the compute thread: must return at once. Calls for one request come in order; OnDone is the last. What is thrown
+// (no memory) ends the request with an error; out of OnDone it is only noted.
 class Listener {
  public:
   virtual ~Listener() = default;

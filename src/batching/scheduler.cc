@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "base/timer.h"
 #include "kernels/plan.h"
 
@@ -21,6 +22,38 @@ constexpr double kDrawShare = 0.5;
 constexpr std::chrono::seconds kIdlePause{1};
 
 static_assert(kChunkBesideAnswers % kernels::kQueryBlockRows == 0 && model::kChunkTokens % kChunkBesideAnswers == 0);
+
+// What is thrown, as a status.
+template <typename Work>
+Status Caught(const Work& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory("no memory for this request");
+  } catch (const std::exception& error) {
+    return Internal(error.what());
+  }
+}
+
+// What goes wrong inside one request ends that request.
+template <typename Work>
+void Guarded(Job* job, const Work& work) {
+  const Status status = Caught([&] {
+    work();
+    return Status();
+  });
+  if (status.ok()) return;
+  const Status finished = Caught([&] {
+    job->Finish(status, engine::FinishReason::kCancelled);
+    return Status();
+  });
+  // The memory may be missing for its last piece: the second time there is none.
+  if (!finished.ok()) job->Finish(finished, engine::FinishReason::kCancelled);
+}
+
+void End(Job* job, const Status& status, engine::FinishReason reason) {
+  Guarded(job, [&] { job->Finish(status, reason); });
+}
 
 }  // namespace
 
@@ -136,13 +169,15 @@ void Scheduler::EndCancelled() {
     std::erase_if(queue_, ends);
   }
   for (const JobPtr& job : ending) {
+    // Whoever asks again goes on behind what has been read.
+    if (store_ != nullptr && job->state() == JobState::kReading) job->Keep(store_);
     if (job->cancel().load()) {
-      job->Finish({}, engine::FinishReason::kCancelled);
+      End(job.get(), {}, engine::FinishReason::kCancelled);
     } else if (job->state() == JobState::kDrawing) {
-      job->Finish({}, engine::FinishReason::kLength);
+      End(job.get(), {}, engine::FinishReason::kLength);
     } else {
-      job->Finish(TooLarge(fmt::format("the request was not read within {} s", options_.timeout_seconds)),
-                  engine::FinishReason::kCancelled);
+      End(job.get(), TooLarge(fmt::format("the request was not read within {} s", options_.timeout_seconds)),
+          engine::FinishReason::kCancelled);
     }
   }
 }
@@ -167,28 +202,6 @@ Job* Scheduler::NextToRead() {
     if (shortest == nullptr || job->unread_tokens() < shortest->unread_tokens()) shortest = job.get();
   }
   return turn_ % 2 == 0 ? shortest : oldest;
-}
-
-// What is thrown, as a status.
-template <typename Work>
-Status Caught(const Work& work) {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return OutOfMemory("no memory for this request");
-  } catch (const std::exception& error) {
-    return Internal(error.what());
-  }
-}
-
-// What goes wrong inside one request ends that request.
-template <typename Work>
-void Guarded(Job* job, const Work& work) {
-  const Status status = Caught([&] {
-    work();
-    return Status();
-  });
-  if (!status.ok()) job->Finish(status, engine::FinishReason::kCancelled);
 }
 
 // What need not be computed, as it was kept or as another request has it. False where the request has ended over it, or where
@@ -296,7 +309,7 @@ bool Scheduler::DrawGuesses(Job* job) {
   if (!guessed.ok() || guesses.empty()) return false;  // no memory for guesses is no reason to end
   const uint64_t before = job->usage().completion_tokens;
   const Status status = Caught([&] { return job->DecodeGuesses(engine_, guesses); });
-  if (!status.ok()) job->Finish(status, engine::FinishReason::kCancelled);
+  if (!status.ok()) End(job, status, engine::FinishReason::kCancelled);
   totals_.drawn_tokens += job->usage().completion_tokens - before;
   return true;
 }
@@ -315,7 +328,7 @@ void Scheduler::Draw(std::span<Job* const> jobs) {
   }
   for (Job* job : jobs) {
     if (!status.ok()) {
-      job->Finish(status, engine::FinishReason::kCancelled);
+      End(job, status, engine::FinishReason::kCancelled);
       continue;
     }
     Guarded(job, [&] { job->LogitsReady(engine_); });
@@ -352,7 +365,13 @@ void Scheduler::Forget() {
     for (const JobPtr& job : ended) Count(*job);
     Publish();
   }
-  for (const JobPtr& job : ended) job->Tell();
+  for (const JobPtr& job : ended) {
+    const Status told = Caught([&] {
+      job->Tell();
+      return Status();
+    });
+    if (!told.ok()) LogWarning("the end of a request could not be told: " + told.ToString());
+  }
   const std::lock_guard lock(mutex_);
   std::erase_if(all_, done);
   if (all_.empty()) idle_.notify_all();

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -613,6 +614,44 @@ TEST(Scheduler, DensityAndRecallAreOfEachRequest) {
   EXPECT_LT(lengthy->outcome.usage.prefill.density(), 0.4);
   EXPECT_GT(lengthy->outcome.usage.audit.rows, 0u);
   EXPECT_LT(lengthy->outcome.usage.audit.recall(), 1.0);
+}
+
+class Thrower : public Collector {
+ public:
+  void OnPiece(Piece&&) override { throw std::bad_alloc(); }
+  void OnDone(const Outcome& result) override {
+    Collector::OnDone(result);
+    throw std::bad_alloc();
+  }
+};
+
+TEST(Scheduler, L09_AListenerThatThrowsEndsItsOwnRequestAndNobodyElses) {
+  Fixture run;
+  const auto other = run.Submit(MakeRequest(30, 20));
+  const auto thrower = run.Submit<Thrower>(MakeRequest(20, 5));
+  const auto cancelled = run.Submit<Thrower>(MakeRequest(1900, 1));
+  run.scheduler->Cancel(cancelled->request);
+  for (const auto& collector : {thrower, cancelled}) collector->Wait();
+  EXPECT_EQ(thrower->outcome.status.code(), StatusCode::kOutOfMemory);
+  other->Wait();
+  EXPECT_TRUE(other->outcome.status.ok());
+  EXPECT_GT(other->ids.size(), 0u);
+}
+
+TEST(Scheduler, WhatACancelledRequestHasReadIsKept) {
+  StoreFixture run(PrefixStoreOptions{});
+  const auto reading = std::make_shared<Hook>();
+  reading->on_progress = [&] { run.scheduler->Cancel(reading->request); };
+  const auto gate = run.Submit<Gate>(MakeRequest(12, 0, 91));  // the number is known before anything is read
+  gate->WaitUntilReached();
+  run.Submit(MakeRequest(1900, 1), reading);
+  gate->Open();
+  reading->Wait();
+  const uint64_t read = reading->outcome.usage.read_tokens;
+  ASSERT_TRUE(read > 0 && read < 1900) << read;
+  const auto again = run.Submit(MakeRequest(1900, 1));
+  again->Wait();
+  EXPECT_EQ(again->outcome.usage.cached_tokens, read / 64 * 64);
 }
 
 }  // namespace
