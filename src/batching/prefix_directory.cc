@@ -39,6 +39,15 @@ bool IsTemporary(std::string_view name) {
   return dash != std::string_view::npos && AllDigits(name.substr(0, dash), 20) && AllDigits(name.substr(dash + 1), 20);
 }
 
+// False with errno. The folders above it are the user's own (~/.cache): they get the modes that he wants for new ones.
+bool Make(const std::string& path) {
+  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    const bool last = path.find_first_not_of('/', slash) == std::string::npos;
+    if (!last && mkdir(path.substr(0, slash).c_str(), 0777) != 0 && errno != EEXIST) break;  // the last one tells why
+  }
+  return mkdir(path.c_str(), 0700) == 0 || errno == EEXIST;
+}
+
 std::array<timespec, 2> Times(int64_t used) {
   timespec at = {};
   at.tv_sec = used / kNanoseconds;
@@ -52,7 +61,7 @@ Result<std::unique_ptr<PrefixDirectory>> PrefixDirectory::Open(const std::string
   if (path.empty() || path.find('\0') != std::string::npos) {
     return InvalidArgument("the directory's name is empty or has a NUL byte").At(Quote(path, 300));
   }
-  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return SystemError("cannot make").At(Quote(path, 300));
+  if (!Make(path)) return SystemError("cannot make").At(Quote(path, 300));
   Descriptor fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) return SystemError("cannot open").At(Quote(path, 300));
   std::unique_ptr<PrefixDirectory> directory(new PrefixDirectory(path, std::move(fd)));

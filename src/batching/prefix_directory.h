@@ -18,7 +18,8 @@ namespace damask::batching {
 
 class PrefixDirectory {
  public:
-  // Made (for its owner only) where it does not exist; removes what killed writers left behind. Errors: Io, InvalidArgument.
+  // Made where it does not exist, for its owner only, with the folders above it; removes what killed writers left behind.
+  // Errors: Io, InvalidArgument.
   static Result<std::unique_ptr<PrefixDirectory>> Open(const std::string& path);
 
   // "HASH-FIRST.kv".

@@ -22,6 +22,7 @@ Result<std::unique_ptr<PrefixFiles>> PrefixFiles::Open(const std::string& direct
   DAMASK_ASSIGN_OR_RETURN(auto opened, PrefixDirectory::Open(directory));
   std::unique_ptr<PrefixFiles> files(new PrefixFiles(std::move(opened), limit, shape, pool));
   DAMASK_RETURN_IF_ERROR(files->ReadHeads());
+  files->Trim();
   DAMASK_ASSIGN_OR_RETURN(files->writer_, PrefixWriter::Start(files->directory_.get(), shape));
   return files;
 }
@@ -56,6 +57,13 @@ Status PrefixFiles::ReadHeads() {
     file->second.state = State::kReady;
   }
   return {};
+}
+
+// What is there may be more than the limit: it was another one, or another process wrote.
+void PrefixFiles::Trim() {
+  const std::optional<Names> gone = MakeRoom(0, {});
+  if (!gone) return;
+  for (const std::string& name : *gone) directory_->Remove(name);
 }
 
 std::vector<PrefixFiles::Files::iterator> PrefixFiles::Cover(std::span<const TokenId> ids, size_t blocks, bool pending) const {

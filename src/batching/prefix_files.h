@@ -27,7 +27,7 @@ class PrefixFiles {
   static constexpr uint64_t kMaxQueuedBytes = uint64_t{1} << 30;
 
   // `pool` is not owned and outlives the object; `limit` bytes hold for all prefix files of the directory, whatever their
-  // binding. Errors: Io, InvalidArgument.
+  // binding: what is there beyond it goes. Errors: Io, InvalidArgument.
   static Result<std::unique_ptr<PrefixFiles>> Open(const std::string& directory, uint64_t limit, const PrefixFileShape& shape,
                                                    model::PagePool* pool);
   PrefixFiles(const PrefixFiles&) = delete;
@@ -76,6 +76,7 @@ class PrefixFiles {
   PrefixFiles(std::unique_ptr<PrefixDirectory> directory, uint64_t limit, const PrefixFileShape& shape, model::PagePool* pool)
       : directory_(std::move(directory)), limit_(limit), shape_(shape), pool_(pool) {}
   Status ReadHeads();
+  void Trim();
   // For each of the blocks a file that holds it, or end().
   std::vector<Files::iterator> Cover(std::span<const TokenId> ids, size_t blocks, bool pending) const;
   Status ReadRun(Files::iterator file, size_t end, model::KvCache* cache);

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "batching/prefix_directory.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
@@ -60,6 +61,10 @@ class Serve : public Command {
 
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_ASSIGN_OR_RETURN(const server::ServerOptions options, Options(common));
+    // Before the model is loaded, which may take minutes.
+    if (const std::string& folder = options.model.prefixes.directory; !folder.empty()) {
+      DAMASK_RETURN_IF_ERROR(batching::PrefixDirectory::Open(folder).status());
+    }
     Result<std::unique_ptr<server::Server>> listening = server::Server::Listen(options);
     if (!listening.ok()) {
       PrintError(listening.status());

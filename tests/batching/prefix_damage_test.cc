@@ -171,10 +171,10 @@ TEST_F(PrefixStoreTest, P08OnlyNamesOfOurOwnPatternAreReadOrRemoved) {
 
 TEST_F(PrefixStoreTest, P08ADirectoryThatCannotBeUsedIsAnError) {
   const std::string file = folder_.Write("file", "x");
-  const std::string no_parent = folder_.File("none/kv");
+  const std::string below_a_file = file + "/above/kv";
   const std::string too_long = folder_.File(std::string(300, 'n'));
   const std::string nul("a\0b", 3);
-  for (const std::string& path : {file, no_parent, too_long, nul}) {
+  for (const std::string& path : {file, below_a_file, too_long, nul}) {
     EXPECT_FALSE(PrefixStore::Open({.directory = path}, SmallShape(), &pool_).ok()) << path;
   }
   EXPECT_FALSE(PrefixStore::Open({}, {.binding = "x", .layers = 0, .kv_heads = 2, .vocab = 5}, &pool_).ok());

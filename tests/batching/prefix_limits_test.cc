@@ -72,5 +72,20 @@ TEST_F(PrefixStoreTest, AFileThatAnotherOneContinuesIsRemovedAfterIt) {
   EXPECT_EQ(Restored(store.get(), prompt), 2);
 }
 
+TEST_F(PrefixStoreTest, ALowerLimitHoldsFromTheStart) {
+  const auto a = Text(3, 1);
+  const auto b = Text(3, 2);
+  {
+    const auto store = OpenDisk();
+    Read(store.get(), a, 3);
+    Read(store.get(), b, 3);
+  }
+  const auto store = OpenDisk(FileBytes(3));
+  EXPECT_EQ(BytesOnDisk(), FileBytes(3));
+  EXPECT_EQ(store->stats().disk_bytes, FileBytes(3));
+  EXPECT_EQ(Restored(store.get(), a), 0);
+  EXPECT_EQ(Restored(store.get(), b), 3);
+}
+
 }  // namespace
 }  // namespace damask::batching::test

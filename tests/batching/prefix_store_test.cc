@@ -192,5 +192,15 @@ TEST_F(PrefixStoreTest, OnlyWhatTheCallerSaysIsKept) {
   EXPECT_EQ(store->Longest(prompt), 5 * kTokens);
 }
 
+TEST_F(PrefixStoreTest, TheFoldersAboveAreMadeAndTheLastIsItsOwnersOnly) {
+  namespace fs = std::filesystem;
+  const std::string above = folder_.File("cache/damask");
+  const auto store = Open({.memory_bytes = 0, .directory = above + "/kv/"});
+  ASSERT_TRUE(store);
+  Read(store.get(), Text(1, 1), 1);
+  EXPECT_EQ(fs::status(above + "/kv").permissions(), fs::perms::owner_all);
+  EXPECT_FALSE(fs::is_empty(above + "/kv"));
+}
+
 }  // namespace
 }  // namespace damask::batching::test

@@ -108,6 +108,14 @@ TEST(ServeProgram, L11ATakenPortIsOneLineBeforeAnythingIsLoaded) {
   EXPECT_EQ(result.out, "");
 }
 
+TEST(ServeProgram, AFolderThatCannotBeMadeIsOneLineBeforeAnythingIsLoaded) {
+  const test::ProgramResult result =
+      test::RunProgram({DAMASK_PROGRAM, "serve", "--port", "0", "-m", "/nowhere/model.gguf", "--prefix-cache", "/dev/null/kv"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(CountLines(result.err), 1u) << result.err;
+  EXPECT_NE(result.err.find("/dev/null/kv"), std::string::npos) << result.err;
+}
+
 // From now on the system refuses every bind of this process, as it does to a port that is not for its user. Real permissions
 // would not do: the tests may run as root, and where ports may be taken by everybody.
 void RefuseToBind() {
