@@ -97,14 +97,17 @@ void ReadChatLogprobs(FieldReader* fields, std::optional<size_t>* top_logprobs) 
   }
 }
 
+// A number; `false`, which chats say it with, asks for none here too.
+void ReadCompletionLogprobs(FieldReader* fields, std::optional<size_t>* top_logprobs) {
+  const Json* wanted = fields->Any("logprobs");
+  if (wanted != nullptr && *wanted == false) return;
+  if (const auto top = fields->Integer("logprobs", {0, kMaxCompletionLogprobs})) *top_logprobs = static_cast<size_t>(*top);
+}
+
 void ReadLogprobs(FieldReader* fields, ApiRequest* request) {
   switch (request->api) {
     case Api::kChat: return ReadChatLogprobs(fields, &request->top_logprobs);
-    case Api::kCompletions:
-      if (const auto top = fields->Integer("logprobs", {0, kMaxCompletionLogprobs})) {
-        request->top_logprobs = static_cast<size_t>(*top);
-      }
-      return;
+    case Api::kCompletions: return ReadCompletionLogprobs(fields, &request->top_logprobs);
     case Api::kLlamaCompletion:
       if (const auto top = fields->Integer("n_probs", {0, limits::kMaxTopLogprobs}); top && *top > 0) {
         request->top_logprobs = static_cast<size_t>(*top);

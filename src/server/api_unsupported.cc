@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -42,7 +43,11 @@ const std::vector<Neutral>& Neutrals() {
                                                  {"dry_multiplier", {0}},
                                                  {"top_n_sigma", {-1, 0}},
                                                  {"n_indent", {0}},
-                                                 {"t_max_predict_ms", {0, -1}}};
+                                                 {"t_max_predict_ms", {0, -1}},
+                                                 {"min_tokens", {0}},
+                                                 {"thinking_budget_tokens", {-1}},
+                                                 {"add_generation_prompt", {true}},
+                                                 {"continue_final_message", {false}}};
   return kNeutrals;
 }
 
@@ -54,10 +59,31 @@ void RefuseOtherValues(FieldReader* fields, const Neutral& neutral) {
 
 // Several answers to one prompt.
 void RefuseCounts(FieldReader* fields) {
-  for (const char* name : {"n", "best_of"}) {
+  for (const char* name : {"n", "best_of", "n_cmpl"}) {
     const auto count = fields->Integer(name, {1, std::numeric_limits<int64_t>::max()});
     if (count && *count != 1) RefuseValue(fields, name, *count, "1");
   }
+}
+
+// llama-server's order of samplers, as names or as letters. Those that damask lacks do nothing without fields of their own,
+// which are refused; those that it has stand in its order.
+void RefuseSamplers(FieldReader* fields) {
+  static const Json kNames = {"penalties", "top_k", "top_p", "min_p", "temperature"};
+  constexpr std::string_view kLetters = "ekpmt";
+  const Json* samplers = fields->Any("samplers");
+  if (samplers == nullptr) return;
+  std::string letters;
+  Json names = Json::array();
+  if (samplers->is_string()) {
+    for (const char c : samplers->get_ref<const std::string&>()) {
+      if (kLetters.find(c) != std::string_view::npos) letters += c;
+    }
+  } else if (samplers->is_array()) {
+    for (const Json& name : *samplers) {
+      if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) names.push_back(name);
+    }
+  }
+  if (letters != kLetters && names != kNames) RefuseValue(fields, "samplers", *samplers, "the order " + kNames.dump());
 }
 
 void RefuseResponseFormat(FieldReader* fields) {
@@ -72,16 +98,18 @@ void RefuseResponseFormat(FieldReader* fields) {
 }  // namespace
 
 void RefuseUnsupported(FieldReader* fields) {
-  for (const char* name : {"tools", "functions", "logit_bias", "suffix", "grammar", "lora", "image_data"}) {
+  for (const char* name : {"tools", "functions", "logit_bias", "suffix", "grammar", "lora", "image_data", "stop_token_ids",
+                           "guided_regex", "guided_choice", "guided_grammar", "response_fields"}) {
     const Json* value = fields->Any(name);
     if (value != nullptr && !IsEmpty(*value)) RefuseParameter(fields, name);
   }
   // An empty schema still asks for JSON.
-  for (const char* name : {"json_schema", "audio"}) {
+  for (const char* name : {"json_schema", "guided_json", "audio"}) {
     if (fields->Any(name) != nullptr) RefuseParameter(fields, name);
   }
   for (const Neutral& neutral : Neutrals()) RefuseOtherValues(fields, neutral);
   RefuseCounts(fields);
+  RefuseSamplers(fields);
   RefuseResponseFormat(fields);
 }
 

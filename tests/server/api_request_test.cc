@@ -234,15 +234,35 @@ TEST(ApiRequestTest, H04AnIntegerMayBeWrittenAsADecimal) {
 TEST(ApiRequestTest, H05WhatDamaskLacksIsRefusedByName) {
   for (const char* member :
        {R"("tools":[{"type":"function"}])", R"("functions":[{"name":"f"}])", R"("logit_bias":{"50256":-100})",
-        R"("logit_bias":[[1,2]])", R"("suffix":"end")", R"("audio":{"voice":"x"})", R"("lora":[{"id":0}])"}) {
+        R"("logit_bias":[[1,2]])", R"("suffix":"end")", R"("audio":{"voice":"x"})", R"("lora":[{"id":0}])",
+        R"("stop_token_ids":[2])", R"("guided_json":{})", R"("guided_regex":"a+")", R"("guided_choice":["a"])",
+        R"("guided_grammar":"root")", R"("response_fields":["content"])"}) {
     const std::string name = std::string(member).substr(1, std::string(member).find('"', 1) - 1);
     ExpectMemberRefused(member, name, "unsupported_parameter");
   }
-  for (const char* member :
-       {"\"n\":2", "\"best_of\":4", R"("tool_choice":"required")", R"("tool_choice":{"type":"function"})",
-        R"("function_call":{"name":"f"})", R"("response_format":{"type":"json_object"})", R"("response_format":{})",
-        R"("modalities":["text","audio"])", R"("modalities":[])", "\"echo\":true", "\"mirostat\":2", "\"typical_p\":0.9",
-        "\"xtc_probability\":0.5", "\"dry_multiplier\":0.8"}) {
+  for (const char* member : {"\"n\":2",
+                             "\"best_of\":4",
+                             R"("tool_choice":"required")",
+                             R"("tool_choice":{"type":"function"})",
+                             R"("function_call":{"name":"f"})",
+                             R"("response_format":{"type":"json_object"})",
+                             R"("response_format":{})",
+                             R"("modalities":["text","audio"])",
+                             R"("modalities":[])",
+                             "\"echo\":true",
+                             "\"mirostat\":2",
+                             "\"typical_p\":0.9",
+                             "\"xtc_probability\":0.5",
+                             "\"dry_multiplier\":0.8",
+                             "\"n_cmpl\":2",
+                             "\"min_tokens\":5",
+                             "\"thinking_budget_tokens\":100",
+                             "\"add_generation_prompt\":false",
+                             "\"continue_final_message\":true",
+                             R"("samplers":["top_k"])",
+                             R"("samplers":["temperature","penalties","top_k","top_p","min_p"])",
+                             R"("samplers":"kpmt")",
+                             R"("samplers":{})"}) {
     const std::string name = std::string(member).substr(1, std::string(member).find('"', 1) - 1);
     ExpectMemberRefused(member, name, "unsupported_value");
   }
@@ -257,14 +277,17 @@ TEST(ApiRequestTest, H05ValuesThatAskForNothingAreTaken) {
     Accepted(api, Body(api, R"("tools":[],"functions":null,"logit_bias":{},"suffix":"","audio":null,"grammar":"","lora":[],
         "n":1,"best_of":1.0,"tool_choice":"auto","function_call":"none","response_format":{"type":"text"},
         "modalities":["text"],"echo":false,"ignore_eos":false,"mirostat":0,"typical_p":1.0,"xtc_probability":0.0,
-        "dry_multiplier":0,"top_n_sigma":-1.0,"json_schema":null)"));
+        "dry_multiplier":0,"top_n_sigma":-1.0,"json_schema":null,"n_cmpl":1,"min_tokens":0,"thinking_budget_tokens":-1,
+        "add_generation_prompt":true,"continue_final_message":false,"stop_token_ids":[],"guided_choice":[],
+        "samplers":["penalties","dry","top_n_sigma","top_k","typ_p","top_p","min_p","xtc","temperature"])"));
+    Accepted(api, Body(api, R"("samplers":"edskypmxt")"));
   }
 }
 
 TEST(ApiRequestTest, H16UnknownFieldsAreIgnoredWhateverTheyHold) {
   for (const Api api : kApis) {
     Accepted(api, Body(api, R"("store":true,"metadata":{"a":[1,{"b":null}]},"service_tier":7,"parallel_tool_calls":"x",
-        "cache_prompt":"maybe","samplers":{},"user":5,"":0,"prefill":[[]])"));
+        "cache_prompt":"maybe","min_keep":{},"timings_per_token":1,"user":5,"":0,"prefill":[[]])"));
   }
 }
 
@@ -332,7 +355,7 @@ TEST(ApiRequestTest, H18IntegersAreRangeChecked) {
 
 TEST(ApiRequestTest, H18LlamaServersIndicesReachNothing) {
   for (const Api api : kApis) {
-    Accepted(api, Body(api, R"("n_keep":-9223372036854775808,"n_discard":-5,"id_slot":1000000000000,"n_cmpl":"x")"));
+    Accepted(api, Body(api, R"("n_keep":-9223372036854775808,"n_discard":-5,"id_slot":1000000000000)"));
   }
 }
 
@@ -424,6 +447,7 @@ TEST(ApiRequestTest, LogprobsAreAskedForInEachApisOwnWay) {
   EXPECT_EQ(top(Api::kChat, R"("logprobs":false,"top_logprobs":0)"), std::nullopt);
   EXPECT_EQ(top(Api::kCompletions, R"("logprobs":5)"), 5u);
   EXPECT_EQ(top(Api::kCompletions, R"("logprobs":0)"), 0u);
+  EXPECT_EQ(top(Api::kCompletions, R"("logprobs":false)"), std::nullopt);
   EXPECT_EQ(top(Api::kLlamaCompletion, R"("n_probs":3)"), 3u);
   EXPECT_EQ(top(Api::kLlamaCompletion, R"("n_probs":0)"), std::nullopt);
   ExpectRefused(Api::kChat, Body(Api::kChat, R"("logprobs":true,"top_logprobs":21)"), "top_logprobs",
