@@ -43,12 +43,14 @@ export function lineCount(text) {
   return lines;
 }
 
+// Half of a surrogate pair at a cut would be refused.
+function whole(text) { return text.replace(/^[\udc00-\udfff]|[\ud800-\udbff]$/g, ''); }
+
 // {tokens, exact}: all of a short text is counted, of a long one a sample from its middle.
 export async function countTokens(text, signal) {
   const exact = text.length <= kSampleCharacters;
   const start = exact ? 0 : Math.floor((text.length - kSampleCharacters) / 2);
-  // Half of a surrogate pair at a cut would be refused.
-  const sample = exact ? text : text.slice(start, start + kSampleCharacters).replace(/^[\udc00-\udfff]|[\ud800-\udbff]$/g, '');
+  const sample = exact ? text : whole(text.slice(start, start + kSampleCharacters));
   const { tokens } = await postJson('/tokenize', { content: sample }, signal);
   return { tokens: exact ? tokens.length : Math.round(tokens.length * text.length / sample.length), exact };
 }
@@ -57,7 +59,7 @@ export async function countTokens(text, signal) {
 export function beginning(text, tokens, wanted) {
   const end = Math.floor(text.length * Math.min(1, wanted / tokens));
   const line = text.lastIndexOf('\n', end);
-  return text.slice(0, line > end / 2 ? line + 1 : end);
+  return whole(text.slice(0, line > end / 2 ? line + 1 : end));
 }
 
 // Lines of which one is asked for, as tools/demo.sh makes them: what the embedded model was trained on.

@@ -61,10 +61,9 @@ export async function watchServer() {
   const mine = watcher = setTimeout(() => {}, 0);  // of several that overlap only the last goes on
   try {
     await getJson('/health');
-    if (server.state !== 'ready') {
-      server.props = await getJson('/props');
-      showReady(server.props);
-    }
+    // Every time: after a restart it may be another model.
+    server.props = await getJson('/props');
+    showReady(server.props);
   } catch (failure) {
     showServerFailure(failure);
   }
