@@ -120,12 +120,13 @@ ApiError ServerBusy() {
           .retry_after_seconds = kBusySeconds};
 }
 
-ApiError RequestTimedOut(const std::string& what) {
+ApiError RequestTimedOut(const std::string& what, bool kept) {
+  const char* const again = kept ? "it goes on behind what was read and kept" : "it would take as long";
   return {.status = 429,
-          .message = fmt::format("{}, and --timeout gives it no more: asked again, it would take as long.", what),
+          .message = fmt::format("{}, and --timeout gives it no more: asked again, {}.", what, again),
           .type = "requests",
           .code = "request_timeout",
-          .may_retry = false};
+          .may_retry = kept};
 }
 
 ApiError ServerLoading() { return Unavailable("The model is being loaded."); }

@@ -50,9 +50,9 @@ ApiError MethodNotSupported(std::string_view method, std::string_view path);  //
 // 501 for a path that OpenAI or llama-server have and damask lacks: `what` begins the sentence ("embeddings").
 ApiError EndpointNotSupported(std::string_view what);
 ApiError ServerBusy();  // 429, type "requests", code "rate_limit_exceeded", Retry-After
-// 429, type "requests", code "request_timeout": the prompt was not read in the time of a request, and would not be the next
-// time. `what` says so with the time.
-ApiError RequestTimedOut(const std::string& what);
+// 429, type "requests", code "request_timeout": the prompt was not read in the time of a request. Unless what was read is
+// `kept` it would not be the next time. `what` says so with the time.
+ApiError RequestTimedOut(const std::string& what, bool kept);
 ApiError ServerLoading();                   // 503
 ApiError ServerStopping();                  // 503
 ApiError ServerFull(std::string message);   // 503: no memory for what this request brings, until others have ended

@@ -21,15 +21,23 @@ void AddRates(const std::string& name, uint64_t tokens, uint64_t timed_tokens, d
 
 }  // namespace
 
-Json UsageJson(const batching::Usage& usage) {
+double AttentionDensity(const batching::Usage& usage) {
   const model::ForwardStats both{.planned_pairs = usage.prefill.planned_pairs + usage.decode.planned_pairs,
                                  .causal_pairs = usage.prefill.causal_pairs + usage.decode.causal_pairs};
+  return both.density();
+}
+
+Json AttentionRecallJson(const batching::Usage& usage) {
+  return usage.audit.rows == 0 ? Json(nullptr) : Json(usage.audit.recall());
+}
+
+Json UsageJson(const batching::Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
-          {"attention_density", both.density()},
-          {"attention_recall", usage.audit.rows == 0 ? Json(nullptr) : Json(usage.audit.recall())}};
+          {"attention_density", AttentionDensity(usage)},
+          {"attention_recall", AttentionRecallJson(usage)}};
 }
 
 Json TimingsJson(const batching::Usage& usage) {

@@ -7,8 +7,12 @@
 
 namespace damask::server {
 
-// {prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details{cached_tokens}, attention_density, attention_recall}:
-// density over prefill and decode, recall null where no row was audited.
+// Of prefill and decode together.
+double AttentionDensity(const batching::Usage& usage);
+// null where no row was audited.
+nlohmann::ordered_json AttentionRecallJson(const batching::Usage& usage);
+
+// {prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details{cached_tokens}, attention_density, attention_recall}.
 nlohmann::ordered_json UsageJson(const batching::Usage& usage);
 
 // {cache_n, prompt_n, prompt_ms, prompt_per_token_ms, prompt_per_second, predicted_...}, and draft_n and

@@ -1,5 +1,5 @@
-// How many bytes of request bodies all connections hold together: a limit on each body alone would allow as much as there are
-// connections.
+// How many bytes of bodies (those of requests; those of whole answers) all connections hold together: a limit on each body
+// alone would allow as much as there are connections.
 #pragma once
 
 #include <atomic>

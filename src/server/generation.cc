@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "engine/conversation.h"
+#include "server/answer_guarded.h"
 #include "server/api_response.h"
 
 namespace damask::server {
@@ -78,29 +79,39 @@ std::optional<ApiError> FitContext(uint64_t context, size_t prompt_tokens, ApiRe
 }
 
 // What became of work that ended without an answer; nothing for an answer.
-std::optional<ApiError> ErrorOf(const batching::Outcome& outcome) {
-  if (outcome.status.code() == StatusCode::kTooLarge) return RequestTimedOut(outcome.status.message());
+std::optional<ApiError> ErrorOf(const ServedModel& model, const batching::Outcome& outcome) {
+  if (outcome.status.code() == StatusCode::kTooLarge) {
+    return RequestTimedOut(outcome.status.message(), model.keeps_prompts());
+  }
   if (!outcome.status.ok()) return ServerError(outcome.status.ToString());
   if (outcome.finish == engine::FinishReason::kCancelled) return ServerStopping();
   return std::nullopt;
 }
 
 // Collects the answer and sends it whole.
-class WholeAnswer : public batching::Listener {
+class WholeAnswer : public batching::Listener, public std::enable_shared_from_this<WholeAnswer> {
  public:
-  WholeAnswer(std::shared_ptr<Exchange> exchange, ResponseHead head) : exchange_(std::move(exchange)), head_(std::move(head)) {}
+  WholeAnswer(const ServedModel& model, std::shared_ptr<Exchange> exchange, ResponseHead head)
+      : model_(model), exchange_(std::move(exchange)), head_(std::move(head)) {}
 
   void OnPiece(batching::Piece&& piece) override { answer_.Add(std::move(piece)); }
   void OnDone(const batching::Outcome& outcome) override {
-    if (const std::optional<ApiError> error = ErrorOf(outcome)) {
-      exchange_->Respond(ApiErrorResponse(*error));
-    } else {
-      exchange_->Respond({.body = WholeResponse(head_, answer_, outcome)});
-    }
-    exchange_.reset();
+    model_.answer_writer().Post([self = shared_from_this(), outcome] { self->Respond(outcome); });
   }
 
  private:
+  void Respond(const batching::Outcome& outcome) {
+    AnswerGuarded(exchange_, [&] {
+      if (const std::optional<ApiError> error = ErrorOf(model_, outcome)) {
+        exchange_->Respond(ApiErrorResponse(*error));
+      } else if (!exchange_->IsGone()) {
+        exchange_->Respond({.body = WholeResponse(head_, answer_, outcome)});
+      }
+    });
+    exchange_.reset();
+  }
+
+  const ServedModel& model_;
   std::shared_ptr<Exchange> exchange_;
   ResponseHead head_;
   GatheredAnswer answer_;
@@ -109,8 +120,8 @@ class WholeAnswer : public batching::Listener {
 // Sends server-sent events as the text comes.
 class StreamedAnswer : public batching::Listener {
  public:
-  StreamedAnswer(std::shared_ptr<Exchange> exchange, ResponseHead head, bool progress)
-      : exchange_(std::move(exchange)), api_(head.api), progress_(progress), stream_(std::move(head)) {}
+  StreamedAnswer(const ServedModel& model, std::shared_ptr<Exchange> exchange, ResponseHead head, bool progress)
+      : model_(model), exchange_(std::move(exchange)), api_(head.api), progress_(progress), stream_(std::move(head)) {}
 
   // The head of the answer, as soon as the request has been accepted: whichever thread comes first.
   void Begin() {
@@ -132,7 +143,7 @@ class StreamedAnswer : public batching::Listener {
   }
   void OnDone(const batching::Outcome& outcome) override {
     Begin();
-    if (const std::optional<ApiError> error = ErrorOf(outcome)) {
+    if (const std::optional<ApiError> error = ErrorOf(model_, outcome)) {
       exchange_->Write(SseError(*error));
     } else {
       exchange_->Write(stream_.End(outcome) + SseDone(api_));
@@ -143,6 +154,7 @@ class StreamedAnswer : public batching::Listener {
   }
 
  private:
+  const ServedModel& model_;
   std::mutex mutex_;
   bool begun_ = false;
   std::shared_ptr<Exchange> exchange_;
@@ -186,8 +198,10 @@ ResponseHead MakeHead(const ServedModel& model, const ApiRequest& request, size_
 
 std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, const std::shared_ptr<Exchange>& exchange) {
   if (!model.HasName(request->model)) return ModelNotFound(request->model);
+  if (exchange->IsGone()) return std::nullopt;
   ApiResult<std::vector<TokenId>> encoded = Encode(model, *request);
   if (const ApiError* error = std::get_if<ApiError>(&encoded)) return *error;
+  if (exchange->IsGone()) return std::nullopt;
   std::vector<TokenId>& prompt = std::get<0>(encoded);
   if (std::optional<ApiError> error = FitContext(model.engine().context(), prompt.size(), request)) return error;
   ApiResult<size_t> turn_tokens = TurnTokens(model, *request);
@@ -201,10 +215,10 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, con
                             .options = request->options,
                             .top_logprobs = request->top_logprobs};
   if (request->stream) {
-    Submit(model, std::move(work), std::make_shared<StreamedAnswer>(exchange, std::move(head), request->include_progress),
-           exchange);
+    Submit(model, std::move(work),
+           std::make_shared<StreamedAnswer>(model, exchange, std::move(head), request->include_progress), exchange);
   } else {
-    Submit(model, std::move(work), std::make_shared<WholeAnswer>(exchange, std::move(head)), exchange);
+    Submit(model, std::move(work), std::make_shared<WholeAnswer>(model, exchange, std::move(head)), exchange);
   }
   return std::nullopt;
 }

@@ -1,5 +1,6 @@
 #include "server/http_answer.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -7,6 +8,16 @@
 
 namespace damask::server {
 namespace {
+
+// Answers up to this size are always sent: errors and what tells how the server is.
+constexpr uint64_t kSmallAnswer = 64 << 10;
+
+// Its share of the memory for whole answers; false where others have left too little. One that is longer than all of it takes
+// all of it: alone every answer is sent.
+bool TakeShare(const HttpResponse& response, BodyShare* share, uint64_t limit) {
+  const uint64_t bytes = response.body.size();
+  return bytes <= kSmallAnswer || share->Grow(std::min(bytes, limit));
+}
 
 class AnswerExchange : public Exchange {
  public:
@@ -27,6 +38,7 @@ class AnswerExchange : public Exchange {
   void End() override { answer_->End(); }
   void Abort() override { answer_->Abort(); }
   void OnGone(std::function<void()> gone) override { answer_->OnGone(std::move(gone)); }
+  bool IsGone() const override { return answer_->IsGone(); }
 
  private:
   const std::shared_ptr<Answer> answer_;
@@ -59,15 +71,20 @@ void Answer::WakeUpLocked() {
 
 void Answer::Respond(HttpResponse response) {
   const std::lock_guard lock(mutex_);
-  if (Void() || phase_ != Phase::kFresh) return;
+  if (!In(Phase::kFresh)) return;
   phase_ = Phase::kEnded;
-  news_.whole = std::move(response);
+  news_.whole_share = BodyShare(budget_);
+  if (budget_ == nullptr || TakeShare(response, &news_.whole_share, budget_->limit())) {
+    news_.whole = std::move(response);
+  } else {
+    news_.full = true;
+  }
   WakeUpLocked();
 }
 
 void Answer::Begin(HttpResponse head, KeepAlive keep_alive) {
   const std::lock_guard lock(mutex_);
-  if (Void() || phase_ != Phase::kFresh) return;
+  if (!In(Phase::kFresh)) return;
   phase_ = Phase::kStreaming;
   news_.head = std::move(head);
   news_.keep_alive = std::move(keep_alive);
@@ -76,7 +93,7 @@ void Answer::Begin(HttpResponse head, KeepAlive keep_alive) {
 
 void Answer::Write(std::string bytes) {
   const std::lock_guard lock(mutex_);
-  if (Void() || phase_ != Phase::kStreaming) return;
+  if (!In(Phase::kStreaming)) return;
   // Here and not on the server's thread: a writer that is faster than that thread must be bounded too.
   if (unsent_ + news_.bytes.size() + bytes.size() > max_pending_) {
     news_.bytes = std::string();
@@ -91,7 +108,7 @@ void Answer::Write(std::string bytes) {
 
 void Answer::End() {
   const std::lock_guard lock(mutex_);
-  if (Void() || phase_ != Phase::kStreaming) return;
+  if (!In(Phase::kStreaming)) return;
   phase_ = Phase::kEnded;
   news_.ended = true;
   WakeUpLocked();
@@ -122,6 +139,11 @@ void Answer::OnGone(std::function<void()> gone) {
     }
   }
   CallGone(gone);
+}
+
+bool Answer::IsGone() const {
+  const std::lock_guard lock(mutex_);
+  return gone_ || too_slow_;
 }
 
 Answer::News Answer::Take() {

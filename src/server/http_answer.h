@@ -25,6 +25,8 @@ class Answer {
   // What was put in since the last Take.
   struct News {
     std::optional<HttpResponse> whole;  // Respond
+    BodyShare whole_share;              // of the memory for whole answers
+    bool full = false;                  // Respond, but there was no memory for it
     std::optional<HttpResponse> head;   // BeginStream
     KeepAlive keep_alive;               // with head
     std::string bytes;                  // of Writes
@@ -34,7 +36,9 @@ class Answer {
     bool too_slow = false;              // more was written than the client may leave unread
   };
 
-  Answer(std::shared_ptr<Outlet> outlet, uint64_t max_pending) : outlet_(std::move(outlet)), max_pending_(max_pending) {}
+  // Whole answers take their memory out of `budget` until they have been sent (null: there is no limit).
+  Answer(std::shared_ptr<Outlet> outlet, uint64_t max_pending, std::shared_ptr<BodyBudget> budget = nullptr)
+      : outlet_(std::move(outlet)), max_pending_(max_pending), budget_(std::move(budget)) {}
 
   // Exchange's side: any thread.
   void Respond(HttpResponse response);
@@ -44,6 +48,7 @@ class Answer {
   void Abort();
   void Drop();  // no answer can come any more: nobody holds the exchange, or its handler threw
   void OnGone(std::function<void()> gone);
+  bool IsGone() const;
 
   // The connection's side: the server's thread.
   News Take();
@@ -55,11 +60,14 @@ class Answer {
   enum class Phase { kFresh, kStreaming, kEnded };
 
   void WakeUpLocked();
+  // Whether what comes in this phase still goes out.
+  bool In(Phase phase) const { return !gone_ && !too_slow_ && phase_ == phase; }
   bool Void() const { return gone_ || too_slow_ || phase_ == Phase::kEnded; }
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::shared_ptr<Outlet> outlet_;  // none: finished or gone
   const uint64_t max_pending_;
+  const std::shared_ptr<BodyBudget> budget_;
   Phase phase_ = Phase::kFresh;
   bool gone_ = false;
   bool too_slow_ = false;  // as good as gone: the server's thread will say so

@@ -38,6 +38,7 @@ void Connection::Close() {
   socket_.close(ignored);
   const std::shared_ptr<Connection> self = shared_from_this();  // the owner and the answer let go below
   if (answer_ != nullptr) std::exchange(answer_, nullptr)->Gone();
+  answer_share_.GiveBack();
   if (std::exchange(answering_, false)) owner_->AnswerIsSent();
   owner_->Closed(this);
 }

@@ -28,10 +28,11 @@ class ConnectionOwner {
  public:
   virtual const HttpLimits& limits() const = 0;
   virtual const std::shared_ptr<BodyBudget>& body_budget() const = 0;
+  virtual const std::shared_ptr<BodyBudget>& answer_budget() const = 0;
   virtual bool stopping() const = 0;
   virtual void Handle(std::shared_ptr<Exchange> exchange) = 0;               // may throw what the handler throws
   virtual std::optional<HttpResponse> Refusal(const HttpRequest& head) = 0;  // before a body is read
-  virtual HttpResponse Error(int status, const std::string& message) = 0;
+  virtual HttpResponse Error(int status, const std::string& message, const HttpRequest& head) = 0;
   virtual void AnswerBegins() = 0;
   virtual void AnswerIsSent() = 0;  // or cut off
   virtual void Closed(Connection* connection) = 0;
@@ -65,7 +66,7 @@ class Connection : public Outlet, public std::enable_shared_from_this<Connection
   void OnInputEnd();
   void Advance();  // as far as the bytes at hand and the state of the answer allow
   void Dispatch();
-  void Refuse(int status, const std::string& message) { RefuseWith(owner_->Error(status, message)); }
+  void Refuse(int status, const std::string& message) { RefuseWith(owner_->Error(status, message, parser_.head())); }
   void RefuseWith(const HttpResponse& response);
   void OnReadTimeout();
   void LookForEnd();
@@ -110,7 +111,9 @@ class Connection : public Outlet, public std::enable_shared_from_this<Connection
   bool body_begun_ = false;   // of the current request: its times are set and its "100 Continue" is sent
   uint64_t num_requests_ = 0;
 
+  HttpRequest head_;                // of the request under way: its headers only
   std::shared_ptr<Answer> answer_;  // under way
+  BodyShare answer_share_;          // of the memory for whole answers, until it has been sent
   bool answering_ = false;          // from the handler's call until the answer's last byte has been sent
   bool streaming_ = false;
   bool head_only_ = false;  // HEAD

@@ -95,11 +95,13 @@ void Connection::Dispatch() {
   http_1_0_ = parser_.http_1_0();
   HttpRequest request = parser_.TakeRequest();
   head_only_ = request.method == "HEAD";
+  head_.headers = request.headers;
   parser_.Reset();
   answering_ = true;
   owner_->AnswerBegins();
   // A copy: the connection may close within the handler's call.
-  const std::shared_ptr<Answer> answer = std::make_shared<Answer>(shared_from_this(), limits_.max_pending_output);
+  const std::shared_ptr<Answer> answer =
+      std::make_shared<Answer>(shared_from_this(), limits_.max_pending_output, owner_->answer_budget());
   answer_ = answer;
   try {
     owner_->Handle(MakeExchange(answer, std::move(request)));

@@ -10,10 +10,12 @@ namespace damask::server {
 
 void Connection::TakeNews() {
   if (closed_ || answer_ == nullptr) return;
-  const Answer::News news = answer_->Take();
+  Answer::News news = answer_->Take();
   if (news.too_slow) return CloseWithReset();
+  answer_share_ = std::move(news.whole_share);
   if (news.whole) QueueWhole(*news.whole);
-  if (news.dropped) QueueWhole(owner_->Error(500, "the server gave no answer to this request"));
+  if (news.full) QueueWhole(owner_->Error(503, "answers that are waiting for their clients fill the memory for them", head_));
+  if (news.dropped) QueueWhole(owner_->Error(500, "the server gave no answer to this request", head_));
   if (news.head) {
     keep_alive_ = news.keep_alive;
     BeginStream(*news.head);
@@ -27,7 +29,7 @@ void Connection::TakeNews() {
   } else if (news.ended && !http_1_0_ && !head_only_) {
     out_ += kLastChunk;
   }
-  if (news.whole || news.dropped || news.ended || news.aborted) FinishAnswer();
+  if (news.whole || news.full || news.dropped || news.ended || news.aborted) FinishAnswer();
   Send();
 }
 
@@ -111,6 +113,7 @@ void Connection::OnWritten(const ErrorCode& error, size_t bytes) {
 }
 
 void Connection::OnAllSent() {
+  answer_share_.GiveBack();
   if (std::exchange(answering_, false)) owner_->AnswerIsSent();
   if (reset_at_end_) return CloseWithReset();
   if (input_ended_) return Close();

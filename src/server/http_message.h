@@ -64,6 +64,8 @@ class Exchange {
   // (HttpLimits::max_pending_output) before the answer has ended; at once where that has already happened. To be set by the
   // handler before it returns.
   virtual void OnGone(std::function<void()> gone) = 0;
+  // Whether that has happened: long work that finds it so may as well end.
+  virtual bool IsGone() const = 0;
 };
 
 }  // namespace damask::server

@@ -32,11 +32,12 @@ class HttpParser {
   void Reset();
 
   State state() const;
+  // As far as it has come, in every state but after TakeRequest.
+  const HttpRequest& head() const;
   // In kBody and kDone:
   bool http_1_0() const;
-  bool keep_alive() const;          // as the client wishes
-  bool expects_continue() const;    // "Expect: 100-continue", and there is a body to come
-  const HttpRequest& head() const;  // the request so far
+  bool keep_alive() const;        // as the client wishes
+  bool expects_continue() const;  // "Expect: 100-continue", and there is a body to come
   // In kDone, once.
   HttpRequest TakeRequest();
   // In kFailed: 400, 413, 431 or 503, and one sentence.

@@ -36,6 +36,7 @@ class Server final : public HttpServer, public ConnectionOwner {
       : limits_(limits),
         // One body that is no longer than allowed always fits by itself.
         body_budget_(std::make_shared<BodyBudget>(std::max(limits.max_total_body_bytes, limits.max_body_bytes))),
+        answer_budget_(std::make_shared<BodyBudget>(limits.max_total_answer_bytes)),
         acceptor_(io_),
         accept_retry_(io_),
         work_(io_.get_executor()) {}
@@ -55,10 +56,11 @@ class Server final : public HttpServer, public ConnectionOwner {
 
   const HttpLimits& limits() const override { return limits_; }
   const std::shared_ptr<BodyBudget>& body_budget() const override { return body_budget_; }
+  const std::shared_ptr<BodyBudget>& answer_budget() const override { return answer_budget_; }
   bool stopping() const override { return stopping_; }
   void Handle(std::shared_ptr<Exchange> exchange) override { handler_(std::move(exchange)); }
   std::optional<HttpResponse> Refusal(const HttpRequest& head) override { return admission_ ? admission_(head) : std::nullopt; }
-  HttpResponse Error(int status, const std::string& message) override;
+  HttpResponse Error(int status, const std::string& message, const HttpRequest& head) override;
   void AnswerBegins() override;
   void AnswerIsSent() override;
   void Closed(Connection* connection) override;
@@ -73,6 +75,7 @@ class Server final : public HttpServer, public ConnectionOwner {
 
   const HttpLimits limits_;
   const std::shared_ptr<BodyBudget> body_budget_;  // requests that handlers keep may outlive the server
+  const std::shared_ptr<BodyBudget> answer_budget_;
   Handler handler_;
   ErrorResponse error_;
   Admission admission_;
@@ -176,9 +179,9 @@ void Server::Closed(Connection* connection) {
   if (!stopping_) asio::post(io_, [this] { Accept(); });
 }
 
-HttpResponse Server::Error(int status, const std::string& message) {
+HttpResponse Server::Error(int status, const std::string& message, const HttpRequest& head) {
   try {
-    return error_(status, message);
+    return error_(status, message, head);
   } catch (const std::exception& error) {
     LogWarning(std::string("an error's answer could not be made: ") + error.what());
   } catch (...) {

@@ -1,5 +1,6 @@
 #include "server/llama_endpoints.h"
 
+#include <iterator>
 #include <vector>
 
 #include <fmt/format.h>
@@ -23,6 +24,22 @@ Json PieceJson(const std::string& piece) {
   return bytes;
 }
 
+// Written at once: a tree of as many values would take hundreds of bytes for a token.
+std::string TokensJson(const tokenizer::Tokenizer& tokenizer, const std::vector<TokenId>& ids, bool with_pieces) {
+  std::string json = R"({"tokens":[)";
+  const auto out = std::back_inserter(json);
+  const char* comma = "";
+  for (const TokenId id : ids) {
+    if (with_pieces) {
+      fmt::format_to(out, R"({}{{"id":{},"piece":{}}})", comma, id, PieceJson(tokenizer.Piece(id, true)).dump());
+    } else {
+      fmt::format_to(out, "{}{}", comma, id);
+    }
+    comma = ",";
+  }
+  return json += "]}";
+}
+
 Json SlotJson(const batching::SlotState& slot, size_t index, uint64_t context) {
   const bool busy = slot.request != 0;
   return {{"id", index},
@@ -41,8 +58,9 @@ Json SlotJson(const batching::SlotState& slot, size_t index, uint64_t context) {
 
 }  // namespace
 
-ApiResult<std::string> Tokenize(const ServedModel& model, const std::string& body) {
+ApiResult<std::string> Tokenize(const ServedModel& model, const std::string& body, FunctionRef<bool()> gone) {
   const ApiResult<TokenizeRequest> parsed = ParseTokenizeRequest(body);
+  if (gone()) return "";
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return *error;
   const TokenizeRequest& request = std::get<TokenizeRequest>(parsed);
   const tokenizer::Tokenizer& tokenizer = model.engine().tokenizer();
@@ -50,15 +68,8 @@ ApiResult<std::string> Tokenize(const ServedModel& model, const std::string& bod
   const Result<std::vector<TokenId>> ids = request.add_special ? tokenizer::EncodePrompt(tokenizer, request.content, special)
                                                                : tokenizer.Encode(request.content, special);
   if (!ids.ok()) return FromStatus(ids.status());
-  Json tokens = Json::array();
-  for (const TokenId id : *ids) {
-    if (request.with_pieces) {
-      tokens.push_back({{"id", id}, {"piece", PieceJson(tokenizer.Piece(id, true))}});
-    } else {
-      tokens.push_back(id);
-    }
-  }
-  return Json{{"tokens", std::move(tokens)}}.dump();
+  if (gone()) return "";
+  return TokensJson(tokenizer, *ids, request.with_pieces);
 }
 
 ApiResult<std::string> Detokenize(const ServedModel& model, const std::string& body) {

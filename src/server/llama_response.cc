@@ -38,7 +38,6 @@ Json LlamaChunk(const ResponseHead& head, const batching::Piece& piece, uint64_t
 
 Json LlamaFinal(const ResponseHead& head, const GatheredAnswer& answer, const batching::Outcome& outcome) {
   const batching::Usage& usage = outcome.usage;
-  const Json figures = UsageJson(usage);
   Json json = {{"index", 0},
                {"content", SanitizeUtf8(answer.text)},
                {"tokens", answer.ids},
@@ -52,8 +51,8 @@ Json LlamaFinal(const ResponseHead& head, const GatheredAnswer& answer, const ba
                {"stop_type", StopType(outcome)},
                {"stopping_word", SanitizeUtf8(outcome.stop)},
                {"tokens_cached", usage.cached_tokens},
-               {"attention_density", figures["attention_density"]},
-               {"attention_recall", figures["attention_recall"]},
+               {"attention_density", AttentionDensity(usage)},
+               {"attention_recall", AttentionRecallJson(usage)},
                {"timings", TimingsJson(usage)}};
   AddProbabilities(head, answer.logprobs, &json);
   return json;

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <exception>
 #include <utility>
 #include <variant>
 
+#include "server/answer_guarded.h"
 #include "server/api_error.h"
 #include "server/generation.h"
 #include "server/llama_endpoints.h"
@@ -32,7 +32,7 @@ void Generate(const ServedModel& model, const std::shared_ptr<Exchange>& exchang
 }
 
 void TokenizeText(const ServedModel& model, const std::shared_ptr<Exchange>& exchange) {
-  RespondWith(exchange, Tokenize(model, exchange->request().body));
+  RespondWith(exchange, Tokenize(model, exchange->request().body, [&] { return exchange->IsGone(); }));
 }
 
 void DetokenizeIds(const ServedModel& model, const std::shared_ptr<Exchange>& exchange) {
@@ -113,21 +113,6 @@ HttpResponse PageResponse(const PageFile& file) {
           .body = std::string(file.content)};
 }
 
-// Everything that could not be foreseen.
-HttpResponse Bug(const std::exception& error) {
-  return ApiErrorResponse(ServerError(std::string("this is a bug in damask: ") + error.what()));
-}
-
-// A failure to answer (no memory) must not end the thread; the exchange then answers for itself.
-template <typename Work>
-void AnswerGuarded(const std::shared_ptr<Exchange>& exchange, const Work& work) {
-  try {
-    work();
-  } catch (const std::exception& error) {
-    exchange->Respond(Bug(error));
-  }
-}
-
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 HttpResponse WithHeaders(HttpResponse response, const Headers& headers) {
@@ -150,6 +135,7 @@ class CorsExchange : public Exchange {
   void End() override { inner_->End(); }
   void Abort() override { inner_->Abort(); }
   void OnGone(std::function<void()> gone) override { inner_->OnGone(std::move(gone)); }
+  bool IsGone() const override { return inner_->IsGone(); }
 
  private:
   std::shared_ptr<Exchange> inner_;
@@ -205,6 +191,15 @@ HttpResponse Router::OpenToAll(const std::string& path) const {
   return path == "/mask" ? MaskResponse(model_.load()) : Health();
 }
 
+// The client may have gone while the request waited for a thread, or the server may be about to.
+void Router::AnswerLater(const Route& route, const ServedModel& model, const std::shared_ptr<Exchange>& exchange) const {
+  if (exchange->IsGone()) return;
+  AnswerGuarded(exchange, [&] {
+    if (route.work && stopping_.load()) return exchange->Respond(ApiErrorResponse(ServerStopping()));
+    route.handler(model, exchange);
+  });
+}
+
 void Router::Dispatch(const Route& route, const std::shared_ptr<Exchange>& exchange) const {
   const ServedModel* const model = model_.load();
   if (model == nullptr) {
@@ -212,7 +207,7 @@ void Router::Dispatch(const Route& route, const std::shared_ptr<Exchange>& excha
   } else if (route.work && stopping_.load()) {
     exchange->Respond(ApiErrorResponse(ServerStopping()));
   } else if (route.later) {
-    later_([handler = route.handler, model, exchange] { AnswerGuarded(exchange, [&] { handler(*model, exchange); }); });
+    later_([this, &route, model, exchange] { AnswerLater(route, *model, exchange); });
   } else {
     route.handler(*model, exchange);
   }
@@ -224,6 +219,13 @@ std::optional<HttpResponse> Router::Refusal(const HttpRequest& request) const {
   if (request.method == "OPTIONS" || (looks && IsOpenToAll(request.path))) return std::nullopt;
   if (const auto error = CheckApiKey(rules_, request)) return WithHeaders(ApiErrorResponse(*error), CorsHeaders(request));
   return std::nullopt;
+}
+
+HttpResponse Router::HttpError(int status, const std::string& message, const HttpRequest& head) const {
+  HttpResponse response = ApiErrorResponse(status == 503   ? ServerFull(message)
+                                           : status >= 500 ? ServerError(message)
+                                                           : BadRequest(status, message));
+  return CheckHostAndOrigin(rules_, head) ? response : WithHeaders(std::move(response), CorsHeaders(head));
 }
 
 void Router::Handle(const std::shared_ptr<Exchange>& outer) const {

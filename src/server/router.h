@@ -28,6 +28,8 @@ class Router {
 
   // What a request gets that may not come in, by its head alone: wrong Host or Origin, no key.
   std::optional<HttpResponse> Refusal(const HttpRequest& request) const;
+  // An error of the HTTP layer in the API's shape; a page that may call can read it.
+  HttpResponse HttpError(int status, const std::string& message, const HttpRequest& head) const;
   // Never throws; always answers.
   void Handle(const std::shared_ptr<Exchange>& exchange) const;
 
@@ -35,6 +37,7 @@ class Router {
   struct Route;
   static const std::vector<Route>& Routes();
   void Dispatch(const Route& route, const std::shared_ptr<Exchange>& exchange) const;
+  void AnswerLater(const Route& route, const ServedModel& model, const std::shared_ptr<Exchange>& exchange) const;
   HttpResponse Health() const;
   static bool IsOpenToAll(const std::string& path);
   HttpResponse OpenToAll(const std::string& path) const;

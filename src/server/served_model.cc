@@ -43,6 +43,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions&
       .binding = PrefixBinding(engine), .layers = config.layers, .kv_heads = config.kv_heads, .vocab = config.vocab};
   DAMASK_ASSIGN_OR_RETURN(served->prefixes_, batching::PrefixStore::Open(options.prefixes, shape, engine.page_pool()));
   if (!served->chat_family_) LogWarning(engine::WhyPlainChat(engine) + ": plain text is used for chats");
+  served->answer_writer_ = std::make_unique<Background>(1);
   served->scheduler_ = std::make_unique<batching::Scheduler>(&engine, served->prefixes_.get(), options.scheduler);
   return served;
 }
@@ -57,6 +58,11 @@ void ServedModel::MakeMaskPage() {
   } else {
     LogWarning("no pictures of the mask: " + page.status().ToString());
   }
+}
+
+bool ServedModel::keeps_prompts() const {
+  const batching::PrefixStoreOptions& prefixes = options_.prefixes;
+  return scheduler_->keeps_prompts() && (prefixes.memory_bytes > 0 || !prefixes.directory.empty());
 }
 
 int64_t ServedModel::SecondsNow() {

@@ -11,6 +11,7 @@
 #include "batching/prefix_store.h"
 #include "batching/scheduler.h"
 #include "engine/engine.h"
+#include "server/background.h"
 #include "server/openai_models.h"
 #include "tokenizer/chat_template.h"
 
@@ -37,6 +38,10 @@ class ServedModel {
 
   const engine::Engine& engine() const { return *engine_; }
   batching::Scheduler& scheduler() const { return *scheduler_; }
+  // Whether a prompt that has been read need not be read again.
+  bool keeps_prompts() const;
+  // Writes whole answers: that may take long, and the scheduler's thread computes for all.
+  Background& answer_writer() const { return *answer_writer_; }
   const ModelCard& card() const { return card_; }
   const batching::SchedulerOptions& scheduler_options() const { return options_.scheduler; }
   const ThoughtOptions& thought_options() const { return options_.thoughts; }
@@ -56,6 +61,7 @@ class ServedModel {
   ServedModelOptions options_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<batching::PrefixStore> prefixes_;
+  std::unique_ptr<Background> answer_writer_;
   std::unique_ptr<batching::Scheduler> scheduler_;  // ends before what it uses
   ModelCard card_;
   std::string file_name_;

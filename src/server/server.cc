@@ -7,8 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "server/api_error.h"
-
 namespace damask::server {
 namespace {
 
@@ -26,11 +24,6 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
-HttpResponse ErrorOfHttp(int status, const std::string& message) {
-  if (status == 503) return ApiErrorResponse(ServerFull(message));
-  return ApiErrorResponse(status >= 500 ? ServerError(message) : BadRequest(status, message));
-}
-
 }  // namespace
 
 Server::Server(const ServerOptions& options)
@@ -44,7 +37,10 @@ Result<std::unique_ptr<Server>> Server::Listen(const ServerOptions& options) {
   std::unique_ptr<Server> server(new Server(options));
   DAMASK_ASSIGN_OR_RETURN(server->http_, HttpServer::Listen(options.host, options.port, options.http));
   server->http_->Start([router = server->router_](const std::shared_ptr<Exchange>& exchange) { router->Handle(exchange); },
-                       ErrorOfHttp, [router = server->router_](const HttpRequest& head) { return router->Refusal(head); });
+                       [router = server->router_](int status, const std::string& message, const HttpRequest& head) {
+                         return router->HttpError(status, message, head);
+                       },
+                       [router = server->router_](const HttpRequest& head) { return router->Refusal(head); });
   return server;
 }
 

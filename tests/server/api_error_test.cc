@@ -84,9 +84,14 @@ TEST(ApiErrorTest, H13AFullQueueSaysWhenToComeBack) {
   EXPECT_EQ(Header(response, "x-should-retry"), "(none)");
 }
 
-// The same prompt takes as long the next time: a client that asks again by itself has it read in vain for hours.
-TEST(ApiErrorTest, ARequestThatTookTooLongIsNotToBeAskedAgain) {
-  const HttpResponse response = ApiErrorResponse(RequestTimedOut("the request was not read within 2 s"));
+// Where no prompts are kept the same one takes as long the next time: a client that asks again by itself has it read in vain
+// for hours.
+TEST(ApiErrorTest, ARequestThatTookTooLongIsNotToBeAskedAgainUnlessItGoesOn) {
+  const HttpResponse kept = ApiErrorResponse(RequestTimedOut("the request was not read within 2 s", true));
+  EXPECT_EQ(kept.status, 429);
+  EXPECT_NE(kept.body.find("asked again, it goes on"), std::string::npos);
+  EXPECT_EQ(Header(kept, "x-should-retry"), "(none)");
+  const HttpResponse response = ApiErrorResponse(RequestTimedOut("the request was not read within 2 s", false));
   EXPECT_EQ(response.status, 429);
   const Json error = Json::parse(response.body).at("error");
   EXPECT_EQ(error["type"], "requests");

@@ -49,7 +49,7 @@ inline void Echo(const std::shared_ptr<Exchange>& exchange) {
   exchange->Respond(Text(request.method + " " + request.path + "?" + request.query + "\n" + request.body));
 }
 
-inline HttpResponse PlainError(int status, const std::string& message) { return Text(message, status); }
+inline HttpResponse PlainError(int status, const std::string& message, const HttpRequest&) { return Text(message, status); }
 
 // A handler that leaves its exchanges to the test.
 class Parking {

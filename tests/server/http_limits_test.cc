@@ -171,6 +171,27 @@ TEST_F(HttpLimitsTest, H20AnAnswerThatIsNotReadIsCutOff) {
   EXPECT_FALSE(response && response->whole);
 }
 
+// A limit for each stream would not bound them: a whole answer is in the memory at once.
+TEST_F(HttpLimitsTest, WholeAnswersThatWaitForTheirClientsHaveALimit) {
+  HttpLimits limits;
+  limits.max_total_answer_bytes = 1 << 20;  // less than one: alone it is sent all the same
+  const std::string text(32 << 20, 'x');
+  StartServer(
+      [&](const std::shared_ptr<Exchange>& exchange) {
+        exchange->Respond(Text(exchange->request().path == "/long" ? text : "short"));
+      },
+      limits);
+  RawClient slow(port(), "127.0.0.1", 4096);
+  ASSERT_TRUE(slow.Send(RawClient::Request("GET", "/long")));
+  ASSERT_TRUE(slow.Readable(kPatience));
+  EXPECT_EQ(Fetch(port(), "GET", "/long")->status, 503);
+  EXPECT_EQ(Fetch(port(), "GET", "/short")->status, 200);
+  slow.Close();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(WaitUntil([&] { return Fetch(port(), "GET", "/long")->status == 200; }));
+  }
+}
+
 TEST_F(HttpLimitsTest, AClientThatDoesNotCloseAfterTheLastAnswerIsNotWaitedForLong) {
   HttpLimits limits;
   limits.linger_timeout = milliseconds(50);

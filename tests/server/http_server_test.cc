@@ -265,7 +265,8 @@ TEST_F(HttpServerTest, H15AHandlerThatKeepsItsExchangeAndThrowsStillAnswers500) 
 }
 
 TEST_F(HttpServerTest, H15AnErrorResponseThatThrowsLeavesTheStatus) {
-  StartServer(Echo, {}, [](int, const std::string&) -> HttpResponse { throw std::runtime_error("on purpose"); });
+  StartServer(Echo, {},
+              [](int, const std::string&, const HttpRequest&) -> HttpResponse { throw std::runtime_error("on purpose"); });
   RawClient client(port());
   ASSERT_TRUE(client.Send("garbage\r\n\r\n"));
   EXPECT_EQ(client.ReadResponse()->status, 400);

@@ -125,5 +125,20 @@ TEST_F(ServerAccessTest, H21APreflightNeedsNoKeyAndIsOnlyForPagesThatMayCall) {
   EXPECT_EQ(refused.raw.header("access-control-allow-origin"), "http://localhost:3000");
 }
 
+// Also what is refused before it has become a request must be readable for a page that may call.
+TEST_F(ServerAccessTest, H21ABodyThatIsTooLongIsToldToPagesThatMayCall) {
+  ServerOptions options = TinyServer();
+  options.http.max_body_bytes = 1000;
+  Start(options);
+  const std::string origin = "http://localhost:3000";
+  const Json body = Greedy(PromptIds(5), 2, {{"user", std::string(1000, 'x')}});
+  const Reply allowed = Post("/v1/completions", body, "Origin: " + origin + "\r\n");
+  ExpectError(allowed, 413, kInvalid, nullptr, nullptr);
+  EXPECT_EQ(allowed.raw.header("access-control-allow-origin"), origin);
+  const Reply foreign = Post("/v1/completions", body, "Origin: http://evil.example\r\n");
+  ExpectError(foreign, 413, kInvalid, nullptr, nullptr);
+  EXPECT_FALSE(foreign.raw.has_header("access-control-allow-origin"));
+}
+
 }  // namespace
 }  // namespace damask::server

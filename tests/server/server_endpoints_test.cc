@@ -31,12 +31,25 @@ TEST_F(ServerEndpointsTest, TextBecomesTokensAndTextAgain) {
   const Reply pieces = Post("/tokenize", {{"content", "\u4f60"}, {"with_pieces", true}});
   ASSERT_FALSE(pieces.json["tokens"].empty());
   for (const Json& token : pieces.json["tokens"]) EXPECT_TRUE(token["id"].is_number() && token.contains("piece")) << token;
+  // Text where it is some, with what JSON escapes, else its bytes.
+  const std::string text = "a\"\n\u4f60";
+  std::string joined;
+  const Json spelled = Post("/tokenize", {{"content", text}, {"with_pieces", true}}).json["tokens"];
+  for (const Json& token : spelled) {
+    const Json& piece = token["piece"];
+    if (piece.is_string()) joined += piece.get<std::string>();
+    if (piece.is_array()) {
+      for (const Json& byte : piece) joined += static_cast<char>(byte.get<int>());
+    }
+  }
+  EXPECT_NE(joined.find(text), std::string::npos) << joined;
 }
 
 TEST_F(ServerEndpointsTest, H18TokensOutsideTheVocabularyAndWrongTypesAreNamed) {
   Start();
   constexpr char kInvalid[] = "invalid_request_error";
   ExpectError(Post("/tokenize", Json::object()), 400, kInvalid, "missing_required_parameter", "content");
+  ExpectError(Post("/tokenize", {{"content", std::string((8 << 20) + 1, 'a')}}), 400, kInvalid, "invalid_value", "content");
   ExpectError(Post("/tokenize", {{"content", 3}}), 400, kInvalid, "invalid_type", "content");
   ExpectError(Post("/tokenize", {{"content", "a"}, {"add_special", "yes"}}), 400, kInvalid, "invalid_type", "add_special");
   ExpectError(Post("/detokenize", Json::object()), 400, kInvalid, "missing_required_parameter", "tokens");

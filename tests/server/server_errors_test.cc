@@ -256,6 +256,18 @@ TEST_F(ServerErrorsTest, APromptThatIsNotReadInTimeIsToldNotToBeAskedAgain) {
   EXPECT_FALSE(reply.raw.has_header("retry-after"));
 }
 
+TEST_F(ServerErrorsTest, APromptThatIsNotReadInTimeGoesOnWhereItIsKept) {
+  ServerOptions options = TinyServer();
+  options.model.scheduler.timeout_seconds = 1;
+  options.model.prefixes.memory_bytes = uint64_t{1} << 30;
+  Start(options);
+  const Reply reply = Post("/v1/completions", Greedy(PromptIds(100000), 1));
+  ExpectError(reply, 429, "requests", "request_timeout", nullptr);
+  EXPECT_FALSE(reply.raw.has_header("x-should-retry"));
+  EXPECT_TRUE(WaitForIdle());
+  EXPECT_GT(CachedTokens(Post("/v1/completions", Greedy(PromptIds(200), 1))), 0u);
+}
+
 TEST_F(ServerErrorsTest, H14WhileTheModelIsLoadedEverythingThatNeedsItIs503) {
   Listen();
   for (const char* path : kGenerationPaths) {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "formats/safetensors.h"
+#include "server/http_answer.h"
 #include "tests/server/server_fixture.h"
 #include "tests/server/sse_client.h"
 #include "texts/facts.h"
@@ -272,6 +273,23 @@ TEST_F(ServerLifetimeTest, H15L09AFaultInsideOneRequestIs500ForThatOneOnly) {
   EXPECT_EQ(Stats().failed, 2u);
   EXPECT_EQ(TextOf(Post("/v1/completions", good)), expected);
   ExpectEmpty();
+}
+
+TEST_F(ServerLifetimeTest, L01WhoLeavesBeforeAThreadIsFreeIsNotReadAtAll) {
+  Start();
+  std::function<void()> waiting;
+  Router router({}, [&](std::function<void()> work) { waiting = std::move(work); });
+  router.SetModel(&server_->model());
+  const auto answer = std::make_shared<Answer>(nullptr, 1 << 20);
+  HttpRequest request;
+  request.method = "POST";
+  request.path = "/v1/completions";
+  request.body = Greedy(PromptIds(9), 3).dump();
+  router.Handle(MakeExchange(answer, std::move(request)));
+  ASSERT_TRUE(waiting);
+  answer->Gone();
+  waiting();
+  EXPECT_EQ(Stats().accepted, 0u);
 }
 
 }  // namespace
