@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <functional>
+#include <future>
 #include <thread>
 
 #include "formats/safetensors.h"
@@ -273,6 +275,24 @@ TEST_F(ServerLifetimeTest, H15L09AFaultInsideOneRequestIs500ForThatOneOnly) {
   EXPECT_EQ(Stats().failed, 2u);
   EXPECT_EQ(TextOf(Post("/v1/completions", good)), expected);
   ExpectEmpty();
+}
+
+// One with many log-probabilities takes its time, and nobody else's.
+TEST_F(ServerLifetimeTest, AWholeAnswerIsNotWrittenByTheThreadThatComputesForAll) {
+  Start();
+  std::promise<void> go;
+  server_->model().answer_writer().Post([done = go.get_future().share()] { done.wait(); });
+  RawClient whole = Send(Greedy(PromptIds(9), 3), false);
+  EXPECT_TRUE(WaitUntil([&] { return Stats().finished == 1; }));
+  SseClient other(port(), "/v1/completions", Greedy(PromptIds(33), 20));
+  other.ReadAll();
+  EXPECT_TRUE(other.done());
+  EXPECT_FALSE(whole.Readable(std::chrono::milliseconds(0)));
+  go.set_value();
+  const std::optional<RawResponse> answer = whole.ReadResponse();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+  ExpectWell();
 }
 
 TEST_F(ServerLifetimeTest, L01WhoLeavesBeforeAThreadIsFreeIsNotReadAtAll) {
