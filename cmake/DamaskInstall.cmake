@@ -13,7 +13,7 @@ target_compile_features(damask_merged INTERFACE cxx_std_20)
 target_include_directories(damask_merged INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 # By plain names: the user's machine has its own paths, and the public headers need none of these.
-set(DAMASK_LINK_NAMES fmt spdlog sentencepiece pcre2-8 hwy dnnl png xxhash gomp)
+set(DAMASK_LINK_NAMES fmt spdlog sentencepiece pcre2-8 hwy png xxhash)
 target_link_libraries(damask_merged INTERFACE ${DAMASK_LINK_NAMES} Threads::Threads)
 
 install(TARGETS damask_merged EXPORT damaskTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
@@ -31,6 +31,9 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/generated/damaskConfigVer
 install(FILES ${PROJECT_BINARY_DIR}/generated/damaskConfig.cmake ${PROJECT_BINARY_DIR}/generated/damaskConfigVersion.cmake
   DESTINATION ${package_dir})
 
+# CMAKE_INSTALL_LIBDIR may have two levels (lib/x86_64-linux-gnu).
+file(RELATIVE_PATH DAMASK_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+file(RELATIVE_PATH DAMASK_PC_INCLUDE ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 list(TRANSFORM DAMASK_LINK_NAMES PREPEND "-l" OUTPUT_VARIABLE DAMASK_PC_LIBS)
 list(JOIN DAMASK_PC_LIBS " " DAMASK_PC_LIBS)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/damask.pc.in ${PROJECT_BINARY_DIR}/generated/damask.pc @ONLY)

@@ -6,7 +6,7 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-if(NOT CMAKE_BUILD_TYPE)
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
 
@@ -30,16 +30,21 @@ if(DAMASK_WERROR)
   target_compile_options(damask_flags INTERFACE -Werror)
 endif()
 
-# damask_library(NAME SOURCES a.cc ... DEPENDS folder ... LINK target ...): src/NAME as the static library damask_NAME.
+# damask_library(NAME [APART] SOURCES a.cc ... DEPENDS folder ... LINK target ...): src/NAME as the static library damask_NAME.
+# APART: no part of what is installed, and built only where something links it.
 function(damask_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "APART" "" "SOURCES;DEPENDS;LINK" ${ARGN})
   add_library(damask_${name} STATIC ${ARG_SOURCES})
   target_link_libraries(damask_${name} PRIVATE damask_flags)
   foreach(dependency ${ARG_DEPENDS})
     target_link_libraries(damask_${name} PUBLIC damask_${dependency})
   endforeach()
   target_link_libraries(damask_${name} PUBLIC ${ARG_LINK})
-  set_property(GLOBAL APPEND PROPERTY DAMASK_LIBRARIES damask_${name})
+  if(ARG_APART)
+    set_target_properties(damask_${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  else()
+    set_property(GLOBAL APPEND PROPERTY DAMASK_LIBRARIES damask_${name})
+  endif()
 endfunction()
 
 # damask_embed(x.S MACRO path [MACRO path]...): x.S takes the files `path` (below the repository's root) in with .incbin, by the

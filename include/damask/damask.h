@@ -8,7 +8,8 @@
 //   if (answer.ok()) std::cout << answer->text << "\n";
 //
 // Threads: a Model may be shared for reading (Tokenize, accessors); its sessions share one compute pool and are used by one
-// thread at a time. No function throws; errors are Status values whose text is one sentence for people. Versioning: names in
+// thread at a time. No function throws but what a callback of yours throws, which ends the call; errors are Status values whose
+// text is one sentence for people. Versioning: names in
 // this header stay within a major version; fields are only added.
 #pragma once
 
@@ -31,7 +32,7 @@ using TokenId = int32_t;
 struct ModelOptions {
   std::string path;             // a GGUF file or a Hugging Face folder; empty: the embedded reference model
   size_t threads = 0;           // 0: one per physical core
-  std::string target = "auto";  // "scalar", "avx2", "avx512", "avx512bf16", "amx": force one set of kernels
+  std::string target = "auto";  // "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx": force one set of kernels
   uint64_t context = 0;         // positions a session may hold; 0: what the model was trained for
   std::string policy = "full";  // attention policy, "name:key=value,...": `damask policies` lists them
   std::string kv = "bf16";      // type of the KV cache; "q8" takes about half the memory
@@ -110,15 +111,18 @@ class Session {
   ~Session();
 
   // Appends `prompt` (with BOS at the start of the session where the model wants one) and answers. The text is taken as it is:
-  // no chat template.
+  // no chat template. An empty prompt goes on with an answer that max_tokens, a stop string or a cancel has ended.
   Result<Answer> Generate(std::string_view prompt, const GenerateOptions& options);
   // The same from ids; nothing is added.
   Result<Answer> GenerateFromIds(const std::vector<TokenId>& prompt, const GenerateOptions& options);
-  // One user turn through the model's chat template. Unsupported where the model has no known one.
+  // One user turn through the model's chat template. Unsupported where the model has no known one, InvalidArgument where the
+  // session holds text of Generate. A turn that is cancelled before its answer begins is not part of the conversation.
   Result<Answer> Chat(std::string_view message, const GenerateOptions& options);
 
   uint64_t length() const;  // tokens in the cache
   uint64_t kv_bytes() const;
+  // Forgets everything from position `length` on: more where the policy's state can only go back further (length() tells).
+  // A conversation ends with it: what is left is text for Generate.
   void Truncate(uint64_t length);
 
   struct Impl;

@@ -57,7 +57,8 @@ Target Detect() {
         __builtin_cpu_supports("avx512vl"))) {
     return Target::kAvx2;
   }
-  if (!(__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))) return Target::kAvx512;
+  if (!__builtin_cpu_supports("avx512vnni")) return Target::kAvx512;
+  if (!__builtin_cpu_supports("avx512bf16")) return Target::kAvx512Vnni;
   if (!(__builtin_cpu_supports("avx512vbmi") && CpuHasAmx() && KernelGrantsTiles())) return Target::kAvx512Bf16;
   return Target::kAmx;
 }
@@ -75,6 +76,7 @@ std::string_view TargetName(Target target) {
     case Target::kScalar: return "scalar";
     case Target::kAvx2: return "avx2";
     case Target::kAvx512: return "avx512";
+    case Target::kAvx512Vnni: return "avx512vnni";
     case Target::kAvx512Bf16: return "avx512bf16";
     case Target::kAmx: return "amx";
   }
@@ -82,8 +84,8 @@ std::string_view TargetName(Target target) {
 }
 
 const std::vector<Target>& AllTargets() {
-  static const std::vector<Target> targets = {Target::kScalar, Target::kAvx2, Target::kAvx512, Target::kAvx512Bf16,
-                                              Target::kAmx};
+  static const std::vector<Target> targets = {Target::kScalar,     Target::kAvx2,       Target::kAvx512,
+                                              Target::kAvx512Vnni, Target::kAvx512Bf16, Target::kAmx};
   return targets;
 }
 

@@ -14,11 +14,12 @@ enum class Target {
   kScalar,      // plain C++ in float32: the reference
   kAvx2,        // AVX2 + FMA + F16C
   kAvx512,      // AVX-512 F, BW, DQ, VL (Skylake-X on)
-  kAvx512Bf16,  // and BF16, VNNI (Cooper Lake, Zen 4 on)
+  kAvx512Vnni,  // and VNNI (Cascade Lake, Ice Lake on)
+  kAvx512Bf16,  // and BF16 (Cooper Lake, Zen 4 on)
   kAmx,         // and AVX-512 VBMI and AMX tiles in bf16 (Sapphire Rapids on), granted by the kernel
 };
 
-std::string_view TargetName(Target target);  // "scalar", "avx2", "avx512", "avx512bf16", "amx"
+std::string_view TargetName(Target target);  // "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"
 
 // All names, for help texts and errors.
 const std::vector<Target>& AllTargets();

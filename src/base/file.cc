@@ -102,6 +102,7 @@ Result<std::string> ReadTextFile(const std::string& path, uint64_t max_bytes) {
   DAMASK_ASSIGN_OR_RETURN(const auto opened, OpenRegular(path));
   const Descriptor fd(opened.first);
   const uint64_t size = opened.second;
+  if (size == 0) return ReadToEnd(fd.get(), max_bytes, Quote(path, 300));  // /proc says so of all its files
   if (size > max_bytes) {
     return TooLarge(fmt::format("has {}, at most {} are read", FormatBytes(size), FormatBytes(max_bytes))).At(Quote(path, 300));
   }

@@ -1,4 +1,5 @@
 // The public API over the engine: translation only.
+#include <span>
 #include <utility>
 
 #include "damask/damask.h"
@@ -15,10 +16,31 @@ struct Model::Impl {
 struct Session::Impl {
   engine::Engine* engine = nullptr;
   engine::Session session;
-  std::vector<tokenizer::ChatMessage> messages;
+  std::vector<tokenizer::ChatMessage> messages;  // of Chat
   // The last token of an answer that it does not end by itself: said, and not in the cache yet.
   std::optional<TokenId> pending = std::nullopt;
+
+  Result<engine::GenerateResult> Run(std::span<const TokenId> ids, const engine::GenerateOptions& options,
+                                     const engine::GenerateCallbacks& callbacks);
 };
+
+// Goes on behind the answer before. A callback may end it by an exception.
+Result<engine::GenerateResult> Session::Impl::Run(std::span<const TokenId> ids, const engine::GenerateOptions& options,
+                                                  const engine::GenerateCallbacks& callbacks) {
+  // The pending token comes first: as soon as anything was appended, so was it. What was cancelled or failed before has not
+  // taken it.
+  struct TakesPending {
+    Impl* impl;
+    uint64_t before;
+    ~TakesPending() {
+      if (impl->session.length() != before) impl->pending.reset();
+    }
+  };
+  std::vector<TokenId> all(ids.begin(), ids.end());
+  if (pending) all.insert(all.begin(), *pending);
+  const TakesPending taken{this, session.length()};
+  return engine::Generate(engine, &session, all, options, callbacks);
+}
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Model::Model(Model&&) noexcept = default;
@@ -89,14 +111,7 @@ Result<Answer> Session::GenerateFromIds(const std::vector<TokenId>& prompt, cons
     callbacks.progress = [&](uint64_t done, uint64_t total, double) { options.on_progress(done, total); };
   }
   callbacks.cancel = options.cancel;
-  std::vector<TokenId> ids(prompt);
-  if (impl_->pending && !ids.empty()) ids.insert(ids.begin(), *impl_->pending);
-  const uint64_t before = length();
-  Result<engine::GenerateResult> generated = engine::Generate(impl_->engine, &impl_->session, ids, generate, callbacks);
-  // It came first: as soon as anything was appended, so was it. What was cancelled or failed before has not taken it.
-  if (length() != before) impl_->pending.reset();
-  if (!generated.ok()) return generated.status();
-  engine::GenerateResult& result = *generated;
+  DAMASK_ASSIGN_OR_RETURN(engine::GenerateResult result, impl_->Run(prompt, generate, callbacks));
   if (!result.ids.empty() && !impl_->engine->tokenizer().IsEndOfGeneration(result.ids.back())) {
     impl_->pending = result.ids.back();
   }
@@ -122,6 +137,10 @@ Result<Answer> Session::Generate(std::string_view prompt, const GenerateOptions&
 Result<Answer> Session::Chat(std::string_view message, const GenerateOptions& options) {
   const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*impl_->engine);
   if (!family) return Unsupported("the model has no chat template of a known family");
+  if (impl_->messages.empty() && length() > 0) {
+    return InvalidArgument(
+        "the session holds text that is not a conversation; Chat begins in a new one, or behind Truncate(0)");
+  }
   std::vector<tokenizer::ChatMessage> messages = impl_->messages;
   messages.push_back({"user", std::string(message)});
   DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(impl_->engine->tokenizer(), *family, messages));
@@ -129,6 +148,7 @@ Result<Answer> Session::Chat(std::string_view message, const GenerateOptions& op
   const size_t shared = engine::ReusePrefix(&impl_->session, ids);
   DAMASK_ASSIGN_OR_RETURN(Answer answer,
                           GenerateFromIds({ids.begin() + static_cast<std::ptrdiff_t>(shared), ids.end()}, options));
+  if (answer.ids.empty()) return answer;  // cancelled before it began: nothing was said
   messages.push_back({"assistant", answer.text});
   impl_->messages = std::move(messages);
   return answer;
@@ -138,6 +158,7 @@ uint64_t Session::length() const { return impl_->session.length(); }
 uint64_t Session::kv_bytes() const { return impl_->session.kv_bytes(); }
 void Session::Truncate(uint64_t length) {
   impl_->pending.reset();
+  impl_->messages.clear();
   impl_->session.Truncate(length);
 }
 

@@ -94,8 +94,8 @@ void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
   if ((forms->bits & kFormTiles) != 0) avx512bf16::MakeTilesRow(x, k, forms->k_tiles, row, forms->tiles.data());
   if ((forms->bits & kFormWide8) != 0) {
     WideRows& wide = forms->wide;
-    avx512bf16::MakeWideRow(x, k, wide.blocks, wide.q.data() + row * wide.stride, wide.scale.data() + row * wide.blocks,
-                            wide.start.data() + row * wide.blocks);
+    avx512::MakeWideRow(x, k, wide.blocks, wide.q.data() + row * wide.stride, wide.scale.data() + row * wide.blocks,
+                        wide.start.data() + row * wide.blocks);
   }
   if ((forms->bits & kFormFixed16) != 0) avx2::MakeFixedRow(x, k, row, &forms->fixed);
   if ((forms->bits & kFormFine8) != 0) avx2::MakeFineRow(x, k, row, &forms->fine);

@@ -21,12 +21,14 @@ void MakeDecodeRow(const float* x, size_t k, size_t row, DecodeRows* out);
 void MakeFixedRow(const float* x, size_t k, size_t row, FixedRows* out);
 void MakeFineRow(const float* x, size_t k, size_t row, FineRows* out);
 }  // namespace avx2
+namespace avx512 {
+void MakeWideRow(const float* x, size_t k, size_t blocks, int8_t* q, float* scale, int32_t* start);
+}  // namespace avx512
 namespace avx512bf16 {
 void MakeBf16Row(const float* x, size_t k, size_t stride, uint16_t* out);
 // One row of each of its tiles, row by row; PairTiles then makes B tiles of sixteen complete rows.
 void MakeTilesRow(const float* x, size_t k, size_t k_tiles, size_t row, uint16_t* tiles);
 void PairTiles(size_t k_tiles, uint16_t* tiles);
-void MakeWideRow(const float* x, size_t k, size_t blocks, int8_t* q, float* scale, int32_t* start);
 }  // namespace avx512bf16
 
 }  // namespace damask::kernels

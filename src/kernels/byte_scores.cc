@@ -30,7 +30,7 @@ void PlainMaxima(const ByteQuarter& quarter, const ByteQueries& queries, float* 
 using QuarterMaxima = void (*)(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
 
 QuarterMaxima BodyOf(Target target, ByteForm form, bool one_row) {
-  if (form == ByteForm::kBytes) return one_row ? avx512bf16::ByteMaximumOfRow : avx512bf16::ByteMaximaOfRows;
+  if (form == ByteForm::kBytes) return one_row ? avx512vnni::ByteMaximumOfRow : avx512vnni::ByteMaximaOfRows;
   if (target >= Target::kAvx2) return one_row ? avx2::ByteMaximumOfRow : avx2::ByteMaximaOfRows;
   return PlainMaxima;
 }
@@ -44,7 +44,7 @@ ByteForm ByteFormOf([[maybe_unused]] Target target, [[maybe_unused]] size_t dim)
 #if defined(__x86_64__)
   constexpr size_t kTileDim = 64;
   if (target >= Target::kAmx && dim <= kTileDim) return ByteForm::kTiles;
-  if (target >= Target::kAvx512Bf16) return ByteForm::kBytes;
+  if (target >= Target::kAvx512Vnni) return ByteForm::kBytes;
 #endif
   return ByteForm::kPairs;
 }

@@ -11,13 +11,13 @@ void ByteMaximumOfRow(const ByteQuarter& quarter, const ByteQueries& queries, fl
 
 }  // namespace damask::kernels::avx2
 
-namespace damask::kernels::avx512bf16 {
+namespace damask::kernels::avx512vnni {
 
 // queries.lanes() is a multiple of 16.
 void ByteMaximaOfRows(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
 void ByteMaximumOfRow(const ByteQuarter& quarter, const ByteQueries& queries, float* largest);
 
-}  // namespace damask::kernels::avx512bf16
+}  // namespace damask::kernels::avx512vnni
 
 namespace damask::kernels::amx {
 

@@ -7,7 +7,7 @@
 
 #include "kernels/byte_scores_targets.h"
 
-namespace damask::kernels::avx512bf16 {
+namespace damask::kernels::avx512vnni {
 namespace {
 
 constexpr size_t kStepBytes = 4 * kQuarterTokens;
@@ -82,4 +82,4 @@ void ByteMaximumOfRow(const ByteQuarter& quarter, const ByteQueries& queries, fl
   *largest = static_cast<float>(_mm512_reduce_max_epi32(sums)) * (*queries.scales() * quarter.scale);
 }
 
-}  // namespace damask::kernels::avx512bf16
+}  // namespace damask::kernels::avx512vnni

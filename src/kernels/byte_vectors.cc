@@ -70,7 +70,7 @@ void ByteScores([[maybe_unused]] Target target, const ByteGroups& groups, const 
                 size_t stride) {
 #if defined(__x86_64__)
   if (rows.form() == ByteForm::kTiles) return amx::VectorScores(groups, rows, scores, stride);
-  if (rows.form() == ByteForm::kBytes) return avx512bf16::VectorScores(groups, rows, scores, stride);
+  if (rows.form() == ByteForm::kBytes) return avx512vnni::VectorScores(groups, rows, scores, stride);
   if (target >= Target::kAvx2) return avx2::VectorScores(groups, rows, scores, stride);
 #endif
   PlainVectorScores(groups, rows, scores, stride);
@@ -80,7 +80,7 @@ void ByteBest([[maybe_unused]] Target target, const ByteGroups& groups, const By
               float* best) {
 #if defined(__x86_64__)
   if (rows.form() == ByteForm::kTiles) return amx::VectorBest(groups, rows, bounds, best);
-  if (rows.form() == ByteForm::kBytes) return avx512bf16::VectorBest(groups, rows, bounds, best);
+  if (rows.form() == ByteForm::kBytes) return avx512vnni::VectorBest(groups, rows, bounds, best);
   if (target >= Target::kAvx2) return avx2::VectorBest(groups, rows, bounds, best);
 #endif
   PlainVectorBest(groups, rows, bounds, best);

@@ -10,12 +10,12 @@ void VectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* 
 
 }  // namespace damask::kernels::avx2
 
-namespace damask::kernels::avx512bf16 {
+namespace damask::kernels::avx512vnni {
 
 void VectorScores(const ByteGroups& groups, const ByteQueries& rows, float* scores, size_t stride);
 void VectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* bounds, float* best);
 
-}  // namespace damask::kernels::avx512bf16
+}  // namespace damask::kernels::avx512vnni
 
 namespace damask::kernels::amx {
 

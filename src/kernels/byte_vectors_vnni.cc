@@ -6,7 +6,7 @@
 
 #include "kernels/byte_vectors-inl.h"
 
-namespace damask::kernels::avx512bf16 {
+namespace damask::kernels::avx512vnni {
 namespace {
 
 constexpr size_t kStepBytes = 4 * kByteGroup;
@@ -77,4 +77,4 @@ void VectorBest(const ByteGroups& groups, const ByteQueries& rows, const float* 
   BestOfGroups<VnniGroup>(groups, rows, bounds, best);
 }
 
-}  // namespace damask::kernels::avx512bf16
+}  // namespace damask::kernels::avx512vnni

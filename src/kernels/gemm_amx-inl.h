@@ -11,7 +11,8 @@
 //   - what else the L2 holds decides: a piece of the activations (512 KB) and the part's sums (1 MB, as whole tiles: rows of
 //     y at a power-of-two pitch cost 20 %). So weights are unpacked a group at a time, right before they are used, and never
 //     all of a part's: 57 -> 67 % of the tile peak;
-//   - all vector work is done between the products: the next group's weights, a row at a time; the way of the finished sums
+//   - all vector work is done between the products: the next group's weights, 64 numbers at a time; the way of the finished
+//   sums
 //     to y, a block late; lines of y and of the next sums are fetched;
 //   - activations come in tile order from Load, or from the product before: packing them inside the product cost 15 %;
 //   - gate and up of a feed-forward network are multiplied group by group in turn, so that what the next product reads is made
@@ -89,7 +90,7 @@ struct WeightPiece {
   formats::TensorType type;
   const std::byte* data;  // of row 0
   size_t row_bytes;       // from one row to the next
-  size_t bytes;           // of a row's piece
+  size_t tile_bytes;      // of a row's 32 numbers
   size_t numbers;
   size_t rows;
 };
@@ -98,31 +99,42 @@ inline WeightPiece WeightPieceOf(const WeightView& w, Piece piece) {
   return {w.type,
           w.data + formats::RowBytes(w.type, piece.begin),
           formats::RowBytes(w.type, w.k),
-          formats::RowBytes(w.type, numbers),
+          formats::RowBytes(w.type, kPieceNumbers) / AmxBlocks::kPieceTiles,
           numbers,
           w.n};
 }
 
-// Weight row n to row r of a group; zeros where n is n_end or beyond. `floats` [512].
-inline void UnpackGroupRow(const WeightPiece& w, size_t n, size_t n_end, float* floats, uint16_t* group, size_t r) {
-  const size_t k_tiles = TilesOf(w.numbers);
-  uint16_t* const out = group + r * AmxBlocks::kGroupPitch;
+// A stretch of a piece of k, in tiles.
+struct TileRange {
+  size_t begin;
+  size_t end;
+};
+
+// Weight row n to row r of a group, a stretch of it; zeros where n is n_end or beyond. Types that are unpacked by way of floats
+// take the whole row with its first stretch. `floats` [512].
+inline void UnpackGroupRow(const WeightPiece& w, size_t n, size_t n_end, TileRange tiles, float* floats, uint16_t* group,
+                           size_t r) {
+  uint16_t* const out = group + r * AmxBlocks::kGroupPitch + tiles.begin * 32;
+  const size_t count = tiles.end - tiles.begin;
   if (n >= n_end) {
-    for (size_t tile = 0; tile < k_tiles; ++tile) _mm512_store_si512(out + tile * 32, _mm512_setzero_si512());
+    for (size_t tile = 0; tile < count; ++tile) _mm512_store_si512(out + tile * 32, _mm512_setzero_si512());
     return;
   }
-  const std::byte* const from = w.data + n * w.row_bytes;
+  const std::byte* const row = w.data + n * w.row_bytes;
   // The same piece of a row that comes soon: the pieces are too short for the hardware to see where they lead.
   constexpr size_t kRowsAhead = 4;
+  const size_t begin = w.tile_bytes * tiles.begin;
   if (n + kRowsAhead < w.rows) {
-    for (size_t i = 0; i < w.bytes; i += kCacheLine) __builtin_prefetch(from + kRowsAhead * w.row_bytes + i, 0, 2);
+    const std::byte* const ahead = row + kRowsAhead * w.row_bytes + begin;
+    for (size_t i = 0; i < w.tile_bytes * count; i += kCacheLine) __builtin_prefetch(ahead + i, 0, 2);
+    __builtin_prefetch(ahead + w.tile_bytes * count - 1, 0, 2);
   }
   if (w.type == formats::TensorType::kBF16) {
-    UnpackBf16Row(from, w.numbers, k_tiles, out);
+    UnpackBf16Row(row + begin, w.numbers - tiles.begin * 32, count, out);
   } else if (w.type == formats::TensorType::kQ8_0) {
-    UnpackQ8Row(from, k_tiles, out);
-  } else {
-    UnpackRowByFloats(w.type, from, w.numbers, k_tiles, floats, out);
+    UnpackQ8Row(row + begin, count, out);
+  } else if (tiles.begin == 0) {
+    UnpackRowByFloats(w.type, row, w.numbers, TilesOf(w.numbers), floats, out);
   }
 }
 
@@ -135,7 +147,8 @@ inline void UnpackAmxPanel(const WeightView& w, size_t n_begin, size_t n_end, Sc
   for (size_t n = n_begin; n < n_end; n += AmxBlocks::kPairRows) {
     for (size_t begin = 0; begin < w.k; begin += kPieceNumbers, out += AmxBlocks::kGroupNumbers) {
       const WeightPiece piece = WeightPieceOf(w, PieceAt(begin, w.k));
-      for (size_t r = 0; r < AmxBlocks::kPairRows; ++r) UnpackGroupRow(piece, n + r, n_end, scratch->rows.data(), out, r);
+      for (size_t r = 0; r < AmxBlocks::kPairRows; ++r)
+        UnpackGroupRow(piece, n + r, n_end, {0, TilesOf(piece.numbers)}, scratch->rows.data(), out, r);
     }
   }
 }
@@ -171,7 +184,7 @@ void Swap(T* (&buffers)[2]) {
   buffers[1] = first;
 }
 
-// Makes a part's groups one ahead, a row at a time, in two buffers in turn; where groups are kept, it fetches them.
+// Makes a part's groups one ahead, a little at a time, in two buffers in turn; where groups are kept, it fetches them.
 class GroupStream {
  public:
   // `buffers`: two groups.
@@ -188,28 +201,38 @@ class GroupStream {
     n_ = group.n;
     piece_ = WeightPieceOf(*from.w, group.piece);
     kept_group_ = from.kept == nullptr ? nullptr : from.kept + index * AmxBlocks::kGroupNumbers;
+    k_tiles_ = TilesOf(piece_.numbers);
     row_ = 0;
+    tile_ = 0;
   }
-  // One of kPairRows rows. Further calls do nothing.
-  void Row() {
+  // A group takes that many steps; further ones do nothing.
+  size_t steps() const { return AmxBlocks::kPairRows * ((k_tiles_ + kTilesOfStep - 1) / kTilesOfStep); }
+  void Step() {
     if (row_ == AmxBlocks::kPairRows) return;
+    const TileRange tiles = {tile_, tile_ + kTilesOfStep < k_tiles_ ? tile_ + kTilesOfStep : k_tiles_};
     if (kept_group_ == nullptr) {
-      UnpackGroupRow(piece_, n_ + row_, n_end_, floats_, buffers_[0], row_);
+      UnpackGroupRow(piece_, n_ + row_, n_end_, tiles, floats_, buffers_[0], row_);
     } else {
       const uint16_t* const row = kept_group_ + row_ * AmxBlocks::kGroupPitch;
-      for (size_t i = 0; i < AmxBlocks::kGroupPitch; i += 32) __builtin_prefetch(row + i, 0, 2);
+      for (size_t i = tiles.begin; i < tiles.end; ++i) __builtin_prefetch(row + i * 32, 0, 2);
     }
+    tile_ = tiles.end;
+    if (tile_ < k_tiles_) return;
+    tile_ = 0;
     ++row_;
   }
   // The group, complete; the other buffer is free then.
   const uint16_t* Take() {
-    while (row_ < AmxBlocks::kPairRows) Row();
+    while (row_ < AmxBlocks::kPairRows) Step();
     if (kept_group_ != nullptr) return kept_group_;
     Swap(buffers_);
     return buffers_[1];
   }
 
  private:
+  // As much as one step between products brings in a full part: a whole row at once, every eighth step, hides less behind them.
+  static constexpr size_t kTilesOfStep = 2;
+
   const AmxWeights* weights_;
   size_t n_begin_;
   size_t n_end_;
@@ -218,7 +241,9 @@ class GroupStream {
   size_t n_ = 0;  // of the group that is being made
   WeightPiece piece_{};
   const uint16_t* kept_group_ = nullptr;
-  size_t row_ = AmxBlocks::kPairRows;
+  size_t k_tiles_ = 0;
+  size_t row_ = AmxBlocks::kPairRows;  // comes next, from tile_ on
+  size_t tile_ = 0;
 };
 
 // 32 weight rows x 32 activation rows: `w` is a group, `x` two rows of B tiles `x_next` numbers apart. Sums begin with the four
@@ -434,8 +459,9 @@ void MultiplyGroup(const Activations::Forms& x, const Part& part, const AmxGroup
                    GroupStream* stream, Ending* ending) {
   const size_t x_next = x.k_tiles * AmxBlocks::kTileNumbers;
   const size_t k_tiles = TilesOf(group.piece.end - group.piece.begin);
-  const size_t steps = PairsOf(part.m_end - part.m_begin) * k_tiles;
+  const size_t products = PairsOf(part.m_end - part.m_begin) * k_tiles;
   const bool last = group.piece.end == x.k;
+  const size_t steps = stream->steps();
   size_t due = 0;
   for (size_t m = part.m_begin; m < part.m_end; m += AmxBlocks::kPairRows, sums += AmxBlocks::kBlockFloats) {
     const uint16_t* const rows = x.tiles.data() + (m / 16 * x.k_tiles + group.piece.begin / 32) * AmxBlocks::kTileNumbers;
@@ -443,7 +469,7 @@ void MultiplyGroup(const Activations::Forms& x, const Part& part, const AmxGroup
     const auto between = [&](size_t tile) __attribute__((always_inline)) {
       const float* const next = sums + AmxBlocks::kBlockFloats + tile * 64;
       for (size_t i = 0; i < 64; i += 16) __builtin_prefetch(next + i, 0, 3);
-      for (due += AmxBlocks::kPairRows; due >= steps; due -= steps) stream->Row();
+      for (due += steps; due >= products; due -= products) stream->Step();
     };
     if (!last) {
       MultiplyPairs<Tiles>(w, rows, x_next, k_tiles, from, sums, between);

@@ -14,7 +14,7 @@
 #include "kernels/panel_avx512-inl.h"
 #include "kernels/requantize_avx512-inl.h"
 
-namespace damask::kernels::avx512bf16 {
+namespace damask::kernels::avx512vnni {
 namespace {
 
 constexpr size_t kSteps = kWideBlock / 4;
@@ -243,4 +243,4 @@ void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch) {
   }
 }
 
-}  // namespace damask::kernels::avx512bf16
+}  // namespace damask::kernels::avx512vnni

@@ -15,7 +15,6 @@ struct Matmul::Impl {
   unsigned prefill_forms;
   unsigned decode_forms;
   std::vector<Scratch> scratch;
-  std::unique_ptr<WholeProducts, WholeProductsDeleter> whole;
   PackedWeights packed;
   AlignedArray<float> gated;  // [m, n] on their way from MultiplyGated to the form that the next product reads
 
@@ -35,7 +34,7 @@ const Body* Matmul::Impl::Find(Product* product) {
 void Matmul::Impl::Run(Product* products, size_t count) {
   const Body* bodies[2] = {};
   for (size_t i = 0; i < count; ++i) bodies[i] = Find(&products[i]);
-  RunProducts(bodies, products, count, pool, scratch.data(), whole.get());
+  RunProducts(bodies, products, count, pool, scratch.data());
 }
 
 Activations::Activations() : forms_(std::make_unique<Forms>()) {}
@@ -52,7 +51,6 @@ Matmul::Matmul(Target target, ThreadPool* pool, std::span<const formats::TensorT
           FormsOf(target, Phase::kPrefill, types),
           FormsOf(target, Phase::kDecode, types) | (decode_types.empty() ? 0u : FormsOf(target, Phase::kDecode, decode_types)),
           std::vector<Scratch>(pool->num_threads()),
-          MakeWholeProducts(),
           {},
           {}}) {}
 Matmul::~Matmul() = default;
@@ -114,7 +112,7 @@ ArithmeticUnit Matmul::PrefillUnit(formats::TensorType type) const {
 }
 
 size_t Matmul::bytes() const {
-  size_t sum = WholeProductsBytes(*impl_->whole) + impl_->gated.bytes();
+  size_t sum = impl_->gated.bytes();
   for (const Scratch& scratch : impl_->scratch) sum += scratch.bytes();
   return sum;
 }

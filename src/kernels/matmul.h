@@ -69,10 +69,12 @@ class Matmul {
   // y [m, n], row stride `y_stride` floats. x must have been loaded with k == w.k. y must not alias x or the weights.
   // Mean square of the error over that of y, for normal numbers, against exact arithmetic on the decoded weights:
   //   scalar                     float32 throughout                                                    1e-12
-  //   prefill, float weights     bf16 on both sides (amx: all weights)                                  6e-6
-  //   prefill, quantised         8 bits per block of 64 on both sides                                   8e-5
   //   prefill, avx2, avx512      13 bits per block of 128 on both sides                                 1e-7
   //     4, 5 bits, no table      weights exact, 8 bits per block of 32 for x                            4e-5
+  //   prefill from avx512vnni on, below amx
+  //     float weights            avx512vnni: as avx2; else bf16 on both sides                           1e-7, 6e-6
+  //     quantised                8 bits per block of 64 on both sides                                   8e-5
+  //   prefill, amx               bf16 on both sides                                                     6e-6
   //   decode, float weights      float32                                                                1e-12
   //   decode, quantised          weights exact, 8 bits per block of 32 for x, as llama.cpp does         4e-5
   // A row of y depends neither on which rows share the call nor on the number of threads.
@@ -84,7 +86,7 @@ class Matmul {
                      size_t out_stride);
 
   // The same, loaded as the next product's activations (of x's phase), without going through `out` where the target's products
-  // can end in the form that the next one reads (AMX). The same bits.
+  // can end in the form that the next one reads (AMX). The same bits. out is not x.
   void LoadGated(const Activations& x, GateFunction function, const WeightView& gate, const WeightView& up, Activations* out);
 
   // Keeps the forms that prefill products want of these weights, instead of making them in every call: their results do not

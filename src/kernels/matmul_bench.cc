@@ -7,6 +7,7 @@
 #include "base/aligned.h"
 #include "base/timer.h"
 #include "kernels/activation_forms.h"
+#include "kernels/dnnl_products.h"
 #include "kernels/matmul.h"
 #include "kernels/matmul_bodies.h"
 #include "kernels/quant.h"
@@ -48,40 +49,62 @@ double Median(std::vector<double>* seconds) {
   return (*seconds)[seconds->size() / 2];
 }
 
-}  // namespace
+// What is multiplied, and the times of it.
+class ProductTimer {
+ public:
+  ProductTimer(formats::TensorType type, size_t m, size_t n, size_t k, ThreadPool* pool)
+      : pool_(pool), x_(Random(m * k, 1)), weights_(RandomWeights(type, n, k)), w_{type, weights_.data(), n, k}, y_(m * n) {}
 
-std::vector<MatmulTiming> BenchMatmul(Target target, formats::TensorType type, size_t m, size_t n, size_t k, ThreadPool* pool) {
-  const std::vector<float> x = Random(m * k, 1);
-  const AlignedArray<std::byte> bytes = RandomWeights(type, n, k);
-  const WeightView w{type, bytes.data(), n, k};
-  AlignedArray<float> y(m * n);  // as the engine's
-  std::vector<MatmulTiming> timings;
-  for (const Body* listed : PrefillBodies(target, type)) {
-    const Body& body = *listed;
-    Activations loaded;
-    MakeForms(Phase::kPrefill, body.forms, x.data(), m, k, k, pool, &loaded.forms());
-    const Product product{&loaded.forms(), &w, nullptr, Store::kSet, y.data(), n};
-    std::vector<Scratch> scratch(pool->num_threads());
-    const auto whole = MakeWholeProducts();
-    const Body* bodies[] = {&body};
-    RunProducts(bodies, &product, 1, pool, scratch.data(), whole.get());
+  // By multiply(product), of activations in these forms.
+  template <typename Multiply>
+  MatmulTiming Time(const char* backend, unsigned forms, const Multiply& multiply) {
+    const size_t m = x_.size() / w_.k;
+    MakeForms(Phase::kPrefill, forms, x_.data(), m, w_.k, w_.k, pool_, &loaded_.forms());
+    const Product product{&loaded_.forms(), &w_, nullptr, Store::kSet, y_.data(), w_.n};
+    multiply(product);
     std::vector<double> seconds;
     const Timer all;
     while (seconds.size() < kLeastRuns || all.Seconds() < kSecondsPerBody) {
       const Timer timer;
-      RunProducts(bodies, &product, 1, pool, scratch.data(), whole.get());
+      multiply(product);
       seconds.push_back(timer.Seconds());
     }
     MatmulTiming timing;
-    timing.backend = body.name;
-    timing.weights = std::string(formats::GetTensorType(type).name);
-    timing.chosen = &body == &FindBody(target, Phase::kPrefill, type);
-    const double tera = 2e-12 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+    timing.backend = backend;
+    timing.weights = std::string(formats::GetTensorType(w_.type).name);
+    const double tera = 2e-12 * static_cast<double>(m) * static_cast<double>(w_.n) * static_cast<double>(w_.k);
     timing.seconds = Median(&seconds);
     timing.tflops = tera / timing.seconds;
     timing.fastest_seconds = *std::min_element(seconds.begin(), seconds.end());
     timing.fastest_tflops = tera / timing.fastest_seconds;
-    timings.push_back(timing);
+    return timing;
+  }
+
+ private:
+  ThreadPool* pool_;
+  std::vector<float> x_;
+  AlignedArray<std::byte> weights_;
+  WeightView w_;
+  AlignedArray<float> y_;  // as the engine's
+  Activations loaded_;
+};
+
+}  // namespace
+
+std::vector<MatmulTiming> BenchMatmul(Target target, formats::TensorType type, size_t m, size_t n, size_t k, ThreadPool* pool) {
+  ProductTimer timer(type, m, n, k, pool);
+  std::vector<Scratch> scratch(pool->num_threads());
+  std::vector<MatmulTiming> timings;
+  for (const Body* body : PrefillBodies(target, type)) {
+    timings.push_back(timer.Time(body->name, body->forms,
+                                 [&](const Product& product) { RunProducts(&body, &product, 1, pool, scratch.data()); }));
+    timings.back().chosen = body == &FindBody(target, Phase::kPrefill, type);
+  }
+  DnnlProducts dnnl(pool);
+  for (const DnnlType numbers : {DnnlType::kBf16, DnnlType::kFloat32}) {
+    if (target < (numbers == DnnlType::kBf16 ? Target::kAvx512Bf16 : Target::kAvx2)) continue;
+    timings.push_back(timer.Time(DnnlProducts::NameOf(numbers), DnnlProducts::FormOf(numbers),
+                                 [&](const Product& product) { dnnl.Multiply(numbers, product); }));
   }
   return timings;
 }

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -150,16 +149,7 @@ struct Part {
 enum class Split {
   kPanels,     // Part by Part over the pool; n_begin is a multiple of Body::n_grain
   kRowRanges,  // ranges of weight rows over the pool, all of m at once; sized for bandwidth
-  kWhole,      // the body takes everything and has its own threads
 };
-
-// State of bodies with Split::kWhole: primitives, buffers.
-struct WholeProducts;
-struct WholeProductsDeleter {
-  void operator()(WholeProducts* state) const;
-};
-std::unique_ptr<WholeProducts, WholeProductsDeleter> MakeWholeProducts();
-size_t WholeProductsBytes(const WholeProducts& state);
 
 struct Body {
   const char* name;
@@ -167,11 +157,10 @@ struct Body {
   Split split;
   size_t n_grain;
   void (*run)(const Product& product, const Part& part, Scratch* scratch);
-  void (*run_whole)(const Product& product, ThreadPool* pool, WholeProducts* state);
   // How panels are kept between calls: weight rows [n_begin, n_end) of one panel to `out`, 64-byte aligned, of panel_bytes(w),
   // a multiple of 64. Null: this body keeps none.
-  size_t (*panel_bytes)(const WeightView& w);
-  void (*pack_panel)(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
+  size_t (*panel_bytes)(const WeightView& w) = nullptr;
+  void (*pack_panel)(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out) = nullptr;
   // Of kPanels: weight rows that a part may have, a multiple of n_grain. 0: parts are one panel.
   size_t n_part = 0;
   // Of kPanels: cuts along the activation rows lie at multiples of this, a multiple of the rows that the body takes at a time.
@@ -194,8 +183,7 @@ std::vector<const Body*> PrefillBodies(Target target, formats::TensorType type);
 
 // Runs one product, or two of the same shape (SwiGLU) part by part, so that the second finds the first one's part of y in
 // cache. `scratch` holds one for each thread of the pool.
-void RunProducts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch,
-                 WholeProducts* whole);
+void RunProducts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch);
 
 // f(gate) * up by body.run_gated, into forms that were prepared (PrepareForms).
 void RunGated(const Body& body, const Product& gate, const Product& up, ThreadPool* pool, Scratch* scratch,

@@ -7,36 +7,25 @@ namespace {
 
 using formats::TensorType;
 
-constexpr Body kScalar = {"scalar float32", kFormFloat, Split::kRowRanges, 1, scalar::Multiply, nullptr};
+constexpr Body kScalar = {"scalar float32", kFormFloat, Split::kRowRanges, 1, scalar::Multiply};
 #if defined(__x86_64__)
-constexpr Body kDnnlFloat = {"oneDNN float32", kFormFloat, Split::kWhole, 1, nullptr, one_dnn::MultiplyFloat};
-constexpr Body kDnnlBf16 = {"oneDNN bf16", kFormBf16, Split::kWhole, 1, nullptr, one_dnn::MultiplyBf16};
-constexpr Body kBf16Panels = {"avx512bf16 panels",
-                              kFormBf16,
-                              Split::kPanels,
-                              kPanelRows,
-                              avx512bf16::MultiplyBf16,
-                              nullptr,
-                              avx512bf16::Bf16PanelBytes,
-                              avx512bf16::PackBf16Panel};
-constexpr Body kAmxPanels = {"amx bf16 tiles", kFormTiles,     Split::kPanels, kTilePanelRows, amx::MultiplyBf16,  nullptr,
-                             amx::PanelBytes,  amx::PackPanel, kTilePartRows,  kTilePanelRows, amx::MultiplyGated, kFormTiles};
-constexpr Body kInt8Panels = {"avx512vnni 8-bit panels",
-                              kFormWide8,
-                              Split::kPanels,
-                              kPanelRows,
-                              avx512bf16::MultiplyInt8,
-                              nullptr,
-                              avx512bf16::Int8PanelBytes,
-                              avx512bf16::PackInt8Panel};
-constexpr Body kVnniDot = {"avx512vnni 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx512bf16::MultiplyDecode, nullptr};
-constexpr Body kFloatDot = {"avx512 float32 dot", kFormFloat, Split::kRowRanges, 1, avx512::MultiplyFloatDecode, nullptr};
-constexpr Body kInt16Panels = {"avx2 16-bit panels", kFormFixed16, Split::kPanels,        kNarrowPanelRows,
-                               avx2::MultiplyInt16,  nullptr,      avx2::Int16PanelBytes, avx2::PackInt16Panel};
-constexpr Body kCodePanels = {"avx2 8-bit panels", kFormFine8, Split::kPanels,       kNarrowPanelRows,
-                              avx2::MultiplyCodes, nullptr,    avx2::CodePanelBytes, avx2::PackCodePanel};
-constexpr Body kAvx2Dot8 = {"avx2 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx2::MultiplyDecode, nullptr};
-constexpr Body kAvx2DotFloat = {"avx2 float32 dot", kFormFloat, Split::kRowRanges, 1, avx2::MultiplyDecode, nullptr};
+constexpr Body kBf16Panels = {
+    "avx512bf16 panels",      kFormBf16, Split::kPanels, kPanelRows, avx512bf16::MultiplyBf16, avx512bf16::Bf16PanelBytes,
+    avx512bf16::PackBf16Panel};
+constexpr Body kAmxPanels = {"amx bf16 tiles",  kFormTiles,         Split::kPanels, kTilePanelRows,
+                             amx::MultiplyBf16, amx::PanelBytes,    amx::PackPanel, kTilePartRows,
+                             kTilePanelRows,    amx::MultiplyGated, kFormTiles};
+constexpr Body kInt8Panels = {
+    "avx512vnni 8-bit panels", kFormWide8, Split::kPanels, kPanelRows, avx512vnni::MultiplyInt8, avx512vnni::Int8PanelBytes,
+    avx512vnni::PackInt8Panel};
+constexpr Body kVnniDot = {"avx512vnni 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx512vnni::MultiplyDecode};
+constexpr Body kFloatDot = {"avx512 float32 dot", kFormFloat, Split::kRowRanges, 1, avx512::MultiplyFloatDecode};
+constexpr Body kInt16Panels = {"avx2 16-bit panels", kFormFixed16,          Split::kPanels,      kNarrowPanelRows,
+                               avx2::MultiplyInt16,  avx2::Int16PanelBytes, avx2::PackInt16Panel};
+constexpr Body kCodePanels = {"avx2 8-bit panels", kFormFine8,           Split::kPanels,     kNarrowPanelRows,
+                              avx2::MultiplyCodes, avx2::CodePanelBytes, avx2::PackCodePanel};
+constexpr Body kAvx2Dot8 = {"avx2 8-bit dot", kFormDecode8, Split::kRowRanges, 1, avx2::MultiplyDecode};
+constexpr Body kAvx2DotFloat = {"avx2 float32 dot", kFormFloat, Split::kRowRanges, 1, avx2::MultiplyDecode};
 #endif
 
 bool IsFloat(TensorType type) { return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16; }
@@ -62,6 +51,7 @@ const Body& FindPrefill(Target target, TensorType type) {
     case Target::kScalar: return kScalar;
     case Target::kAvx2:
     case Target::kAvx512: return HasCodes(type) ? kCodePanels : kInt16Panels;
+    case Target::kAvx512Vnni: return IsFloat(type) ? kInt16Panels : kInt8Panels;
     case Target::kAvx512Bf16: return IsFloat(type) ? kBf16Panels : kInt8Panels;
     case Target::kAmx: return kAmxPanels;
   }
@@ -73,6 +63,7 @@ const Body& FindDecode(Target target, TensorType type) {
     case Target::kScalar: return kScalar;
     case Target::kAvx2: return IsFloat(type) ? kAvx2DotFloat : kAvx2Dot8;
     case Target::kAvx512: return IsFloat(type) ? kFloatDot : kAvx2Dot8;
+    case Target::kAvx512Vnni:
     case Target::kAvx512Bf16:
     case Target::kAmx: return IsFloat(type) ? kFloatDot : kVnniDot;
   }
@@ -105,15 +96,13 @@ std::vector<const Body*> PrefillBodies([[maybe_unused]] Target target, [[maybe_u
   std::vector<const Body*> bodies;
 #if defined(__x86_64__)
   if (target >= Target::kAmx) bodies.push_back(&kAmxPanels);
+  if (target >= Target::kAvx512Vnni && !IsFloat(type)) bodies.push_back(&kInt8Panels);
   if (target >= Target::kAvx512Bf16) {
-    if (!IsFloat(type)) bodies.push_back(&kInt8Panels);
     bodies.push_back(&kBf16Panels);
-    bodies.push_back(&kDnnlBf16);
   }
   if (target >= Target::kAvx2) {
     if (HasCodes(type)) bodies.push_back(&kCodePanels);
     bodies.push_back(&kInt16Panels);
-    bodies.push_back(&kDnnlFloat);
   }
 #endif
   if (target == Target::kScalar) bodies.push_back(&kScalar);

@@ -62,22 +62,12 @@ void RunParts(const Body* const* bodies, const Product* products, size_t count, 
 
 }  // namespace
 
-void RunProducts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch,
-                 WholeProducts* whole) {
+void RunProducts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch) {
   if (products[0].x->m == 0 || products[0].w->n == 0) return;
   const bool together = count == 1 || (bodies[0]->split == bodies[1]->split && bodies[0]->n_grain == bodies[1]->n_grain &&
                                        bodies[0]->n_part == bodies[1]->n_part);
-  if (together && bodies[0]->split != Split::kWhole) {
-    RunParts(bodies, products, count, pool, scratch);
-    return;
-  }
-  for (size_t i = 0; i < count; ++i) {
-    if (bodies[i]->split == Split::kWhole) {
-      bodies[i]->run_whole(products[i], pool, whole);
-    } else {
-      RunParts(bodies + i, products + i, 1, pool, scratch);
-    }
-  }
+  if (together) return RunParts(bodies, products, count, pool, scratch);
+  for (size_t i = 0; i < count; ++i) RunParts(bodies + i, products + i, 1, pool, scratch);
 }
 
 void RunGated(const Body& body, const Product& gate, const Product& up, ThreadPool* pool, Scratch* scratch,

@@ -28,14 +28,17 @@ namespace avx512 {
 void MultiplyFloatDecode(const Product& product, const Part& part, Scratch* scratch);  // F32, F16, BF16
 }  // namespace avx512
 
-namespace avx512bf16 {
+namespace avx512vnni {
 void MultiplyDecode(const Product& product, const Part& part, Scratch* scratch);  // quantised types
 void MultiplyTableDecode(const Product& product, const Part& part);               // of these IQ4_NL, IQ4_XS, MXFP4
 void MultiplyPairDecode(const Product& product, const Part& part);                // and Q2_K, Q3_K
 void MultiplyInt8(const Product& product, const Part& part, Scratch* scratch);    // quantised types, one panel
-void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);    // all types, one panel
 size_t Int8PanelBytes(const WeightView& w);
 void PackInt8Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
+}  // namespace avx512vnni
+
+namespace avx512bf16 {
+void MultiplyBf16(const Product& product, const Part& part, Scratch* scratch);  // all types, one panel
 size_t Bf16PanelBytes(const WeightView& w);
 void PackBf16Panel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
 }  // namespace avx512bf16
@@ -49,10 +52,5 @@ void MultiplyGatedEmulated(const Product& gate, const Product& up, const Part& p
 size_t PanelBytes(const WeightView& w);
 void PackPanel(const WeightView& w, size_t n_begin, size_t n_end, Scratch* scratch, std::byte* out);
 }  // namespace amx
-
-namespace one_dnn {
-void MultiplyFloat(const Product& product, ThreadPool* pool, WholeProducts* state);
-void MultiplyBf16(const Product& product, ThreadPool* pool, WholeProducts* state);
-}  // namespace one_dnn
 
 }  // namespace damask::kernels

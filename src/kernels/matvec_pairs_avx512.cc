@@ -1,7 +1,7 @@
 // Decode with AVX-512 VNNI of super-blocks of 256 bit pairs with a scale for every 16: Q2_K, Q3_K.
 #include "kernels/matvec_avx512-inl.h"
 
-namespace damask::kernels::avx512bf16 {
+namespace damask::kernels::avx512vnni {
 namespace {
 
 // Two neighbouring 32s of the 128 numbers whose pairs lie in 32 bytes: 0 and 1, or 2 and 3.
@@ -106,4 +106,4 @@ void MultiplyPairDecode(const Product& product, const Part& part) {
   }
 }
 
-}  // namespace damask::kernels::avx512bf16
+}  // namespace damask::kernels::avx512vnni

@@ -4,7 +4,7 @@
 #include "kernels/matvec_avx512-inl.h"
 #include "kernels/mxfp4-inl.h"
 
-namespace damask::kernels::avx512bf16 {
+namespace damask::kernels::avx512vnni {
 namespace {
 
 // The table's numbers plus 2^kOffsetShift, in all four quarters.
@@ -114,4 +114,4 @@ void MultiplyTableDecode(const Product& product, const Part& part) {
   }
 }
 
-}  // namespace damask::kernels::avx512bf16
+}  // namespace damask::kernels::avx512vnni

@@ -22,6 +22,11 @@ static_assert(kTileRows == 6);
 
 inline __mmask16 Lanes(size_t count) { return count >= 16 ? 0xffff : static_cast<__mmask16>((1u << count) - 1); }
 
+// Zeros from k on.
+inline __m512 LoadTail(const float* x, size_t at, size_t k) {
+  return at >= k ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(Lanes(k - at), x + at);
+}
+
 // Ends 16 results: they go to y(m, n ..) as `store` says.
 inline void StoreVector(const Product& product, Store store, bool with_bias, size_t m, size_t n, __mmask16 lanes,
                         __m512 value) {
@@ -60,9 +65,11 @@ inline void DecodeSixteenRows(const WeightView& w, size_t n, size_t n_end, Piece
   }
 }
 
+#if defined(__AVX512BF16__)
 inline __m512i ToBf16x32(const float* x) {
   return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
 }
+#endif
 
 }  // namespace
 }  // namespace damask::kernels

@@ -95,10 +95,8 @@ PeakLoops LoopsOf(Target target) {
     loops.fma_f32 = {avx512::FmaLoop, kIterations};
     loops.read = avx512::ReadLoop;
   }
-  if (target >= Target::kAvx512Bf16) {
-    loops.dot_bf16 = {avx512bf16::DotBf16Loop, kIterations};
-    loops.dot_int8 = {avx512bf16::DotInt8Loop, kIterations};
-  }
+  if (target >= Target::kAvx512Vnni) loops.dot_int8 = {avx512vnni::DotInt8Loop, kIterations};
+  if (target >= Target::kAvx512Bf16) loops.dot_bf16 = {avx512bf16::DotBf16Loop, kIterations};
   if (target >= Target::kAmx) loops.tile_bf16 = {amx::TileBf16Loop, kIterations / 2};
 #endif
   return loops;

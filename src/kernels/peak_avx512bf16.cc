@@ -8,9 +8,4 @@ double DotBf16Loop(size_t iterations) {
   return static_cast<double>(iterations) * 24 * 64;
 }
 
-double DotInt8Loop(size_t iterations) {
-  DAMASK_LOOP("vpdpbusd")
-  return static_cast<double>(iterations) * 24 * 128;
-}
-
 }  // namespace damask::kernels::avx512bf16

@@ -25,9 +25,12 @@ double FmaLoop(size_t iterations);
 uint64_t ReadLoop(const std::byte* data, size_t bytes);
 }  // namespace avx512
 
+namespace avx512vnni {
+double DotInt8Loop(size_t iterations);
+}  // namespace avx512vnni
+
 namespace avx512bf16 {
 double DotBf16Loop(size_t iterations);
-double DotInt8Loop(size_t iterations);
 }  // namespace avx512bf16
 
 namespace amx {

@@ -89,7 +89,7 @@ inline bool HasAvx2Codes(formats::TensorType type) {
 // What the header of matmul.h promises, with five standard deviations of room.
 inline double Tolerance(Target target, Phase phase, formats::TensorType type) {
   if (target == Target::kScalar) return 1e-5;
-  if (phase == Phase::kPrefill && target < Target::kAvx512Bf16) {
+  if (phase == Phase::kPrefill && (target < Target::kAvx512Vnni || (target == Target::kAvx512Vnni && IsFloatType(type)))) {
     return HasAvx2Codes(type) ? 0.06 : 2e-3;
   }
   if (IsFloatType(type)) return phase == Phase::kPrefill ? 0.015 : 1e-5;

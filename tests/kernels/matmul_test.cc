@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <vector>
 
 #include "kernels/activation_forms.h"
+#include "kernels/dnnl_products.h"
 #include "kernels/matmul_bodies.h"
 #include "tests/kernels/matmul_cases.h"
 
@@ -395,22 +397,28 @@ TEST_F(MatmulTest, NoRowsAndNoColumnsAreNoWork) {
 }
 
 // oneDNN's among them, and bodies that the table leaves to other types.
-TEST_F(MatmulTest, EveryBodyOfTheBenchmarksMultiplies) {
+TEST_F(MatmulTest, EveryProductOfTheBenchmarksIsRight) {
+  DnnlProducts dnnl(&pool_);
+  std::vector<Scratch> scratch(pool_.num_threads());
   for (const TensorType type : AllWeightTypes()) {
     const Weights w(type, 70, AllowedK(type, 600), 36);
     const std::vector<float> x = RandomFloats(13 * w.k, 37);
     const std::vector<double> expected = ExactProduct(x, 13, w);
-    for (const Body* body : PrefillBodies(BestTarget(), type)) {
+    const WeightView view = w.view();
+    const auto check = [&](const char* name, unsigned forms, const std::function<void(const Product&)>& multiply) {
       Activations loaded;
-      MakeForms(Phase::kPrefill, body->forms, x.data(), 13, w.k, w.k, &pool_, &loaded.forms());
-      const WeightView view = w.view();
+      MakeForms(Phase::kPrefill, forms, x.data(), 13, w.k, w.k, &pool_, &loaded.forms());
       std::vector<float> y(13 * w.n, 77.0f);
-      const Product product{&loaded.forms(), &view, nullptr, Store::kSet, y.data(), w.n};
-      std::vector<Scratch> scratch(pool_.num_threads());
-      const auto whole = MakeWholeProducts();
-      RunProducts(&body, &product, 1, &pool_, scratch.data(), whole.get());
-      EXPECT_LE(RelativeError(expected, y.data(), w.n, w.n), 0.06)
-          << body->name << " " << CaseName(BestTarget(), type, 13, w.n, w.k);
+      multiply({&loaded.forms(), &view, nullptr, Store::kSet, y.data(), w.n});
+      EXPECT_LE(RelativeError(expected, y.data(), w.n, w.n), 0.06) << name << " " << CaseName(BestTarget(), type, 13, w.n, w.k);
+    };
+    for (const Body* body : PrefillBodies(BestTarget(), type)) {
+      check(body->name, body->forms, [&](const Product& product) { RunProducts(&body, &product, 1, &pool_, scratch.data()); });
+    }
+    for (const DnnlType numbers : {DnnlType::kFloat32, DnnlType::kBf16}) {
+      if (numbers == DnnlType::kBf16 && !TargetSupported(Target::kAvx512Bf16)) continue;
+      check(DnnlProducts::NameOf(numbers), DnnlProducts::FormOf(numbers),
+            [&](const Product& product) { dnnl.Multiply(numbers, product); });
     }
   }
 }

@@ -13,7 +13,7 @@ namespace {
 TEST(PeakLoops, Float32IsMeasuredInTheWidestRegistersOfTheTarget) {
   EXPECT_EQ(LoopsOf(Target::kScalar).fma_f32.run, generic::FmaLoop);
   EXPECT_EQ(LoopsOf(Target::kAvx2).fma_f32.run, avx2::FmaLoop);
-  for (const Target target : {Target::kAvx512, Target::kAvx512Bf16, Target::kAmx}) {
+  for (const Target target : {Target::kAvx512, Target::kAvx512Vnni, Target::kAvx512Bf16, Target::kAmx}) {
     EXPECT_EQ(LoopsOf(target).fma_f32.run, avx512::FmaLoop) << TargetName(target);
   }
 }
