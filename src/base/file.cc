@@ -75,6 +75,9 @@ Result<std::shared_ptr<const FileBytes>> FileBytes::Open(const std::string& path
   if (size == 0) return std::shared_ptr<const FileBytes>(file);
   if (mode == LoadMode::kMap) {
     void* mapping = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+    if (mapping == MAP_FAILED && errno == ENOMEM) {
+      return OutOfMemory(fmt::format("needs {} of address space to be mapped", FormatBytes(size))).At(Quote(path, 300));
+    }
     if (mapping == MAP_FAILED) return SystemError("cannot map", path);
     file->mapping_ = mapping;
     file->bytes_ = {static_cast<const std::byte*>(mapping), size};

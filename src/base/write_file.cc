@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -83,6 +84,43 @@ Result<Target> FindTarget(const std::string& path) {
 
 std::string DirectoryOf(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
+// Names of temporaries where a signal handler finds them: in memory that is never given back, as it may look at any time, and
+// without the lock, which it cannot take. A name that finds no place is one that such a signal leaves behind.
+class TemporaryNames {
+ public:
+  void Add(const std::string& name) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (Slot& slot : slots_) {
+      if (slot.held.load() || name.size() >= sizeof(slot.name)) continue;
+      std::memcpy(slot.name, name.c_str(), name.size() + 1);
+      slot.held.store(true);
+      return;
+    }
+  }
+  void Drop(const std::string& name) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (Slot& slot : slots_) {
+      if (slot.held.load() && name == slot.name) slot.held.store(false);
+    }
+  }
+  void UnlinkAll() const {
+    for (const Slot& slot : slots_) {
+      if (slot.held.load()) unlink(slot.name);
+    }
+  }
+
+ private:
+  struct Slot {
+    std::atomic<bool> held{false};
+    char name[4096];
+  };
+  static_assert(std::atomic<bool>::is_always_lock_free, "signal handlers need it");
+  std::mutex mutex_;
+  Slot slots_[8];
+};
+
+TemporaryNames temporary_names;
+
 // A file of our own beside `path`, to become it, under a name that nobody has: threads and leftovers of a killed process
 // do not meet.
 Result<std::pair<int, std::string>> CreateTemporary(const std::string& path) {
@@ -90,9 +128,17 @@ Result<std::pair<int, std::string>> CreateTemporary(const std::string& path) {
   for (int attempt = 0;; ++attempt) {
     std::string name = fmt::format("{}.damask.{}.{}.tmp", DirectoryOf(path), getpid(), counter.fetch_add(1));
     const int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd >= 0) return std::pair{fd, std::move(name)};
+    if (fd >= 0) {
+      temporary_names.Add(name);
+      return std::pair{fd, std::move(name)};
+    }
     if (errno != EEXIST || attempt == 1000) return SystemError("cannot create", path);
   }
+}
+
+void RemoveTemporary(const std::string& name) {
+  unlink(name.c_str());
+  temporary_names.Drop(name);
 }
 
 // Makes the new name itself last through a power cut. Some file systems cannot: the file is whole all the same.
@@ -121,7 +167,7 @@ Result<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) 
 }
 
 AtomicFile::~AtomicFile() {
-  if (!temporary_.empty()) unlink(temporary_.c_str());
+  if (!temporary_.empty()) RemoveTemporary(temporary_);
 }
 
 Status AtomicFile::Append(std::string_view bytes) {
@@ -140,6 +186,7 @@ Status AtomicFile::Commit(struct stat* written) {
   if (close(fd_.Release()) != 0) return SystemError("cannot close", path_);
   if (temporary_.empty()) return {};
   if (rename(temporary_.c_str(), path_.c_str()) != 0) return SystemError("cannot replace", path_);
+  temporary_names.Drop(temporary_);
   temporary_.clear();
   SyncDirectory(DirectoryOf(path_));
   return {};
@@ -150,6 +197,8 @@ Status WriteFileAtomically(const std::string& path, std::string_view bytes, stru
   DAMASK_RETURN_IF_ERROR(file->Append(bytes));
   return file->Commit(written);
 }
+
+void RemoveTemporaries() { temporary_names.UnlinkAll(); }
 
 Status CheckWritable(const std::string& path) {
   DAMASK_ASSIGN_OR_RETURN(const Target target, FindTarget(path));
@@ -162,7 +211,7 @@ Status CheckWritable(const std::string& path) {
   if (!target.regular) return access(target.path.c_str(), W_OK) == 0 ? Status() : SystemError("cannot write", target.path);
   DAMASK_ASSIGN_OR_RETURN(const auto temporary, CreateTemporary(target.path));
   close(temporary.first);
-  unlink(temporary.second.c_str());
+  RemoveTemporary(temporary.second);
   return {};
 }
 

@@ -43,6 +43,10 @@ class AtomicFile {
   Descriptor fd_;
 };
 
+// Removes the temporaries of files that are being written: for a handler of a signal that ends the program, where nothing else
+// cleans up. Async-signal-safe; those files can then no longer be committed.
+void RemoveTemporaries();
+
 // Whether WriteFileAtomically can begin, before hours of work: makes its temporary and removes it again.
 Status CheckWritable(const std::string& path);
 

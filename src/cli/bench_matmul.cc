@@ -81,8 +81,8 @@ class BenchMatmul : public Command {
   static std::string ToText(const std::vector<kernels::MatmulTiming>& timings, double peak) {
     report::Table table({"backend", "weights", "seconds", "TFLOP/s", "of peak", "fastest", "of peak", ""});
     for (const kernels::MatmulTiming& timing : timings) {
-      table.Add({timing.backend, timing.weights, fmt::format("{:.5f}", timing.seconds), fmt::format("{:.3f}", timing.tflops),
-                 fmt::format("{:.3f}", FractionOf(peak, timing.tflops)), fmt::format("{:.3f}", timing.fastest_tflops),
+      table.Add({timing.backend, timing.weights, FourDigits(timing.seconds), FourDigits(timing.tflops),
+                 fmt::format("{:.3f}", FractionOf(peak, timing.tflops)), FourDigits(timing.fastest_tflops),
                  fmt::format("{:.3f}", FractionOf(peak, timing.fastest_tflops)), timing.chosen ? "runs" : ""});
     }
     return table.ToString();

@@ -1,4 +1,5 @@
 // damask bench policies: what the choice of keys costs as a text grows.
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -77,7 +78,10 @@ class BenchPolicies : public Command {
     std::vector<std::string> specs(std::begin(kPolicies), std::end(kPolicies));
     if (policies_) {
       specs.clear();
-      for (const std::string_view spec : Split(*policies_, ';')) specs.emplace_back(spec);
+      for (std::string_view spec : Split(*policies_, ';')) {
+        spec.remove_prefix(std::min(spec.find_first_not_of(' '), spec.size()));
+        specs.emplace_back(spec.substr(0, spec.find_last_not_of(' ') + 1));
+      }
     }
     const CancelScope cancel;
     report::ProgressLine progress(!common.quiet && StderrIsTerminal(), "steps");
@@ -126,8 +130,7 @@ class BenchPolicies : public Command {
     for (const Line& line : lines) {
       std::vector<std::string> row = {line.spec};
       for (const auto seconds : {&policies::PolicyBenchResult::prefill_seconds, &policies::PolicyBenchResult::decode_seconds}) {
-        for (const policies::PolicyBenchResult& result : line.results)
-          row.push_back(fmt::format("{:.2f}", 1e6 * (result.*seconds)));
+        for (const policies::PolicyBenchResult& result : line.results) row.push_back(FourDigits(1e6 * (result.*seconds)));
         row.push_back(fmt::format("{:.2f}", line.Growth(seconds)));
       }
       row.push_back(fmt::format("{:.0f}", line.results.back().planned_keys));

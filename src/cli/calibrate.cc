@@ -66,13 +66,21 @@ class Calibrate : public Command {
 
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_RETURN_IF_ERROR(CheckFlags());
-    DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *output_));
+    DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *output_, Reads()));
     return maps_ ? FromMaps(common) : FromModel(common);
   }
 
  private:
+  std::vector<NamedFile> Reads() const {
+    std::vector<NamedFile> files = model_.Reads();
+    if (maps_) files.push_back({"--maps", *maps_});
+    for (const std::string& text : texts_) files.push_back({"--text", text});
+    return files;
+  }
+
   Status CheckFlags() {
     if (!output_) return InvalidArgument("'damask calibrate' wants -o MASK, the file to write");
+    if (maps_ && maps_->empty()) return InvalidArgument("--maps: the path is empty");
     if (maps_ && model_.model) return InvalidArgument("--maps and -m exclude each other");
     if (maps_ && !texts_.empty()) return InvalidArgument("--maps and --text exclude each other");
     const int goals = (max_kl_ != kUnset ? 1 : 0) + (target_recall_ != kUnset ? 1 : 0) + (budget_ != kUnset ? 1 : 0);
@@ -82,9 +90,10 @@ class Calibrate : public Command {
     }
     if (no_effect_ && max_kl_ != kUnset)
       return InvalidArgument("--max-kl wants effects to be measured: leave --no-effect away");
-    if (patterns_only_ && (goals > 0 || each_head_ || no_effect_)) {
+    if (patterns_only_ && (goals > 0 || each_head_ || no_effect_ || no_content_)) {
       return InvalidArgument(
-          "--patterns-only chooses nothing: leave --max-kl, --target-recall, --budget, --each-head and --no-effect away");
+          "--patterns-only chooses nothing: leave --max-kl, --target-recall, --budget, --each-head, --no-effect and "
+          "--no-content away");
     }
     if (each_head_ && (no_effect_ || maps_ || target_recall_ != kUnset || budget_ != kUnset)) {
       return InvalidArgument("--each-head belongs to the choice by effect");
@@ -121,7 +130,21 @@ class Calibrate : public Command {
       if (!transform.ok()) return transform.status().At("--transform");
       parameters_.amplify.transform = *transform;
     }
+    DAMASK_RETURN_IF_ERROR(CheckTransform());
     return masks::CheckParameters(parameters_);
+  }
+
+  // Flags of a transform that is not asked for.
+  Status CheckTransform() const {
+    using masks::Transform;
+    const masks::AmplifyOptions& chosen = parameters_.amplify;
+    const masks::AmplifyOptions unset;
+    const bool box_cox = chosen.transform == Transform::kBoxCox;
+    if (!box_cox && chosen.epsilon != unset.epsilon) return InvalidArgument("--epsilon belongs to --transform boxcox");
+    if (!box_cox && chosen.transform != Transform::kYeoJohnson && chosen.lambda != unset.lambda) {
+      return InvalidArgument("--lambda belongs to --transform boxcox and yeo-johnson");
+    }
+    return {};
   }
 
   Result<int> FromMaps(const CommonFlags& common) {
@@ -150,7 +173,7 @@ class Calibrate : public Command {
     if (budget_ != kUnset) options.goal = engine::Goal::kBudget;
     if (patterns_only_) options.goal = engine::Goal::kPatterns;
     for (const std::string& name : texts_) {
-      DAMASK_ASSIGN_OR_RETURN(std::string text, ReadDocument(name));
+      DAMASK_ASSIGN_OR_RETURN(std::string text, ReadDocument(name, "--text"));
       options.texts.push_back({name, std::move(text)});
     }
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEngine(model_, common));

@@ -49,17 +49,18 @@ class CalibrateHeads : public Command {
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_RETURN_IF_ERROR(CheckFlags());
     for (const std::string& name : texts_) {
-      DAMASK_ASSIGN_OR_RETURN(std::string text, ReadDocument(name));
+      DAMASK_ASSIGN_OR_RETURN(std::string text, ReadDocument(name, "--text"));
       shares_.texts.push_back({name, std::move(text)});
     }
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEngine(model_, common));
     const CancelScope cancel;
     report::ProgressLine line(!common.quiet && StderrIsTerminal(), "steps");
     const auto progress = [&](uint64_t done, uint64_t total, double seconds) { line.Update(done, total, seconds); };
-    DAMASK_ASSIGN_OR_RETURN(const engine::HeadTableResult result,
+    DAMASK_ASSIGN_OR_RETURN(engine::HeadTableResult result,
                             is_duo() ? engine::HeadGates(engine.get(), gates_, progress, cancel.flag())
                                      : engine::HeadShares(engine.get(), shares_, progress, cancel.flag()));
     line.Clear();
+    result.table.policy = *policy_;
     const policies::ModelShape shape = engine->shape();
     DAMASK_RETURN_IF_ERROR(WriteFileAtomically(*output_, Comment(result) + policies::HeadTableText(result.table, shape)));
     if (common.json) {
@@ -86,7 +87,9 @@ class CalibrateHeads : public Command {
     if (samples_ != 0) shares_.samples = gates_.samples = samples_;
     shares_.length = gates_.length = length_;
     shares_.seed = gates_.seed = seed_;
-    return CheckOutputFile("-o", *output_);
+    std::vector<NamedFile> reads = model_.Reads();
+    for (const std::string& text : texts_) reads.push_back({"--text", text});
+    return CheckOutputFile("-o", *output_, reads);
   }
 
   // Flags of the table that is not asked for.

@@ -35,6 +35,14 @@ bool LooksLikeACommand(std::string_view line) {
          std::all_of(line.begin() + 1, line.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
 }
 
+// A line as a command: without the blanks behind it.
+std::string_view CommandOf(std::string_view line) { return line.substr(0, line.find_last_not_of(" \t") + 1); }
+
+// The names of what the questions come from.
+bool IsStandardInput(std::string_view path) {
+  return path == "-" || path == "/dev/stdin" || path == "/dev/fd/0" || path == "/proc/self/fd/0";
+}
+
 // The next question: lines joined where one ends in a backslash. Nothing at the end of the input.
 std::optional<std::string> ReadQuestion() {
   std::string text;
@@ -67,7 +75,7 @@ class Chat : public Command {
     common_ = common;
     DAMASK_ASSIGN_OR_RETURN(options_, sampling_.Options(false));
     seed_ = options_.sampler.seed ? *options_.sampler.seed : std::random_device{}();
-    if (file_ && (*file_ == "-" || *file_ == "/dev/stdin"))
+    if (file_ && IsStandardInput(*file_))
       return InvalidArgument("--file: standard input holds the questions, the document must be a file");
     std::string document;
     if (file_) {
@@ -76,6 +84,7 @@ class Chat : public Command {
     DAMASK_ASSIGN_OR_RETURN(const tokenizer::Thoughts thoughts, thoughts_.Thoughts());
     if (!IsValidUtf8(system_.value_or(""))) return InvalidArgument("--system: the text is not valid UTF-8");
     DAMASK_ASSIGN_OR_RETURN(engine_, LoadEngine(model_, common));
+    WarnOfIdleFlags(model_, *engine_);
     const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*engine_);
     if (!family) LogWarning(engine::WhyPlainChat(*engine_) + ": plain text is used");
     Dialogue dialogue(family, thoughts, system_.value_or(""), std::move(document));
@@ -93,15 +102,17 @@ class Chat : public Command {
     engine::Session session(engine_.get());
     while (!OutputBroken()) {
       const std::optional<std::string> question = ReadQuestion();
-      if (!question || *question == "/exit" || *question == "/quit") break;
-      if (*question == "/help") {
+      if (!question) break;
+      const std::string_view command = CommandOf(*question);
+      if (command == "/exit" || command == "/quit") break;
+      if (command == "/help") {
         LogInfo(std::string(kHelp));
-      } else if (*question == "/reset") {
+      } else if (command == "/reset") {
         dialogue->Reset();
-      } else if (LooksLikeACommand(*question)) {
+      } else if (LooksLikeACommand(command)) {
         LogWarning(
             fmt::format("there is no command {}, there are /reset, /help and /exit; with a space in front it is a question",
-                        Quote(*question)));
+                        Quote(command)));
       } else if (!question->empty()) {
         Status status = Ask(dialogue, &session, *question);
         if (!status.ok() && !StdinIsTerminal()) return status;

@@ -108,7 +108,11 @@ Result<int> Dispatch(std::vector<std::string> arguments) {
   if (arguments.empty()) return InvalidArgument("a command is missing; 'damask --help' lists the commands");
   const std::string first = arguments[0];
   if (first == "--version" || first == "version") {
-    Write(fmt::format("damask {}\n", VersionString()));
+    if (arguments.size() > 1 && arguments[1] == "--json") {
+      WriteJson({{"version", VersionString()}});
+    } else {
+      Write(fmt::format("damask {}\n", VersionString()));
+    }
     return kExitDone;
   }
   if (first == "help" && HasWord(arguments, 1)) {
@@ -120,8 +124,9 @@ Result<int> Dispatch(std::vector<std::string> arguments) {
   }
   size_t words = 0;
   const CommandEntry* entry = FindCommand(arguments, &words);
-  if (entry == nullptr && arguments.size() == 2 && (arguments[1] == "--help" || arguments[1] == "-h")) {
-    Write(CommandsOf(arguments[0]).empty() ? ProgramHelp() : GroupHelp(arguments[0]));
+  if (entry == nullptr && arguments.size() == 2 && (arguments[1] == "--help" || arguments[1] == "-h") &&
+      !CommandsOf(arguments[0]).empty()) {
+    Write(GroupHelp(arguments[0]));
     return kExitDone;
   }
   if (entry == nullptr) return UnknownCommand(arguments);

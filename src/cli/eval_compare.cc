@@ -114,12 +114,16 @@ class EvalCompare : public Command {
       }
       DAMASK_ASSIGN_OR_RETURN(run_.text, ReadDocument(*file_));
     }
-    if (html_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *html_));
-    if (resume_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("--resume", *resume_));
-    if (html_ && resume_ && SameFile(*html_, *resume_)) {
-      return InvalidArgument(
-          fmt::format("-o and --resume are both {}: the page would take the place of the answers", Quote(*html_)));
+    std::vector<NamedFile> others = model_.Reads();
+    if (file_) others.push_back({"-f", *file_});
+    for (const std::string& spec : run_.policies) {
+      for (NamedFile& file : FilesOfSpec("--policies", spec)) others.push_back(std::move(file));
     }
+    if (resume_) {
+      DAMASK_RETURN_IF_ERROR(CheckOutputFile("--resume", *resume_, others));
+      others.push_back({"--resume", *resume_});
+    }
+    if (html_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *html_, others));
     run_.audit = model_.Audit();
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     return {};

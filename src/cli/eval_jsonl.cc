@@ -33,6 +33,7 @@ class EvalJsonl : public Command {
 
   Result<int> Run(const CommonFlags& common) override {
     if (!file_) return InvalidArgument("'damask eval jsonl' wants -f FILE");
+    if (keep_ && !common.json) return InvalidArgument("--keep is about what --json prints, and wants it");
     DAMASK_ASSIGN_OR_RETURN(const texts::Metric metric, ParseMetric());
     DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadDocument(*file_));
     Result<std::vector<texts::Sample>> samples = evals::ReadJsonlSamples(text, metric);

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "base/write_file.h"
 #include "cli/command.h"
@@ -55,8 +56,14 @@ class EvalLogits : public Command {
   Result<int> Run(const CommonFlags& common) override {
     if (!input_.tokens && !input_.file) return InvalidArgument("'damask eval logits' wants --tokens or -f FILE");
     DAMASK_ASSIGN_OR_RETURN(const std::string tokens, input_.Read());
-    if (out_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *out_));
+    if (out_) {
+      std::vector<NamedFile> reads = model_.Reads();
+      if (input_.file) reads.push_back({"-f", *input_.file});
+      DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *out_, reads));
+    }
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEngine(model_, common));
+    WarnOfIdleFlags(model_, *engine);
+    WarnOfIdleAudit();
     DAMASK_ASSIGN_OR_RETURN(const std::vector<engine::TokenId> ids, input_.Parse(tokens, engine->model().config().vocab));
     if (out_) {
       DAMASK_ASSIGN_OR_RETURN(file_, AtomicFile::Create(*out_));
@@ -71,6 +78,14 @@ class EvalLogits : public Command {
   }
 
  private:
+  // It has no figures here; the floor goes by it.
+  void WarnOfIdleAudit() const {
+    const model::AuditOptions unset = ModelFlags().audit;
+    if (model_.audit.floor >= 0) return;
+    if (model_.audit.prefill_every == unset.prefill_every && model_.audit.decode_every == unset.decode_every) return;
+    LogWarning("--audit and --audit-decode change nothing: 'damask eval logits' shows no figures of an audit");
+  }
+
   // With --all the file, if there is one, gets the logits as they come.
   Status Compute(engine::Session* session, const std::vector<engine::TokenId>& ids, const CommonFlags& common, size_t vocab,
                  CancelScope* cancel) const {

@@ -40,6 +40,7 @@ class Generate : public Command {
     DAMASK_ASSIGN_OR_RETURN(const engine::GenerateOptions options, sampling_.Options(text_.escape));
     DAMASK_ASSIGN_OR_RETURN(const engine::PromptInput input, ReadInput());
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEngine(model_, common));
+    WarnOfIdleFlags(model_, *engine);
     DAMASK_ASSIGN_OR_RETURN(const std::vector<engine::TokenId> prompt, engine::EncodePromptInput(*engine, input));
     engine::Session session(engine.get());
     CancelScope cancel;

@@ -48,9 +48,13 @@ class Inspect : public Command {
   }
 
   Result<int> Run(const CommonFlags& common) override {
-    if (!mask_) return InvalidArgument("the mask file is missing: damask inspect MASK");
-    if (page_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *page_));
-    if (!png_.empty()) DAMASK_RETURN_IF_ERROR(CheckOutputFile("--png", png_[1]));
+    if (!mask_ || mask_->empty()) return InvalidArgument("the mask file is missing: damask inspect MASK");
+    std::vector<NamedFile> others = {{"MASK", *mask_}};
+    if (page_) {
+      DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *page_, others));
+      others.push_back({"-o", *page_});
+    }
+    if (!png_.empty()) DAMASK_RETURN_IF_ERROR(CheckOutputFile("--png", png_[1], others));
     DAMASK_ASSIGN_OR_RETURN(const masks::Mask mask, masks::ReadMaskFile(*mask_));
     HeadName head;
     if (!png_.empty()) {

@@ -5,6 +5,7 @@
 
 #include <csignal>
 
+#include "base/write_file.h"
 #include "cli/exit_code.h"
 
 namespace damask::cli {
@@ -21,6 +22,7 @@ extern "C" void OnInterrupt(int /*signal*/) {
     sem_post(&signalled);
     return;
   }
+  RemoveTemporaries();
   _exit(kExitInterrupted);
 }
 
@@ -34,8 +36,12 @@ void InstallSignalHandlers() {
   sem_init(&signalled, 0, 0);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction inherited = {};
+  sigaction(SIGHUP, nullptr, &inherited);
+  if (inherited.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup's word counts
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, nullptr);
+  sigaction(SIGXFSZ, &action, nullptr);
 }
 
 CancelScope::CancelScope() {

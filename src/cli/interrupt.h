@@ -1,12 +1,13 @@
 // Ctrl-C. While something runs that can stop cleanly the first signal asks it to; at any other time, and the second time, the
-// program ends at once with exit code 130.
+// program ends at once with exit code 130, without the temporaries of files it was writing.
 #pragma once
 
 #include <atomic>
 
 namespace damask::cli {
 
-// SIGINT and SIGTERM as above, SIGPIPE ignored: a closed pipe is a failed write.
+// SIGINT, SIGTERM and SIGHUP (unless it was ignored, as nohup does) as above; SIGPIPE and SIGXFSZ ignored: a closed pipe, and a
+// file that may not grow, is a failed write.
 void InstallSignalHandlers();
 
 // While one exists, the first signal only sets the flag. Not nested.

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "formats/gguf.h"
 #include "model/embedded_model.h"
+#include "report/check_file.h"
 
 namespace damask::cli {
 
@@ -59,6 +60,14 @@ Result<std::string> ModelFlags::PolicySpec() const {
   return "dam:mask=" + *mask;
 }
 
+std::vector<NamedFile> ModelFlags::Reads() const {
+  std::vector<NamedFile> files;
+  if (policy) files = FilesOfSpec("--policy", *policy);
+  if (model) files.push_back({"-m", *model});
+  if (mask) files.push_back({"--mask", *mask});
+  return files;
+}
+
 Status ModelFlags::TakeFile(const std::optional<std::string>& file) {
   if (!file) return {};
   if (model) return InvalidArgument("FILE and --model name the same thing: give one of them");
@@ -72,6 +81,23 @@ model::AuditOptions ModelFlags::Audit() const {
   return options;
 }
 
+namespace {
+
+// Names of -m that are part of a model, or no model, and what to give instead.
+Status CheckIsModel(const std::string& path) {
+  if (path.ends_with(".safetensors") && FileExists(path) && !IsDirectory(path)) {
+    return InvalidArgument("is a file of a Hugging Face folder, expected the folder that it lies in").At(Quote(path, 300));
+  }
+  if (report::KindOfFile(path) == report::FileKind::kMask) {
+    return InvalidArgument("is a mask file, expected a model: --mask takes masks").At(Quote(path, 300));
+  }
+  return {};
+}
+
+bool IsFull(const std::string& policy) { return policy == "full" || policy == "dense"; }
+
+}  // namespace
+
 Result<kernels::KvType> ParseKv(const std::optional<std::string>& kv) {
   Result<kernels::KvType> type = kernels::ParseKvType(kv.value_or("bf16"));
   if (!type.ok()) return type.status().At("--kv");
@@ -81,13 +107,14 @@ Result<kernels::KvType> ParseKv(const std::optional<std::string>& kv) {
 Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) const {
   engine::EngineOptions options;
   DAMASK_ASSIGN_OR_RETURN(options.model_path, Path());
+  DAMASK_RETURN_IF_ERROR(CheckIsModel(options.model_path));
   options.threads = common.threads;
   options.target = common.target;
   options.load = Load();
   options.context = context;
   DAMASK_ASSIGN_OR_RETURN(options.policy, PolicySpec());
   // Full attention keeps everything: there is nothing to find out.
-  if (options.policy != "full" && options.policy != "dense") options.audit = Audit();
+  if (!IsFull(options.policy)) options.audit = Audit();
   if (kv_release && audit.floor >= 0)
     return InvalidArgument("--kv-release and --audit-floor exclude each other: released keys do not come back");
   if (audit.floor >= 0 && !Audit().enabled())
@@ -123,6 +150,20 @@ void WarnOfRunFlags(const ModelFlags& flags, const engine::Engine& engine) {
   WarnOfIdleRepack(flags, engine);
 }
 
+void WarnOfIdleFlags(const ModelFlags& flags, const engine::Engine& engine) {
+  const Result<std::string> policy = flags.PolicySpec();
+  if (flags.audit.floor >= 0 && policy.ok() && IsFull(*policy)) {
+    LogWarning("--audit-floor changes nothing: with full attention every head sees every key");
+  }
+  const model::RopeConfig& rope = engine.model().config().rope;
+  if (flags.rope_scaling && rope.scaling != model::RopeScaling::kNone && rope.factor == 1.0) {
+    LogWarning(
+        fmt::format("--rope-scaling {} changes nothing: the text is no longer than trained (-c or --rope-scale says by "
+                    "how much it may be)",
+                    *flags.rope_scaling));
+  }
+}
+
 void NoteEmbeddedModel() { LogInfo("no -m given: the model inside the program answers"); }
 
 Result<std::unique_ptr<engine::Engine>> LoadEngine(const ModelFlags& flags, const CommonFlags& common) {
@@ -136,6 +177,7 @@ Result<std::unique_ptr<engine::Engine>> LoadEngine(const ModelFlags& flags, cons
 Result<std::unique_ptr<tokenizer::Tokenizer>> LoadTokenizer(const ModelFlags& flags) {
   DAMASK_ASSIGN_OR_RETURN(const std::string path, flags.Path());
   if (IsDirectory(path)) return tokenizer::Tokenizer::FromHuggingFace(path);
+  DAMASK_RETURN_IF_ERROR(CheckIsModel(path));
   const formats::GgufOpenOptions options{.load = flags.Load(), .require_tensor_data = false};
   if (!path.empty()) {
     DAMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const formats::GgufFile> file, formats::GgufFile::Open(path, options));

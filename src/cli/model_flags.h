@@ -4,9 +4,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "cli/command.h"
+#include "cli/output_file.h"
 #include "engine/engine.h"
 
 namespace damask::cli {
@@ -45,6 +47,8 @@ struct ModelFlags {
   LoadMode Load() const { return no_mmap ? LoadMode::kRead : LoadMode::kMap; }
   // --policy, or what --mask stands for; "full" where neither is given.
   Result<std::string> PolicySpec() const;
+  // The files that a run reads: the model, the mask, those that the policy names.
+  std::vector<NamedFile> Reads() const;
   // At the default rate, rows far back are rarer: the audit's share of the time stays where it is at some 8,192 tokens.
   model::AuditOptions Audit() const;
   Result<engine::EngineOptions> Options(const CommonFlags& common) const;
@@ -57,6 +61,9 @@ Result<kernels::KvType> ParseKv(const std::optional<std::string>& kv);
 void WarnOfLongContext(const ModelFlags& flags, uint64_t trained);
 // And of a --repack that changes nothing.
 void WarnOfRunFlags(const ModelFlags& flags, const engine::Engine& engine);
+
+// Of flags of an answer that change nothing. Where the context may still grow, as in an evaluation, it is too early to say.
+void WarnOfIdleFlags(const ModelFlags& flags, const engine::Engine& engine);
 
 // Says on standard error that the embedded model runs, unless --quiet.
 void NoteEmbeddedModel();

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include <fmt/format.h>
+
 #include "base/text.h"
 #include "cli/exit_code.h"
 
@@ -48,6 +50,8 @@ bool OutputBroken() { return write_error != 0; }
 void WriteJson(const report::Json& object) {
   Write(object.dump(-1, ' ', false, report::Json::error_handler_t::replace) + "\n");
 }
+
+std::string FourDigits(double value) { return value < 1000.0 ? fmt::format("{:.4g}", value) : fmt::format("{:.0f}", value); }
 
 void PrintError(std::string_view message) {
   std::string line(message);

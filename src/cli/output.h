@@ -19,6 +19,9 @@ bool OutputBroken();
 // One line with one object, always valid UTF-8.
 void WriteJson(const report::Json& object);
 
+// A figure of a table, with four significant digits however small it is: "0.0001234", "12.34", "123456".
+std::string FourDigits(double value);
+
 // "damask: error: ..." on standard error, one line.
 void PrintError(std::string_view message);
 void PrintError(const Status& status);

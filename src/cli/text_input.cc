@@ -52,7 +52,8 @@ std::string ProcessEscapes(std::string_view text) {
   return out;
 }
 
-Result<std::string> ReadDocument(const std::string& path) {
+Result<std::string> ReadDocument(const std::string& path, const std::string& flag) {
+  if (path.empty()) return InvalidArgument(flag + ": the path is empty");
   DAMASK_ASSIGN_OR_RETURN(std::string text, ReadFileText(path));
   DropLastNewline(&text);
   const std::string name = path == "-" ? "standard input" : Quote(path);

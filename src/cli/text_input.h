@@ -21,8 +21,8 @@ struct TextInput {
   Result<std::string> Read() const;
 };
 
-// The document of -f: as above, and not empty. A pipe or a device (a shell's <(command), /dev/stdin) is read to its end.
-Result<std::string> ReadDocument(const std::string& path);
+// The document of `flag`: as above, and not empty. A pipe or a device (a shell's <(command), /dev/stdin) is read to its end.
+Result<std::string> ReadDocument(const std::string& path, const std::string& flag = "--file");
 
 // \n, \r, \t, \', \", \\ as llama.cpp's -e; anything else stays.
 std::string ProcessEscapes(std::string_view text);

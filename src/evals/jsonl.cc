@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "base/timer.h"
+#include "evals/score.h"
 #include "formats/json.h"
 
 namespace damask::evals {
@@ -28,6 +29,17 @@ Result<std::string> QuestionOf(const Json& object) {
   return *std::move(input);
 }
 
+// Every text has an empty one in it: a score by what it contains would count each answer as right.
+Status CheckFindable(const std::vector<std::string>& answers, texts::Metric metric) {
+  if (metric != texts::Metric::kSubstring && metric != texts::Metric::kAllSubstrings) return {};
+  for (const std::string& answer : answers) {
+    if (answer.find_first_not_of(" \t\r\n") == std::string::npos) {
+      return BadFormat(fmt::format("\"answers\" has an empty text, expected one that {} can look for", MetricName(metric)));
+    }
+  }
+  return {};
+}
+
 Result<std::vector<std::string>> AnswersOf(const Json& object) {
   const auto found = object.find("answers");
   if (found == object.end()) return BadFormat("\"answers\" is missing");
@@ -47,6 +59,7 @@ Result<texts::Sample> ParseSample(std::string_view line, texts::Metric metric) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> keywords, formats::JsonString(object, "answer_keywords"));
   texts::Sample sample;
   DAMASK_ASSIGN_OR_RETURN(sample.expected, AnswersOf(object));
+  DAMASK_RETURN_IF_ERROR(CheckFindable(sample.expected, metric));
   sample.text = context + "\n\n";
   sample.question = "Question: " + question + "\n";
   sample.prefix = "Answer:";
@@ -65,7 +78,8 @@ Result<bool> FitPrompt(const engine::Engine& engine, const Prompts& prompts, uin
   while (prompt.size() > tokens) {
     const size_t excess = prompt.size() - tokens;
     if (keep <= excess) {
-      return InvalidArgument(fmt::format("question and answer alone do not fit {} tokens", tokens));
+      return InvalidArgument(
+          fmt::format("the question alone does not fit the {} tokens that -c leaves beside the answer's, -n", tokens));
     }
     keep -= excess;
     const std::span<const engine::TokenId> ids = text;
@@ -96,9 +110,12 @@ Result<std::vector<texts::Sample>> ReadJsonlSamples(std::string_view text, texts
 Result<JsonlResult> RunJsonl(engine::Engine* engine, const std::vector<texts::Sample>& samples, const JsonlRun& run,
                              const EvalProgress& progress, const std::atomic<bool>* cancel) {
   const uint64_t context = run.context == 0 ? engine->context() : run.context;
-  if (context > engine->context() || context <= run.max_tokens) {
-    return InvalidArgument(fmt::format("a context of {} for prompts and {} tokens of answer does not fit the engine's {}",
-                                       context, run.max_tokens, engine->context()));
+  if (context > engine->context()) {
+    return InvalidArgument(fmt::format("a context of {} does not fit the engine's {}", context, engine->context()));
+  }
+  if (context <= run.max_tokens) {
+    return InvalidArgument(
+        fmt::format("a context of {} tokens (-c) has no room for a prompt beside {} of answer (-n)", context, run.max_tokens));
   }
   const Prompts prompts(engine, run.form);
   uint64_t total = 0;

@@ -22,18 +22,19 @@ constexpr uint64_t kMaxCacheBytes = uint64_t{64} << 30;
 
 Status CheckShape(const AttentionBenchOptions& options) {
   if (options.head_dim == 0 || options.head_dim % 16 != 0 || options.head_dim > 256) {
-    return InvalidArgument(fmt::format("head dimension is {}, expected a multiple of 16 up to 256", options.head_dim));
+    return InvalidArgument(fmt::format("--head-dim is {}, expected a multiple of 16 up to 256", options.head_dim));
   }
   if (options.kv_heads == 0 || options.heads == 0 || options.heads % options.kv_heads != 0 ||
       options.heads > limits::kMaxHeads || options.heads / options.kv_heads > kMaxGroup) {
-    return InvalidArgument(fmt::format("{} heads over {} KV heads: expected a multiple, at most {} heads and {} per KV head",
-                                       options.heads, options.kv_heads, limits::kMaxHeads, kMaxGroup));
+    return InvalidArgument(
+        fmt::format("--heads {} over --kv-heads {}: expected a multiple, at most {} heads and {} per KV head", options.heads,
+                    options.kv_heads, limits::kMaxHeads, kMaxGroup));
   }
   if (options.context == 0 || options.context > limits::kMaxContext) {
-    return InvalidArgument(fmt::format("context is {}, expected 1 to {}", options.context, limits::kMaxContext));
+    return InvalidArgument(fmt::format("--context is {}, expected 1 to {}", options.context, limits::kMaxContext));
   }
   for (const double density : options.densities) {
-    if (!(density > 0.0 && density <= 1.0)) return InvalidArgument(fmt::format("density {} is not in (0, 1]", density));
+    if (!(density > 0.0 && density <= 1.0)) return InvalidArgument(fmt::format("--density {} is not in (0, 1]", density));
   }
   return {};
 }

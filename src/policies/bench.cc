@@ -32,20 +32,22 @@ constexpr uint64_t kMaxBytes = uint64_t{16} << 30;  // of keys and values
 
 Status Check(const PolicyBenchOptions& options) {
   if (options.head_dim == 0 || options.head_dim % 16 != 0 || options.head_dim > 256) {
-    return InvalidArgument(fmt::format("head dimension is {}, expected a multiple of 16 up to 256", options.head_dim));
+    return InvalidArgument(fmt::format("--head-dim is {}, expected a multiple of 16 up to 256", options.head_dim));
   }
   if (options.group == 0 || options.group > kernels::kMaxGroup) {
-    return InvalidArgument(fmt::format("{} heads share a KV head, expected 1 to {}", options.group, kernels::kMaxGroup));
+    return InvalidArgument(
+        fmt::format("--group {} heads share a KV head, expected 1 to {}", options.group, kernels::kMaxGroup));
   }
   if (options.contexts.empty()) return InvalidArgument("a benchmark of policies wants a context at least");
   uint64_t before = 0;
   for (const uint64_t context : options.contexts) {
     if (context < kShortest || context > limits::kMaxContext || context <= before) {
-      return InvalidArgument(fmt::format("contexts are in ascending order and between {} and {}, found {}", kShortest,
+      return InvalidArgument(fmt::format("--context: lengths are in ascending order and between {} and {}, found {}", kShortest,
                                          limits::kMaxContext, context));
     }
     if (before != 0 && context - before < kLeastStep) {
-      return InvalidArgument(fmt::format("contexts are at least {} apart, found {} and {}", kLeastStep, before, context));
+      return InvalidArgument(
+          fmt::format("--context: lengths are at least {} apart, found {} and {}", kLeastStep, before, context));
     }
     before = context;
   }

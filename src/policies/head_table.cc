@@ -33,6 +33,10 @@ Status ReadLine(std::string_view line, const ModelShape& shape, HeadTable* table
   const std::vector<std::string_view> words = LineWords(line);
   if (words.empty()) return {};
   if (words.size() == 2 && words[0] == "weights") return ReadHash(words[1], &table->weights_hash);
+  if (words.size() == 2 && words[0] == "for") {
+    table->policy = words[1];
+    return {};
+  }
   if (words.size() != shape.kv_heads) {
     return InvalidArgument(fmt::format("found {} numbers; a layer has {} KV heads", words.size(), shape.kv_heads));
   }
@@ -66,6 +70,7 @@ Result<HeadTable> ParseHeadTable(std::string_view text, const ModelShape& shape)
 std::string HeadTableText(const HeadTable& table, const ModelShape& shape) {
   std::string text;
   if (table.weights_hash != 0) text += fmt::format("weights {:016x}\n", table.weights_hash);
+  if (!table.policy.empty()) text += fmt::format("for {}\n", table.policy);
   for (size_t i = 0; i < table.values.size(); ++i) {
     text += fmt::format("{:g}{}", table.values[i], (i + 1) % shape.kv_heads == 0 ? '\n' : '\t');
   }
@@ -102,6 +107,10 @@ Result<HeadTable> ReadHeadTable(const Options& options, std::string_view policy,
   DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(file, limits::kMaxTextFileBytes));
   Result<HeadTable> table = ParseHeadTable(text, shape);
   if (!table.ok()) return table.status().At(Quote(file, 300));
+  if (!table->policy.empty() && table->policy != policy) {
+    return InvalidArgument(fmt::format("the table is for policy {}, expected one for {}", Quote(table->policy), policy))
+        .At(Quote(file, 300));
+  }
   if (table->weights_hash != 0 && shape.fingerprint && shape.fingerprint().weights_hash != table->weights_hash) {
     LogWarning(fmt::format("{}: the table was made for other weights than these", Quote(file, 300)));
   }

@@ -14,12 +14,14 @@ namespace damask::policies {
 struct HeadTable {
   std::vector<float> values;  // [layers * kv_heads], finite
   uint64_t weights_hash = 0;  // of the weights it was made for (masks::Fingerprint); 0: not said
+  std::string policy = {};    // that it was made for, "duo" or "tca"; "": not said
 
   float at(size_t layer, size_t kv_head, const ModelShape& shape) const { return values[layer * shape.kv_heads + kv_head]; }
 };
 
 // A line for each layer with a number for each of its KV heads, white space between them (as the authors of DuoAttention ship
-// their patterns); # begins a comment; a line "weights HEX" says whose they are. InvalidArgument naming the line.
+// their patterns); # begins a comment; a line "weights HEX" says whose they are, a line "for
+// POLICY" what they are. InvalidArgument naming the line.
 Result<HeadTable> ParseHeadTable(std::string_view text, const ModelShape& shape);
 // The text that ParseHeadTable reads.
 std::string HeadTableText(const HeadTable& table, const ModelShape& shape);
@@ -28,7 +30,7 @@ std::string HeadTableText(const HeadTable& table, const ModelShape& shape);
 Result<HeadTable> ParseHeadList(std::string_view text, const ModelShape& shape);
 
 // What the options `heads` and `file` say ("none": nothing); an empty table where both are none. A table made for other weights
-// is used with a warning.
+// is used with a warning, one made for another policy is refused: its numbers mean something else.
 Result<HeadTable> ReadHeadTable(const Options& options, std::string_view policy, const ModelShape& shape);
 
 }  // namespace damask::policies

@@ -17,7 +17,7 @@ Result<CheckResult> CheckMaskFile(const std::string& path) {
   DAMASK_ASSIGN_OR_RETURN(const std::vector<formats::Fault> found, masks::FindMaskFaults(std::as_bytes(std::span(bytes))));
   CheckResult result;
   for (const formats::Fault& fault : found)
-    result.faults.push_back({fault.where.empty() ? Quote(path) : fault.where, fault.what});
+    result.faults.push_back({Quote(path) + (fault.where.empty() ? "" : ": " + fault.where), fault.what});
   result.loads = result.faults.empty();
   return result;
 }

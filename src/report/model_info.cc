@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "formats/gguf.h"
+#include "formats/json.h"
+#include "formats/safetensors.h"
 #include "tokenizer/chat_template.h"
 
 namespace damask::report {
@@ -52,12 +54,24 @@ ModelInfo DescribeEngine(const engine::Engine& engine) {
   return info;
 }
 
-void AddTensors(const formats::GgufFile& file, ModelInfo* info) {
-  for (const formats::TensorInfo& tensor : file.tensors()) {
+void AddTensors(const std::vector<formats::TensorInfo>& tensors, ModelInfo* info) {
+  for (const formats::TensorInfo& tensor : tensors) {
     info->tensors.push_back(model::Summarise(tensor));
     info->parameters += CheckedMul(tensor.rows(), tensor.columns()).value_or(0);
   }
   if (!info->tensors.empty()) info->dominant_type = model::DominantType(info->tensors);
+}
+
+// What a run would take of a model whose shape is known.
+Status AddRun(const engine::EngineOptions& options, Result<model::ModelConfig> config, ModelInfo* info) {
+  DAMASK_ASSIGN_OR_RETURN(info->target, ParseTarget(options.target));
+  info->kv_type = model::Forward::PageType(info->target, options.kv);
+  info->threads = options.threads == 0 ? DefaultThreadCount() : options.threads;
+  if (!config.ok()) return {};
+  const uint64_t per_token = model::KvCache::BytesPerToken(*config, info->kv_type);
+  AddCosts(per_token, options.context == 0 ? config->context : options.context, info);
+  info->config = *std::move(config);
+  return {};
 }
 
 // The parts of a GGUF file that can be read, each for itself.
@@ -69,17 +83,28 @@ Result<ModelInfo> DescribeGguf(const engine::EngineOptions& options) {
   info.format = fmt::format("GGUF v{}", file->version());
   info.file_bytes = file->file_bytes();
   if (const auto name = file->GetString("general.architecture"); name.ok() && *name) info.architecture = SanitizeUtf8(**name);
-  AddTensors(*file, &info);
+  AddTensors(file->tensors(), &info);
   if (const auto loaded = tokenizer::Tokenizer::FromGguf(*file); loaded.ok()) info.tokenizer = DescribeTokenizer(**loaded);
-  DAMASK_ASSIGN_OR_RETURN(info.target, ParseTarget(options.target));
-  info.kv_type = model::Forward::PageType(info.target, options.kv);
-  info.threads = options.threads == 0 ? DefaultThreadCount() : options.threads;
-  Result<model::ModelConfig> config = model::ConfigFromGguf(*file);
-  if (config.ok()) {
-    const uint64_t per_token = model::KvCache::BytesPerToken(*config, info.kv_type);
-    AddCosts(per_token, options.context == 0 ? config->context : options.context, &info);
-    info.config = *std::move(config);
+  DAMASK_RETURN_IF_ERROR(AddRun(options, model::ConfigFromGguf(*file), &info));
+  return info;
+}
+
+// The same of a Hugging Face folder.
+Result<ModelInfo> DescribeFolder(const engine::EngineOptions& options) {
+  const std::string& folder = options.model_path;
+  DAMASK_ASSIGN_OR_RETURN(const formats::Json json, formats::ReadJsonFile(folder + "/config.json"));
+  DAMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const formats::SafetensorsFiles> files,
+                          formats::SafetensorsFiles::OpenFolder(folder, options.load));
+  ModelInfo info;
+  info.path = SanitizeUtf8(folder);
+  info.format = "Hugging Face folder";
+  info.file_bytes = files->file_bytes();
+  if (const auto type = formats::JsonString(json, "model_type"); type.ok() && *type) info.architecture = SanitizeUtf8(**type);
+  AddTensors(files->tensors(), &info);
+  if (const auto loaded = tokenizer::Tokenizer::FromHuggingFace(folder); loaded.ok()) {
+    info.tokenizer = DescribeTokenizer(**loaded);
   }
+  DAMASK_RETURN_IF_ERROR(AddRun(options, model::ConfigFromHuggingFace(json), &info));
   return info;
 }
 
@@ -136,8 +161,8 @@ void AddConfig(const model::ModelConfig& config, Json* object) {
 Result<ModelInfo> DescribeModel(const engine::EngineOptions& options) {
   const Result<std::unique_ptr<engine::Engine>> engine = engine::Engine::Load(options);
   if (engine.ok()) return DescribeEngine(**engine);
-  if (options.model_path.empty() || IsDirectory(options.model_path)) return engine.status();
-  Result<ModelInfo> info = DescribeGguf(options);
+  if (options.model_path.empty()) return engine.status();
+  Result<ModelInfo> info = IsDirectory(options.model_path) ? DescribeFolder(options) : DescribeGguf(options);
   if (!info.ok()) return engine.status();
   info->unrunnable = engine.status().ToString();
   return info;

@@ -4,6 +4,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include <gtest/gtest.h>
 
 #include "tests/cli/cli_test.h"
@@ -114,6 +116,24 @@ TEST(BadFile, G21APromptFileFollowsTheSameRules) {
   ExpectRefused(Damask({"generate", "-f", dir.path()}), "");
   ExpectRefused(Damask({"generate", "-f", "/dev/null"}), "'/dev/null' has no text");
   ExpectRefused(Damask({"generate", "-f", "/no/such/file"}), "/no/such/file");
+}
+
+void LittleAddressSpace() {
+  const rlimit limit{rlim_t{4} << 30, rlim_t{4} << 30};
+  setrlimit(RLIMIT_AS, &limit);
+}
+
+TEST(BadFile, NoAddressSpaceForAMappingIsAFailureOfTheRun) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "its shadow takes more";
+#endif
+  const TempDir dir;
+  const std::string path = dir.Write("huge.gguf", "GGUF");
+  std::filesystem::resize_file(path, uint64_t{8} << 30);  // a hole
+  const ProgramResult result =
+      RunProgram(ProgramRun{.args = {DAMASK_PROGRAM, "info", "-t", "1", path}, .in_child = LittleAddressSpace});
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_NE(result.err.find("huge.gguf': needs 8.6 GB of address space"), std::string::npos) << result.err;
 }
 
 TEST(BadFile, AWrongPolicyOptionIsOneSentence) {

@@ -37,6 +37,20 @@ TEST(CalibrateHeads, ATableOfOtherWeightsWarns) {
   EXPECT_NE(run.err.find("made for other weights"), std::string::npos) << run.err;
 }
 
+TEST(CalibrateHeads, ATableOfTheOtherPolicyIsRefused) {
+  const TempDir dir;
+  DamaskJson(Heads("tca", dir.File("table")));
+  const std::vector<std::string> run = {"generate", "-q", "-p",       "hello",
+                                        "-n",       "1",  "--policy", "duo:file=" + dir.File("table")};
+  ExpectRefused(Damask(run), "the table is for policy 'tca', expected one for duo");
+  // Tables of the time before they said it.
+  std::string text = ReadBytes(dir.File("table"));
+  const size_t line = text.find("\nfor tca\n");
+  ASSERT_NE(line, std::string::npos) << text;
+  dir.Write("table", text.erase(line, 8));
+  EXPECT_EQ(Damask(run).exit_code, 0);
+}
+
 TEST(CalibrateHeads, WrongUseIsRefused) {
   const TempDir dir;
   ExpectRefused(Damask({"calibrate", "heads", "--for", "duo"}), "wants -o FILE");

@@ -108,6 +108,11 @@ TEST(Calibrate, RefusesWhatCannotBeMeant) {
                                                 {"--maps", dir.path()}}) {
     ExpectRefused(Damask(With({"calibrate", "-o", mask, "--content-blocks", "20"}, other)), "--content-blocks");
   }
+  ExpectRefused(Damask({"calibrate", "-o", mask, "--patterns-only", "--no-content"}), "--no-content away");
+  ExpectRefused(Damask({"calibrate", "-o", mask, "--transform", "sum", "--lambda", "3"}), "--lambda belongs to");
+  ExpectRefused(Damask({"calibrate", "-o", mask, "--transform", "log", "--epsilon", "0.1"}), "--epsilon belongs to");
+  ExpectRefused(Damask({"calibrate", "-o", mask, "--maps", ""}), "--maps: the path is empty");
+  ExpectRefused(Damask({"calibrate", "-o", mask, "--text", ""}), "--text: the path is empty");
   ExpectRefused(Damask({"calibrate", "-o", mask, "--maps", dir.path()}), "layer_");
   ExpectRefused(Damask({"calibrate", "-o", mask, "--maps", dir.path(), "--text", "a"}), "exclude");
 }

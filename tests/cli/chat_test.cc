@@ -52,6 +52,11 @@ TEST(Chat, CachedTokensDoNotChangeTheAnswer) {
 
 TEST(Chat, ExitEndsBeforeTheInputDoes) { EXPECT_EQ(Chat({}, "one\n/exit\ntwo\n")["turns"].size(), 1u); }
 
+TEST(Chat, BlanksBehindACommandAreNotPartOfIt) {
+  EXPECT_EQ(Chat({}, "one\n/exit \ntwo\n")["turns"].size(), 1u);
+  EXPECT_EQ(Chat({}, "one\n/reset\t \none\n")["messages"].size(), 4u);
+}
+
 TEST(Chat, ABackslashGoesOnInTheNextLine) { EXPECT_EQ(Chat({}, "one\\\ntwo\n")["messages"][0]["content"], "one\ntwo"); }
 
 // The instruction's rows are counted where they are computed, so the density tells how many there were.
@@ -183,7 +188,8 @@ TEST(Chat, AnInterruptCutsTheAnswerAndTheNextQuestionIsAnswered) {
 }
 
 TEST(Chat, TheDocumentMustBeAFile) {
-  for (const char* name : {"-", "/dev/stdin"}) ExpectRefused(DamaskWithInput({"chat", "-f", name}, "x\n"), "--file");
+  for (const char* name : {"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+    ExpectRefused(DamaskWithInput({"chat", "-f", name}, "x\n"), "--file");
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ void ExpectRefused(const ProgramResult& result, const std::string& part);
 // For ProgramRun::in_child: no file of the process may be longer from now on, as if the disk were full.
 template <rlim_t kBytes>
 void FillTheDisk() {
-  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGXFSZ, SIG_DFL);
   const rlimit limit{kBytes, kBytes};
   setrlimit(RLIMIT_FSIZE, &limit);
 }

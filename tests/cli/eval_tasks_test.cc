@@ -107,5 +107,29 @@ TEST(EvalJsonl, ABadLineIsNamed) {
   ExpectRefused(Damask({"eval", "jsonl", "-f", file, "--metric", "f1"}), "line 2: \"context\" is missing");
 }
 
+TEST(EvalJsonl, AnEmptyAnswerIsNothingToLookFor) {
+  const TempDir dir;
+  const std::string file = dir.Write("q.jsonl",
+                                     "{\"context\": \"c\", \"question\": \"q\", \"answers\": [\"a\"]}\n"
+                                     "{\"context\": \"c\", \"question\": \"q\", \"answers\": [\"a\", \"\"]}\n");
+  for (const std::string metric : {"substring", "all-substrings"}) {
+    ExpectRefused(Damask({"eval", "jsonl", "-f", file, "--metric", metric}), "line 2: \"answers\" has an empty text");
+  }
+  EXPECT_EQ(Damask({"eval", "jsonl", "-q", "-f", file, "--metric", "em", "-n", "1"}).exit_code, 0);
+}
+
+TEST(EvalJsonl, FlagsThatCannotBeMetAreNamed) {
+  const TempDir dir;
+  const std::string file = dir.Write("q.jsonl", "{\"context\": \"c\", \"question\": \"q\", \"answers\": [\"a\"]}\n");
+  const std::vector<std::string> base = {"eval", "jsonl", "-q", "-f", file, "--metric", "f1"};
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return Damask(more);
+  };
+  ExpectRefused(run({"-c", "10"}), "a context of 10 tokens (-c) has no room for a prompt beside 64 of answer (-n)");
+  ExpectRefused(run({"-c", "10", "-n", "8"}), "does not fit the 2 tokens that -c leaves");
+  ExpectRefused(run({"--keep"}), "--keep is about what --json prints");
+}
+
 }  // namespace
 }  // namespace damask::test

@@ -98,16 +98,55 @@ TEST(EvalLogits, AnInterruptLeavesTheOldFile) {
   std::string ids = "1";
   for (int i = 0; i < 300'000; ++i) ids += ",300";  // takes minutes to read
   const std::string out = dir.Write("logits.f32", "old");
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    ProgramRun run;
+    run.args = {DAMASK_PROGRAM, "eval",    "logits", "-m",    TinyModel(), "-f", input.Write("ids.txt", ids),
+                "-c",           "4000000", "--all",  "--out", out};
+    run.err_is_terminal = true;
+    run.signals = {{signal, ErrHas("reading [")}};  // shown once a chunk is read
+    const ProgramResult result = RunProgram(run);
+    EXPECT_EQ(result.exit_code, 130) << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(ReadBytes(out), "old");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
+  }
+}
+
+TEST(EvalLogits, ASecondInterruptLeavesNoTemporary) {
+  const TempDir input;
+  const TempDir dir;
+  std::string ids = "1";
+  for (int i = 0; i < 8000; ++i) ids += ",300";
   ProgramRun run;
-  run.args = {DAMASK_PROGRAM, "eval",    "logits", "-m",    TinyModel(), "-f", input.Write("ids.txt", ids),
-              "-c",           "4000000", "--all",  "--out", out};
+  // Two signals of one kind would be one while the program does not run; nothing looks at the first one before a layer is done.
+  run.args = {DAMASK_PROGRAM,
+              "eval",
+              "logits",
+              "--target",
+              "scalar",
+              "-t",
+              "1",
+              "-f",
+              input.Write("ids.txt", ids),
+              "--all",
+              "--out",
+              dir.File("logits.f32")};
   run.err_is_terminal = true;
-  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once a chunk is read
+  run.signals = {{SIGINT, ErrHas("reading [")}, {SIGTERM, [](const ProgramResult&) { return true; }}};
   const ProgramResult result = RunProgram(run);
   EXPECT_EQ(result.exit_code, 130) << result.err;
-  EXPECT_EQ(result.out, "");
-  EXPECT_EQ(ReadBytes(out), "old");
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
+TEST(EvalLogits, AnAuditWithoutFiguresIsSaid) {
+  const std::vector<std::string> base = {"eval", "logits", "--tokens", "1,2", "--policy", "streaming"};
+  const auto err = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return Damask(more).err;
+  };
+  EXPECT_NE(err({"--audit", "1"}).find("--audit and --audit-decode change nothing"), std::string::npos);
+  EXPECT_EQ(err({}).find("warning"), std::string::npos);
+  EXPECT_EQ(err({"--audit", "1", "--audit-floor", "0.5"}).find("change nothing"), std::string::npos);
 }
 
 TEST(EvalPerplexity, ARandomModelIsNoBetterThanChance) {

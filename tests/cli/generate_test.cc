@@ -290,5 +290,29 @@ TEST(Generate, AReaderThatGoesEndsTheRun) {
   EXPECT_NE(result.err.find("\n1\n"), std::string::npos) << result.err;
 }
 
+TEST(Generate, FlagsThatChangeNothingAreSaid) {
+  const auto warned = [](std::vector<std::string> more, const std::string& part) {
+    std::vector<std::string> args = {"generate", "-q", "-m", TinyModel(), "-p", "x", "-n", "1"};
+    args.insert(args.end(), more.begin(), more.end());
+    const ProgramResult result = Damask(args);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.err.find(part) != std::string::npos;
+  };
+  EXPECT_TRUE(warned({"--audit-floor", "0.5"}, "--audit-floor changes nothing"));
+  EXPECT_FALSE(warned({"--audit-floor", "0.5", "--policy", "streaming"}, "changes nothing"));
+  EXPECT_TRUE(warned({"--rope-scaling", "yarn"}, "--rope-scaling yarn changes nothing"));
+  EXPECT_FALSE(warned({"--rope-scaling", "yarn", "-c", "4096"}, "changes nothing"));
+  EXPECT_FALSE(warned({"--rope-scaling", "linear", "--rope-scale", "2"}, "changes nothing"));
+}
+
+// What nohup does counts.
+TEST(Generate, AnIgnoredHangUpStaysIgnored) {
+  ProgramRun run;
+  run.args = {DAMASK_PROGRAM, "generate", "-p", "The ", "--raw", "--temp", "0", "-n", "400"};
+  run.in_child = [] { signal(SIGHUP, SIG_IGN); };
+  run.signals = {{SIGHUP, [](const ProgramResult& so_far) { return !so_far.out.empty(); }}};
+  EXPECT_EQ(RunProgram(run).exit_code, 0);
+}
+
 }  // namespace
 }  // namespace damask::test

@@ -1,6 +1,7 @@
 // damask info, check and policies.
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include <gtest/gtest.h>
@@ -140,6 +141,28 @@ TEST(Info, WhatDoesNotRunIsShownWithTheReason) {
   EXPECT_NE(Damask({"info", "-m", path}).out.find("does not run"), std::string::npos);
 }
 
+TEST(Info, AFolderThatDoesNotRunIsShownWithTheReason) {
+  const TempDir dir;
+  for (const auto& entry : std::filesystem::directory_iterator(TinyFolder())) {
+    std::filesystem::copy(entry.path(), dir.path() + "/" + entry.path().filename().string());
+  }
+  Json config = Json::parse(ReadBytes(dir.File("config.json")));
+  config["model_type"] = "mamba";
+  config["architectures"] = {"MambaForCausalLM"};
+  dir.Write("config.json", config.dump());
+  const Json object = DamaskJson({"info", "-m", dir.path()});
+  const Json good = DamaskJson({"info", "-m", TinyFolder()});
+  EXPECT_EQ(object["architecture"], "mamba");
+  EXPECT_EQ(object["runnable"], false);
+  EXPECT_NE(object["reason"].get<std::string>().find("mamba"), std::string::npos);
+  for (const char* key : {"format", "file_bytes", "tensors", "parameters", "tokenizer"}) EXPECT_EQ(object[key], good[key]);
+  EXPECT_NE(Damask({"info", "-m", dir.path()}).out.find("does not run"), std::string::npos);
+}
+
+TEST(Info, AFileOfAFolderPointsToTheFolder) {
+  ExpectRefused(Damask({"info", "-m", TinyFolder() + "/model.safetensors"}), "expected the folder that it lies in");
+}
+
 TEST(Check, AGoodModelHasNoFaults) {
   const Json object = DamaskJson({"check", TinyModel("llama", "Q4_K")});
   EXPECT_EQ(object["faults"].size(), 0u);
@@ -218,6 +241,13 @@ TEST(Check, EveryFaultOfAFolderThatDoesNotLoadIsNamedOnce) {
   ASSERT_EQ(object["faults"].size(), 2u) << object;
   EXPECT_NE(object["faults"][0]["where"].get<std::string>().find("tensor 'a'"), std::string::npos) << object;
   EXPECT_NE(object["faults"][1]["where"].get<std::string>().find("tensor 'b'"), std::string::npos) << object;
+}
+
+TEST(Check, AFolderOfSomethingElseIsToldAsEverywhere) {
+  const TempDir dir;
+  const ProgramResult check = Damask({"check", dir.path()});
+  ExpectRefused(check, "is a folder without config.json");
+  EXPECT_EQ(check.err, Damask({"info", dir.path()}).err);
 }
 
 TEST(Check, AMissingFileIsNoFinding) { ExpectRefused(Damask({"check", "/no/such/file"}), "/no/such/file"); }

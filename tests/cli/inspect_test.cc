@@ -158,5 +158,21 @@ TEST_F(Inspect, CheckReadsMaskFilesToo) {
   EXPECT_NE(bad.err.find("the mask cannot be used"), std::string::npos);
 }
 
+TEST_F(Inspect, EveryFaultOfAMaskNamesItsFile) {
+  std::string bytes = ReadBytes(mask_);
+  bytes[8] = static_cast<char>(bytes[8] ^ 0x40);  // the byte order mark: a fault with a place of its own
+  const Json object = JsonOf(Damask({"check", dir_.Write("order.mask", bytes), "--json"}));
+  ASSERT_FALSE(object["faults"].empty());
+  for (const Json& fault : object["faults"]) {
+    EXPECT_NE(fault["where"].get<std::string>().find("order.mask'"), std::string::npos) << object;
+  }
+}
+
+TEST_F(Inspect, AMaskIsNoModel) {
+  for (const std::string command : {"generate", "tokenize"}) {
+    ExpectRefused(Damask({command, "-m", mask_, "-p", "x"}), "some.mask': is a mask file, expected a model: --mask");
+  }
+}
+
 }  // namespace
 }  // namespace damask::test

@@ -1,4 +1,7 @@
 // Flags, help texts, errors and exit codes: what every command has in common.
+#include <algorithm>
+#include <filesystem>
+
 #include <gtest/gtest.h>
 
 #include "tests/cli/cli_test.h"
@@ -115,14 +118,16 @@ INSTANTIATE_TEST_SUITE_P(
         WrongValue{{"calibrate", "-o", "x.mask", "--budget", "0.5", "--effect-length", "512"}, "--effect-length belongs to"},
         WrongValue{{"eval", "compare", "-q", "--policies", "full", "--context", "300,300"}, "300 is there twice"},
         WrongValue{{"eval", "compare", "--policies", "full", "--tasks", "lines", "-f", "README.md"}, "not among --tasks"},
-        WrongValue{{"eval", "compare", "--policies", "full", "-o", "page", "--resume", "./page"},
-                   "take the place of the answers"},
         WrongValue{{"generate", "-p", "x", "--kv", "q4"}, "--kv: found 'q4', expected bf16 or q8"},
         WrongValue{{"chat", "--kv", "f32"}, "--kv: found 'f32', expected bf16 or q8"},
         WrongValue{{"eval", "lines", "--kv", ""}, "--kv: found '', expected bf16 or q8"},
         WrongValue{{"bench", "--kv", "Q8"}, "--kv: found 'Q8', expected bf16 or q8"},
         WrongValue{{"bench", "attention", "--kv", "8"}, "--kv: found '8', expected bf16 or q8"},
         WrongValue{{"tokenize", "-p", "x", "--kv", "q8"}, "has no flag '--kv'"},
+        WrongValue{{"generate", "-f", ""}, "--file: the path is empty"},
+        WrongValue{{"bench", "attention", "--head-dim", "63"}, "--head-dim is 63, expected a multiple of 16"},
+        WrongValue{{"bench", "attention", "--heads", "3", "--kv-heads", "2"}, "--heads 3 over --kv-heads 2: expected"},
+        WrongValue{{"bench", "policies", "--head-dim", "63"}, "--head-dim is 63, expected a multiple of 16"},
         WrongValue{{"detokenize"}, "standard input has no text"}, WrongValue{{"eval", "logits"}, "wants --tokens or -f FILE"},
         WrongValue{{"eval", "perplexity"}, "wants -f FILE"},
         WrongValue{{"eval", "lines", "--context", "0"}, "--context: found '0'"},
@@ -196,6 +201,50 @@ INSTANTIATE_TEST_SUITE_P(Calibration, WrongValues,
                                            WrongValue{{"calibrate", "--kv", "q4", "-o", "x"}, "--kv: found 'q4'"},
                                            WrongValue{{"calibrate", "-c", "0"}, "--ctx-size: found '0'"}));
 
+// What is written never takes the place of what is read, nor of what else is written.
+TEST(Usage, AnOutputIsNoFileThatIsRead) {
+  const TempDir dir;
+  const std::string file = dir.Write("r", "kept");
+  const std::string link = dir.File("link");
+  std::filesystem::create_symlink(file, link);
+  const std::string shard = dir.Write("m-00002-of-00002.gguf", "kept");
+  std::filesystem::create_directory(dir.File("folder"));
+  const std::string weights = dir.Write("folder/model.safetensors", "kept");
+  const std::string map = dir.Write("folder/layer_0_head_0.txt", "kept");
+  const std::vector<WrongValue> cases = {
+      {{"inspect", file, "-o", file}, "-o "},
+      {{"inspect", file, "--png", "0.0", link}, "of a file of MASK, expected another name"},
+      {{"inspect", file, "-o", dir.File("new"), "--png", "0.0", dir.path() + "/./new"}, "of a file of -o"},
+      {{"calibrate", "-m", file, "-o", file}, "of a file of -m"},
+      {{"calibrate", "-m", dir.File("m-00001-of-00002.gguf"), "-o", shard}, "of a file of -m"},
+      {{"calibrate", "-m", dir.File("folder"), "-o", weights}, "of a file of -m"},
+      {{"calibrate", "--maps", dir.File("folder"), "-o", map}, "of a file of --maps"},
+      {{"calibrate", "--text", dir.File("x"), "--text", file, "-o", file}, "of a file of --text"},
+      {{"calibrate", "heads", "--for", "tca", "-m", link, "-o", file}, "of a file of -m"},
+      {{"calibrate", "heads", "--for", "tca", "--text", file, "-o", file}, "of a file of --text"},
+      {{"eval", "logits", "--tokens", "1", "-m", file, "-o", file}, "of a file of -m"},
+      {{"eval", "logits", "--tokens", "1", "--mask", file, "-o", file}, "of a file of --mask"},
+      {{"eval", "logits", "--tokens", "1", "--policy", "duo:full=1,file=" + file, "-o", file}, "of a file of --policy"},
+      {{"eval", "logits", "-f", file, "-o", file}, "of a file of -f"},
+      {{"eval", "compare", "--policies", "full", "--tasks", "perplexity", "-f", file, "-o", file}, "of a file of -f"},
+      {{"eval", "compare", "--policies", "full", "-m", file, "--resume", file}, "of a file of -m"},
+      {{"eval", "compare", "--policies", "full;dam:mask=" + file, "-o", file}, "of a file of --policies"},
+      {{"eval", "compare", "--policies", "full", "-o", dir.File("new"), "--resume", dir.path() + "/./new"},
+       "of a file of --resume"},
+  };
+  for (const WrongValue& wrong : cases) {
+    ExpectRefused(Damask(wrong.args), "would take the place of a file of");
+    ExpectRefused(Damask(wrong.args), wrong.part);
+  }
+  for (const std::string& path : {file, shard, weights, map}) EXPECT_EQ(ReadBytes(path), "kept") << path;
+  // A table or a mask may lie in the model's folder, and a device is no place.
+  const std::string tokens = dir.Write("tokens", "1 2");
+  for (const std::string& out : {TinyFolder() + "/gates.txt", std::string("/dev/null")}) {
+    EXPECT_EQ(Damask({"eval", "logits", "-q", "-m", TinyFolder(), "-f", tokens, "-o", out}).exit_code, 0) << out;
+    EXPECT_EQ(Damask({"eval", "logits", "-q", "-m", TinyFolder(), "-f", tokens, "-o", out}).exit_code, 0) << out;
+  }
+}
+
 TEST(Usage, HelpNamesEveryAlias) {
   const auto has = [](std::vector<std::string> command, const std::string& part) {
     command.emplace_back("--help");
@@ -230,6 +279,10 @@ TEST(Usage, HelpOfAWordThatBeginsCommandsListsThem) {
 
 TEST(Usage, NoCommandIsWrongUse) { ExpectRefused(Damask({}), "a command is missing"); }
 TEST(Usage, AnUnknownCommandGetsTheNearestName) { ExpectRefused(Damask({"generat"}), "did you mean 'generate'?"); }
+TEST(Usage, HelpOfAnUnknownCommandIsWrongUse) {
+  ExpectRefused(Damask({"generat", "--help"}), "did you mean 'generate'?");
+  ExpectRefused(Damask({"help", "xyzzy"}), "there is no command 'xyzzy'");
+}
 TEST(Usage, ACommandLikeNoOtherGetsNoHint) { ExpectRefused(Damask({"xyzzy"}), "there is no command 'xyzzy'; 'damask --help'"); }
 TEST(Usage, EvalAloneListsItsCommands) { ExpectRefused(Damask({"eval"}), "wants a second word: logits, perplexity"); }
 TEST(Usage, AnUnknownSecondWordGetsTheNearestName) {
@@ -242,6 +295,19 @@ TEST(Usage, VersionIsOneLine) {
   const ProgramResult result = Damask({"--version"});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(result.out.rfind("damask ", 0), 0u);
+  EXPECT_EQ("damask " + JsonOf(Damask({"--version", "--json"}))["version"].get<std::string>() + "\n", result.out);
+}
+
+TEST(Usage, BlanksAroundAPolicyOfTheBenchmarkAreNotPartOfIt) {
+  const Json object = DamaskJson({"bench", "policies", "-q", "--policies", "full; streaming ", "-c", "1024"});
+  ASSERT_EQ(object["results"].size(), 2u);
+  EXPECT_EQ(object["results"][1]["policy"], "streaming");
+}
+
+TEST(Usage, AShortTimeIsNoZero) {
+  const std::string text = Damask({"bench", "matmul", "--m", "1", "--n", "16", "--k", "16", "--type", "BF16"}).out;
+  EXPECT_EQ(text.find(" 0.0000 "), std::string::npos) << text;
+  EXPECT_EQ(text.find(" 0.00000 "), std::string::npos) << text;
 }
 
 TEST(Usage, HelpOfACommandByHelpInFront) { EXPECT_EQ(Damask({"help", "info"}).out, Damask({"info", "--help"}).out); }
