@@ -95,7 +95,9 @@ class EvalCompare : public Command {
     } else {
       Write(report::CompareText(result));
     }
-    const Status page = html_ ? WriteFileAtomically(*html_, report::ComparePage(*engine, run_, result)) : Status();
+    // A page of nothing would take the place of an earlier one.
+    const Status page =
+        html_ && !result.rows.empty() ? WriteFileAtomically(*html_, report::ComparePage(*engine, run_, result)) : Status();
     DAMASK_RETURN_IF_ERROR(result.kept);
     DAMASK_RETURN_IF_ERROR(page);
     return result.cancelled ? kExitInterrupted : kExitDone;
@@ -142,7 +144,7 @@ class EvalCompare : public Command {
             {"weights", fmt::format("{:016x}", model.weights_hash)},
             {"tokenizer", fmt::format("{:016x}", model.tokenizer_hash)},
             {"the model's settings", fmt::format("{:016x}", settings.value())},
-            {"-c", fmt::format("{}", engine.context())},
+            ContextOf(engine),
             {"rope", fmt::format("{} {} {} {}", model_.rope_scaling.value_or("as the model"), model_.rope_scale,
                                  model_.rope_base, model_.yarn_context)},
             {.name = kTarget, .value = std::string(TargetName(engine.target())), .may_differ = any_target_},
@@ -155,6 +157,20 @@ class EvalCompare : public Command {
             {"--audit", fmt::format("{}, --audit-decode {}, --audit-floor {}", model_.audit.prefill_every,
                                     model_.audit.decode_every, model_.audit.floor)},
             {"--kv-release", model_.kv_release ? "on" : "off"}};
+  }
+
+  // Without -c the context grows with the longest text, on which no shorter one depends: where positions go by it, the model's
+  // settings say so. Files of the time before name the number that it had.
+  evals::AskedValue ContextOf(const engine::Engine& engine) const {
+    const uint64_t own = engine.model().config().context;
+    evals::AskedValue context{.name = "-c", .value = fmt::format("{}", model_.context)};
+    if (model_.context != 0 && model_.context != own) return context;
+    context.value = "the model's";
+    context.formerly = {fmt::format("{}", own)};
+    for (const uint64_t length : run_.contexts) {
+      if (length > own) context.formerly.push_back(fmt::format("{}", length));
+    }
+    return context;
   }
 
   static void NoteTargets(const evals::Asked& asked, std::vector<std::string>* notes) {

@@ -50,8 +50,7 @@ class EvalJsonl : public Command {
       const report::Examples examples = keep_ ? report::Examples::kKeep : report::Examples::kNone;
       WriteJson(report::JsonlRunJson(*engine, *samples, result, examples));
     } else {
-      Write(fmt::format("{} {} over {} samples\n", evals::MetricName(metric),
-                        report::AccuracyText(result.summary.accuracy, result.summary.interval), result.summary.samples));
+      Write(report::JsonlRunText(*samples, result));
     }
     return result.cancelled ? kExitInterrupted : kExitDone;
   }

@@ -10,11 +10,6 @@
 namespace damask::engine {
 namespace {
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 // Ids all over the vocabulary, the same every time.
 std::vector<TokenId> Ids(uint64_t count, size_t vocab) {
   std::vector<TokenId> ids(count);
@@ -62,6 +57,12 @@ Status GoBackTo(std::span<const TokenId> text, Session* session, const PrefillPr
 }
 
 }  // namespace
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
 
 double PrefillFlops(const model::ModelConfig& c, uint64_t tokens, double density) {
   const auto width = static_cast<double>(c.width);
@@ -135,16 +136,27 @@ Result<DecodeTiming> MeasureDecode(Engine* engine, uint64_t depth, const BenchOp
   return DecodeTiming{depth, Median(std::move(rates)), static_cast<double>(WeightBytesPerToken(engine->model())) + kv};
 }
 
+Status CheckOnce(const char* flag, const std::vector<uint64_t>& lengths) {
+  for (const uint64_t length : lengths) {
+    if (std::count(lengths.begin(), lengths.end(), length) == 1) continue;
+    return InvalidArgument(fmt::format("{}: {} is there twice", flag, length));
+  }
+  return {};
+}
+
 // Before anything is measured that would be lost.
 Status CheckLengths(const Engine& engine, const BenchOptions& options) {
+  DAMASK_RETURN_IF_ERROR(CheckOnce("--prompt", options.prompts));
+  DAMASK_RETURN_IF_ERROR(CheckOnce("--depth", options.depths));
   const auto check = [&](const char* what, uint64_t tokens) {
     if (tokens <= engine.context()) return Status();
-    return InvalidArgument(fmt::format("{} is {} tokens, the context is {}", what, tokens, engine.context()));
+    return InvalidArgument(fmt::format("{} is {} tokens, the context is {} (-c sets it)", what, tokens, engine.context()));
   };
-  for (const uint64_t tokens : options.prompts) DAMASK_RETURN_IF_ERROR(check("a prompt", tokens));
+  for (const uint64_t tokens : options.prompts) DAMASK_RETURN_IF_ERROR(check("--prompt: a prompt", tokens));
   if (options.generate == 0) return {};
   for (const uint64_t depth : options.depths) {
-    DAMASK_RETURN_IF_ERROR(check("a depth with what is drawn behind it", std::max<uint64_t>(depth, 1) + options.generate));
+    DAMASK_RETURN_IF_ERROR(
+        check("--depth: a depth with what is drawn behind it", std::max<uint64_t>(depth, 1) + options.generate));
   }
   return {};
 }

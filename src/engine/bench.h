@@ -36,9 +36,13 @@ struct BenchResult {
 };
 
 // Random token ids (fixed seed); a warm-up run comes first. `progress` is told of each measurement by itself: the tokens of all
-// its repetitions.
+// its repetitions. Errors: InvalidArgument for a length that is there twice or longer than the context; those of
+// Session::Append.
 Result<BenchResult> RunBench(Engine* engine, const BenchOptions& options, const PrefillProgress& progress,
                              const std::atomic<bool>* cancel);
+
+// Of an even number of values, of which there is one at least, the mean of the two in the middle.
+double Median(std::vector<double> values);
 
 // 2 * m n k of every product that reading a prompt runs, and attention over `density` of the causal pairs. Behind the last
 // layer's keys and values only the prompt's last row is computed.

@@ -81,7 +81,8 @@ class Calibration {
     DAMASK_ASSIGN_OR_RETURN(effect_texts_, EffectTexts(*engine_, pairs, parameters().effect_length, options_.seed + 1000));
     if (!ScoreAnswers(effect_texts_)) {
       return InvalidArgument(
-          fmt::format("--effect-length is {}, too short for a question and its answer", parameters().effect_length));
+          fmt::format("--effect-length is {}, too short for a question and its answer: some 150 tokens are enough",
+                      parameters().effect_length));
     }
     if (!options_.effect) std::erase_if(effect_texts_, [](const EffectText& text) { return text.kind == TextKind::kProse; });
     for (const EffectText& text : effect_texts_) texts_.push_back(text.ids);

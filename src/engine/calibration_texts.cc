@@ -44,8 +44,8 @@ Result<std::vector<std::vector<TokenId>>> SamplesOf(const Engine& engine, const 
     auto ids = engine.tokenizer().Encode(text.text, tokenizer::Special::kPlain);
     if (!ids.ok()) return ids.status().At(Quote(text.name, 300));
     if (ids->size() < own) {
-      return InvalidArgument(fmt::format("{} has {} tokens, a sample of the capture length {} wants {} at least",
-                                         Quote(text.name, 300), ids->size(), tokens, own));
+      return InvalidArgument(fmt::format("{} has {} tokens, a sample of {} wants {} of it at least", Quote(text.name, 300),
+                                         ids->size(), tokens, own));
     }
     encoded.push_back(std::move(*ids));
   }

@@ -48,7 +48,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
   engine->pages_ = std::make_unique<model::PagePool>(kernels::PageLayout{config.head_dim, kv});
   engine->forward_ =
       std::make_unique<model::Forward>(engine->model_.get(), engine->policy_.get(), engine->pool_.get(), engine->target_, kv);
-  engine->forward_->SetAudit(options.audit);
+  engine->SetAudit(options.audit);
   engine->forward_->SetRelease(options.kv_release);
   if (options.repack) DAMASK_RETURN_IF_ERROR(engine->forward_->Repack());
   engine->load_seconds_ = timer.Seconds();

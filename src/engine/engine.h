@@ -78,7 +78,12 @@ class Engine {
   // Of everything since the last reset.
   const model::AuditReport& audit() const { return forward_->audit(); }
   void ResetAudit() { forward_->ResetAudit(); }
-  void SetAudit(const model::AuditOptions& options) { forward_->SetAudit(options); }
+  // The same, and heads that the audit widened are so no more: for texts that stand for themselves.
+  void RestartAudit() { forward_->SetAudit(audit_options_); }
+  void SetAudit(const model::AuditOptions& options) {
+    audit_options_ = options;
+    RestartAudit();
+  }
   // Whether Session::DecodeGuesses is possible: Forward::MayGuess.
   bool MayGuess() const { return forward_->MayGuess(); }
   // One token each for several sessions of this engine, at most model::kDecodeRows, whose weights are then read once; the
@@ -111,6 +116,7 @@ class Engine {
   bool embedded_ = false;
   double load_seconds_ = 0;
   uint64_t context_ = 0;
+  model::AuditOptions audit_options_;
 };
 
 // One conversation: its tokens and its KV cache. Sessions of one engine are used by one thread at a time.

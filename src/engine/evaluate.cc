@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "base/timer.h"
 
 namespace damask::engine {
@@ -21,8 +23,11 @@ double NegativeLogLikelihood(std::span<const float> logits, TokenId id) {
 Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tokens, uint64_t context,
                                     const PrefillProgress& progress, const std::atomic<bool>* cancel) {
   if (tokens.size() < 2) return InvalidArgument("the text has fewer than two tokens, nothing can be scored");
-  if (context < 3 || context > engine->context()) {
-    return InvalidArgument("--ctx-size for a perplexity is 3 at least and at most the model's context");
+  if (context < 3) {
+    return InvalidArgument(fmt::format("--ctx-size is {}, the windows of a perplexity want 3 tokens at least", context));
+  }
+  if (context > engine->context()) {
+    return InvalidArgument(fmt::format("windows of {} tokens are longer than the context of {}", context, engine->context()));
   }
   const Timer timer;
   const size_t vocab = engine->model().config().vocab;
@@ -32,13 +37,13 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
   PerplexityResult result;
   double sum = 0;
   engine->ResetStats();
-  engine->ResetAudit();
   for (size_t begin = 0; begin + 1 < tokens.size(); begin += step) {
     const size_t end = std::min(tokens.size(), begin + step);
     std::vector<TokenId> window(bos + end - begin, special.bos.value_or(0));
     std::copy(tokens.begin() + static_cast<std::ptrdiff_t>(begin), tokens.begin() + static_cast<std::ptrdiff_t>(end),
               window.begin() + static_cast<std::ptrdiff_t>(bos));
     Session session(engine);
+    engine->RestartAudit();  // a window's figures are its own, wherever it stands
     const auto score = [&](uint64_t first, size_t rows, const float* logits) {
       for (size_t r = 0; r < rows; ++r) {
         const uint64_t next = first + r + 1;
@@ -58,13 +63,13 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
     }
     DAMASK_RETURN_IF_ERROR(status);
     result.kv_bytes = std::max(result.kv_bytes, session.kv_bytes());
+    result.audit.Add(engine->audit());
     if (progress) progress(end, tokens.size(), timer.Seconds());
   }
   result.nll = sum / static_cast<double>(result.tokens);
   result.perplexity = std::exp(result.nll);
   result.seconds = timer.Seconds();
   if (engine->stats().causal_pairs > 0) result.density = engine->stats().density();
-  result.audit = engine->audit();
   return result;
 }
 

@@ -23,7 +23,8 @@ struct PerplexityResult {
 };
 
 // The text in windows of `context` tokens (BOS before each where the vocabulary wants one); in every window all tokens but the
-// first are scored. A cancel is no error: the result says so. Errors: fewer than two tokens.
+// first are scored. Every window stands for itself: heads that the audit widened are not so in the next one. A cancel is no
+// error: the result says so. Errors: fewer than two tokens; windows that are too short, or longer than the engine's context.
 Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tokens, uint64_t context,
                                     const PrefillProgress& progress, const std::atomic<bool>* cancel);
 

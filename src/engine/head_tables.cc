@@ -144,7 +144,8 @@ Result<std::vector<EffectText>> RetrievalTexts(const Engine& engine, uint64_t sa
   DAMASK_ASSIGN_OR_RETURN(std::vector<EffectText> texts, EffectTexts(engine, samples, length, seed));
   std::erase_if(texts, [](const EffectText& text) { return text.kind != TextKind::kRetrieval; });
   if (!ScoreAnswers(texts))
-    return InvalidArgument(fmt::format("--length is {}, too short for a question and its answer", length));
+    return InvalidArgument(
+        fmt::format("--length is {}, too short for a question and its answer: some 150 tokens are enough", length));
   return texts;
 }
 

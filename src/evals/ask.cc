@@ -66,6 +66,7 @@ Result<Answered> Ask(engine::Engine* engine, const Prompts& prompts, const texts
   engine::GenerateCallbacks callbacks;
   callbacks.cancel = cancel;
   engine::Session session(engine);
+  engine->RestartAudit();
   DAMASK_ASSIGN_OR_RETURN(const engine::GenerateResult result, engine::Generate(engine, &session, prompt, options, callbacks));
   if (result.finish == engine::FinishReason::kCancelled) return Cancelled();
   Answered answered;
@@ -79,6 +80,7 @@ Result<Answered> Ask(engine::Engine* engine, const Prompts& prompts, const texts
   answered.decode = result.decode_stats;
   answered.kv_bytes = session.kv_bytes();
   answered.audit = result.audit.Total();
+  answered.released_rows = result.audit.skipped_rows;
   return answered;
 }
 

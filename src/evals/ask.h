@@ -53,12 +53,13 @@ struct Answered {
   double decode_seconds = 0;
   model::ForwardStats prefill;
   model::ForwardStats decode;
-  uint64_t kv_bytes = 0;   // behind the prompt and the answer
-  model::HeadAudit audit;  // over all heads; no rows where no audit ran
+  uint64_t kv_bytes = 0;       // behind the prompt and the answer
+  model::HeadAudit audit;      // over all heads; no rows where no audit ran
+  uint64_t released_rows = 0;  // that the audit chose, and whose keys had been released
 };
 
-// Reads the prompt in a new session and takes the likeliest tokens until a newline (raw; chat: an end token) or `max_tokens`.
-// Errors: those of Session::Append, Cancelled among them.
+// Reads the prompt in a new session, with no head widened by the audit of an earlier one, and takes the likeliest tokens until
+// a newline (raw; chat: an end token) or `max_tokens`. Errors: those of Session::Append, Cancelled among them.
 Result<Answered> Ask(engine::Engine* engine, const Prompts& prompts, const texts::Sample& sample, uint64_t max_tokens,
                      const std::atomic<bool>* cancel);
 

@@ -25,33 +25,36 @@ constexpr std::string_view kFormat = "damask compare cells";
 constexpr uint64_t kVersion = 1;
 constexpr double kLargestWhole = 9007199254740992.0;  // 2^53: whole numbers up to here are exact in a JSON number
 
-// An answer as a list of numbers, in this order. What it said is not kept.
+// An answer as a list of numbers, in this order. What it said is not kept. Released rows come last, and only where there are
+// some: files of the time before they were counted, and of runs without, have as many numbers as ever.
 constexpr size_t kNumbers = 16;
-std::array<double, kNumbers> NumbersOf(const Answered& a) {
+std::vector<double> NumbersOf(const Answered& a) {
   const auto number = [](uint64_t value) { return static_cast<double>(value); };
-  return {a.score,
-          number(a.prompt_tokens),
-          number(a.generated_tokens),
-          a.prefill_seconds,
-          a.decode_seconds,
-          number(a.prefill.planned_pairs),
-          number(a.prefill.causal_pairs),
-          number(a.decode.planned_pairs),
-          number(a.decode.causal_pairs),
-          number(a.kv_bytes),
-          number(a.audit.rows),
-          a.audit.recall_sum,
-          a.audit.recall_min,
-          number(a.audit.strong_rows),
-          number(a.audit.strong_hits),
-          a.audit.error_sum};
+  std::vector<double> numbers = {a.score,
+                                 number(a.prompt_tokens),
+                                 number(a.generated_tokens),
+                                 a.prefill_seconds,
+                                 a.decode_seconds,
+                                 number(a.prefill.planned_pairs),
+                                 number(a.prefill.causal_pairs),
+                                 number(a.decode.planned_pairs),
+                                 number(a.decode.causal_pairs),
+                                 number(a.kv_bytes),
+                                 number(a.audit.rows),
+                                 a.audit.recall_sum,
+                                 a.audit.recall_min,
+                                 number(a.audit.strong_rows),
+                                 number(a.audit.strong_hits),
+                                 a.audit.error_sum};
+  if (a.released_rows > 0) numbers.push_back(number(a.released_rows));
+  return numbers;
 }
 
 Result<Answered> AnsweredOf(const Json& list) {
-  if (!list.is_array() || list.size() != kNumbers)
+  if (!list.is_array() || list.size() < kNumbers || list.size() > kNumbers + 1)
     return BadFormat(fmt::format("an answer is no list of {} numbers", kNumbers));
-  std::array<double, kNumbers> n = {};
-  for (size_t i = 0; i < kNumbers; ++i) {
+  std::array<double, kNumbers + 1> n = {};
+  for (size_t i = 0; i < list.size(); ++i) {
     if (!list[i].is_number()) return BadFormat(fmt::format("an answer is no list of {} numbers", kNumbers));
     n[i] = list[i].get<double>();
     if (!(n[i] >= 0 && n[i] <= kLargestWhole)) return BadFormat(fmt::format("{} in an answer is out of range", n[i]));
@@ -76,6 +79,7 @@ Result<Answered> AnsweredOf(const Json& list) {
   a.audit.strong_rows = whole();
   a.audit.strong_hits = whole();
   a.audit.error_sum = real();
+  a.released_rows = whole();
   return a;
 }
 
@@ -172,7 +176,7 @@ Status TakeHeader(std::string_view line, Asked* asked) {
     const std::string then = found != values.end() && found->is_string() ? found->get<std::string>() : now.unsaid;
     if (now.may_differ) {
       now.value = WithValues(then, now.value);
-    } else if (then != now.value) {
+    } else if (then != now.value && std::find(now.formerly.begin(), now.formerly.end(), then) == now.formerly.end()) {
       return InvalidArgument(
           fmt::format("is of another run, {} was {} and is {} now", now.name, Quote(then), Quote(now.value)));
     }

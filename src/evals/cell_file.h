@@ -22,7 +22,8 @@ struct AskedValue {
   std::string value;
   // Answers of another value may stand beside these: the file then names both, "avx2 and amx".
   bool may_differ = false;
-  std::string unsaid = "not said";  // the value of a file that does not name it
+  std::string unsaid = "not said";         // the value of a file that does not name it
+  std::vector<std::string> formerly = {};  // what files of earlier versions say for the same
 };
 using Asked = std::vector<AskedValue>;
 

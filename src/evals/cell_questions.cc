@@ -68,6 +68,7 @@ Result<Answered> CellQuestions::AskWindow(size_t index, const std::atomic<bool>*
   figures.prefill = engine_->stats();
   figures.kv_bytes = window.kv_bytes;
   figures.audit = window.audit.Total();
+  figures.released_rows = window.audit.skipped_rows;
   return figures;
 }
 

@@ -1,6 +1,9 @@
 #include "evals/compare_plan.h"
 
 #include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -24,14 +27,7 @@ Status Validate(const engine::Engine& engine, const CompareRun& run) {
   for (const std::string& task : run.tasks) {
     if (task != kPerplexity) DAMASK_RETURN_IF_ERROR(TaskRunOf(run, task).status());
   }
-  for (const uint64_t context : run.contexts) {
-    if (std::count(run.contexts.begin(), run.contexts.end(), context) > 1) {
-      return InvalidArgument(fmt::format("--context: {} is there twice", context));
-    }
-    if (context > engine.context()) {
-      return InvalidArgument(fmt::format("--context is {}, the model's context is {}", context, engine.context()));
-    }
-  }
+  DAMASK_RETURN_IF_ERROR(CheckContexts(engine, run.contexts));
   for (const double density : run.densities) {
     if (!(density > 0 && density <= 1)) {
       return InvalidArgument(fmt::format("--density: {} is not above 0 and at most 1", density));
@@ -60,13 +56,30 @@ std::vector<Variant> VariantsOf(const CompareRun& run, const policies::ModelShap
   return variants;
 }
 
+// What runs as it is given would answer everything twice under another spelling of its SPEC.
+Status CheckDistinct(const std::vector<Variant>& variants, const policies::ModelShape& shape) {
+  std::map<std::pair<std::string, uint64_t>, std::string> seen;
+  for (const Variant& variant : variants) {
+    if (variant.density) continue;
+    DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<policies::Policy> policy, policies::Create(variant.policy, shape));
+    const auto [same, is_new] = seen.emplace(std::pair(policy->Spec(), policy->ContentHash()), variant.policy);
+    if (!is_new) {
+      return InvalidArgument(
+          fmt::format("--policies: {} and {} are the same policy", Quote(same->second), Quote(variant.policy)));
+    }
+  }
+  return {};
+}
+
 class Planner {
  public:
   Planner(const engine::Engine& engine, const CompareRun& run, std::vector<std::string>* notes)
       : shape_(engine.shape()), run_(run), notes_(*notes) {}
 
   Result<std::vector<Cell>> Plan() {
-    for (const Variant& variant : VariantsOf(run_, shape_, &notes_)) {
+    const std::vector<Variant> variants = VariantsOf(run_, shape_, &notes_);
+    DAMASK_RETURN_IF_ERROR(CheckDistinct(variants, shape_));
+    for (const Variant& variant : variants) {
       for (const uint64_t context : run_.contexts) DAMASK_RETURN_IF_ERROR(AddCells(variant, context));
     }
     return std::move(cells_);

@@ -33,12 +33,12 @@ Status Validate(const engine::Engine& engine, const TaskRun& run) {
     return InvalidArgument(fmt::format("--depths: {} has no single fact to place", info.name));
   }
   if (run.contexts.empty() || run.samples == 0) return InvalidArgument("an evaluation wants a context and a sample at least");
-  for (const uint64_t context : run.contexts) {
-    if (context > engine.context()) {
-      return InvalidArgument(fmt::format("--context is {}, the model's context is {}", context, engine.context()));
+  for (const double depth : run.depths) {
+    if (std::count(run.depths.begin(), run.depths.end(), depth) > 1) {
+      return InvalidArgument(fmt::format("--depths: {} is there twice", depth));
     }
   }
-  return {};
+  return CheckContexts(engine, run.contexts);
 }
 
 DepthSummary SummariseDepth(double depth, double within, const std::vector<AskedSample>& samples) {
@@ -76,6 +76,18 @@ void Finish(const TaskRun& run, ContextResult* result) {
 }
 
 }  // namespace
+
+Status CheckContexts(const engine::Engine& engine, const std::vector<uint64_t>& contexts) {
+  for (const uint64_t context : contexts) {
+    if (std::count(contexts.begin(), contexts.end(), context) > 1) {
+      return InvalidArgument(fmt::format("--context: {} is there twice", context));
+    }
+    if (context > engine.context()) {
+      return InvalidArgument(fmt::format("--context is {}, the model's context is {}", context, engine.context()));
+    }
+  }
+  return {};
+}
 
 std::vector<Placement> Placements(const TaskRun& run) {
   const bool has_depth = texts::InfoOf(run.task).has_depth;

@@ -65,8 +65,11 @@ struct TaskResult {
   bool cancelled = false;  // what had been finished is there
 };
 
+// InvalidArgument for one that is there twice or longer than the engine's.
+Status CheckContexts(const engine::Engine& engine, const std::vector<uint64_t>& contexts);
+
 // A prompt and room for its answer take at most `context` tokens. Errors: InvalidArgument for depths of a task without, for a
-// context that is longer than the engine's or too short for the task; those of Ask.
+// depth that is there twice, for a context that is too short for the task; those of CheckContexts and of Ask.
 Result<TaskResult> RunTask(engine::Engine* engine, const TaskRun& run, const EvalProgress& progress,
                            const std::atomic<bool>* cancel);
 

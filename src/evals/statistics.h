@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 
 namespace damask::evals {
@@ -18,15 +19,17 @@ Interval WilsonInterval(double successes, size_t samples);
 
 struct PairedDifference {
   double mean = 0;
-  Interval interval = {-1, 1};
+  std::optional<Interval> interval;
 };
 
 // By how much scores `b` are above scores `a` of the same samples, in [-1, 1]. For scores of 0 and 1 this is the interval of
 // Agresti and Min (Statistics in Medicine 24, 2005): Wald's after half an observation more in each of the four cells.
 PairedDifference PairedScores(std::span<const double> a, std::span<const double> b);
 
-// The same for values of any size (nats a token), by the normal distribution; without an interval (both ends the mean) for
-// fewer than two samples.
+// The same for values of any size (nats a token), by Student's t distribution; without an interval for fewer than two samples.
 PairedDifference PairedValues(std::span<const double> a, std::span<const double> b);
+
+// 97.5 % of Student's t distribution with so many degrees of freedom, 1 at least; within 0.0001.
+double StudentQuantile(size_t degrees);
 
 }  // namespace damask::evals

@@ -31,6 +31,7 @@ Summary Summarise(std::span<const Answered> answers) {
     AddPairs(answer.prefill, &prefill);
     AddPairs(answer.decode, &decode);
     audit.Add(answer.audit);
+    summary.released_rows += answer.released_rows;
     // The first token comes out of the prefill.
     decoded += answer.generated_tokens > 0 ? answer.generated_tokens - 1 : 0;
     decode_seconds += answer.decode_seconds;
@@ -42,7 +43,8 @@ Summary Summarise(std::span<const Answered> answers) {
   if (decode.causal_pairs > 0) summary.density_decode = decode.density();
   summary.prompt_tokens /= n;
   summary.prefill_seconds /= n;
-  summary.decode_tokens_per_second = decode_seconds > 0 ? static_cast<double>(decoded) / decode_seconds : 0;
+  if (decoded > 0 && decode_seconds > 0) summary.decode_tokens_per_second = static_cast<double>(decoded) / decode_seconds;
+  if (summary.released_rows > 0) return summary;
   if (audit.rows > 0) summary.recall_mean = audit.recall();
   if (audit.strong_rows > 0) summary.strong_key_hit = audit.strong_key_hit();
   return summary;

@@ -12,15 +12,17 @@ namespace damask::evals {
 
 struct Summary {
   uint64_t samples = 0;
-  double accuracy = 0;                   // mean score
-  Interval interval;                     // Wilson's
-  double density = 1;                    // planned over causal key positions of all prefills
-  std::optional<double> density_decode;  // of all decoded tokens; absent where there are none
-  double prompt_tokens = 0;              // mean
-  double prefill_seconds = 0;            // mean
-  double decode_tokens_per_second = 0;
-  uint64_t kv_bytes = 0;  // the most of one sample
-  // Over all audited rows, and of those over the ones with a strong key; absent where there are none.
+  double accuracy = 0;                             // mean score
+  Interval interval;                               // Wilson's
+  double density = 1;                              // planned over causal key positions of all prefills
+  std::optional<double> density_decode;            // of all decoded tokens; absent where there are none
+  double prompt_tokens = 0;                        // mean
+  double prefill_seconds = 0;                      // mean
+  std::optional<double> decode_tokens_per_second;  // absent where nothing was decoded
+  uint64_t kv_bytes = 0;                           // the most of one sample
+  uint64_t released_rows = 0;                      // that the audit chose, and whose keys had been released
+  // Over all audited rows, and of those over the ones with a strong key; absent where there are none, and where rows were
+  // released: those that are left are the early ones, and lose less.
   std::optional<double> recall_mean;
   std::optional<double> strong_key_hit;
 };

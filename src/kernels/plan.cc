@@ -158,7 +158,9 @@ void SortEntries(std::vector<PlanEntry>* entries) {
 }
 
 void SortColumns(std::vector<PlanColumn>* columns) {
-  std::sort(columns->begin(), columns->end(), [](const PlanColumn& a, const PlanColumn& b) { return a.position < b.position; });
+  const auto before = [](const PlanColumn& a, const PlanColumn& b) { return a.position < b.position; };
+  // Kept sets arrive in order, at every drawn token anew: to see it costs a seventh of sorting them.
+  if (!std::is_sorted(columns->begin(), columns->end(), before)) std::sort(columns->begin(), columns->end(), before);
   size_t kept = 0;
   for (const PlanColumn& column : *columns) {
     if (kept > 0 && (*columns)[kept - 1].position == column.position) {

@@ -49,6 +49,14 @@ void HeadAudit::Add(const HeadAudit& other) {
   widened = widened || other.widened;
 }
 
+void AuditReport::Add(const AuditReport& other) {
+  heads_per_layer = other.heads_per_layer;
+  heads.resize(std::max(heads.size(), other.heads.size()));
+  for (size_t h = 0; h < other.heads.size(); ++h) heads[h].Add(other.heads[h]);
+  seconds += other.seconds;
+  skipped_rows += other.skipped_rows;
+}
+
 HeadAudit AuditReport::Total() const {
   HeadAudit total;
   for (const HeadAudit& head : heads) total.Add(head);

@@ -53,6 +53,7 @@ struct AuditReport {
   double seconds = 0;            // summed over threads
   uint64_t skipped_rows = 0;     // chosen, but some of their keys had been released
 
+  void Add(const AuditReport& other);
   HeadAudit Total() const;
   double recall_min() const;  // of the head with the lowest mean recall
   uint64_t widened() const;

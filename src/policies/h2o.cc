@@ -65,7 +65,8 @@ class H2oPolicy : public Policy {
   }
 
  private:
-  // Of the chunk that begins at `end`; shares are of the text up to where a chunk that begins there ends.
+  // Of the chunk that begins at `end`; shares are of the text up to where a whole chunk that begins there
+  // would end.
   H2oBudget Budget(uint64_t end) const {
     if (s_.budget != 0) return {s_.budget / 2, s_.budget - s_.budget / 2};
     const uint64_t length = (end / kH2oChunk + 1) * kH2oChunk;
@@ -94,8 +95,9 @@ PolicyInfo H2oInfo() {
           {},
           "The keys that got the most attention so far and the latest ones; what is dropped never comes back.",
           "Zhang et al., H2O: Heavy-Hitter Oracle (arXiv 2306.14048)",
-          {{"heavy", "0.1", "keys kept for their attention: a number, or a share of the text so far"},
-           {"recent", "0.1", "latest keys that are kept: a number, or a share of the text so far"},
+          {{"heavy", "0.1",
+            "keys kept for their attention: a number, or a share of the text so far, up to the next multiple of 512"},
+           {"recent", "0.1", "latest keys that are kept: a number, or such a share"},
            {"budget", "0", "keys kept in all, half of them heavy, half recent; 0: as heavy and recent say"}},
           "budget",
           ""};

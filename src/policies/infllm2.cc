@@ -1,8 +1,11 @@
 #include "policies/infllm2.h"
 
+#include <mutex>
+
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "policies/block_choice.h"
 #include "policies/head_states.h"
 #include "policies/kernel_scores.h"
@@ -43,6 +46,7 @@ class Infllm2Policy : public Policy {
   }
 
   std::unique_ptr<PolicyState> NewState() const override {
+    if (!Chooses()) std::call_once(warned_, [this] { WarnOfNoChoice(); });
     return std::make_unique<State>(shape_, KeySummary::Kind::kMean, size_t{kQuarterTokens});
   }
 
@@ -75,9 +79,21 @@ class Infllm2Policy : public Policy {
   }
 
  private:
+  // Whether topk leaves a place beside what is always seen: else it is a window with sinks under another name. A budget does.
+  bool Chooses() const { return s_.budget != 0 || s_.topk > Always(); }
+  uint64_t Always() const { return share_.sinks + share_.local + 1; }
+  // Where it runs, not where it is made: a SPEC that is given with a density gets its budget later.
+  void WarnOfNoChoice() const {
+    LogWarning(
+        fmt::format("policy infllm2: topk={} leaves no block to choose: {} of {} keys are always seen (sinks, window and a "
+                    "query's own)",
+                    s_.topk, Always(), s_.block));
+  }
+
   Settings s_;
   ModelShape shape_;
   BlockShare share_;
+  mutable std::once_flag warned_;
 };
 
 }  // namespace

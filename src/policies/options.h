@@ -17,12 +17,17 @@ struct OptionInfo {
   std::string help;           // one sentence, with the unit
 };
 
+// So many keys of a text as a share of it is, rounded down; 0.29 of 100 is 29, though the product of the binary 0.29 is less.
+inline uint64_t ShareOf(double share, uint64_t length) {
+  return static_cast<uint64_t>(share * static_cast<double>(length) + 1e-9);
+}
+
 // A number of keys: so many, or a share of the text so far.
 struct Amount {
   uint64_t keys = 0;
   double share = 0;
 
-  uint64_t Of(uint64_t length) const { return keys + static_cast<uint64_t>(share * static_cast<double>(length)); }
+  uint64_t Of(uint64_t length) const { return keys + ShareOf(share, length); }
   std::string ToString() const;  // "512" or "0.1"
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/text.h"
+#include "policies/options.h"
 #include "policies/spans.h"
 #include "policies/table_text.h"
 
@@ -38,9 +39,7 @@ Status ReadLine(std::string_view line, const ModelShape& shape, std::vector<Span
 
 }  // namespace
 
-uint64_t Span::Of(uint64_t length) const {
-  return std::clamp<uint64_t>(keys + static_cast<uint64_t>(share * static_cast<double>(length)), 1, limits::kMaxContext);
-}
+uint64_t Span::Of(uint64_t length) const { return std::clamp<uint64_t>(keys + ShareOf(share, length), 1, limits::kMaxContext); }
 
 Result<Span> Span::Parse(std::string_view text) {
   const Status wrong = InvalidArgument(fmt::format("{} is not a span (256, 0.25 or 256+0.25)", Quote(text)));

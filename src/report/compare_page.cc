@@ -127,7 +127,8 @@ std::string TableRow(const evals::CompareRow& row) {
        row.difference ? DifferenceText(*row.difference) : "", fmt::format("{:.4f}", summary.density),
        summary.density_decode ? fmt::format("{:.4f}", *summary.density_decode) : "",
        summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "", fmt::format("{:.3f}", summary.prefill_seconds),
-       row.cell.nll ? "" : fmt::format("{:.1f}", summary.decode_tokens_per_second), FormatBytes(summary.kv_bytes)},
+       summary.decode_tokens_per_second ? fmt::format("{:.1f}", *summary.decode_tokens_per_second) : "",
+       FormatBytes(summary.kv_bytes)},
       "td");
 }
 

@@ -23,20 +23,23 @@ Json RowJson(const evals::CompareRow& row) {
   object.update(SummaryJson(cell.summary));
   if (cell.nll) {
     // A perplexity is no accuracy.
-    for (const char* key : {"accuracy", "ci_low", "ci_high", "decode_tokens_per_s"}) object[key] = nullptr;
+    for (const char* key : {"accuracy", "ci_low", "ci_high"}) object[key] = nullptr;
   }
   object["nll"] = OrNull(cell.nll);
   object["perplexity"] = cell.nll ? Json(std::exp(*cell.nll)) : Json(nullptr);
   object["difference"] = row.difference ? Json(row.difference->mean) : Json(nullptr);
-  object["difference_low"] = row.difference ? Json(row.difference->interval.low) : Json(nullptr);
-  object["difference_high"] = row.difference ? Json(row.difference->interval.high) : Json(nullptr);
+  const bool interval = row.difference && row.difference->interval;
+  object["difference_low"] = interval ? Json(row.difference->interval->low) : Json(nullptr);
+  object["difference_high"] = interval ? Json(row.difference->interval->high) : Json(nullptr);
   return object;
 }
 
 }  // namespace
 
 std::string DifferenceText(const evals::PairedDifference& difference) {
-  return fmt::format("{:+.3f} ({:+.3f} to {:+.3f})", difference.mean, difference.interval.low, difference.interval.high);
+  const std::string mean = fmt::format("{:+.3f}", difference.mean);
+  if (!difference.interval) return mean;
+  return fmt::format("{} ({:+.3f} to {:+.3f})", mean, difference.interval->low, difference.interval->high);
 }
 
 Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, const evals::CompareResult& result) {
@@ -69,7 +72,8 @@ std::string CompareText(const evals::CompareResult& result) {
                summary.density_decode ? fmt::format("{:.4f}", *summary.density_decode) : "-",
                summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "-",
                fmt::format("{:.3f}", summary.prefill_seconds),
-               row.cell.nll ? "-" : fmt::format("{:.1f}", summary.decode_tokens_per_second), FormatBytes(summary.kv_bytes)});
+               summary.decode_tokens_per_second ? fmt::format("{:.1f}", *summary.decode_tokens_per_second) : "-",
+               FormatBytes(summary.kv_bytes)});
   }
   return table.ToString();
 }

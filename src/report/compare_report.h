@@ -11,7 +11,7 @@ namespace damask::report {
 Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, const evals::CompareResult& result);
 std::string CompareText(const evals::CompareResult& result);
 
-// "-0.100 (-0.180 to -0.020)".
+// "-0.100 (-0.180 to -0.020)"; the mean alone where there is no interval.
 std::string DifferenceText(const evals::PairedDifference& difference);
 
 // One HTML page that needs nothing else: the table, and for every task and context a picture of accuracy (or perplexity)

@@ -1,5 +1,7 @@
 #include "report/eval_report.h"
 
+#include <initializer_list>
+
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -11,14 +13,22 @@
 namespace damask::report {
 namespace {
 
+constexpr const char* kNoSample = "no sample was finished\n";
+
+void SetNull(std::initializer_list<const char*> keys, Json* object) {
+  for (const char* key : keys) (*object)[key] = nullptr;
+}
+
 Json DepthsJson(const evals::ContextResult& result) {
   Json depths = Json::array();
   for (const evals::DepthSummary& depth : result.depths) {
-    depths.push_back({{"depth", depth.depth},
-                      {"samples", depth.samples},
-                      {"accuracy", depth.accuracy},
-                      {"ci_low", depth.interval.low},
-                      {"ci_high", depth.interval.high}});
+    Json object = {{"depth", depth.depth},
+                   {"samples", depth.samples},
+                   {"accuracy", depth.accuracy},
+                   {"ci_low", depth.interval.low},
+                   {"ci_high", depth.interval.high}};
+    if (depth.samples == 0) SetNull({"accuracy", "ci_low", "ci_high"}, &object);
+    depths.push_back(std::move(object));
   }
   return depths;
 }
@@ -46,18 +56,23 @@ void AddRun(const engine::Engine& engine, Json* object) {
 }  // namespace
 
 Json SummaryJson(const evals::Summary& summary) {
-  return {{"samples", summary.samples},
-          {"accuracy", summary.accuracy},
-          {"ci_low", summary.interval.low},
-          {"ci_high", summary.interval.high},
-          {"density", summary.density},
-          {"density_decode", OrNull(summary.density_decode)},
-          {"recall_mean", OrNull(summary.recall_mean)},
-          {"strong_key_hit", OrNull(summary.strong_key_hit)},
-          {"prompt_tokens", summary.prompt_tokens},
-          {"prefill_s", summary.prefill_seconds},
-          {"decode_tokens_per_s", summary.decode_tokens_per_second},
-          {"kv_bytes", summary.kv_bytes}};
+  Json object = {{"samples", summary.samples},
+                 {"accuracy", summary.accuracy},
+                 {"ci_low", summary.interval.low},
+                 {"ci_high", summary.interval.high},
+                 {"density", summary.density},
+                 {"density_decode", OrNull(summary.density_decode)},
+                 {"recall_mean", OrNull(summary.recall_mean)},
+                 {"strong_key_hit", OrNull(summary.strong_key_hit)},
+                 {"prompt_tokens", summary.prompt_tokens},
+                 {"prefill_s", summary.prefill_seconds},
+                 {"rows_released", summary.released_rows},
+                 {"decode_tokens_per_s", OrNull(summary.decode_tokens_per_second)},
+                 {"kv_bytes", summary.kv_bytes}};
+  if (summary.samples == 0) {
+    SetNull({"accuracy", "ci_low", "ci_high", "density", "prompt_tokens", "prefill_s", "rows_released", "kv_bytes"}, &object);
+  }
+  return object;
 }
 
 Json TaskRunJson(const engine::Engine& engine, const evals::TaskRun& run, const evals::TaskResult& result, Examples examples) {
@@ -83,28 +98,39 @@ std::string AccuracyText(double accuracy, const evals::Interval& interval) {
 
 std::string TaskRunText(const evals::TaskRun& run, const evals::TaskResult& result) {
   Table table({"context", "depth", "samples", "accuracy (95 %)", "density", "recall", "prefill s", "decode tokens/s", "KV"});
+  uint64_t finished = 0;
   for (const evals::ContextResult& context : result.contexts) {
     const evals::Summary& summary = context.summary;
     if (summary.samples == 0) continue;
     table.Add({fmt::format("{}", context.context), "all", fmt::format("{}", summary.samples),
                AccuracyText(summary.accuracy, summary.interval), fmt::format("{:.4f}", summary.density),
                summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "-",
-               fmt::format("{:.3f}", summary.prefill_seconds), fmt::format("{:.1f}", summary.decode_tokens_per_second),
+               fmt::format("{:.3f}", summary.prefill_seconds),
+               summary.decode_tokens_per_second ? fmt::format("{:.1f}", *summary.decode_tokens_per_second) : "-",
                FormatBytes(summary.kv_bytes)});
+    finished += summary.samples;
     if (run.depths.empty()) continue;
     for (const evals::DepthSummary& depth : context.depths) {
+      if (depth.samples == 0) continue;
       table.Add({"", fmt::format("{:g}", depth.depth), fmt::format("{}", depth.samples),
                  AccuracyText(depth.accuracy, depth.interval), "", "", "", "", ""});
     }
   }
-  return table.ToString();
+  return finished == 0 ? kNoSample : table.ToString();
+}
+
+std::string JsonlRunText(const std::vector<texts::Sample>& samples, const evals::JsonlResult& result) {
+  const evals::Summary& summary = result.summary;
+  if (summary.samples == 0) return kNoSample;
+  return fmt::format("{} {} over {} samples\n", evals::MetricName(samples.front().metric),
+                     AccuracyText(summary.accuracy, summary.interval), summary.samples);
 }
 
 Json JsonlRunJson(const engine::Engine& engine, const std::vector<texts::Sample>& samples, const evals::JsonlResult& result,
                   Examples examples) {
-  const evals::Summary& summary = result.summary;
-  Json object = {{"metric", evals::MetricName(samples.front().metric)}, {"score", summary.accuracy}};
-  object.update(SummaryJson(summary));
+  const Json summary = SummaryJson(result.summary);
+  Json object = {{"metric", evals::MetricName(samples.front().metric)}, {"score", summary["accuracy"]}};
+  object.update(summary);
   uint64_t truncated = 0;
   Json kept = Json::array();
   for (const evals::JsonlAnswer& answer : result.answers) {

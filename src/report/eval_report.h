@@ -10,15 +10,16 @@
 
 namespace damask::report {
 
-// {"samples", "accuracy", "ci_low", "ci_high", "density", ...}; what only an audit can know is null without one.
+// {"samples", "accuracy", "ci_low", "ci_high", "density", ...}; null where nothing was measured.
 Json SummaryJson(const evals::Summary& summary);
 
 enum class Examples { kNone, kKeep };
 
 Json TaskRunJson(const engine::Engine& engine, const evals::TaskRun& run, const evals::TaskResult& result, Examples examples);
-// One line for each context; with `depths` one for each depth as well.
+// One line for each context; with `depths` one for each depth as well. Without a finished sample it says so.
 std::string TaskRunText(const evals::TaskRun& run, const evals::TaskResult& result);
 
+std::string JsonlRunText(const std::vector<texts::Sample>& samples, const evals::JsonlResult& result);
 Json JsonlRunJson(const engine::Engine& engine, const std::vector<texts::Sample>& samples, const evals::JsonlResult& result,
                   Examples examples);
 

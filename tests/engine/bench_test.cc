@@ -63,6 +63,23 @@ TEST(Bench, EveryRepetitionIsBehindTheWholeText) {
   }
 }
 
+TEST(Bench, TheMedianOfAnEvenNumberIsBetweenTheMiddleTwo) {
+  EXPECT_EQ(Median({7}), 7);
+  EXPECT_EQ(Median({9, 1}), 5);
+  EXPECT_EQ(Median({3, 9, 1}), 3);
+  EXPECT_EQ(Median({4, 100, 1, 2}), 3);
+}
+
+TEST(Bench, LengthsThatAreThereTwiceAreRefused) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const auto refused = [&](const BenchOptions& options) {
+    return RunBench(engine.get(), options, nullptr, nullptr).status().ToString();
+  };
+  EXPECT_NE(refused({.prompts = {32, 16, 32}}).find("--prompt: 32 is there twice"), std::string::npos);
+  EXPECT_NE(refused({.depths = {8, 8}}).find("--depth: 8 is there twice"), std::string::npos);
+}
+
 TEST(Bench, BehindTheLastLayersKeysOnlyOneRowIsCounted) {
   model::ModelConfig config;
   config.width = 24;

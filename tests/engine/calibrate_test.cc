@@ -331,7 +331,7 @@ TEST(Calibrate, M07ATextShorterThanTheCaptureLengthIsRefusedByName) {
   const auto result = Calibrate(engine.get(), options, nullptr, nullptr);
   ASSERT_FALSE(result.ok());
   EXPECT_NE(result.status().ToString().find("short.txt"), std::string::npos);
-  EXPECT_NE(result.status().ToString().find("64"), std::string::npos);
+  EXPECT_NE(result.status().ToString().find("a sample of 64 wants"), std::string::npos) << result.status().ToString();
 }
 
 TEST(Calibrate, M07ATextOfOneRepeatedTokenStillGivesAMask) {

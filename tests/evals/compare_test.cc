@@ -178,6 +178,23 @@ TEST(Compare, ASettingThatTwoDensitiesShareRunsOnce) {
   EXPECT_NE(notes[0].find("comes to the same as at density 0.75"), std::string::npos) << notes[0];
 }
 
+TEST(Compare, OnePolicyUnderTwoNamesIsRefused) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  std::vector<std::string> notes;
+  for (const auto& [one, same] : {std::pair("full", "dense"), {"streaming", "streaming:sinks=4"}}) {
+    run.policies = {one, "quest", same};
+    const auto cells = PlanCells(*engine, run, &notes);
+    ASSERT_EQ(cells.status().code(), StatusCode::kInvalidArgument) << same;
+    EXPECT_NE(cells.status().ToString().find(std::string("and '") + same + "' are the same policy"), std::string::npos)
+        << cells.status().ToString();
+  }
+  // With a density one of them runs as it is, and the other does not.
+  run.policies = {"full", "streaming", "streaming:window=1024"};
+  run.densities = {0.4};
+  EXPECT_TRUE(PlanCells(*engine, run, &notes).ok());
+}
+
 TEST(Compare, DensitiesOutsideZeroToOneAreRefused) {
   const auto engine = LoadEmbedded();
   for (const double density : {0.0, -0.1, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
@@ -286,6 +303,21 @@ TEST(CellFile, GivesBackWhatWasPut) {
     ASSERT_TRUE(file->Flush().ok());
   }
   ExpectSameFigures(OpenCells(path)->Find(SomeCell()), SomeCell().answers);
+}
+
+TEST(CellFile, RowsThatCouldNotBeAuditedAreKept) {
+  const test::TempDir dir;
+  Cell cell = SomeCell();
+  cell.answers[1].released_rows = 7;
+  {
+    const auto file = OpenCells(dir.File("cells"));
+    ASSERT_TRUE(file->Put(cell).ok());
+    ASSERT_TRUE(file->Flush().ok());
+  }
+  const std::vector<Answered> found = OpenCells(dir.File("cells"))->Find(cell);
+  ExpectSameFigures(found, cell.answers);
+  EXPECT_EQ(found[0].released_rows, 0U);
+  EXPECT_EQ(found[1].released_rows, 7U);
 }
 
 TEST(CellFile, PutReplacesTheAnswersOfItsCell) {
@@ -446,6 +478,28 @@ TEST(CellFile, WhatAFileDoesNotSayIsWhatItMeant) {
   EXPECT_TRUE(CellFile::Open(dir.File("cells"), asked).ok());
   asked.back().value = "q8";
   EXPECT_FALSE(CellFile::Open(dir.File("cells"), asked).ok());
+}
+
+TEST(CellFile, WhatEarlierVersionsSaidForTheSameIsTaken) {
+  const test::TempDir dir;
+  const std::string path = dir.File("cells");
+  StoredCells(dir);
+  const auto with_seed = [&](const std::string& value, const std::vector<std::string>& formerly) {
+    Asked asked = kAsked;
+    asked[1] = {.name = "--seed", .value = value, .formerly = formerly};
+    return CellFile::Open(path, asked);
+  };
+  EXPECT_FALSE(with_seed("the first", {"2", "3"}).ok());
+  auto file = with_seed("the first", {"2", "1"});
+  ASSERT_TRUE(file.ok()) << file.status().ToString();
+  EXPECT_FALSE((*file)->Find(SomeCell()).empty());
+  Cell longer = SomeCell();
+  longer.answers.push_back(longer.answers.front());
+  ASSERT_TRUE((*file)->Put(longer).ok());
+  ASSERT_TRUE((*file)->Flush().ok());
+  // From then on it says what this version does.
+  EXPECT_TRUE(with_seed("the first", {}).ok());
+  EXPECT_FALSE(with_seed("1", {}).ok());
 }
 
 TEST(CellFile, AFileOfAnythingElseIsRefused) {

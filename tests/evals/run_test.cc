@@ -58,6 +58,45 @@ TEST(RunTask, PromptAndAnswerFitTheContextAndFillIt) {
   }
 }
 
+engine::EngineOptions SparseAudit() {
+  return {.threads = 1, .policy = "streaming:sinks=4,window=64", .audit = {.prefill_every = 4}};
+}
+
+TEST(RunTask, RecallIsNotGivenWhereRowsCouldNotBeAudited) {
+  const TaskRun run = {.task = texts::Task::kKv, .contexts = {600}, .samples = 1};
+  engine::EngineOptions options = SparseAudit();
+  const auto keeping = engine::Engine::Load(options);
+  ASSERT_TRUE(keeping.ok());
+  const Summary all = Finished(keeping->get(), run).contexts.at(0).summary;
+  EXPECT_TRUE(all.recall_mean.has_value());
+  EXPECT_EQ(all.released_rows, 0U);
+  options.kv_release = true;
+  const auto releasing = engine::Engine::Load(options);
+  ASSERT_TRUE(releasing.ok());
+  const Summary some = Finished(releasing->get(), run).contexts.at(0).summary;
+  EXPECT_GT(some.released_rows, 0U);
+  EXPECT_FALSE(some.recall_mean.has_value());
+  EXPECT_FALSE(some.strong_key_hit.has_value());
+}
+
+// Planned pairs of a sample's prompt.
+uint64_t PlannedPairs(engine::Engine* engine) {
+  const TaskResult result = Finished(engine, {.task = texts::Task::kKv, .contexts = {600}, .samples = 1});
+  return result.contexts.at(0).samples.at(0).answered.prefill.planned_pairs;
+}
+
+TEST(RunTask, HeadsThatASampleWidenedAreNotSoInTheNext) {
+  engine::EngineOptions options = SparseAudit();
+  options.audit.floor = 1;
+  const auto widening = engine::Engine::Load(options);
+  ASSERT_TRUE(widening.ok());
+  const uint64_t first = PlannedPairs(widening->get());
+  EXPECT_EQ(PlannedPairs(widening->get()), first);
+  const auto plain = engine::Engine::Load(SparseAudit());
+  ASSERT_TRUE(plain.ok());
+  EXPECT_LT(PlannedPairs(plain->get()), first) << "no head was widened";
+}
+
 TEST(RunTask, EveryDepthGetsAllSamplesAndItsOwnRow) {
   const auto engine = LoadEmbedded();
   const TaskResult result =
@@ -133,6 +172,9 @@ TEST(RunTask, NamesWhatDoesNotFit) {
   EXPECT_NE(refused({.contexts = {1024}}).ToString().find("--context is 1024"), std::string::npos);
   EXPECT_NE(refused({.contexts = {20}}).ToString().find("too few"), std::string::npos);
   EXPECT_NE(refused({.task = texts::Task::kCwe, .contexts = {512}, .depths = {0.5}}).ToString().find("--depths"),
+            std::string::npos);
+  EXPECT_NE(refused({.contexts = {256, 300, 256}}).ToString().find("--context: 256 is there twice"), std::string::npos);
+  EXPECT_NE(refused({.contexts = {300}, .depths = {0, 0.5, 0}}).ToString().find("--depths: 0 is there twice"),
             std::string::npos);
   EXPECT_EQ(refused({.contexts = {}}).code(), StatusCode::kInvalidArgument);
 }

@@ -1,5 +1,6 @@
 #include "evals/statistics.h"
 
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -51,16 +52,17 @@ TEST(PairedScores, FollowAgrestiAndMin) {
   const Pairs pairs(8, 2, 6, 4);
   const PairedDifference difference = PairedScores(pairs.a, pairs.b);
   EXPECT_DOUBLE_EQ(difference.mean, 0.2);
-  ExpectInterval(difference.interval, 0.181818 - 0.256268, 0.181818 + 0.256268);
+  ExpectInterval(difference.interval.value(), 0.181818 - 0.256268, 0.181818 + 0.256268);
 }
 
 TEST(PairedScores, EqualScoresLeaveRoomForADifference) {
   const Pairs pairs(20, 0, 0, 0);
   const PairedDifference difference = PairedScores(pairs.a, pairs.b);
   EXPECT_EQ(difference.mean, 0);
-  EXPECT_LT(difference.interval.low, 0);
-  EXPECT_GT(difference.interval.high, 0);
-  EXPECT_LT(difference.interval.high, 0.1);
+  ASSERT_TRUE(difference.interval.has_value());
+  EXPECT_LT(difference.interval->low, 0);
+  EXPECT_GT(difference.interval->high, 0);
+  EXPECT_LT(difference.interval->high, 0.1);
 }
 
 TEST(PairedScores, TurnAroundWithTheirOrder) {
@@ -68,23 +70,33 @@ TEST(PairedScores, TurnAroundWithTheirOrder) {
   const PairedDifference forth = PairedScores(pairs.a, pairs.b);
   const PairedDifference back = PairedScores(pairs.b, pairs.a);
   EXPECT_DOUBLE_EQ(forth.mean, -back.mean);
-  EXPECT_DOUBLE_EQ(forth.interval.low, -back.interval.high);
+  EXPECT_DOUBLE_EQ(forth.interval.value().low, -back.interval.value().high);
 }
 
-TEST(PairedValues, AreTheNormalIntervalOfTheDifferences) {
+TEST(PairedValues, AreStudentsIntervalOfTheDifferences) {
   const std::vector<double> a = {1, 2, 3, 4};
   const std::vector<double> b = {1.5, 2.5, 3.5, 5.5};
   // Differences 0.5, 0.5, 0.5, 1.5: mean 0.75, standard deviation 0.5, of the mean 0.25.
   const PairedDifference difference = PairedValues(a, b);
   EXPECT_DOUBLE_EQ(difference.mean, 0.75);
-  ExpectInterval(difference.interval, 0.75 - 0.48999, 0.75 + 0.48999);
+  ASSERT_TRUE(difference.interval.has_value());
+  ExpectInterval(*difference.interval, 0.75 - 0.79560, 0.75 + 0.79560);  // 3.1824 of them
 }
 
 TEST(PairedValues, OfOneSampleHaveNoInterval) {
   const std::vector<double> a = {1};
   const std::vector<double> b = {3};
-  EXPECT_EQ(PairedValues(a, b).interval.low, 2);
-  EXPECT_EQ(PairedValues(a, b).interval.high, 2);
+  EXPECT_EQ(PairedValues(a, b).mean, 2);
+  EXPECT_FALSE(PairedValues(a, b).interval.has_value());
+}
+
+TEST(StudentQuantile, IsThatOfTheTables) {
+  for (const auto& [degrees, quantile] :
+       {std::pair(size_t{1}, 12.7062), {11, 2.2010}, {30, 2.0423}, {31, 2.0395}, {40, 2.0211}, {60, 2.0003}, {120, 1.9799}}) {
+    EXPECT_NEAR(StudentQuantile(degrees), quantile, 1e-4) << degrees;
+  }
+  EXPECT_NEAR(StudentQuantile(100000000), 1.959964, 1e-6);
+  for (size_t degrees = 1; degrees < 200; ++degrees) EXPECT_GT(StudentQuantile(degrees), StudentQuantile(degrees + 1));
 }
 
 }  // namespace

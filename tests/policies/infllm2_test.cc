@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "policies/key_summaries.h"
 #include "tests/policies/policy_run.h"
 
@@ -95,6 +96,25 @@ TEST(Infllm2Policy, IsDenseUpToALength) {
   run.Append(1024);
   EXPECT_EQ(run.Keys(511).size(), 512u);
   EXPECT_EQ(run.Keys(512).size(), 2 * 64 + 1u);
+}
+
+// Made for a look at its SPEC, or set to a budget later, it says nothing.
+TEST(Infllm2Policy, SaysOnceThatNothingIsLeftToChooseWhenItRuns) {
+  std::vector<std::string> warnings;
+  SetLogSink([&](LogLevel, const std::string& line) { warnings.push_back(line); });
+  const ModelShape shape = {1, 2, 1, Text::kDim, {}};
+  for (const char* spec : {"infllm2", "infllm2:block=16,budget=512", "infllm2:topk=35", "infllm2:topk=131,block=16"}) {
+    const auto policy = Create(spec, shape);
+    ASSERT_TRUE(policy.ok());
+    (*policy)->NewState();
+  }
+  const auto without = Create("infllm2:block=16", shape);
+  ASSERT_TRUE(without.ok());
+  EXPECT_TRUE(warnings.empty());
+  for (int session = 0; session < 2; ++session) (*without)->NewState();
+  SetLogSink({});
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("topk=64 leaves no block to choose: 130 of 16 keys"), std::string::npos) << warnings[0];
 }
 
 TEST(Infllm2Policy, PooledKernelsFromAppendsEqualThoseFromBulk) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "policies/options.h"
 #include "tests/policies/policy_run.h"
 #include "tests/temp_dir.h"
 
@@ -24,6 +25,18 @@ TEST(SpansPolicy, EveryHeadHasItsOwnWindow) {
       }
     }
   }
+}
+
+// 0.29 x 100 is 28.999... in binary.
+TEST(Shares, AreThoseOfTheirDecimals) {
+  for (const uint64_t percent : {7, 14, 28, 29, 55, 57, 58}) {
+    const double share = static_cast<double>(percent) / 100;
+    EXPECT_EQ(Amount{.share = share}.Of(100), percent);
+    EXPECT_EQ(Span{.share = share}.Of(1600), 16 * percent);
+  }
+  EXPECT_EQ(ShareOf(0.1, 16384), 1638u);  // 1638.4
+  EXPECT_EQ(ShareOf(1.0, 4095), 4095u);
+  EXPECT_EQ(ShareOf(0.999999, 4096), 4095u);
 }
 
 TEST(SpansPolicy, ListsGoOverOneLayerOrAll) {
