@@ -91,6 +91,100 @@ void WriteVocabularies(const Folder& folder) {
                                .Build());
 }
 
+// The keys that all architectures have.
+GgufBuilder ModelKeys(const std::string& architecture) {
+  const auto key = [&](const char* name) { return architecture + "." + name; };
+  return std::move(GgufBuilder()
+                       .Text("general.architecture", architecture)
+                       .U32(key("block_count"), 4)
+                       .U32(key("embedding_length"), 64)
+                       .U32(key("feed_forward_length"), 96)
+                       .U32(key("attention.head_count"), 4)
+                       .U32(key("attention.head_count_kv"), 2)
+                       .U32(key("context_length"), 512)
+                       .U32(key("vocab_size"), 300));
+}
+
+void WriteConfigs(const Folder& folder) {
+  folder.Write("llama.gguf", ModelKeys("llama")
+                                 .Text("llama.rope.scaling.type", "yarn")
+                                 .F32("llama.rope.scaling.factor", 4)
+                                 .U32("llama.rope.scaling.original_context_length", 128)
+                                 .Build());
+  folder.Write("gemma3.gguf", ModelKeys("gemma3")
+                                  .U32("gemma3.attention.sliding_window", 64)
+                                  .Numbers<uint8_t>("gemma3.attention.sliding_window_pattern", kBool, {1, 0, 1, 1})
+                                  .F32("gemma3.rope.freq_base_swa", 5000)
+                                  .Build());
+  folder.Write("glm4moe.gguf", ModelKeys("glm4moe")
+                                   .U32("glm4moe.expert_count", 8)
+                                   .U32("glm4moe.expert_used_count", 2)
+                                   .U32("glm4moe.expert_feed_forward_length", 32)
+                                   .U32("glm4moe.expert_shared_count", 1)
+                                   .U32("glm4moe.leading_dense_block_count", 1)
+                                   .U32("glm4moe.nextn_predict_layers", 1)
+                                   .Build());
+  folder.Write("mistral3.gguf", ModelKeys("mistral3")
+                                    .F32("mistral3.attention.temperature_scale", 0.1f)
+                                    .F32("mistral3.rope.scaling.yarn_log_multiplier", 1)
+                                    .Build());
+  folder.Write("granite.gguf",
+               ModelKeys("granite").F32("granite.logit_scale", 8).Bool("granite.rope.scaling.finetuned", 0).Build());
+  folder.Write("no_heads.gguf", ModelKeys("qwen2").U64("qwen2.attention.key_length", 0).Build());
+  const std::string shape = R"("num_hidden_layers":4,"hidden_size":64,"num_attention_heads":4,"num_key_value_heads":2,)"
+                            R"("intermediate_size":96,"vocab_size":300,"max_position_embeddings":512)";
+  folder.Write("qwen2.json", R"({"model_type":"qwen2",)" + shape +
+                                 R"(,"sliding_window":64,"use_sliding_window":true,"max_window_layers":2,"layer_types":)"
+                                 R"(["full_attention","sliding_attention","full_attention","sliding_attention"]})");
+  folder.Write("phi3.json", R"({"model_type":"phi3",)" + shape +
+                                R"(,"rope_parameters":{"rope_type":"longrope","partial_rotary_factor":0.5,"rope_theta":1e4,)"
+                                R"("short_factor":[1,1,1.5,2],"long_factor":[1,2,4,8.5]},)"
+                                R"("original_max_position_embeddings":128})");
+  folder.Write("yarn.json",
+               R"({"model_type":"qwen3",)" + shape +
+                   R"(,"rope_scaling":{"type":"yarn","original_max_position_embeddings":128,"attention_factor":1.1}})");
+  folder.Write("gemma3.json", R"({"model_type":"gemma3","text_config":{"num_hidden_layers":6,"sliding_window":64,)"
+                              R"("rope_parameters":{"full_attention":{"rope_type":"linear","factor":8},)"
+                              R"("sliding_attention":{"rope_theta":2e4}}}})");
+  folder.Write("experts.json", R"({"model_type":"qwen3_moe",)" + shape +
+                                   R"(,"num_experts":8,"num_experts_per_tok":2,"moe_intermediate_size":32})");
+  folder.Write("granite.json", R"({"model_type":"granite",)" + shape +
+                                   R"(,"attention_multiplier":0.015625,"logits_scaling":8,"residual_multiplier":0.22})");
+  folder.Write("unrotated.json", R"({"model_type":"smollm3",)" + shape + R"(,"no_rope_layers":[1,1,1,0]})");
+  folder.Write("large_head.json",
+               R"({"model_type":"llama",)" + shape + R"(,"head_dim":18446744073709551615,"partial_rotary_factor":1})");
+  folder.Write("tiny_factor.json",
+               R"({"model_type":"llama",)" + shape + R"(,"rope_scaling":{"type":"linear","factor":1e-310}})");
+  folder.Write("no_layers.json", R"({"model_type":"llama","num_hidden_layers":0,"hidden_size":64})");
+}
+
+// Two bytes of choices, then a template, a question and an answer with NUL between.
+void WriteTemplates(const Folder& folder) {
+  const auto write = [&folder](const char* name, const std::string& choices, const std::string& jinja,
+                               const std::string& answer) {
+    const std::string nul(1, '\0');
+    folder.Write(name, choices + jinja + nul + "2 + 2? </think><|end|>" + nul + answer);
+  };
+  const std::string thinks = "<think>\nAdd them.\n</think>\n\n4";
+  const std::string channels = "<|channel|>analysis<|message|>Add them.<|end|><|start|>assistant<|channel|>final<|message|>4";
+  write("llama2", "\1\1", "{{ bos_token + '[INST] <<SYS>>' + content.strip() + ' ' + eos_token }}", "4");
+  write("llama3", "\2\1", "<|start_header_id|>{{ role }}<|end_header_id|>", " 4 ");
+  write("qwen3", "\3\2",
+        "<|im_start|>{{ content.split('</think>')[-1].lstrip('\\n') }}{% if enable_thinking %}last_query_index", thinks);
+  write("qwen2", "\4\1", "<|im_start|>system\\nYou are a helpful assistant<|im_end|>", "4");
+  write("mistral", "\5\1", "{{ \"[INST]\" }}[AVAILABLE_TOOLS]", "4");
+  write("mistral7", "\6\1", "[INST] [SYSTEM_PROMPT]", "4");
+  write("coder", "\7\1", "{{ 'You are an AI programming assistant\\n' }}### Instruction: <|EOT|>", "4");
+  write("r1", "\1\3", "<｜User｜><｜Assistant｜><think>\\n<｜end▁of▁sentence｜>{{ content.split('</think>')|last }}", thinks);
+  write("phi3", "\2\1", "<|user|><|assistant|>\\n<|end|>", "4");
+  write("gemma", "\3\1", "<start_of_turn>", "4");
+  write("granite", "\4\1", "<|start_of_role|>", "4");
+  write("gpt_oss", "\5\1", "<|start|><|channel|>{{- developer_message }}{{- \"\\n\\n\" }}", channels);
+  write("glm4", "\6\1", "[gMASK]<sop><think></think>/nothink<|assistant|>\n<think>", thinks);
+  write("seed", "\7\2", "<seed:bos>", "<seed:think>Add them.</seed:think>\n4");
+  write("unknown", "\1\1", "{{ messages }}", channels + thinks);
+}
+
 void WriteSafetensors(const Folder& folder) {
   folder.Write("small.safetensors", SmallSafetensors());
   folder.Write("odd.safetensors",
@@ -206,6 +300,8 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   WriteGguf(Folder(folder / "gguf"));
   WriteVocabularies(Folder(folder / "gguf_tokenizer"));
+  WriteConfigs(Folder(folder / "config"));
+  WriteTemplates(Folder(folder / "template"));
   WriteSafetensors(Folder(folder / "safetensors"));
   WriteJson(Folder(folder / "json"));
   WriteApiRequests(Folder(folder / "api_request"));

@@ -33,7 +33,7 @@ constexpr ArchitectureTraits kTraits[] = {
      .rope = RopeKind::kHalves,
      .qk_norm = QkNorm::kHeads,
      .experts = ExpertUse::kAlways},
-    {.architecture = Architecture::kPhi3, .name = "phi3", .rope = RopeKind::kHalves, .joins_qkv = true, .joins_gate = true},
+    {.architecture = Architecture::kPhi3, .name = "phi3", .rope = RopeKind::kHalves, .joins_gate = true},
     {.architecture = Architecture::kSmolLm3, .name = "smollm3"},
     {.architecture = Architecture::kGemma3,
      .name = "gemma3",

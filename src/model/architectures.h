@@ -66,8 +66,7 @@ struct ArchitectureTraits {
   bool scales_shares = false;        // files say whether shares of experts sum to 1, and what they are multiplied by
   bool has_dense_parts = false;      // first layers without experts, and a network beside them that all tokens take
   bool guesses_ahead = false;        // files may have layers behind the others that guess tokens ahead
-  bool joins_qkv = false;            // q, k and v are one matrix
-  bool joins_gate = false;           // so are gate and up
+  bool joins_gate = false;           // gate and up are one matrix
   bool has_sinks = false;            // every head has one: kernels::QueryBlock::sinks
   bool has_all_biases = false;       // and without them answers would be wrong
   // The norm before feed-forward, in GGUF files; some give it the name of one behind attention.

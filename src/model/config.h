@@ -80,7 +80,7 @@ struct ModelConfig {
   RopeConfig rope;
   // Sliding window per layer: a query sees keys with key > query - window; 0 is full attention. Empty: none in any layer.
   std::vector<uint32_t> windows;
-  // Every so manieth layer rotates nothing (SmolLM 3); 0: all layers rotate.
+  // Every so manieth layer rotates nothing (SmolLM 3; 1: no layer rotates); 0: all layers rotate.
   size_t unrotated_every = 0;
   // Base of the rotations in layers with a sliding window, which no scaling touches (Gemma 3); 0: all layers rotate alike.
   double window_rope_base = 0.0;

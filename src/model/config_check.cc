@@ -39,17 +39,14 @@ Status CheckRope(const ModelConfig& c, const FieldNames& n) {
         fmt::format("{} is {}, expected an even number up to the head size {}", n.rope_dims, rope.dims, c.head_dim));
   }
   DAMASK_RETURN_IF_ERROR(CheckRopeBase(n.rope_base, rope.base));
-  if (!std::isfinite(rope.factor) || rope.factor <= 0 || rope.factor > 1e6) {
-    return BadFormat(fmt::format("{} is {}, expected a positive number", n.rope_factor, rope.factor));
-  }
+  DAMASK_RETURN_IF_ERROR(CheckFactor(n.rope_factor, rope.factor));
   const std::pair<const char*, double> numbers[] = {{"low_freq_factor", rope.low_freq_factor},
                                                     {"high_freq_factor", rope.high_freq_factor},
                                                     {"beta_fast", rope.beta_fast},
                                                     {"beta_slow", rope.beta_slow},
                                                     {"attention factor", rope.attention_factor}};
   for (const auto& [name, value] : numbers) {
-    if (std::isfinite(value) && value > 0) continue;
-    return BadFormat(fmt::format("the {} of the rope scaling is {}, expected a positive number", name, value));
+    DAMASK_RETURN_IF_ERROR(CheckFactor(fmt::format("the {} of the rope scaling", name), value));
   }
   const bool needs_length = rope.scaling == RopeScaling::kLlama3 || rope.scaling == RopeScaling::kYarn;
   if (needs_length && rope.original_context == 0) {
@@ -87,19 +84,33 @@ Status CheckRopeBase(const std::string& name, double base) {
   return BadFormat(fmt::format("{} is {}, expected 1 to 1e12", name, base));
 }
 
-Status CheckScale(const std::string& name, double scale) {
-  if (scale >= 0.0 && scale <= 1e6) return {};
-  return BadFormat(fmt::format("{} is {}, expected 0 to 1e6", name, scale));
+Status CheckFactor(const std::string& name, double factor) {
+  if (factor >= 1e-6 && factor <= 1e6) return {};
+  return BadFormat(fmt::format("{} is {}, expected 1e-6 to 1e6", name, factor));
 }
 
-void SetGraniteScales(const GraniteScales& scales, ModelConfig* config) {
-  const auto set = [](double scale, float* out) {
-    if (scale != 0) *out = static_cast<float>(scale);
+Status CheckScale(const std::string& name, double scale) { return scale == 0.0 ? Status() : CheckFactor(name, scale); }
+
+Status ReadGraniteScales(const GraniteNames& names, FunctionRef<Result<std::optional<double>>(const std::string&)> read,
+                         ModelConfig* config) {
+  // 0 where a file does not say.
+  const auto scale = [&](const std::string& name) -> Result<double> {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, read(name));
+    DAMASK_RETURN_IF_ERROR(CheckScale(name, value.value_or(0.0)));
+    return value.value_or(0.0);
   };
-  set(scales.attention * std::sqrt(static_cast<double>(config->head_dim)), &config->query_scale);
-  set(scales.embedding, &config->embedding_scale);
-  set(scales.residual, &config->residual_scale);
-  set(scales.logits == 0 ? 0 : 1.0 / scales.logits, &config->logit_scale);
+  const auto set = [](double value, float* out) {
+    if (value != 0) *out = static_cast<float>(value);
+  };
+  DAMASK_ASSIGN_OR_RETURN(const double attention, scale(names.attention));
+  DAMASK_ASSIGN_OR_RETURN(const double embedding, scale(names.embedding));
+  DAMASK_ASSIGN_OR_RETURN(const double residual, scale(names.residual));
+  DAMASK_ASSIGN_OR_RETURN(const double logits, scale(names.logits));
+  set(attention * std::sqrt(static_cast<double>(config->head_dim)), &config->query_scale);
+  set(embedding, &config->embedding_scale);
+  set(residual, &config->residual_scale);
+  set(logits == 0 ? 0 : 1.0 / logits, &config->logit_scale);
+  return {};
 }
 
 }  // namespace damask::model

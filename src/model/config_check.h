@@ -1,6 +1,10 @@
 // The one check of a configuration, whatever file it came from: nothing is divided, allocated or looped over before it.
 #pragma once
 
+#include <optional>
+#include <string>
+
+#include "base/function_ref.h"
 #include "base/status.h"
 #include "model/config.h"
 
@@ -21,17 +25,22 @@ Status CheckInRange(const std::string& name, uint64_t value, uint64_t low, uint6
 // BadFormat where it is not in the range of --rope-freq-base.
 Status CheckRopeBase(const std::string& name, double base);
 
-// BadFormat where it is not finite or below 0.
+// BadFormat where it is not within 1e-6 and 1e6: no file goes beyond, and what is computed with it stays finite.
+Status CheckFactor(const std::string& name, double factor);
+
+// The same, and 0 stands for none.
 Status CheckScale(const std::string& name, double scale);
 
-// The numbers that Granite multiplies by, as files have them; 0 where a file does not say.
-struct GraniteScales {
-  double attention = 0;  // scores are q . k times it
-  double embedding = 0;
-  double residual = 0;
-  double logits = 0;  // logits are divided by it
+// Names of the numbers that Granite multiplies by; all of them may be missing, or 0.
+struct GraniteNames {
+  std::string attention;  // scores are q . k times it
+  std::string embedding;
+  std::string residual;
+  std::string logits;  // logits are divided by it
 };
-void SetGraniteScales(const GraniteScales& scales, ModelConfig* config);
+// `read`: the file's number of that name. The configuration has its head size by then.
+Status ReadGraniteScales(const GraniteNames& names, FunctionRef<Result<std::optional<double>>(const std::string&)> read,
+                         ModelConfig* config);
 
 // Errors: BadFormat for nonsense, Unsupported for shapes the kernels do not run.
 Status CheckConfig(const ModelConfig& config, const FieldNames& names);

@@ -18,21 +18,6 @@ using formats::JsonUint;
 constexpr uint64_t kWindow = 4096;
 constexpr double kScalar = 256.0;
 
-// Newer files list the layers' types; what the list says must be the pattern, as GGUF files can say nothing else.
-Status CheckLayerTypes(const Json& json, const ModelConfig& config) {
-  const auto listed = json.find("layer_types");
-  if (listed == json.end() || listed->is_null()) return {};
-  if (!listed->is_array() || listed->size() != config.layers) {
-    return BadFormat(fmt::format("layer_types is no array of {} types, one for each layer", config.layers));
-  }
-  for (size_t layer = 0; layer < config.layers; ++layer) {
-    const char* const expected = config.window(layer) == 0 ? "full_attention" : "sliding_attention";
-    if ((*listed)[layer] == expected) continue;
-    return Unsupported(fmt::format("layer_types: layer {} is not {}, as sliding_window_pattern says", layer, expected));
-  }
-  return {};
-}
-
 Status ReadWindowBase(const Json& json, ModelConfig* config) {
   DAMASK_ASSIGN_OR_RETURN(std::optional<double> base, JsonNumber(json, "rope_local_base_freq"));
   if (const auto rope = json.find("rope_parameters"); rope != json.end() && rope->is_object()) {
@@ -94,17 +79,16 @@ Status ReadGemma3(const Json& json, ModelConfig* config) {
   if (!pattern) {
     DAMASK_ASSIGN_OR_RETURN(pattern, JsonUint(json, "sliding_window_pattern"));
   }
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::vector<bool>> layers, ReadLayerTypes(json, config->layers));
   DAMASK_RETURN_IF_ERROR(SetGemma3({.window = window.value_or(kWindow),
                                     .pattern = pattern.value_or(kGemma3Pattern),
+                                    .layers = layers,
                                     .window_name = "sliding_window",
                                     .pattern_name = "sliding_window_pattern"},
                                    config));
-  DAMASK_RETURN_IF_ERROR(CheckLayerTypes(json, *config));
   DAMASK_RETURN_IF_ERROR(ReadWindowBase(json, config));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<double> scalar, JsonNumber(json, "query_pre_attn_scalar"));
-  if (scalar && !(std::isfinite(*scalar) && *scalar > 0)) {
-    return BadFormat(fmt::format("query_pre_attn_scalar is {}, expected a positive number", *scalar));
-  }
+  DAMASK_RETURN_IF_ERROR(CheckFactor("query_pre_attn_scalar", scalar.value_or(kScalar)));
   config->query_scale = static_cast<float>(std::sqrt(static_cast<double>(config->head_dim) / scalar.value_or(kScalar)));
   config->norms_less_one = true;
   return {};

@@ -29,6 +29,8 @@ Result<WindowPattern> ReadWindowPattern(const GgufKeys& keys, uint64_t usual) {
 
 // llama.cpp knows the model of 27 billion by its layers: no key holds the scale of its scores.
 Status ReadGemma3Keys(const GgufKeys& keys, ModelConfig* config) {
+  DAMASK_ASSIGN_OR_RETURN(const uint64_t window, keys.UintOr("attention.sliding_window", 0));
+  if (window == 0) return Unsupported("gemma3 without sliding windows, whose logits are soft-capped, is not supported");
   DAMASK_ASSIGN_OR_RETURN(const WindowPattern windows, ReadWindowPattern(keys, kGemma3Pattern));
   for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
     DAMASK_ASSIGN_OR_RETURN(const double cap, keys.FloatOr(key, 0.0));
@@ -84,18 +86,14 @@ Status ReadMistral3(const GgufKeys& keys, ModelConfig* config) {
   return {};
 }
 
+// That the rotation is not fine-tuned means that there is none. Source: llama.cpp's src/models/granite.cpp.
 Status ReadGranite(const GgufKeys& keys, ModelConfig* config) {
-  GraniteScales scales;
-  const std::pair<const char*, double*> places[] = {{"attention.scale", &scales.attention},
-                                                    {"embedding_scale", &scales.embedding},
-                                                    {"residual_scale", &scales.residual},
-                                                    {"logit_scale", &scales.logits}};
-  for (const auto& [key, scale] : places) {
-    DAMASK_ASSIGN_OR_RETURN(*scale, keys.FloatOr(key, 0.0));
-    DAMASK_RETURN_IF_ERROR(CheckScale(keys.Key(key), *scale));
-  }
-  SetGraniteScales(scales, config);
-  return {};
+  DAMASK_ASSIGN_OR_RETURN(const bool rotates, keys.BoolOr("rope.scaling.finetuned", true));
+  if (!rotates) config->unrotated_every = 1;
+  const auto read = [&keys](const std::string& name) { return keys.file().GetFloat(name); };
+  return ReadGraniteScales(
+      {keys.Key("attention.scale"), keys.Key("embedding_scale"), keys.Key("residual_scale"), keys.Key("logit_scale")}, read,
+      config);
 }
 
 // One window for all layers, where there is one.

@@ -12,6 +12,7 @@
 #include "model/config_check.h"
 #include "model/config_gemma.h"
 #include "model/config_hf_rope.h"
+#include "model/config_windows.h"
 
 namespace damask::model {
 namespace {
@@ -51,7 +52,8 @@ Result<Architecture> ReadArchitecture(const Json& config) {
   return Unsupported(fmt::format("the model_type {} is not supported; damask runs {}", Quote(*type), known));
 }
 
-// mistral, phi3: one window for all layers. qwen: only with use_sliding_window, and only from max_window_layers on.
+// mistral, phi3: one window for all layers. qwen: only with use_sliding_window, in the layers that layer_types names; where no
+// types are listed, from max_window_layers on.
 Status ReadWindows(const Json& json, ModelConfig* config) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> window, JsonUint(json, "sliding_window"));
   if (!window || *window == 0 || *window >= config->context) return {};
@@ -61,11 +63,15 @@ Status ReadWindows(const Json& json, ModelConfig* config) {
   }
   DAMASK_ASSIGN_OR_RETURN(const std::optional<bool> used, JsonBool(json, "use_sliding_window"));
   if (!used.value_or(false)) return {};
+  constexpr uint64_t kFirst = 28;  // transformers' default
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> first, JsonUint(json, "max_window_layers"));
-  config->windows.assign(config->layers, 0);
-  for (size_t layer = first.value_or(0); layer < config->layers; ++layer)
-    config->windows[layer] = static_cast<uint32_t>(*window);
-  return {};
+  WindowPattern windows = {.window = *window, .window_name = "sliding_window", .pattern_name = "layer_types"};
+  DAMASK_ASSIGN_OR_RETURN(windows.layers, ReadLayerTypes(json, config->layers));
+  if (!windows.layers) {
+    windows.layers.emplace(config->layers);
+    for (size_t layer = first.value_or(kFirst); layer < config->layers; ++layer) (*windows.layers)[layer] = true;
+  }
+  return SetWindowPattern(windows, config);
 }
 
 // smollm3: a list with 0 for the layers that do not rotate, or their interval.
@@ -83,21 +89,6 @@ Status ReadUnrotated(const Json& json, ModelConfig* config) {
   if (fits) return {};
   return Unsupported(
       fmt::format("no_rope_layers is not what no_rope_layer_interval says: a 0 for every {}th layer", config->unrotated_every));
-}
-
-Status ReadGranite(const Json& json, ModelConfig* config) {
-  GraniteScales scales;
-  const std::pair<const char*, double*> places[] = {{"attention_multiplier", &scales.attention},
-                                                    {"embedding_multiplier", &scales.embedding},
-                                                    {"residual_multiplier", &scales.residual},
-                                                    {"logits_scaling", &scales.logits}};
-  for (const auto& [key, scale] : places) {
-    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, JsonNumber(json, key));
-    *scale = value.value_or(0.0);
-    DAMASK_RETURN_IF_ERROR(CheckScale(key, *scale));
-  }
-  SetGraniteScales(scales, config);
-  return {};
 }
 
 // The two families name everything differently. Layers without experts among those with them are not supported.
@@ -155,7 +146,7 @@ FieldNames NamesOf(const ModelConfig& config) {
           .context = "max_position_embeddings",
           .rms_epsilon = "rms_norm_eps",
           .rope_base = "rope_theta",
-          .rope_dims = "head_dim",
+          .rope_dims = "head_dim x partial_rotary_factor",
           .rope_factor = "rope_scaling.factor",
           .experts = qwen_experts ? "num_experts" : "num_local_experts",
           .experts_used = "num_experts_per_tok"};
@@ -187,7 +178,11 @@ Result<ModelConfig> ReadConfig(const Json& json, ModelConfig config) {
   DAMASK_RETURN_IF_ERROR(CheckConfig(config, NamesOf(config)));
   DAMASK_RETURN_IF_ERROR(config.architecture == Architecture::kGemma3 ? ReadGemma3(json, &config) : ReadWindows(json, &config));
   DAMASK_RETURN_IF_ERROR(ReadUnrotated(json, &config));
-  if (config.architecture == Architecture::kGranite) DAMASK_RETURN_IF_ERROR(ReadGranite(json, &config));
+  if (config.architecture == Architecture::kGranite) {
+    const auto read = [&json](const std::string& key) { return JsonNumber(json, key); };
+    DAMASK_RETURN_IF_ERROR(ReadGraniteScales(
+        {"attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling"}, read, &config));
+  }
   DAMASK_ASSIGN_OR_RETURN(config.tied, JsonBool(json, "tie_word_embeddings"));
   return config;
 }

@@ -1,9 +1,12 @@
 #include "model/config_hf_rope.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
+
+#include "base/limits.h"
 
 namespace damask::model {
 namespace {
@@ -62,34 +65,60 @@ Status ReadLongRope(const Json& json, const Json& scaling, ModelConfig* config) 
   return {};
 }
 
+// A yarn that does not say it reaches as far as the context.
+Status ReadFactor(const Json& scaling, std::string_view type, ModelConfig* config) {
+  RopeConfig& rope = config->rope;
+  DAMASK_ASSIGN_OR_RETURN(std::optional<double> factor, JsonNumber(scaling, "factor"));
+  const bool follows = rope.scaling == RopeScaling::kYarn && rope.original_context != 0;
+  if (!factor && follows && config->context > rope.original_context) {
+    factor = static_cast<double>(config->context) / static_cast<double>(rope.original_context);
+  }
+  if (!factor) return BadFormat(fmt::format("the {} rope scaling has no factor", type));
+  rope.factor = *factor;
+  return {};
+}
+
 Status ReadScaling(const Json& json, const Json& scaling, ModelConfig* config) {
   RopeConfig* const rope = &config->rope;
-  if (!scaling.is_object()) return BadFormat("the field rope_scaling is not an object");
   DAMASK_ASSIGN_OR_RETURN(std::optional<std::string> type, JsonString(scaling, "rope_type"));
   if (!type) {
     DAMASK_ASSIGN_OR_RETURN(type, JsonString(scaling, "type"));
   }
-  if (!type) return BadFormat("the field rope_scaling has no rope_type");
+  if (!type) return BadFormat("the rope scaling has no rope_type");
   if (*type == "default") return {};
   if (*type == "longrope" || *type == "su") return ReadLongRope(json, scaling, config);
   Result<RopeScaling> parsed = ParseRopeScaling(*type);
   if (!parsed.ok()) return parsed.status().At("rope_scaling");
   rope->scaling = *parsed;
+  if (rope->scaling == RopeScaling::kNone) return {};
   const auto number = [&](const char* key, double* out) -> Status {
     DAMASK_ASSIGN_OR_RETURN(const std::optional<double> value, JsonNumber(scaling, key));
     if (value) *out = *value;
     return {};
   };
-  DAMASK_RETURN_IF_ERROR(number("factor", &rope->factor));
-  const bool wants_factor = rope->scaling == RopeScaling::kLinear || rope->scaling == RopeScaling::kLlama3;
-  if (wants_factor && !scaling.contains("factor")) return BadFormat(fmt::format("the {} rope scaling has no factor", *type));
   DAMASK_RETURN_IF_ERROR(number("low_freq_factor", &rope->low_freq_factor));
   DAMASK_RETURN_IF_ERROR(number("high_freq_factor", &rope->high_freq_factor));
   DAMASK_RETURN_IF_ERROR(number("beta_fast", &rope->beta_fast));
   DAMASK_RETURN_IF_ERROR(number("beta_slow", &rope->beta_slow));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> original, JsonUint(scaling, "original_max_position_embeddings"));
   if (original) rope->original_context = *original;
+  DAMASK_RETURN_IF_ERROR(ReadFactor(scaling, *type, config));
   return rope->scaling == RopeScaling::kYarn ? ReadYarnTemperature(scaling, rope) : Status();
+}
+
+// Newer files keep base, scaling and the rotated part together in rope_parameters, older ones only the scaling in rope_scaling.
+// Null where there is neither.
+Result<const Json*> FindScaling(const Json& json) {
+  const Json* found = nullptr;
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    const auto it = json.find(key);
+    if (it == json.end() || it->is_null()) continue;
+    if (!it->is_object()) return BadFormat(fmt::format("the field {} is not an object", key));
+    const auto full = it->find("full_attention");  // where layers differ
+    found = full != it->end() && full->is_object() ? &*full : &*it;
+    break;
+  }
+  return found;
 }
 
 }  // namespace
@@ -99,25 +128,25 @@ Status ReadHuggingFaceRope(const Json& json, ModelConfig* config) {
   rope.kind = kernels::RopeKind::kHalves;
   rope.dims = config->head_dim;
   rope.original_context = config->context;
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> partial, JsonNumber(json, "partial_rotary_factor"));
+  DAMASK_ASSIGN_OR_RETURN(const Json* const scaling, FindScaling(json));
+  // What it leaves out stands outside of it.
+  const auto number = [&](const char* key) -> Result<std::optional<double>> {
+    if (scaling == nullptr) return JsonNumber(json, key);
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<double> inside, JsonNumber(*scaling, key));
+    if (inside) return inside;
+    return JsonNumber(json, key);
+  };
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> partial, number("partial_rotary_factor"));
   if (partial) {
     if (!(*partial > 0 && *partial <= 1)) {
       return BadFormat(fmt::format("partial_rotary_factor is {}, expected a number above 0, up to 1", *partial));
     }
-    rope.dims = static_cast<size_t>(static_cast<double>(config->head_dim) * *partial);
+    const size_t head_dim = std::min<size_t>(config->head_dim, limits::kMaxWidth);  // not checked yet
+    rope.dims = static_cast<size_t>(static_cast<double>(head_dim) * *partial);
   }
-  // Newer files keep base and scaling together in rope_parameters.
-  const Json* base_holder = &json;
-  if (const auto it = json.find("rope_parameters"); it != json.end() && it->is_object()) {
-    const auto full = it->find("full_attention");  // where layers differ
-    base_holder = full != it->end() && full->is_object() ? &*full : &*it;
-  }
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> base, JsonNumber(*base_holder, "rope_theta"));
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<double> base, number("rope_theta"));
   rope.base = base.value_or(10000.0);
-  if (base_holder != &json) return ReadScaling(json, *base_holder, config);
-  const auto scaling = json.find("rope_scaling");
-  if (scaling == json.end() || scaling->is_null()) return {};
-  return ReadScaling(json, *scaling, config);
+  return scaling == nullptr ? Status() : ReadScaling(json, *scaling, config);
 }
 
 }  // namespace damask::model

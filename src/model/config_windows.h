@@ -1,4 +1,5 @@
-// Sliding windows that most layers have and every so manieth has not (Gemma 3, gpt-oss, OLMo 3).
+// Sliding windows that some layers have and some have not: every so manieth (Gemma 3, gpt-oss, OLMo 3), or those that are
+// listed.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "formats/json.h"
 #include "model/config.h"
 
 namespace damask::model {
@@ -17,6 +19,9 @@ struct WindowPattern {
   std::optional<std::vector<bool>> layers;  // whether it has one
   std::string window_name, pattern_name;    // of the file's fields, for messages
 };
+
+// The layer_types of a config.json: whether each layer has a window; nothing where they are not listed.
+Result<std::optional<std::vector<bool>>> ReadLayerTypes(const formats::Json& json, size_t layers);
 
 // Layers must have been checked by then.
 Status SetWindowPattern(const WindowPattern& windows, ModelConfig* config);

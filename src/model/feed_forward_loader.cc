@@ -63,6 +63,15 @@ Status LoadExpertBiases(TensorReader* reader, size_t index, const char* part, si
   return {};
 }
 
+// A tensor of all experts as one matrix: their rows, one behind the other.
+Result<WeightView> Stacked(TensorReader* reader, const std::string& name, size_t rows, size_t columns) {
+  DAMASK_ASSIGN_OR_RETURN(const TensorInfo* all, reader->Required(name));
+  const size_t experts = reader->config().experts;
+  const std::vector<uint64_t> expected = {experts, rows, columns};
+  if (all->shape != expected) return reader->WrongShape(name, *all, expected);
+  return WeightView{all->type, all->data, experts * rows, columns};
+}
+
 // One tensor for all experts, "blk.3.ffn_up_exps.weight"; in Hugging Face folders and old files of Mixtral one for each,
 // "blk.3.ffn_up.7.weight".
 Status LoadExpertMatrices(TensorReader* reader, size_t index, const char* part, size_t rows, size_t columns,
@@ -79,11 +88,25 @@ Status LoadExpertMatrices(TensorReader* reader, size_t index, const char* part, 
     }
     return {};
   }
-  DAMASK_RETURN_IF_ERROR(reader->Required(together).status());
-  const std::vector<uint64_t> expected = {experts, rows, columns};
-  if (all->shape != expected) return reader->WrongShape(together, *all, expected);
-  const WeightView stacked{all->type, all->data, experts * rows, columns};
+  DAMASK_ASSIGN_OR_RETURN(const WeightView stacked, Stacked(reader, together, rows, columns));
   for (size_t e = 0; e < experts; ++e) w->feed_forward[e].*place = Rows(stacked, e * rows, rows);
+  return {};
+}
+
+// Some converters put gate and up of each expert into one matrix, one behind the other.
+Status LoadExpertGates(TensorReader* reader, size_t index, LayerWeights* w) {
+  const ModelConfig& c = reader->config();
+  const std::string joined = LayerName(index, "ffn_gate_up_exps.weight");
+  DAMASK_ASSIGN_OR_RETURN(const TensorInfo* both, reader->Find(joined));
+  if (both == nullptr) {
+    DAMASK_RETURN_IF_ERROR(LoadExpertMatrices(reader, index, "ffn_gate", c.ffn, c.width, &FeedForwardWeights::gate, w));
+    return LoadExpertMatrices(reader, index, "ffn_up", c.ffn, c.width, &FeedForwardWeights::up, w);
+  }
+  DAMASK_ASSIGN_OR_RETURN(const WeightView stacked, Stacked(reader, joined, 2 * c.ffn, c.width));
+  for (size_t e = 0; e < c.experts; ++e) {
+    w->feed_forward[e].gate = Rows(stacked, 2 * e * c.ffn, c.ffn);
+    w->feed_forward[e].up = Rows(stacked, (2 * e + 1) * c.ffn, c.ffn);
+  }
   return {};
 }
 
@@ -99,8 +122,7 @@ Status LoadChoiceBias(TensorReader* reader, size_t index, LayerWeights* w) {
 Status LoadExperts(TensorReader* reader, size_t index, LayerWeights* w) {
   const ModelConfig& c = reader->config();
   DAMASK_ASSIGN_OR_RETURN(w->router, reader->Matrix(LayerName(index, "ffn_gate_inp.weight"), c.experts, c.width));
-  DAMASK_RETURN_IF_ERROR(LoadExpertMatrices(reader, index, "ffn_gate", c.ffn, c.width, &FeedForwardWeights::gate, w));
-  DAMASK_RETURN_IF_ERROR(LoadExpertMatrices(reader, index, "ffn_up", c.ffn, c.width, &FeedForwardWeights::up, w));
+  DAMASK_RETURN_IF_ERROR(LoadExpertGates(reader, index, w));
   DAMASK_RETURN_IF_ERROR(LoadExpertMatrices(reader, index, "ffn_down", c.width, c.ffn, &FeedForwardWeights::down, w));
   DAMASK_ASSIGN_OR_RETURN(w->router_bias, reader->Bias(LayerName(index, "ffn_gate_inp.bias"), c.experts));
   DAMASK_RETURN_IF_ERROR(LoadChoiceBias(reader, index, w));

@@ -272,7 +272,7 @@ Status Forward::AttentionInputs(const LayerWeights& weights, size_t layer) {
     const Stopwatch watch(&stats_.product_seconds);
     const ModelConfig& c = model_->config();
     Buffers& b = *buffers_;
-    matmul_.Load(phase(), b.normed.data(), rows_, c.width, c.width, &b.activations);
+    matmul_.Load(phase_, b.normed.data(), rows_, c.width, c.width, &b.activations);
     matmul_.Multiply(b.activations, weights.q, {.bias = weights.q_bias.data()}, b.q.data(), c.q_width());
     matmul_.Multiply(b.activations, weights.k, {.bias = weights.k_bias.data()}, b.k.data(), c.kv_width());
     matmul_.Multiply(b.activations, weights.v, {.bias = weights.v_bias.data()}, b.v.data(), c.kv_width());
@@ -363,7 +363,7 @@ void Forward::AttentionOutput(const LayerWeights& weights) {
   const Stopwatch watch(&stats_.product_seconds);
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
-  matmul_.Load(phase(), b.attended.data(), rows_, c.q_width(), c.q_width(), &b.activations);
+  matmul_.Load(phase_, b.attended.data(), rows_, c.q_width(), c.q_width(), &b.activations);
   AddToResidual(b.activations, weights.o, weights.o_bias, weights.attention_post_norm);
 }
 
@@ -378,7 +378,7 @@ Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {
     const size_t rows = std::min(kLogitRows, rows_ - done);
     {
       const Stopwatch watch(&stats_.product_seconds);
-      matmul_.Load(phase(), b.normed.data() + done * c.width, rows, c.width, c.width, &b.activations);
+      matmul_.Load(phase_, b.normed.data() + done * c.width, rows, c.width, c.width, &b.activations);
       matmul_.Multiply(b.activations, model_->output(), {}, b.logits.data(), c.vocab);
     }
     if (!AllFinite(b.logits.data(), rows * c.vocab)) return BrokenNumbers("logits");

@@ -204,7 +204,6 @@ class Forward {
   void RunExpert(const FeedForwardWeights& expert, std::span<const RoutedRow> rows);
   Status Logits(std::span<const Segment> batch, const LogitsSink& sink);
   void HandOutLogits(std::span<const Segment> batch, size_t first, size_t rows, const LogitsSink& sink) const;
-  kernels::Phase phase() const { return phase_; }
   void MergeReports();
 
   const Model* model_;

@@ -53,7 +53,7 @@ void Forward::LoadGated(const FeedForwardWeights& network, size_t rows) {
   pool_->ParallelFor(rows, kRowGrain, [&](size_t begin, size_t end, size_t) {
     kernels::GateMul(target_, gate, b.hidden.data() + begin * ffn, b.up.data() + begin * ffn, (end - begin) * ffn);
   });
-  matmul_.Load(phase(), b.hidden.data(), rows, ffn, ffn, &b.gated);
+  matmul_.Load(phase_, b.hidden.data(), rows, ffn, ffn, &b.gated);
 }
 
 void Forward::FeedForward(const LayerWeights& weights) {
@@ -66,7 +66,7 @@ void Forward::FeedForward(const LayerWeights& weights) {
 // All rows through one network.
 void Forward::Network(const FeedForwardWeights& network, const FloatVector& post_norm) {
   Buffers& b = *buffers_;
-  matmul_.Load(phase(), b.normed.data(), rows_, network.gate.k, network.gate.k, &b.activations);
+  matmul_.Load(phase_, b.normed.data(), rows_, network.gate.k, network.gate.k, &b.activations);
   LoadGated(network, rows_);
   AddToResidual(b.gated, network.down, network.down_bias, post_norm);
 }
@@ -138,7 +138,7 @@ void Forward::RunExpert(const FeedForwardWeights& expert, std::span<const Routed
       std::copy_n(b.normed.data() + rows[i].row * c.width, c.width, b.gathered.data() + i * c.width);
     }
   });
-  matmul_.Load(phase(), b.gathered.data(), rows.size(), c.width, c.width, &b.activations);
+  matmul_.Load(phase_, b.gathered.data(), rows.size(), c.width, c.width, &b.activations);
   LoadGated(expert, rows.size());
   matmul_.Multiply(b.gated, expert.down, {.bias = expert.down_bias.data()}, b.gathered.data(), c.width);
   pool_->ParallelFor(rows.size(), kRowGrain, [&](size_t begin, size_t end, size_t) {

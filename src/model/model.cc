@@ -34,7 +34,7 @@ Result<ModelConfig> PreparedConfig(Result<ModelConfig> config, const LoadOptions
 
 // A vocabulary smaller than the embedding is legal: files pad the embedding. Nothing masks the logits of padded rows (training
 // leaves them next to no probability, and perplexities are sums over all rows); such an id, should it be drawn, has no text.
-// Ids beyond the embedding are not legal.
+// Ids beyond the embedding are not legal, but for added tokens of folders, which are left out.
 Status CheckVocabulary(const tokenizer::Tokenizer& tokenizer, const ModelConfig& config) {
   if (tokenizer.vocab_size() <= config.vocab) return {};
   return BadFormat(fmt::format("the tokenizer has {} tokens, but the model only {}", tokenizer.vocab_size(), config.vocab));
@@ -81,7 +81,7 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path, const LoadOp
   Result<ModelConfig> config = PreparedConfig(ConfigFromHuggingFace(json), options);
   if (!config.ok()) return config.status().At(Quote((std::filesystem::path(path) / "config.json").string(), 300));
   model->config_ = *std::move(config);
-  DAMASK_ASSIGN_OR_RETURN(model->tokenizer_, tokenizer::Tokenizer::FromHuggingFace(path));
+  DAMASK_ASSIGN_OR_RETURN(model->tokenizer_, tokenizer::Tokenizer::FromHuggingFace(path, model->config_.vocab));
   DAMASK_ASSIGN_OR_RETURN(std::shared_ptr<const formats::SafetensorsFiles> files,
                           formats::SafetensorsFiles::OpenFolder(path, options.load));
   const auto load = [&]() -> Status {

@@ -55,23 +55,43 @@ class ModelLoader::Loading {
     return {};
   }
 
+  // In some files, all of Phi-3 among them, q, k and v are one matrix, one behind the other.
   Status LoadProjections(size_t index, LayerWeights* w) {
     const ModelConfig& c = model_->config_;
-    if (c.traits().joins_qkv) return LoadJoinedProjections(index, w);
-    DAMASK_ASSIGN_OR_RETURN(w->q, reader_.Matrix(LayerName(index, "attn_q.weight"), c.q_width(), c.width));
-    DAMASK_ASSIGN_OR_RETURN(w->k, reader_.Matrix(LayerName(index, "attn_k.weight"), c.kv_width(), c.width));
-    DAMASK_ASSIGN_OR_RETURN(w->v, reader_.Matrix(LayerName(index, "attn_v.weight"), c.kv_width(), c.width));
-    return {};
-  }
-
-  // Phi-3 keeps q, k and v in one matrix, one behind the other.
-  Status LoadJoinedProjections(size_t index, LayerWeights* w) {
-    const ModelConfig& c = model_->config_;
-    DAMASK_ASSIGN_OR_RETURN(const WeightView qkv,
-                            reader_.Matrix(LayerName(index, "attn_qkv.weight"), c.q_width() + 2 * c.kv_width(), c.width));
+    const std::string joined = LayerName(index, "attn_qkv.weight");
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, reader_.Find(joined));
+    if (tensor == nullptr) {
+      DAMASK_ASSIGN_OR_RETURN(w->q, reader_.Matrix(LayerName(index, "attn_q.weight"), c.q_width(), c.width));
+      DAMASK_ASSIGN_OR_RETURN(w->k, reader_.Matrix(LayerName(index, "attn_k.weight"), c.kv_width(), c.width));
+      DAMASK_ASSIGN_OR_RETURN(w->v, reader_.Matrix(LayerName(index, "attn_v.weight"), c.kv_width(), c.width));
+      return {};
+    }
+    DAMASK_ASSIGN_OR_RETURN(const WeightView qkv, reader_.Matrix(joined, c.q_width() + 2 * c.kv_width(), c.width));
     w->q = Rows(qkv, 0, c.q_width());
     w->k = Rows(qkv, c.q_width(), c.kv_width());
     w->v = Rows(qkv, c.q_width() + c.kv_width(), c.kv_width());
+    return {};
+  }
+
+  // Biases are read wherever a file has them (llama files may, too); qwen2 always does.
+  Status LoadProjectionBiases(size_t index, LayerWeights* w) {
+    const ModelConfig& c = model_->config_;
+    const std::string joined = LayerName(index, "attn_qkv.bias");
+    DAMASK_ASSIGN_OR_RETURN(const TensorInfo* tensor, reader_.Find(joined));
+    if (tensor == nullptr) {
+      DAMASK_ASSIGN_OR_RETURN(w->q_bias, reader_.Bias(LayerName(index, "attn_q.bias"), c.q_width()));
+      DAMASK_ASSIGN_OR_RETURN(w->k_bias, reader_.Bias(LayerName(index, "attn_k.bias"), c.kv_width()));
+      DAMASK_ASSIGN_OR_RETURN(w->v_bias, reader_.Bias(LayerName(index, "attn_v.bias"), c.kv_width()));
+      return {};
+    }
+    DAMASK_ASSIGN_OR_RETURN(const FloatVector qkv, reader_.Vector(joined, c.q_width() + 2 * c.kv_width()));
+    const float* next = qkv.data();
+    for (const auto& [bias, size] :
+         {std::pair(&w->q_bias, c.q_width()), std::pair(&w->k_bias, c.kv_width()), std::pair(&w->v_bias, c.kv_width())}) {
+      *bias = FloatVector(size);
+      std::copy_n(next, size, bias->data());
+      next += size;
+    }
     return {};
   }
 
@@ -81,11 +101,8 @@ class ModelLoader::Loading {
     const auto name = [index](const char* part) { return LayerName(index, part); };
     DAMASK_RETURN_IF_ERROR(LoadLayerNorms(index, &w));
     DAMASK_RETURN_IF_ERROR(LoadProjections(index, &w));
+    DAMASK_RETURN_IF_ERROR(LoadProjectionBiases(index, &w));
     DAMASK_ASSIGN_OR_RETURN(w.o, reader_.Matrix(name("attn_output.weight"), c.width, c.q_width()));
-    // Biases are read wherever a file has them (llama files may, too); qwen2 always does.
-    DAMASK_ASSIGN_OR_RETURN(w.q_bias, reader_.Bias(name("attn_q.bias"), c.q_width()));
-    DAMASK_ASSIGN_OR_RETURN(w.k_bias, reader_.Bias(name("attn_k.bias"), c.kv_width()));
-    DAMASK_ASSIGN_OR_RETURN(w.v_bias, reader_.Bias(name("attn_v.bias"), c.kv_width()));
     DAMASK_ASSIGN_OR_RETURN(w.o_bias, reader_.Bias(name("attn_output.bias"), c.width));
     if (c.has_sinks()) {
       DAMASK_ASSIGN_OR_RETURN(w.sinks, reader_.Vector(name("attn_sinks.weight"), c.heads));
@@ -94,7 +111,7 @@ class ModelLoader::Loading {
     }
     DAMASK_RETURN_IF_ERROR(LoadQkNorms(index, &w));
     DAMASK_RETURN_IF_ERROR(LoadFeedForward(&reader_, index, &w));
-    return RefuseJoinedBiases(index);
+    return RefuseFeedForwardBiases(index);
   }
 
   Status LoadLayerNorms(size_t index, LayerWeights* w) {
@@ -125,12 +142,10 @@ class ModelLoader::Loading {
     return {};
   }
 
-  // phi3 has none of them; nobody knows of a model that has.
-  Status RefuseJoinedBiases(size_t index) {
-    std::vector<const char*> parts = {"attn_qkv.bias"};
-    if (model_->config_.traits().joins_gate)
-      parts.insert(parts.end(), {"ffn_gate_up.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"});
-    for (const char* part : parts) {
+  // Models with gate and up in one matrix have none; nobody knows of one that has.
+  Status RefuseFeedForwardBiases(size_t index) {
+    if (!model_->config_.traits().joins_gate) return {};
+    for (const char* part : {"ffn_gate_up.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {
       const std::string name = LayerName(index, part);
       DAMASK_ASSIGN_OR_RETURN(const TensorInfo* bias, reader_.Find(name));
       if (bias != nullptr) return Unsupported(fmt::format("the tensor {} is not supported", reader_.FileName(name)));

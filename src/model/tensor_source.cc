@@ -94,7 +94,7 @@ class GgufSource : public TensorSource {
 class HuggingFaceSource : public TensorSource {
  public:
   explicit HuggingFaceSource(std::shared_ptr<const formats::SafetensorsFiles> files)
-      : files_(std::move(files)), naming_(NamingOf(files_->tensors())) {}
+      : files_(std::move(files)), naming_(NamingOf(*files_)) {}
   Result<const formats::TensorInfo*> Find(const std::string& gguf_name) const override {
     const std::string name = HuggingFaceName(gguf_name, naming_);
     if (name.empty()) return static_cast<const formats::TensorInfo*>(nullptr);
@@ -106,11 +106,8 @@ class HuggingFaceSource : public TensorSource {
   const std::vector<formats::TensorInfo>& tensors() const override { return files_->tensors(); }
 
  private:
-  static HuggingFaceNaming NamingOf(const std::vector<formats::TensorInfo>& tensors) {
-    const auto has = [&](const std::string& name) {
-      return std::any_of(tensors.begin(), tensors.end(),
-                         [&](const formats::TensorInfo& tensor) { return tensor.name == name; });
-    };
+  static HuggingFaceNaming NamingOf(const formats::SafetensorsFiles& files) {
+    const auto has = [&](const std::string& name) { return files.Find(name).ok(); };
     HuggingFaceNaming naming;
     for (const HuggingFaceNaming& layout : {HuggingFaceNaming{}, HuggingFaceNaming{"language_model.model.", "language_model."},
                                             HuggingFaceNaming{"model.language_model.", ""}}) {

@@ -88,6 +88,24 @@ Status ReadEnds(const std::string& path, HfConfig* out) {
   return {};
 }
 
+// The files that hold a template alone: chat_template.jinja has the last word, and chat_template.json, which older folders of
+// models that also read images have, is for folders with no other.
+Status ReadTemplateFiles(const std::string& folder, HfConfig* out) {
+  const std::string jinja = folder + "/chat_template.jinja";
+  if (FileExists(jinja)) {
+    DAMASK_ASSIGN_OR_RETURN(out->chat_template, ReadTextFile(jinja, kMaxTemplateBytes));
+    return {};
+  }
+  if (!out->chat_template.empty()) return {};
+  const std::string path = folder + "/chat_template.json";
+  DAMASK_ASSIGN_OR_RETURN(const Json json, ReadOptional(path));
+  if (json.is_null()) return {};
+  Result<std::string> text = ReadTemplate(json);
+  if (!text.ok()) return text.status().At(Quote(path, 300));
+  out->chat_template = *std::move(text);
+  return {};
+}
+
 }  // namespace
 
 Result<HfConfig> ReadHfConfig(const std::string& folder) {
@@ -95,10 +113,7 @@ Result<HfConfig> ReadHfConfig(const std::string& folder) {
   DAMASK_RETURN_IF_ERROR(ReadTokenizerConfig(folder, &config));
   DAMASK_RETURN_IF_ERROR(ReadEnds(folder + "/generation_config.json", &config));
   if (config.end_ids.empty()) DAMASK_RETURN_IF_ERROR(ReadEnds(folder + "/config.json", &config));
-  const std::string template_path = folder + "/chat_template.jinja";
-  if (config.chat_template.empty() && FileExists(template_path)) {
-    DAMASK_ASSIGN_OR_RETURN(config.chat_template, ReadTextFile(template_path, kMaxTemplateBytes));
-  }
+  DAMASK_RETURN_IF_ERROR(ReadTemplateFiles(folder, &config));
   return config;
 }
 

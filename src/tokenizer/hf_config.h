@@ -1,4 +1,4 @@
-// What stands beside tokenizer.json: tokenizer_config.json, generation_config.json, config.json, chat_template.jinja.
+// What stands beside tokenizer.json: tokenizer_config.json, generation_config.json, config.json, chat_template.jinja or .json.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@ struct HfConfig {
   std::optional<bool> add_bos, add_eos;
   std::vector<uint64_t> end_ids;  // eos_token_id of the generation (or model) configuration
   std::string chat_template;
+  std::optional<uint64_t> rows;  // of the model's embedding, for whoever knows; added tokens beyond are left out
 };
 
 // A file that is not there is no error; one that is broken is.

@@ -64,18 +64,28 @@ Result<AddedToken> ReadAddedToken(const Json& element) {
   return added;
 }
 
-Result<std::vector<AddedToken>> ReadAddedTokens(const Json& root) {
+// Without those that have no text, and those that have no row in the embedding: marks of images in folders of Gemma 3's text
+// models, and what finetunes added (a "[PAD]") without need of it.
+Result<std::vector<AddedToken>> ReadAddedTokens(const Json& root, const std::optional<uint64_t>& rows) {
   std::vector<AddedToken> added;
   const auto list = root.find("added_tokens");
   if (list == root.end() || list->is_null()) return added;
   if (!list->is_array()) return BadFormat(fmt::format("'added_tokens' is {}, expected an array", list->type_name()));
+  size_t num_empty = 0;
+  size_t num_beyond = 0;
   for (const Json& element : *list) {
     DAMASK_ASSIGN_OR_RETURN(AddedToken token, ReadAddedToken(element));
     if (token.token.text.empty()) {
-      LogWarning(fmt::format("the added token {} has no text and is left out", token.id));
-      continue;
+      ++num_empty;
+    } else if (rows && token.id >= *rows) {
+      ++num_beyond;
+    } else {
+      added.push_back(std::move(token));
     }
-    added.push_back(std::move(token));
+  }
+  if (num_empty > 0) LogWarning(fmt::format("{} added tokens have no text and are left out", num_empty));
+  if (num_beyond > 0) {
+    LogWarning(fmt::format("{} added tokens have ids beyond the model's {} tokens and are left out", num_beyond, *rows));
   }
   return added;
 }
@@ -214,7 +224,7 @@ Result<std::unique_ptr<Tokenizer>> TokenizerFromJson(const Json& root, const HfC
   DAMASK_ASSIGN_OR_RETURN(const Json* model, ReadModel(root));
   DAMASK_ASSIGN_OR_RETURN(HfPipeline pipeline, ReadHfPipeline(root));
   DAMASK_ASSIGN_OR_RETURN(const HfAffixes affixes, ReadHfAffixes(root));
-  DAMASK_ASSIGN_OR_RETURN(const std::vector<AddedToken> added, ReadAddedTokens(root));
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<AddedToken> added, ReadAddedTokens(root, config.rows));
   DAMASK_ASSIGN_OR_RETURN(const bool byte_fallback, ModelFlag(*model, "byte_fallback"));
   DAMASK_ASSIGN_OR_RETURN(std::vector<Token> tokens, ReadTokens(*model, added, byte_fallback, pipeline.space_marks));
   Vocabulary vocabulary(std::move(tokens));
@@ -239,10 +249,11 @@ Result<std::unique_ptr<Tokenizer>> TokenizerFromJson(const Json& root, const HfC
                                 config.chat_template);
 }
 
-Result<std::unique_ptr<Tokenizer>> Tokenizer::FromHuggingFace(const std::string& folder) {
+Result<std::unique_ptr<Tokenizer>> Tokenizer::FromHuggingFace(const std::string& folder, std::optional<uint64_t> rows) {
   const std::string path = folder + "/tokenizer.json";
   try {
-    DAMASK_ASSIGN_OR_RETURN(const HfConfig config, ReadHfConfig(folder));
+    DAMASK_ASSIGN_OR_RETURN(HfConfig config, ReadHfConfig(folder));
+    config.rows = rows;
     DAMASK_ASSIGN_OR_RETURN(const Json root, formats::ReadJsonFile(path));
     Result<std::unique_ptr<Tokenizer>> tokenizer = TokenizerFromJson(root, config);
     if (!tokenizer.ok()) return tokenizer.status().At(Quote(path, 300));

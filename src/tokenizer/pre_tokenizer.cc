@@ -97,7 +97,7 @@ Status PreTokenizer::Split(std::string_view text, std::vector<WordRange>* words)
   for (const SplitStep& step : steps_) {
     next.clear();
     next.reserve(words->size());
-    Regex::Matcher matcher(step.regex);
+    Regex::Matcher matcher(step.regex, Regex::TimeFor(text.size()));
     for (const WordRange& word : *words) {
       cuts.clear();
       DAMASK_RETURN_IF_ERROR(FindCuts(&matcher, text.substr(word.begin, word.size), word.begin, step.invert, &cuts));

@@ -1,6 +1,7 @@
 // One regular expression over UTF-8 text, matched in bounded time and memory (PCRE2, compiled to machine code where it can be).
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -27,13 +28,18 @@ class Regex {
   // and \w know all scripts. Unsupported, naming the pattern, where PCRE2 cannot express it.
   static Result<Regex> Compile(std::string_view pattern);
 
+  // What finding all matches in so much text may take. Sound patterns need far less.
+  static std::chrono::nanoseconds TimeFor(size_t text_bytes);
+
   // Finds successive matches. Not thread-safe; cheap to make.
   class Matcher {
    public:
-    explicit Matcher(const Regex& regex);
+    // `time`: of the thread, for all matches together. What one start of a match takes longer is bounded by steps.
+    explicit Matcher(const Regex& regex, std::chrono::nanoseconds time = TimeFor(0));
 
     // The first match in `text` that starts at `from` or later and is not empty. `text` must be valid UTF-8. InvalidArgument
-    // where the pattern needs more steps than a linear one could: the pattern or the text was made to stall.
+    // where the pattern needs more steps at one start than a linear one could, or more time than was given: the pattern or the
+    // text was made to stall.
     Result<std::optional<ByteRange>> Next(std::string_view text, size_t from);
 
    private:
@@ -41,10 +47,17 @@ class Regex {
       void operator()(pcre2_real_match_data_8* data) const;
       void operator()(pcre2_real_match_context_8* context) const;
     };
+    Status TooManySteps(std::string_view sign) const;
+    void LimitSteps(size_t text_bytes);
+    int Match(std::string_view text, size_t from, size_t starts);
+    Result<std::optional<ByteRange>> Found(int rc, size_t from) const;
+
     const Regex& regex_;
+    std::chrono::nanoseconds deadline_;
     std::unique_ptr<pcre2_real_match_data_8, Free> data_;
     std::unique_ptr<pcre2_real_match_context_8, Free> context_;
     size_t limited_for_ = 0;  // text size that the step limit in context_ was set for
+    size_t matches_ = 0;      // asked for
   };
 
  private:

@@ -1,13 +1,19 @@
 #include "tokenizer/special_splitter.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <map>
 
+#include "base/log.h"
 #include "base/text.h"
 
 namespace damask::tokenizer {
 namespace {
+
+// Looking for a token takes its length wherever it may begin. The longest of real vocabularies, runs of spaces, have some 100.
+constexpr size_t kMaxTokenBytes = 256;
 
 bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -33,17 +39,26 @@ bool EndsWithWord(std::string_view text) {
 
 SpecialSplitter::SpecialSplitter(const Vocabulary* vocabulary) : vocabulary_(vocabulary) {
   std::map<size_t, LengthGroup, std::greater<>> by_length;
+  size_t num_long = 0;
   for (size_t i = 0; i < vocabulary->size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     const Token& token = vocabulary->token(id);
     // A text that is not UTF-8 would cut characters, and whoever comes behind relies on whole ones.
     if (token.text.empty() || !IsSpecial(token.kind) || !IsValidUtf8(token.text)) continue;
+    if (token.text.size() > kMaxTokenBytes) {
+      ++num_long;
+      continue;
+    }
     LengthGroup& group = by_length[token.text.size()];
     group.length = token.text.size();
     group.first_bytes.set(static_cast<unsigned char>(token.text[0]));
     group.ids.emplace(token.text, id);
   }
   for (auto& [length, group] : by_length) groups_.push_back(std::move(group));
+  if (num_long > 0) {
+    LogWarning(
+        fmt::format("{} special tokens have more than {} bytes and are not looked for in texts", num_long, kMaxTokenBytes));
+  }
 }
 
 bool SpecialSplitter::MayMatch(TokenId id, std::string_view text, size_t begin, std::span<const ByteRange> parsed) const {

@@ -27,7 +27,8 @@ class SpecialSplitter {
 
   // Longer tokens are looked for first, whatever comes before them in the text; among equals the leftmost wins. A control token
   // counts only inside one of `parsed` (sorted, disjoint). Fragments are in order, never empty. Thread-safe.
-  // Time: text bytes x different token lengths.
+  // Tokens of more than 256 bytes are not looked for. Time: text bytes x different token lengths, and where many tokens begin
+  // as the text does, x those lengths.
   std::vector<Fragment> Split(std::string_view text, std::span<const ByteRange> parsed) const;
 
  private:

@@ -44,8 +44,10 @@ class Tokenizer {
   // text the first id counts.
   static Result<std::unique_ptr<Tokenizer>> FromGguf(const formats::GgufFile& file);
   // tokenizer.json (and tokenizer_config.json, generation_config.json where they are) of a Hugging Face folder. A normalizer
-  // NFC is skipped, as llama.cpp does for the same model's GGUF: text keeps its bytes.
-  static Result<std::unique_ptr<Tokenizer>> FromHuggingFace(const std::string& folder);
+  // NFC is skipped, as llama.cpp does for the same model's GGUF: text keeps its bytes. `rows`: of the model's embedding; added
+  // tokens with ids beyond it are left out, with a warning.
+  static Result<std::unique_ptr<Tokenizer>> FromHuggingFace(const std::string& folder,
+                                                            std::optional<uint64_t> rows = std::nullopt);
 
   virtual ~Tokenizer() = default;
 

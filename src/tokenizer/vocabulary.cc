@@ -22,17 +22,15 @@ constexpr std::string_view kTurnMarks[] = {"<|im_start|>",   "<|start_header_id|
                                            "<｜Assistant｜>"};
 
 // Ends a generation as well (llama.cpp's list, with what fills and joins files in code models).
-constexpr std::string_view kEndOfGeneration[] = {"<|return|>", "<|call|>",   "<|flush|>",       "<|calls|>",
-                                                 "</s>",       "<|eom_id|>", "[EOS]",           "<eos>",
-                                                 "<turn|>",    "[e~[",       "<|tool_response>"};
-constexpr std::string_view kFillInTheMiddle[] = {"<|fim_pad|>", "<fim-pad>",    "<fim_pad>",     "<PAD>",
-                                                 "[PAD]",       "<|fim_repo|>", "<|repo_name|>", "<fim-repo>",
-                                                 "<REPO>",      "<reponame>",   "<|file_sep|>"};
+constexpr std::string_view kEndOfGeneration[] = {
+    "<|return|>",   "<|call|>",      "<|flush|>",        "<|calls|>",   "</s>",       "<|eom_id|>",  "[EOS]", "<eos>",
+    "<turn|>",      "[e~[",          "<|tool_response>", "<|fim_pad|>", "<fim-pad>",  "<fim_pad>",   "<PAD>", "[PAD]",
+    "<|fim_repo|>", "<|repo_name|>", "<fim-repo>",       "<REPO>",      "<reponame>", "<|file_sep|>"};
 
-// Marks of the harmony format: llama.cpp shows them always, so they are not control tokens.
-constexpr std::string_view kAlwaysShown[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
-// Marks of thoughts, which must be seen to be told apart; a message that spells one stays a text.
-constexpr std::string_view kShownMarks[] = {"<seed:think>", "</seed:think>"};
+// Marks of the harmony format and of thoughts, which must be seen for answers to be told apart. Control tokens all the same:
+// a message that spells one stays a text (llama.cpp makes those of harmony user-defined, which are found in any text).
+constexpr std::string_view kShownMarks[] = {"<|channel|>",   "<|message|>",  "<|start|>",
+                                            "<|constrain|>", "<seed:think>", "</seed:think>"};
 
 std::optional<int> HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -111,6 +109,13 @@ void Vocabulary::UnmarkEnd(std::string_view text, TokenKind kind) {
   tokens_[static_cast<size_t>(*id)].kind = kind;
 }
 
+void Vocabulary::Show(std::string_view text) {
+  const std::optional<TokenId> id = Find(text);
+  if (!id) return;
+  tokens_[static_cast<size_t>(*id)].kind = TokenKind::kControl;
+  tokens_[static_cast<size_t>(*id)].shown = true;
+}
+
 void Vocabulary::SetSpecial(const SpecialTokens& special, const std::vector<TokenId>& more_ends) {
   special_ = special;
   for (const std::string_view text : kEndOfTurn) {
@@ -122,19 +127,11 @@ void Vocabulary::SetSpecial(const SpecialTokens& special, const std::vector<Toke
   for (const std::string_view text : kEndOfGeneration) {
     if (const std::optional<TokenId> id = Find(text)) MarkEnd(*id, /*make_control=*/true);
   }
-  for (const std::string_view text : kFillInTheMiddle) {
-    if (const std::optional<TokenId> id = Find(text)) MarkEnd(*id, /*make_control=*/true);
-  }
   for (const std::string_view text : kTurnMarks) {
     const std::optional<TokenId> id = Find(text);
     if (id && IsKind(*id, TokenKind::kUserDefined)) tokens_[static_cast<size_t>(*id)].kind = TokenKind::kControl;
   }
-  for (const std::string_view text : kAlwaysShown) {
-    if (const std::optional<TokenId> id = Find(text)) tokens_[static_cast<size_t>(*id)].kind = TokenKind::kUserDefined;
-  }
-  for (const std::string_view text : kShownMarks) {
-    if (const std::optional<TokenId> id = Find(text)) tokens_[static_cast<size_t>(*id)].shown = true;
-  }
+  for (const std::string_view text : kShownMarks) Show(text);
   for (const std::optional<TokenId>& id : {special_.eos, special_.eot}) {
     if (id) MarkEnd(*id, /*make_control=*/false);
   }
@@ -147,7 +144,10 @@ void Vocabulary::SetSpecial(const SpecialTokens& special, const std::vector<Toke
     return id && IsEndOfGeneration(*id);
   };
   const bool has_call = ends("<|call|>") || ends("<|calls|>");
-  if (has_call && (ends("<|return|>") || ends("<|flush|>"))) UnmarkEnd("<|end|>", TokenKind::kUserDefined);
+  if (has_call && (ends("<|return|>") || ends("<|flush|>"))) {
+    UnmarkEnd("<|end|>", TokenKind::kControl);
+    Show("<|end|>");
+  }
   if (ends("<|tool_response>")) UnmarkEnd("</s>", TokenKind::kNormal);
 }
 

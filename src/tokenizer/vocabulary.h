@@ -69,7 +69,7 @@ class Vocabulary {
 
   // Sets what the file says and derives what it leaves out, as llama.cpp does it, from the texts: the token that ends a turn,
   // and which tokens end a generation. Such tokens become control tokens whatever the file called them, and so do user-defined
-  // ones that begin a turn (llama.cpp leaves those).
+  // ones that begin a turn (llama.cpp leaves those) and marks that are shown.
   void SetSpecial(const SpecialTokens& special, const std::vector<TokenId>& more_ends);
   const SpecialTokens& special() const { return special_; }
   bool IsEndOfGeneration(TokenId id) const { return Has(id) && ends_[static_cast<size_t>(id)]; }
@@ -77,6 +77,7 @@ class Vocabulary {
  private:
   void MarkEnd(TokenId id, bool make_control);
   void UnmarkEnd(std::string_view text, TokenKind kind);
+  void Show(std::string_view text);
 
   std::vector<Token> tokens_;
   std::unordered_map<std::string_view, TokenId> ids_;

@@ -156,6 +156,18 @@ TEST(ReadTextFile, OneByteOverTheLimitIsTooLarge) {
   EXPECT_EQ(ReadTextFile(path, 4).status().code(), StatusCode::kTooLarge);
 }
 
+// Its files have bytes, whatever size the system tells.
+TEST(ReadTextFile, AFileOfProcIsReadToItsEnd) {
+  const auto text = ReadTextFile("/proc/version", 10000);
+  if (text.status().code() == StatusCode::kIo) GTEST_SKIP() << "there is no /proc";
+  ASSERT_TRUE(text.ok()) << text.status().ToString();
+  EXPECT_GT(text->size(), 5u);
+  EXPECT_EQ(ReadDocumentFile("/proc/version", 10000).value(), *text);
+  const Status longer = ReadTextFile("/proc/version", 5).status();
+  EXPECT_EQ(longer.code(), StatusCode::kTooLarge);
+  EXPECT_EQ(longer.where(), "'/proc/version'");
+}
+
 // Standard input replaced by a file for as long as it lives.
 class InputFrom {
  public:

@@ -253,10 +253,10 @@ TEST(Bench, PoliciesGiveALineForEachAndContext) {
 }
 
 TEST(Bench, AnInterruptShowsWhatIsFinished) {
-  std::string specs = "full";
+  std::string specs = "quest";
   std::string densities = "0.5";
   for (int i = 0; i < 999; ++i) {
-    specs += ";full";
+    specs += ";quest";
     densities += ",0.5";
   }
   const std::vector<std::vector<std::string>> benches = {{"policies", "--context", "1024,4096", "--policies", specs},

@@ -2,6 +2,7 @@
 #include "model/config.h"
 
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <map>
@@ -14,6 +15,7 @@
 #include "formats/gguf_writer.h"
 #include "formats/json.h"
 #include "model/rope.h"
+#include "tests/model/config_fault.h"
 #include "tests/temp_dir.h"
 
 namespace damask::model {
@@ -185,6 +187,68 @@ TEST(ConfigFromHuggingFace, ReadsLlama3Scaling) {
   EXPECT_EQ(config->kv_heads, 4u);
 }
 
+// `members` of a config.json beside the shape of a small model.
+Result<ModelConfig> ReadFolder(const std::string& members) {
+  const auto json = formats::ParseJson(
+      R"({"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 512, "vocab_size": 300,
+    "max_position_embeddings": 4096, )" +
+      members + "}");
+  EXPECT_TRUE(json.ok()) << json.status().ToString();
+  return ConfigFromHuggingFace(*json);
+}
+
+TEST(ConfigFromHuggingFace, WindowsAreWhereTheListOfTypesSaysOrFromALayerOn) {
+  const auto windows = [](const std::string& members) {
+    return ReadFolder(R"("model_type": "qwen3", "sliding_window": 64, "use_sliding_window": true)" + members);
+  };
+  const std::string full = R"("full_attention", )", sliding = R"("sliding_attention", )";
+  EXPECT_EQ(windows(R"(, "max_window_layers": 2)").value().windows, std::vector<uint32_t>({0, 0, 64, 64}));
+  EXPECT_EQ(windows("").value().windows, std::vector<uint32_t>({0, 0, 0, 0})) << "28 is transformers' default";
+  EXPECT_EQ(windows(R"(, "max_window_layers": 2, "layer_types": [)" + sliding + full + full + R"("sliding_attention"])")
+                .value()
+                .windows,
+            std::vector<uint32_t>({64, 0, 0, 64}));
+  EXPECT_EQ(windows(R"(, "layer_types": ["full_attention"])").status().ToString(),
+            "layer_types is no array of 4 types, one for each layer");
+  EXPECT_EQ(windows(R"(, "layer_types": [)" + full + full + full + R"("linear_attention"])").status().ToString(),
+            "layer_types: layer 3 is 'linear_attention', only full_attention and sliding_attention are supported");
+  EXPECT_EQ(windows(R"(, "layer_types": [)" + full + full + full + "7]").status().code(), StatusCode::kUnsupported);
+}
+
+// As transformers 5 writes it, beside fields of earlier ones.
+TEST(ConfigFromHuggingFace, WhatRopeParametersLeaveOutStandsOutsideOfThem) {
+  const auto rope = [](const std::string& members) { return ReadFolder(R"("model_type": "phi3", )" + members).value().rope; };
+  RopeConfig read = rope(R"("rope_parameters": {"rope_type": "default", "rope_theta": 5e5, "partial_rotary_factor": 0.75})");
+  EXPECT_EQ(read.base, 5e5);
+  EXPECT_EQ(read.dims, 48u);
+  read = rope(R"("rope_parameters": {"rope_type": "default"}, "rope_theta": 2e5, "partial_rotary_factor": 0.5)");
+  EXPECT_EQ(read.base, 2e5);
+  EXPECT_EQ(read.dims, 32u);
+  read = rope(R"("rope_parameters": {"rope_type": "default", "rope_theta": 5e5, "partial_rotary_factor": 0.75},
+                 "rope_theta": 2e5, "partial_rotary_factor": 0.5)");
+  EXPECT_EQ(read.base, 5e5);
+  EXPECT_EQ(read.dims, 48u);
+  read = rope(R"("rope_parameters": {"rope_type": "longrope", "partial_rotary_factor": 0.125, "short_factor": [1, 1, 1, 2],
+                 "long_factor": [1, 2, 4, 8]}, "original_max_position_embeddings": 512)");
+  EXPECT_EQ(read.dims, 8u);
+  EXPECT_EQ(read.base, 10000.0);
+  EXPECT_EQ(read.long_factors, std::vector<float>({1, 2, 4, 8}));
+  EXPECT_EQ(ReadFolder(R"("model_type": "llama", "rope_parameters": 3)").status().ToString(),
+            "the field rope_parameters is not an object");
+}
+
+TEST(ConfigFromHuggingFace, AYarnWithoutAFactorReachesAsFarAsTheContext) {
+  const auto yarn = [](const std::string& members) {
+    return ReadFolder(R"("model_type": "qwen2", "rope_scaling": {"rope_type": "yarn")" + members + "}");
+  };
+  EXPECT_EQ(yarn(R"(, "original_max_position_embeddings": 1024)").value().rope.factor, 4.0);
+  EXPECT_EQ(yarn(R"(, "original_max_position_embeddings": 1024, "factor": 2.0)").value().rope.factor, 2.0);
+  for (const char* members : {"", R"(, "factor": null)", R"(, "original_max_position_embeddings": 4096)",
+                              R"(, "original_max_position_embeddings": 0)"}) {
+    EXPECT_EQ(yarn(members).status().ToString(), "the yarn rope scaling has no factor") << members;
+  }
+}
+
 Result<ModelConfig> ReadYarn(const std::string& members) {
   const auto json =
       formats::ParseJson(R"({"model_type": "qwen2", "num_hidden_layers": 1, "hidden_size": 256, "num_attention_heads": 4,
@@ -303,6 +367,8 @@ TEST(ConfigFromHuggingFace, APartOfAHeadMayBeRotated) {
   EXPECT_EQ(read("1").value().rope.dims, 64u);
   for (const char* factor : {"0", "-0.5", "1.5", "0.01"})
     EXPECT_EQ(read(factor).status().code(), StatusCode::kBadFormat) << factor;
+  EXPECT_EQ(read("0.01").status().ToString(),
+            "head_dim x partial_rotary_factor is 0, expected an even number up to the head size 64");
 }
 
 // GoodKeys() of another architecture.
@@ -330,6 +396,19 @@ TEST(ConfigFromGguf, GranitesScales) {
     keys["granite.residual_scale"] = bad;
     EXPECT_EQ(Read(keys).status().code(), StatusCode::kBadFormat) << bad;
   }
+}
+
+TEST(ConfigFromGguf, GraniteMayNotRotateAtAll) {
+  std::map<std::string, Value> keys = KeysOf("granite");
+  EXPECT_TRUE(Read(keys).value().rotates(0));
+  keys["granite.rope.scaling.finetuned"] = true;
+  EXPECT_TRUE(Read(keys).value().rotates(0));
+  keys["granite.rope.scaling.finetuned"] = false;
+  const ModelConfig config = Read(keys).value();
+  for (size_t layer = 0; layer < config.layers; ++layer) EXPECT_FALSE(config.rotates(layer)) << layer;
+  keys = KeysOf("llama");
+  keys["llama.rope.scaling.finetuned"] = false;  // says something else there
+  EXPECT_TRUE(Read(keys).value().rotates(0));
 }
 
 TEST(ConfigFromGguf, GptOssHasWindowsInEverySecondLayerAndExperts) {
@@ -606,6 +685,19 @@ TEST(RopeOverrides, AnotherScalingHasNoneOfTheFilesFactors) {
   ASSERT_TRUE(ApplyRopeOverrides({.scaling = "linear", .factor = 2.0}, 0, &config).ok());
   EXPECT_DOUBLE_EQ(config.rope.factor, 2.0);
   EXPECT_DOUBLE_EQ(config.rope.attention_factor, 1.0);
+}
+
+// The seeds of the fuzz target and every input it once broke on (BAD_INPUT R6).
+TEST(Config, TheFuzzCorpusIsReadOrRefused) {
+  size_t read = 0;
+  size_t refused = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(DAMASK_SOURCE_DIR "/tests/corpus/config")) {
+    const std::string bytes = test::ReadBytes(entry.path());
+    EXPECT_EQ(FaultOfConfigBytes(bytes), "") << entry.path();
+    ++(ConfigOfBytes(bytes).ok() ? read : refused);
+  }
+  EXPECT_GE(read, 12u);
+  EXPECT_GE(refused, 3u);
 }
 
 TEST(RopeOverrides, RefuseNonsense) {

@@ -2,6 +2,7 @@
 // model.
 #include "model/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -19,12 +20,33 @@
 namespace damask::model {
 namespace {
 
-// Copies a GGUF file, letting a test drop, rename, reshape, quantise or split (by its experts) single tensors. Metadata that
-// the model needs is rebuilt from a spec.
+// Copies a GGUF file, letting a test drop, rename, reshape, quantise or split (by its experts) single tensors, or join several.
+// Metadata that the model needs is rebuilt from a spec.
 struct Change {
   std::string tensor;
-  enum class Kind { kDrop, kTranspose, kHalfRows, kRename, kToQ8, kSplit } kind;
+  enum class Kind { kDrop, kTranspose, kHalfRows, kRename, kToQ8, kSplit, kJoin } kind;
+  std::vector<std::string> with;  // kJoin: the others,
+  std::string name;               // and what all of them become
 };
+
+// The rows of one tensor behind those of the other, in each expert where they are of experts.
+std::vector<std::byte> JoinRows(const formats::GgufFile& file, const Change& change, std::vector<uint64_t>* shape) {
+  std::vector<const formats::TensorInfo*> parts = {file.FindTensor(change.tensor)};
+  for (const std::string& name : change.with) parts.push_back(file.FindTensor(name));
+  const bool of_experts = shape->size() == 3;
+  const uint64_t experts = of_experts ? shape->front() : 1;
+  uint64_t& rows = (*shape)[of_experts ? 1 : 0];
+  rows = 0;
+  std::vector<std::byte> joined;
+  for (uint64_t e = 0; e < experts; ++e) {
+    for (const formats::TensorInfo* part : parts) {
+      if (e == 0) rows += part->shape[of_experts ? 1 : 0];
+      const uint64_t size = part->bytes / experts;
+      joined.insert(joined.end(), part->data + e * size, part->data + (e + 1) * size);
+    }
+  }
+  return joined;
+}
 
 // Collects warnings while it lives.
 class Warnings {
@@ -68,11 +90,18 @@ Result<std::unique_ptr<Model>> LoadChanged(const Change& change, const make_mode
         value);
   }
   std::vector<std::span<const std::byte>> kept;
-  std::vector<std::byte> quantised;
+  std::vector<std::byte> made;
   for (const formats::TensorInfo& tensor : file->tensors()) {
     std::vector<uint64_t> shape = tensor.shape;
     const bool changed = tensor.name == change.tensor;
     if (changed && change.kind == Change::Kind::kDrop) continue;
+    if (std::find(change.with.begin(), change.with.end(), tensor.name) != change.with.end()) continue;
+    if (changed && change.kind == Change::Kind::kJoin) {
+      made = JoinRows(*file, change, &shape);
+      writer.AddTensor(change.name, tensor.type, shape);
+      kept.push_back(made);
+      continue;
+    }
     if (changed && change.kind == Change::Kind::kTranspose) std::swap(shape.front(), shape.back());
     if (changed && change.kind == Change::Kind::kHalfRows) shape.front() /= 2;
     if (changed && change.kind == Change::Kind::kSplit) {
@@ -86,13 +115,13 @@ Result<std::unique_ptr<Model>> LoadChanged(const Change& change, const make_mode
     if (changed && change.kind == Change::Kind::kToQ8) {
       const auto* floats = reinterpret_cast<const float*>(tensor.data);  // of an F32 file
       const uint64_t row_bytes = formats::RowBytes(formats::TensorType::kQ8_0, tensor.columns());
-      quantised.resize(tensor.rows() * row_bytes);
+      made.resize(tensor.rows() * row_bytes);
       for (uint64_t row = 0; row < tensor.rows(); ++row) {
         kernels::QuantizeRow(formats::TensorType::kQ8_0, floats + row * tensor.columns(), tensor.columns(),
-                             quantised.data() + row * row_bytes);
+                             made.data() + row * row_bytes);
       }
       writer.AddTensor(tensor.name, formats::TensorType::kQ8_0, shape);
-      kept.push_back(quantised);
+      kept.push_back(made);
       continue;
     }
     writer.AddTensor(changed && change.kind == Change::Kind::kRename ? "extra.weight" : tensor.name, tensor.type, shape);
@@ -161,6 +190,59 @@ TEST(Model, ExpertsMayBeTensorsOfTheirOwn) {
   }
 }
 
+bool AreSame(const kernels::WeightView& a, const kernels::WeightView& b) {
+  return a.type == b.type && a.n == b.n && a.k == b.k && std::memcmp(a.data, b.data, a.n * formats::RowBytes(a.type, a.k)) == 0;
+}
+
+bool AreSame(const FloatVector& a, const FloatVector& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
+}
+
+// As some converters write them.
+TEST(Model, QueriesKeysAndValuesMayBeOneMatrixOrBias) {
+  const Warnings warnings;
+  const make_model::ModelSpec spec{.arch = make_model::Arch::kQwen2, .layers = 1};
+  const TinyModelFile apart(spec);
+  const auto expected = Model::Load(apart.path(), {}).value();
+  for (const std::string kind : {".weight", ".bias"}) {
+    const auto name = [&kind](const char* part) { return std::string("blk.0.") + part + kind; };
+    const auto model =
+        LoadChanged({name("attn_q"), Change::Kind::kJoin, {name("attn_k"), name("attn_v")}, name("attn_qkv")}, spec);
+    ASSERT_TRUE(model.ok()) << model.status().ToString();
+    const LayerWeights& a = expected->layers()[0];
+    const LayerWeights& b = (*model)->layers()[0];
+    EXPECT_TRUE(AreSame(a.q, b.q) && AreSame(a.k, b.k) && AreSame(a.v, b.v)) << kind;
+    EXPECT_EQ(b.v_bias.size(), 128u);
+    EXPECT_TRUE(AreSame(a.q_bias, b.q_bias) && AreSame(a.k_bias, b.k_bias) && AreSame(a.v_bias, b.v_bias)) << kind;
+  }
+  EXPECT_EQ(warnings.text(), "");
+  const auto lacking =
+      LoadChanged({"blk.0.attn_q.weight", Change::Kind::kJoin, {"blk.0.attn_k.weight"}, "blk.0.attn_qkv.weight"}, spec);
+  EXPECT_NE(lacking.status().ToString().find("blk.0.attn_qkv.weight has shape [384, 256], expected [512, 256]"),
+            std::string::npos)
+      << lacking.status().ToString();
+}
+
+TEST(Model, GateAndUpOfExpertsMayBeOneMatrix) {
+  const Warnings warnings;
+  const make_model::ModelSpec spec{.layers = 1, .experts = 4, .type = "Q8_0"};
+  const TinyModelFile apart(spec);
+  const auto expected = Model::Load(apart.path(), {}).value();
+  const std::string joined = "blk.0.ffn_gate_up_exps.weight";
+  const auto model =
+      LoadChanged({"blk.0.ffn_gate_exps.weight", Change::Kind::kJoin, {"blk.0.ffn_up_exps.weight"}, joined}, spec);
+  ASSERT_TRUE(model.ok()) << model.status().ToString();
+  for (size_t e = 0; e < 4; ++e) {
+    const FeedForwardWeights& a = expected->layers()[0].feed_forward[e];
+    const FeedForwardWeights& b = (*model)->layers()[0].feed_forward[e];
+    EXPECT_TRUE(AreSame(a.gate, b.gate) && AreSame(a.up, b.up) && AreSame(a.down, b.down)) << "expert " << e;
+  }
+  EXPECT_EQ(warnings.text(), "");
+  const auto lacking = LoadChanged({"blk.0.ffn_gate_exps.weight", Change::Kind::kJoin, {}, joined}, spec);
+  EXPECT_NE(lacking.status().ToString().find("has shape [4, 512, 256], expected [4, 1024, 256]"), std::string::npos)
+      << lacking.status().ToString();
+}
+
 TEST(Model, G18AMissingOutputIsTiedToTheEmbedding) {
   const auto model = LoadChanged({"output.weight", Change::Kind::kDrop});
   ASSERT_TRUE(model.ok()) << model.status().ToString();
@@ -182,6 +264,12 @@ class Folder {
     formats::Json config = formats::ReadJsonFile(path() + "/config.json").value();
     config[key] = value;
     dir_.Write("folder/config.json", config.dump());
+  }
+
+  void ChangeTokenizer(const std::function<void(formats::Json*)>& change) {
+    formats::Json tokenizer = formats::ReadJsonFile(path() + "/tokenizer.json").value();
+    change(&tokenizer);
+    dir_.Write("folder/tokenizer.json", tokenizer.dump());
   }
 
   void RenameTensors(const std::function<std::string(const std::string&)>& new_name) {
@@ -270,7 +358,7 @@ TEST(Model, TensorsThatNothingAskedForAreOneWarning) {
 }
 
 TEST(Model, BiasesThatAreNotComputedAreRefused) {
-  for (const char* bias : {"mlp.gate_up_proj.bias", "mlp.down_proj.bias", "self_attn.qkv_proj.bias"}) {
+  for (const char* bias : {"mlp.gate_up_proj.bias", "mlp.down_proj.bias"}) {
     Folder folder(make_model::ModelSpec{.arch = make_model::Arch::kPhi3, .layers = 1});
     folder.AddTensors({std::string("model.layers.0.") + bias});
     const auto model = Model::Load(folder.path(), {});
@@ -370,6 +458,23 @@ TEST(Model, OtherTensorsDoNotSayHowTheRestIsNamed) {
   folder.AddTensors({"value_model.layers.0.input_layernorm.weight", "value_model.layers.0.pre_feedforward_layernorm.weight"});
   const auto model = Model::Load(folder.path(), {});
   EXPECT_TRUE(model.ok()) << model.status().ToString();
+}
+
+// Words of the tokenizer's model without a row in the embedding are an error, added tokens are not.
+TEST(Model, AddedTokensOfAFolderMayGoBeyondTheEmbedding) {
+  Folder folder(make_model::ModelSpec{.layers = 1});
+  const uint64_t rows = formats::ReadJsonFile(folder.path() + "/config.json").value()["vocab_size"];
+  folder.ChangeTokenizer([rows](formats::Json* tokenizer) {
+    (*tokenizer)["added_tokens"].push_back({{"id", rows}, {"content", "<image_soft_token>"}, {"special", true}});
+  });
+  const Warnings warnings;
+  const auto model = Model::Load(folder.path(), {});
+  ASSERT_TRUE(model.ok()) << model.status().ToString();
+  EXPECT_EQ((*model)->tokenizer().FindToken("<image_soft_token>"), std::nullopt);
+  EXPECT_EQ(std::count(warnings.text().begin(), warnings.text().end(), '\n'), 1) << warnings.text();
+  folder.ChangeTokenizer([rows](formats::Json* tokenizer) { (*tokenizer)["model"]["vocab"]["word"] = rows; });
+  const std::string error = Model::Load(folder.path(), {}).status().ToString();
+  EXPECT_NE(error.find("but the model only " + std::to_string(rows)), std::string::npos) << error;
 }
 
 // An error of the vocabulary names its file once, and quoted.

@@ -122,6 +122,25 @@ TEST(BadGguf, AMessageCannotBeginATurnWhateverTheFileCallsItsMarks) {
   EXPECT_EQ(Ids(**tokenizer, "<tool>", Special::kPlain), std::vector<TokenId>{mark + 1});
 }
 
+// gpt-oss: the marks of its turns and channels, and what ends a part of an answer.
+TEST(BadGguf, AMessageCannotSpellMarksThatAnswersShow) {
+  for (const int32_t type : {3, 4}) {
+    MadeVocab vocab = BpeVocab({}, {});
+    const size_t first = vocab.tokens.size();
+    const std::string shown = "<|start|><|channel|><|message|><|constrain|><|end|>";
+    for (const char* mark : {"<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|call|>", "<|return|>"}) {
+      vocab.tokens.push_back({mark, type});
+    }
+    const auto tokenizer = vocab.Load();
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+    for (const TokenId id : Ids(**tokenizer, shown + "<|return|>", Special::kPlain)) EXPECT_LT(static_cast<size_t>(id), first);
+    const std::vector<TokenId> marks = Ids(**tokenizer, shown + "<|return|>", Special::kParse);
+    ASSERT_EQ(marks.size(), 6u);
+    EXPECT_EQ((*tokenizer)->Decode(marks, /*show_special=*/false), shown);
+    for (size_t i = 0; i < marks.size(); ++i) EXPECT_EQ((*tokenizer)->IsEndOfGeneration(marks[i]), i == 5) << i;
+  }
+}
+
 TEST(BadGguf, SpecialTokensOfPhi3SwallowTheSpacesBehindThem) {
   for (const char* name : {"Phi-3-mini-4k-instruct", "other"}) {
     MadeVocab vocab = SpmVocab({"x"});

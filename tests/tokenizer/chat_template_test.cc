@@ -1,8 +1,13 @@
 // Rendered conversations against what the models' own templates give; templates and texts as llama.cpp's tests have them.
 #include "tokenizer/chat_template.h"
 
+#include <filesystem>
+#include <set>
+
 #include <gtest/gtest.h>
 
+#include "tests/temp_dir.h"
+#include "tests/tokenizer/template_fault.h"
 #include "tests/tokenizer/vocab_cases.h"
 
 namespace damask::tokenizer {
@@ -479,6 +484,19 @@ TEST(ChatTemplate, T11AnOrderTheFamilyCannotExpressIsRefused) {
     EXPECT_EQ(RenderChat(ChatFamily::kMistralV3, "", {}, messages).status().code(), StatusCode::kInvalidArgument);
   }
   EXPECT_EQ(RenderChat(ChatFamily::kChatMl, "", {}, {}).status().code(), StatusCode::kInvalidArgument);
+}
+
+// The seeds of the fuzz target and every input it once broke on (BAD_INPUT R6).
+TEST(ChatTemplate, WhatTheFuzzCorpusSaysIsRenderedAndSplit) {
+  std::set<ChatFamily> families;
+  for (const auto& entry : std::filesystem::directory_iterator(DAMASK_SOURCE_DIR "/tests/corpus/template")) {
+    const std::string bytes = test::ReadBytes(entry.path());
+    const std::optional<TemplateInput> input = ReadTemplateInput(bytes);
+    ASSERT_TRUE(input) << entry.path();
+    EXPECT_EQ(FaultOfTemplate(*input), "") << entry.path();
+    if (const auto family = DetectChatFamily(input->jinja)) families.insert(*family);
+  }
+  EXPECT_GE(families.size(), 14u);
 }
 
 // BAD_INPUT T09.

@@ -1,6 +1,7 @@
 // tokenizer.json as the families of models have it.
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "tests/tokenizer/made_vocab.h"
 
 namespace damask::tokenizer {
@@ -115,15 +116,46 @@ TEST(HuggingFace, PatternsRunOneBehindTheOther) {
   EXPECT_EQ(Pieces(**tokenizer, "12a.a"), Texts({"1", "2", "a.", "a"}));
 }
 
-TEST(HuggingFace, TheChatTemplateMayBeAStringAListOrAFile) {
+TEST(HuggingFace, TheChatTemplateMayBeAStringOrAList) {
   EXPECT_EQ(LoadJson(ByteLevelJson(), R"({"chat_template": "<|im_start|>"})").value()->chat_template(), "<|im_start|>");
   EXPECT_EQ(LoadJson(ByteLevelJson(),
                      R"({"chat_template": [{"name": "tool", "template": "x"}, {"name": "default", "template": "y"}]})")
                 .value()
                 ->chat_template(),
             "y");
-  const std::string folder = testing::MakeFolder({{"tokenizer.json", ByteLevelJson()}, {"chat_template.jinja", "z"}});
-  EXPECT_EQ(Tokenizer::FromHuggingFace(folder).value()->chat_template(), "z");
+}
+
+TEST(HuggingFace, TheFileOfATemplateAloneCountsBeforeTheConfigsAndTheOldOneAfterIt) {
+  const auto read = [](std::vector<std::pair<std::string, std::string>> files) {
+    files.emplace_back("tokenizer.json", ByteLevelJson());
+    return Tokenizer::FromHuggingFace(testing::MakeFolder(files));
+  };
+  const std::pair<std::string, std::string> config = {"tokenizer_config.json", R"({"chat_template": "x"})"};
+  const std::pair<std::string, std::string> jinja = {"chat_template.jinja", "y"};
+  const std::pair<std::string, std::string> old = {"chat_template.json", R"({"chat_template": "z"})"};
+  EXPECT_EQ(read({config, jinja, old}).value()->chat_template(), "y");
+  EXPECT_EQ(read({config, old}).value()->chat_template(), "x");
+  EXPECT_EQ(read({old}).value()->chat_template(), "z");
+  const Status wrong = read({{"chat_template.json", R"({"chat_template": 7})"}}).status();
+  EXPECT_NE(wrong.ToString().find("chat_template.json'"), std::string::npos) << wrong.ToString();
+}
+
+// Gemma 3's text models list a mark of images, finetunes a "[PAD]", for which the embedding has no row.
+TEST(HuggingFace, AddedTokensWithoutARowOrATextAreLeftOut) {
+  const std::string folder = testing::MakeFolder({{"tokenizer.json", ByteLevelJson("", R"("added_tokens": [
+      {"id": 257, "content": "<a>", "special": true}, {"id": 258, "content": "<b>", "special": true},
+      {"id": 4000000000, "content": "<c>"}, {"id": 1, "content": ""}, {"id": 2, "content": ""}])")}});
+  std::string warnings;
+  SetLogSink([&warnings](LogLevel, const std::string& line) { warnings += line + "\n"; });
+  const auto tokenizer = Tokenizer::FromHuggingFace(folder, 258);
+  SetLogSink({});
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ((*tokenizer)->vocab_size(), 258u);
+  EXPECT_EQ((*tokenizer)->FindToken("<a>"), 257);
+  EXPECT_EQ((*tokenizer)->FindToken("<b>"), std::nullopt);
+  EXPECT_EQ(warnings,
+            "2 added tokens have no text and are left out\n"
+            "2 added tokens have ids beyond the model's 258 tokens and are left out\n");
 }
 
 }  // namespace

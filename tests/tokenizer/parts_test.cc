@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <random>
 
 #include "tests/tokenizer/made_vocab.h"
@@ -91,6 +92,33 @@ TEST(PreTokenizer, NoTextMakesAPatternExplode) {
       MakePreTokenizer(*FindPreTokenizerRules("deepseek-llm")).value().Split(std::string(1'000'000, ' ') + "x", &words).ok());
 }
 
+// Here no step is counted, or each start of a match has steps enough of its own.
+TEST(PreTokenizer, APatternThatIsSlowAtEveryStartRunsOutOfTime) {
+  const auto stalls = [](std::string_view pattern, const std::string& text) {
+    const Regex regex = Regex::Compile(pattern).value();
+    Regex::Matcher matcher(regex, std::chrono::milliseconds(20));
+    for (size_t done = 0; done < text.size();) {
+      const auto match = matcher.Next(text, done);
+      if (!match.ok()) return match.status().message().find("too many steps") != std::string::npos;
+      if (!*match) return false;
+      done = (*match)->end;
+    }
+    return false;
+  };
+  const std::string text(200'000, 'a');
+  EXPECT_TRUE(stalls("a*b|a", text));
+  EXPECT_TRUE(stalls("(?:a|e)*[bc]", text));
+}
+
+TEST(PreTokenizer, MatchesFarApartAreFound) {
+  const std::string gap = "xé" + std::string(5000, 'y');
+  EXPECT_EQ(SplitBy("(?<=y)[é-]", SplitBehavior::kIsolated, false, gap + "-" + gap + "é"), Texts({gap, "-", gap, "é"}));
+  std::string wide;
+  for (int i = 0; i < 1000; ++i) wide += "中";
+  EXPECT_EQ(SplitBy("\\d", SplitBehavior::kIsolated, false, wide + "1" + wide), Texts({wide, "1", wide}));
+  EXPECT_EQ(Regex::Compile("\\Ga").status().code(), StatusCode::kUnsupported);
+}
+
 // The same rule, the slow way: look at all pairs, merge the best, again.
 std::vector<Symbol> MergeSlowly(const MergeTable& table, std::vector<Symbol> symbols) {
   while (true) {
@@ -154,6 +182,15 @@ TEST(SpecialTokens, MarksOfThoughtsAreShownAndNeverComeFromPlainText) {
   ASSERT_EQ(marked.size(), 3u);
   EXPECT_EQ((*tokenizer)->Decode(marked, false), "<seed:think>a");
   EXPECT_GT(testing::Ids(**tokenizer, "<seed:think>").size(), 1u);
+}
+
+TEST(SpecialTokens, LongOnesAreNotLookedFor) {
+  testing::MadeVocab vocab = testing::BpeVocab({}, {});
+  const auto mark = static_cast<TokenId>(vocab.tokens.size());
+  for (const size_t length : {256, 257}) vocab.tokens.push_back({std::string(length, 'a'), 4});
+  const auto tokenizer = vocab.Load();
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ(testing::Ids(**tokenizer, std::string(257, 'a')), std::vector<TokenId>({mark, 'a'}));
 }
 
 TEST(SpecialTokens, PartsDecideWhatMayBeFoundWhere) {
