@@ -37,7 +37,7 @@ Json RowJson(const evals::CompareRow& row) {
 }  // namespace
 
 std::string DifferenceText(const evals::PairedDifference& difference) {
-  const std::string mean = fmt::format("{:+.3f}", difference.mean);
+  std::string mean = fmt::format("{:+.3f}", difference.mean);
   if (!difference.interval) return mean;
   return fmt::format("{} ({:+.3f} to {:+.3f})", mean, difference.interval->low, difference.interval->high);
 }
