@@ -49,6 +49,8 @@ TEST_F(ServerLifetimeTest, L01AClientThatLeavesTheQueueIsForgottenAndL02NobodyEl
   StartWithPlaces(1);
   SseClient running(port(), "/v1/completions", Endless());
   ASSERT_TRUE(running.NextData());
+  // Figures may still be those of its own time in the queue; who leaves before he is in it is no cancelled request.
+  ASSERT_TRUE(WaitUntil([&] { return Stats().drawing == 1 && Stats().queued == 0; }));
   uint64_t cancelled = 0;
   for (const bool stream : {false, true}) {
     RawClient queued = Send(Greedy(PromptIds(2000), 5), stream);
