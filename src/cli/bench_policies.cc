@@ -1,5 +1,4 @@
 // damask bench policies: what the choice of keys costs as a text grows.
-#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -11,6 +10,7 @@
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/text_input.h"
 #include "policies/bench.h"
 #include "report/machine.h"
 #include "report/progress.h"
@@ -78,10 +78,7 @@ class BenchPolicies : public Command {
     std::vector<std::string> specs(std::begin(kPolicies), std::end(kPolicies));
     if (policies_) {
       specs.clear();
-      for (std::string_view spec : Split(*policies_, ';')) {
-        spec.remove_prefix(std::min(spec.find_first_not_of(' '), spec.size()));
-        specs.emplace_back(spec.substr(0, spec.find_last_not_of(' ') + 1));
-      }
+      for (const std::string_view spec : Split(*policies_, ';')) specs.emplace_back(WithoutSpaces(spec));
     }
     const CancelScope cancel;
     report::ProgressLine progress(!common.quiet && StderrIsTerminal(), "steps");

@@ -32,9 +32,8 @@ constexpr const char* kTarget = "--target";
 // The parts of a list without the spaces around them; an empty part is an error.
 Result<std::vector<std::string>> ParseList(const std::string& flag, const std::string& text, char separator) {
   std::vector<std::string> parts;
-  for (std::string_view part : Split(text, separator)) {
-    while (!part.empty() && part.front() == ' ') part.remove_prefix(1);
-    while (!part.empty() && part.back() == ' ') part.remove_suffix(1);
+  for (const std::string_view piece : Split(text, separator)) {
+    const std::string_view part = WithoutSpaces(piece);
     if (part.empty()) return InvalidArgument(fmt::format("{}: a part of {} is empty", flag, Quote(text)));
     if (std::find(parts.begin(), parts.end(), part) != parts.end()) {
       return InvalidArgument(fmt::format("{}: {} is given twice", flag, Quote(part)));

@@ -1,5 +1,7 @@
 #include "cli/text_input.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/file.h"
@@ -50,6 +52,11 @@ std::string ProcessEscapes(std::string_view text) {
     }
   }
   return out;
+}
+
+std::string_view WithoutSpaces(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  return text.substr(0, text.find_last_not_of(' ') + 1);
 }
 
 Result<std::string> ReadDocument(const std::string& path, const std::string& flag) {

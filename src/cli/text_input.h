@@ -24,6 +24,9 @@ struct TextInput {
 // The document of `flag`: as above, and not empty. A pipe or a device (a shell's <(command), /dev/stdin) is read to its end.
 Result<std::string> ReadDocument(const std::string& path, const std::string& flag = "--file");
 
+// A part of a list: without the spaces around it.
+std::string_view WithoutSpaces(std::string_view text);
+
 // \n, \r, \t, \', \", \\ as llama.cpp's -e; anything else stays.
 std::string ProcessEscapes(std::string_view text);
 
