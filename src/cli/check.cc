@@ -39,13 +39,8 @@ class Check : public Command {
     DAMASK_ASSIGN_OR_RETURN(const Target target, ParseTarget(common.target));
     ThreadPool pool(common.threads == 0 ? DefaultThreadCount() : common.threads);
     const CancelScope cancel;
-    const Result<report::CheckResult> checked = report::CheckModel(path, model_.Load(), target, &pool, cancel.flag());
-    if (checked.status().code() == StatusCode::kNotFound && IsDirectory(path) && !FileExists(path + "/config.json")) {
-      // As whatever loads a model says it.
-      return NotFound("is a folder without config.json, expected a GGUF file or a Hugging Face folder").At(Quote(path, 300));
-    }
-    if (!checked.ok()) return checked.status();
-    const report::CheckResult& result = *checked;
+    DAMASK_ASSIGN_OR_RETURN(const report::CheckResult result,
+                            report::CheckModel(path, model_.Load(), target, &pool, cancel.flag()));
     Report(result, common, fmt::format("{} values of {} tensors read", result.values, result.tensors));
     if (result.loads) return result.faults.empty() ? kExitDone : kExitFailed;
     return BadFormat("the model does not load: " + result.faults[0].what).At(result.faults[0].where);

@@ -82,7 +82,8 @@ void DeclareCommon(Flags* flags, CommonFlags* common, std::optional<std::string>
   flags->Group("Of every command");
   flags->Switch("--json", &common->json, "one JSON object on standard output, nothing else there");
   flags->Uint("-t,--threads", 1, limits::kMaxThreads, &common->threads, "threads (default: physical cores)");
-  flags->Text("--target", "NAME", target, "kernels to use: scalar, avx2, avx512, avx512bf16, amx (default: the best)");
+  flags->Text("--target", "NAME", target,
+              "kernels to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: the best)");
   flags->Switch("-q,--quiet", &common->quiet, "no notes, progress or summary on standard error");
 }
 

@@ -36,6 +36,7 @@ class EvalTask : public Command {
   }
 
   Result<int> Run(const CommonFlags& common) override {
+    if (keep_ && !common.json) return InvalidArgument("--keep is about what --json prints, and wants it");
     DAMASK_RETURN_IF_ERROR(texts::ValidateTaskOptions(run_.options));
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEvalEngine(model_, common, &run_.contexts));

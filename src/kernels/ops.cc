@@ -41,7 +41,7 @@ void GateMul(GateFunction function, float* gate, const float* up, size_t n) {
 
 void RmsNorm(Target target, const float* x, const float* weight, float epsilon, size_t n, float* out) {
 #if defined(__x86_64__)
-  if (target >= Target::kAvx2) return avx2::RmsNorm(x, weight, epsilon, n, out);
+  if (target >= Target::kAvx2 && avx2::RmsNorm(x, weight, epsilon, n, out)) return;
 #endif
   scalar::RmsNorm(x, weight, epsilon, n, out);
 }

@@ -2,12 +2,15 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <limits>
 
 #include "kernels/gates_avx2-inl.h"
 #include "kernels/ops_targets.h"
 
 namespace damask::kernels::avx2 {
 namespace {
+
+constexpr float kLargestFloat = std::numeric_limits<float>::max();
 
 float HorizontalSum(__m256 v) {
   __m128 sum = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -32,7 +35,7 @@ void RotateScalar(float* a, float* b, const float* cos_sin) {
 
 }  // namespace
 
-void RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float* out) {
+bool RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float* out) {
   __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
@@ -46,6 +49,7 @@ void RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float
     sums[0] = _mm256_fmadd_ps(v, v, sums[0]);
   }
   const float sum = HorizontalSum(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
+  if (!(sum <= kLargestFloat)) return false;
   const __m128 root = _mm_sqrt_ss(_mm_set_ss(sum / static_cast<float>(n) + epsilon));
   const __m256 scale = _mm256_set1_ps(1.0f / _mm_cvtss_f32(root));
   for (i = 0; i + 8 <= n; i += 8) {
@@ -56,6 +60,7 @@ void RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float
     const __m256 v = _mm256_mul_ps(_mm256_maskload_ps(x + i, mask), scale);
     _mm256_maskstore_ps(out + i, mask, _mm256_mul_ps(v, _mm256_maskload_ps(weight + i, mask)));
   }
+  return true;
 }
 
 void Rope(RopeKind kind, float* x, size_t heads, size_t head_dim, size_t rotated_dims, const float* cos_sin) {

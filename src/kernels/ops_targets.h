@@ -9,7 +9,8 @@
 namespace damask::kernels {
 namespace avx2 {
 
-void RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float* out);
+// False, and nothing written, where the sum of squares is beyond float32 or not a number.
+[[nodiscard]] bool RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float* out);
 void Rope(RopeKind kind, float* x, size_t heads, size_t head_dim, size_t rotated_dims, const float* cos_sin);
 void GateMul(GateFunction function, float* gate, const float* up, size_t n);
 

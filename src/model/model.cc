@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <map>
 #include <set>
 #include <unordered_set>
@@ -12,7 +11,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "formats/json.h"
+#include "formats/hf_folder.h"
 #include "kernels/quant.h"
 #include "model/embedded_model.h"
 #include "model/model_loader.h"
@@ -58,28 +57,16 @@ Result<std::unique_ptr<Model>> Model::FromGguf(std::shared_ptr<const formats::Gg
   return model;
 }
 
-namespace {
-
-Result<formats::Json> ReadConfigJson(const std::string& folder) {
-  const std::string path = (std::filesystem::path(folder) / "config.json").string();
-  if (!FileExists(path)) {
-    return NotFound("is a folder without config.json, expected a GGUF file or a Hugging Face folder").At(Quote(folder, 300));
-  }
-  return formats::ReadJsonFile(path);
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Model>> Model::Load(const std::string& path, const LoadOptions& options) {
   if (!IsDirectory(path)) {
     DAMASK_ASSIGN_OR_RETURN(std::shared_ptr<const formats::GgufFile> file,
                             formats::GgufFile::Open(path, {.load = options.load}));
     return FromGguf(std::move(file), options);
   }
-  DAMASK_ASSIGN_OR_RETURN(const formats::Json json, ReadConfigJson(path));
+  DAMASK_ASSIGN_OR_RETURN(const formats::Json json, formats::ReadModelConfig(path));
   std::unique_ptr<Model> model(new Model);
   Result<ModelConfig> config = PreparedConfig(ConfigFromHuggingFace(json), options);
-  if (!config.ok()) return config.status().At(Quote((std::filesystem::path(path) / "config.json").string(), 300));
+  if (!config.ok()) return config.status().At(Quote(formats::ModelConfigPath(path), 300));
   model->config_ = *std::move(config);
   DAMASK_ASSIGN_OR_RETURN(model->tokenizer_, tokenizer::Tokenizer::FromHuggingFace(path, model->config_.vocab));
   DAMASK_ASSIGN_OR_RETURN(std::shared_ptr<const formats::SafetensorsFiles> files,

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "formats/check.h"
 #include "formats/gguf.h"
+#include "formats/hf_folder.h"
 #include "formats/safetensors.h"
 #include "formats/tensor_type.h"
 #include "kernels/quant.h"
@@ -111,6 +112,7 @@ Result<OpenTensors> Open(const std::string& path, LoadMode load) {
     auto bytes = FileBytes::Borrow(EmbeddedModel(), std::string(EmbeddedModelName()));
     DAMASK_ASSIGN_OR_RETURN(open.gguf, formats::GgufFile::Parse(std::move(bytes), {}));
   } else if (IsDirectory(path)) {
+    DAMASK_RETURN_IF_ERROR(formats::CheckModelFolder(path));
     DAMASK_ASSIGN_OR_RETURN(open.safetensors, formats::SafetensorsFiles::OpenFolder(path, load));
   } else {
     DAMASK_ASSIGN_OR_RETURN(open.gguf, formats::GgufFile::Open(path, {.load = load}));

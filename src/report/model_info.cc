@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "formats/gguf.h"
+#include "formats/hf_folder.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "tokenizer/chat_template.h"
@@ -92,7 +93,7 @@ Result<ModelInfo> DescribeGguf(const engine::EngineOptions& options) {
 // The same of a Hugging Face folder.
 Result<ModelInfo> DescribeFolder(const engine::EngineOptions& options) {
   const std::string& folder = options.model_path;
-  DAMASK_ASSIGN_OR_RETURN(const formats::Json json, formats::ReadJsonFile(folder + "/config.json"));
+  DAMASK_ASSIGN_OR_RETURN(const formats::Json json, formats::ReadModelConfig(folder));
   DAMASK_ASSIGN_OR_RETURN(const std::shared_ptr<const formats::SafetensorsFiles> files,
                           formats::SafetensorsFiles::OpenFolder(folder, options.load));
   ModelInfo info;

@@ -39,6 +39,7 @@ TEST(EvalTasks, KeepShowsEveryQuestionAndAnswer) {
   }
   EXPECT_EQ(object["examples"][0]["depth"], 0.0);
   EXPECT_EQ(object["examples"][1]["depth"], 1.0);
+  ExpectRefused(Damask({"eval", "kv", "--context", "300", "--samples", "1", "--keep"}), "--keep is about what --json prints");
 }
 
 TEST(EvalTasks, TheTableNamesContextAndAccuracy) {

@@ -52,6 +52,18 @@ TEST(RmsNorm, ARowOfZerosStaysZeros) {
   }
 }
 
+TEST(RmsNorm, SquaresBeyondFloat32StillCount) {
+  for (const Target target : SupportedTargets()) {
+    std::vector<float> x = RandomFloats(100, 5);
+    for (float& value : x) value *= 1e25f;
+    std::vector<float> small = RandomFloats(100, 5);
+    const std::vector<float> weight = RandomFloats(100, 6);
+    RmsNorm(target, x.data(), weight.data(), 0.0f, 100, x.data());
+    RmsNorm(target, small.data(), weight.data(), 0.0f, 100, small.data());
+    for (size_t i = 0; i < 100; ++i) ASSERT_NEAR(x[i], small[i], 1e-5f) << TargetName(target);
+  }
+}
+
 struct RopeCase {
   RopeKind kind;
   size_t heads, head_dim, rotated_dims;
