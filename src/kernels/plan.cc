@@ -195,20 +195,20 @@ void WidenHead(uint64_t first_position, size_t rows, uint32_t window, size_t g, 
   SortEntries(&plan->entries);
 }
 
-void FullPlan(uint64_t first_position, size_t rows, uint32_t window, Plan* plan) {
-  plan->Clear();
-  if (rows == 0) return;
+void AppendFullBlocks(uint64_t first_position, size_t rows, uint32_t window, uint64_t begin, uint64_t end, Plan* plan) {
   const uint64_t last = first_position + rows - 1;
   const uint64_t lowest = LowestKey(first_position, window);
-  for (uint64_t block = lowest / kPageTokens; block <= last / kPageTokens; ++block) {
-    const uint64_t begin = block * kPageTokens;
-    PlanEntry entry;
-    entry.block = static_cast<uint32_t>(block);
+  end = std::min(end, last / kPageTokens + 1);
+  for (uint64_t block = std::max(begin, lowest / kPageTokens); block < end; ++block) {
+    PlanEntry entry = BlockEntry(block, first_position, last, window);
     entry.quarters = QuartersBetween(block, lowest, last);
-    entry.causal = begin + kPageTokens - 1 > first_position;
-    if (window != 0 && begin + window <= last) entry.window = window;
     plan->entries.push_back(entry);
   }
+}
+
+void FullPlan(uint64_t first_position, size_t rows, uint32_t window, Plan* plan) {
+  plan->Clear();
+  if (rows != 0) AppendFullBlocks(first_position, rows, window, 0, UINT64_MAX, plan);
 }
 
 }  // namespace damask::kernels

@@ -123,8 +123,20 @@ void WidenHead(uint64_t first_position, size_t rows, uint32_t window, size_t g, 
 uint64_t PlannedPairs(const Plan& plan, uint64_t first_position, size_t rows, size_t group);
 uint64_t CausalPairs(uint64_t first_position, size_t rows, size_t group);
 
+// The entry of one key block, whole, for all heads, with the masks by position that rows [first, last] need under the window
+// (0: none).
+inline PlanEntry BlockEntry(uint64_t block, uint64_t first, uint64_t last, uint64_t window) {
+  PlanEntry entry;
+  entry.block = static_cast<uint32_t>(block);
+  entry.causal = block * kPageTokens + kPageTokens - 1 > first;
+  if (window != 0 && block * kPageTokens + window <= last) entry.window = static_cast<uint32_t>(window);  // at most `last`
+  return entry;
+}
+
 // The full plan: every block up to the diagonal, the last ones with a causal edge; with `window` > 0 only keys with
 // key > query - window (a model's sliding window).
 void FullPlan(uint64_t first_position, size_t rows, uint32_t window, Plan* plan);
+// Appends the entries of a full plan for the key blocks [begin, end).
+void AppendFullBlocks(uint64_t first_position, size_t rows, uint32_t window, uint64_t begin, uint64_t end, Plan* plan);
 
 }  // namespace damask::kernels

@@ -211,12 +211,9 @@ void GroupMask::AddBlocks(const QueryRows& rows, CompileScratch* scratch, kernel
     for (size_t h = 0; h < heads_.size(); ++h) heads[quarters[h]] |= 1u << h;
     for (size_t bits = 1; bits < heads.size(); ++bits) {
       if (heads[bits] == 0) continue;
-      kernels::PlanEntry entry;
-      entry.block = static_cast<uint32_t>(block);
+      kernels::PlanEntry entry = kernels::BlockEntry(block, first, last, rows.window);
       entry.quarters = static_cast<uint8_t>(bits);
       entry.heads = heads[bits];
-      entry.causal = block * kernels::kPageTokens + kernels::kPageTokens - 1 > first;
-      if (rows.window != 0 && block * kernels::kPageTokens + rows.window <= last) entry.window = rows.window;
       plan->entries.push_back(entry);
     }
   });

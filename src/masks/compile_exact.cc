@@ -65,16 +65,13 @@ ExactCompiler::KeyRows ExactCompiler::FindPairs(const GroupMask::Head& head, uin
 }
 
 void ExactCompiler::AddEntry(uint64_t block, const KeyRows& rows_of_key, uint32_t heads) {
-  kernels::PlanEntry entry;
-  entry.block = static_cast<uint32_t>(block);
+  kernels::PlanEntry entry = kernels::BlockEntry(block, first_, end_ - 1, rows_.window);
   entry.heads = heads;
   entry.quarters = 0;
   for (size_t slot = 0; slot < kPageTokens; ++slot) {
     if (rows_of_key[slot] != 0) entry.quarters = static_cast<uint8_t>(entry.quarters | 1u << (slot / kQuarterTokens));
   }
   if (entry.quarters == 0) return;
-  entry.causal = block * kPageTokens + kPageTokens - 1 > first_;
-  if (rows_.window != 0 && block * kPageTokens + rows_.window < end_) entry.window = rows_.window;
   bool plain = true;
   for (size_t slot = 0; slot < kPageTokens; ++slot) {
     const bool planned = (entry.quarters >> (slot / kQuarterTokens) & 1) != 0;

@@ -29,10 +29,9 @@ class AShapePolicy : public Policy {
       return;
     }
     plan->Clear();
-    const uint64_t blocks = (request.first_position + request.rows - 1) / kPageTokens + 1;
-    const uint64_t sinks_end = std::min(SinkBlocks(), blocks);
-    AppendBlocks(request, 0, sinks_end, own_window, plan);
-    AppendBlocks(request, std::max(sinks_end, WindowBlock(request.first_position)), blocks, own_window, plan);
+    const uint64_t window_begin = std::max(SinkBlocks(), WindowBlock(request.first_position));
+    kernels::AppendFullBlocks(request.first_position, request.rows, own_window, 0, SinkBlocks(), plan);
+    kernels::AppendFullBlocks(request.first_position, request.rows, own_window, window_begin, UINT64_MAX, plan);
   }
 
   bool MayRelease(size_t layer, size_t /*kv_head*/, size_t block, uint64_t position,
@@ -42,20 +41,6 @@ class AShapePolicy : public Policy {
   }
 
  private:
-  // The entries of a full plan for these blocks.
-  static void AppendBlocks(const PlanRequest& request, uint64_t block, uint64_t end, uint32_t own_window, kernels::Plan* plan) {
-    const uint64_t last = request.first_position + request.rows - 1;
-    const uint64_t lowest = kernels::LowestKey(request.first_position, own_window);
-    for (block = std::max(block, lowest / kPageTokens); block < end; ++block) {
-      kernels::PlanEntry entry;
-      entry.block = static_cast<uint32_t>(block);
-      entry.quarters = kernels::QuartersBetween(block, lowest, last);
-      entry.causal = block * kPageTokens + kPageTokens - 1 > request.first_position;
-      if (own_window != 0 && block * kPageTokens + own_window <= last) entry.window = own_window;
-      plan->entries.push_back(entry);
-    }
-  }
-
   uint64_t SinkBlocks() const { return (sinks_ + kPageTokens - 1) / kPageTokens; }
   // The first key block of the window of the query block that holds `position`.
   uint64_t WindowBlock(uint64_t position) const {

@@ -69,11 +69,7 @@ void QuarterChoice::AddBlock(uint64_t block, kernels::Plan* plan) const {
   for (uint64_t q = 0; q < kPageQuarters && block * kPageQuarters + q < quarters_.size(); ++q) {
     heads[q] = quarters_[block * kPageQuarters + q];
   }
-  const uint64_t begin = block * kPageTokens;
-  kernels::PlanEntry entry;
-  entry.block = static_cast<uint32_t>(block);
-  entry.causal = begin + kPageTokens - 1 > first_;
-  if (own_window_ != 0 && begin + own_window_ <= last_) entry.window = own_window_;
+  kernels::PlanEntry entry = kernels::BlockEntry(block, first_, last_, own_window_);
   std::array<SharedQuarters, kPageQuarters> shared;
   const size_t count = ShareQuarters(heads, group_, &shared);
   for (size_t i = 0; i < count; ++i) {

@@ -24,10 +24,8 @@ void AppendBlock(const PlanRequest& request, uint64_t block, uint64_t kept, uint
                  kernels::Plan* plan) {
   const uint64_t last = request.first_position + request.rows - 1;
   const uint64_t begin = block * kPageTokens;
-  kernels::PlanEntry entry;
-  entry.block = static_cast<uint32_t>(block);
+  kernels::PlanEntry entry = kernels::BlockEntry(block, request.first_position, last, 0);
   entry.heads = heads;
-  entry.causal = begin + kPageTokens - 1 > request.first_position;
   const uint8_t always = kept > begin ? kernels::QuartersBetween(block, 0, std::min(last, kept - 1)) : uint8_t{0};
   const uint64_t lowest = LowestKey(request.first_position, window);
   const auto in_window = static_cast<uint8_t>(kernels::QuartersBetween(block, lowest, last) & ~always);
