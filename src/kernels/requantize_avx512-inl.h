@@ -3,7 +3,8 @@
 //
 // Out: per 64 numbers one scale, and bytes b with weight = scale * (b - 128). The scale follows from the blocks' own scales
 // (from the largest number that the block could hold), not from a search through the numbers; files are encoded so that blocks
-// use their range. A scale that is NaN or infinite stays so.
+// use their range. Q8_0 is seen to hold whatever its writer liked (4-bit weights in bytes): blocks that leave their range
+// unused are searched. A scale that is NaN or infinite stays so.
 //
 // In an unnamed namespace: compiled with wide instruction sets and not to be shared.
 #pragma once
@@ -60,11 +61,42 @@ struct RequantizedQ8_0 {
     alignas(64) int32_t factor[16];
     _mm512_store_si512(factor, _mm512_cvtps_epi32(fixed));
     _mm256_storeu_ps(scales, _mm512_castps512_ps256(_mm512_maskz_compress_ps(0x5555, largest)));
-    for (size_t block = 0; block < 16; ++block) {
-      const auto* at = reinterpret_cast<const __m256i*>(row + block * 34 + 2);
-      const __m512i numbers = _mm512_cvtepi8_epi16(_mm256_loadu_si256(at));
-      StoreThirtyTwo(_mm512_mulhrs_epi16(numbers, _mm512_set1_epi16(static_cast<int16_t>(factor[block]))), out + block * 32);
+    for (size_t pair = 0; pair < 8; ++pair) {
+      const __m512i first = Shrunk(row + pair * 68, factor[2 * pair]);
+      const __m512i second = Shrunk(row + pair * 68 + 34, factor[2 * pair + 1]);
+      // Half of the range is a bit that rounding costs; less is too little.
+      const __m512i sizes = _mm512_or_si512(_mm512_abs_epi16(first), _mm512_abs_epi16(second));
+      if (_mm512_test_epi16_mask(sizes, _mm512_set1_epi16(0x7fc0)) == 0) {
+        SearchPair(row + pair * 68, out + pair * 64, scales + pair);
+        continue;
+      }
+      StoreThirtyTwo(first, out + pair * 64);
+      StoreThirtyTwo(second, out + pair * 64 + 32);
     }
+  }
+
+  static __m512i Shrunk(const std::byte* block, int32_t factor) {
+    const __m512i numbers = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + 2)));
+    return _mm512_mulhrs_epi16(numbers, _mm512_set1_epi16(static_cast<int16_t>(factor)));
+  }
+
+  // The scale of two blocks follows from their largest number.
+  __attribute__((noinline)) static void SearchPair(const std::byte* blocks, uint8_t* out, float* scale) {
+    __m512 x[4];
+    __m512 largest = _mm512_setzero_ps();
+    for (size_t i = 0; i < 4; ++i) {
+      const std::byte* block = blocks + i / 2 * 34;
+      const __m512 d = _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(ReadAs<uint16_t>(block))));
+      const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2 + i % 2 * 16));
+      x[i] = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)), d);
+      largest = Larger(largest, _mm512_abs_ps(x[i]));
+    }
+    const float top = __builtin_bit_cast(float, _mm512_reduce_max_epi32(_mm512_castps_si512(largest)));
+    *scale = top / 127;
+    const __m512 inverse = _mm512_set1_ps(top > 0 ? 127 / top : 0.0f);
+    __m512i v[4];
+    for (size_t i = 0; i < 4; ++i) v[i] = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], inverse));
+    _mm512_storeu_si512(out, Add128(PackToBytes(v)));
   }
 };
 
