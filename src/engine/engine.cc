@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -28,7 +27,7 @@ Result<size_t> ThreadsFor(size_t wanted) {
 Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
   const Timer timer;
   std::unique_ptr<Engine> engine(new Engine);
-  DAMASK_ASSIGN_OR_RETURN(engine->target_, ParseTarget(options.target));
+  DAMASK_ASSIGN_OR_RETURN(engine->target_, PrepareTarget(options.target));
   DAMASK_ASSIGN_OR_RETURN(const size_t threads, ThreadsFor(options.threads));
   if (options.context > limits::kMaxContext) {
     return InvalidArgument(fmt::format("--ctx-size is {}, at most {} is possible", options.context, limits::kMaxContext));
