@@ -22,6 +22,7 @@ namespace {
 
 // Rows of logits computed at once: 64 rows of a 128K vocabulary are 33 MB.
 constexpr size_t kLogitRows = 64;
+constexpr size_t kCheckedTogether = 32768;  // logits that a worker looks at in one go: some microseconds
 
 // Which products a batch runs. A prompt runs those of a prefill even where a last chunk has few rows: how many it has depends
 // on where reading began, and a row's bits must not. Only a whole text that is that short goes the cheaper way.
@@ -31,11 +32,18 @@ kernels::Phase PhaseOf(std::span<const Segment> batch) {
   return first.decode || tiny ? kernels::Phase::kDecode : kernels::Phase::kPrefill;
 }
 
-// Whether none of the numbers is NaN or infinite: of one that is, all bits of the exponent are set, and one more in them
-// carries into the sign. Without a branch, so that compilers take many at a time.
-bool AllFinite(const float* x, size_t count) {
+// Bits of limits: float32 numbers order as their bits do, and infinity and NaN come behind all others.
+constexpr uint32_t kInfinity = 0x7f800000u;
+constexpr uint32_t kBeyondBf16 = 0x7f7f8000u;  // from here on a number rounds to an infinite bf16
+// 2^59: products of 256 such pairs are below 2^127, so no score of attention overflows.
+constexpr uint32_t kBeyondScores = 0x5d000000u;
+
+// Whether the magnitude of every number is below the one with the bits `limit`: what is not carries into the sign. Without a
+// branch, so that compilers take many at a time.
+bool AllBelow(const float* x, size_t count, uint32_t limit) {
+  const uint32_t rest = 0x80000000u - limit;
   uint32_t carries = 0;
-  for (size_t i = 0; i < count; ++i) carries |= (std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu) + 0x00800000u;
+  for (size_t i = 0; i < count; ++i) carries |= (std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu) + rest;
   return carries >> 31 == 0;
 }
 
@@ -52,17 +60,11 @@ kernels::KvType Forward::PageType(Target target, kernels::KvType wanted) {
 
 Forward::Forward(const Model* model, const policies::Policy* policy, ThreadPool* pool, Target target, kernels::KvType kv)
     : model_(model),
-      policy_(policy),
       pool_(pool),
       target_(target),
       matmul_(target, pool, model->weight_types(), model->router_types()),
-      buffers_(std::make_unique<Buffers>()) {
-  const ModelConfig& c = model->config();
-  shape_ = {.head_dim = c.head_dim, .group = c.group(), .scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim)), .kv = kv};
-  attention_ = kernels::FindAttention(target, shape_);
-  layout_ = {c.head_dim, kv};
-  buffers_->workers.resize(pool->num_threads());
-}
+      attention_(model, policy, pool, target, kv),
+      buffers_(std::make_unique<Buffers>()) {}
 
 Forward::~Forward() = default;
 
@@ -84,15 +86,34 @@ Status Forward::Repack() {
 }
 
 Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel) {
-  Status status = [&]() -> Status {
-    try {
-      DAMASK_RETURN_IF_ERROR(Prepare(batch));
-      DAMASK_RETURN_IF_ERROR(Layers(batch, cancel));
-      return Logits(batch, sink);
-    } catch (const std::bad_alloc&) {
-      return OutOfMemory(fmt::format("no memory for a batch of {} tokens", rows_));
-    }
-  }();
+  Status status;
+  std::exception_ptr broken;  // of a policy or the sink; the caches must not keep what it left undone
+  attention_.StartBatch(batch.size());
+  try {
+    status = RunBatch(batch, sink, cancel);
+  } catch (const std::bad_alloc&) {
+    status = OutOfMemory(fmt::format("no memory for a batch of {} tokens", rows_));
+  } catch (...) {
+    broken = std::current_exception();
+    status = Cancelled();
+  }
+  for (const SegmentReport& report : attention_.reports()) {
+    stats_.planned_pairs += report.planned_pairs;
+    stats_.causal_pairs += report.causal_pairs;
+  }
+  EndBatch(batch, status);
+  if (broken != nullptr) std::rethrow_exception(broken);
+  return status;
+}
+
+Status Forward::RunBatch(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel) {
+  DAMASK_RETURN_IF_ERROR(Prepare(batch));
+  DAMASK_RETURN_IF_ERROR(Layers(batch, cancel));
+  return Logits(batch, sink);
+}
+
+// Commits the batch's positions to the caches, or takes them back.
+void Forward::EndBatch(std::span<const Segment> batch, const Status& status) {
   for (size_t s = 0; s < batch.size(); ++s) {
     const Segment& segment = batch[s];
     KvCache& cache = *segment.cache;
@@ -107,9 +128,8 @@ Status Forward::Run(std::span<const Segment> batch, const LogitsSink& sink, cons
     if (segment.kept != nullptr) cache.Truncate(cache.length());
     // In decode only a full page can have moved what lies behind a window past a page: looking at every token would be waste.
     const bool full_page = before / kernels::kPageTokens != cache.length() / kernels::kPageTokens;
-    if (release_ && (!segment.decode || full_page)) ReleasePages(&cache);
+    if (release_ && (!segment.decode || full_page)) attention_.ReleasePages(&cache);
   }
-  return status;
 }
 
 void Forward::Reserve(size_t rows) {
@@ -130,15 +150,27 @@ void Forward::Reserve(size_t rows) {
   b.window_cos_sin.Reserve(rows_ * model_->window_rope().dims());
 }
 
-void Forward::FillRotations() {
-  const ModelConfig& c = model_->config();
-  for (const RowRun& run : runs_) {
-    for (size_t i = 0; i < run.rows; ++i) {
-      const size_t row = run.first_row + i;
-      model_->rope().Fill(run.first_position + i, buffers_->cos_sin.data() + row * c.rope.dims);
-      model_->window_rope().Fill(run.first_position + i, buffers_->window_cos_sin.data() + row * model_->window_rope().dims());
+// All rows of the batch on all threads: run by run, a batch of many sessions' tokens would use one.
+template <typename F>
+void Forward::ForEachRow(const F& body) {
+  pool_->ParallelFor(rows_, RowGrain(), [&](size_t begin, size_t end, size_t) {
+    const auto is_before_end = [](size_t row, const RowRun& run) { return row < run.first_row + run.rows; };
+    auto run = std::upper_bound(runs_.begin(), runs_.end(), begin, is_before_end);
+    for (size_t row = begin; row < end; ++row) {
+      if (row == run->first_row + run->rows) ++run;
+      body(*run, row - run->first_row);
     }
-  }
+  });
+}
+
+void Forward::FillRotations() {
+  const size_t dims = model_->config().rope.dims;
+  const size_t window_dims = model_->window_rope().dims();
+  ForEachRow([&](const RowRun& run, size_t i) {
+    const size_t row = run.first_row + i;
+    model_->rope().Fill(run.first_position + i, buffers_->cos_sin.data() + row * dims);
+    model_->window_rope().Fill(run.first_position + i, buffers_->window_cos_sin.data() + row * window_dims);
+  });
 }
 
 Status Forward::Prepare(std::span<const Segment> batch) {
@@ -147,7 +179,7 @@ Status Forward::Prepare(std::span<const Segment> batch) {
   size_t rows = 0;
   for (const Segment& segment : batch) {
     KvCache& cache = *segment.cache;
-    if (cache.NeedsReleasedPages(*policy_)) {
+    if (cache.NeedsReleasedPages(attention_.policy())) {
       return InvalidArgument("another attention policy has released keys of this text: reading cannot go on with this one");
     }
     DAMASK_RETURN_IF_ERROR(cache.Reserve(cache.length() + segment.tokens.size(), PageStart::kAnything));
@@ -155,7 +187,7 @@ Status Forward::Prepare(std::span<const Segment> batch) {
                      .first_row = rows,
                      .rows = segment.tokens.size(),
                      .first_position = cache.length(),
-                     .state = cache.state(*policy_),
+                     .state = cache.state(attention_.policy()),
                      .keys_seen = cache.state_length(),
                      .decode = segment.decode,
                      .prompt_end = segment.prompt_end,
@@ -167,11 +199,6 @@ Status Forward::Prepare(std::span<const Segment> batch) {
     rows += segment.tokens.size();
   }
   phase_ = PhaseOf(batch);
-  segment_reports_.assign(batch.size(), {});
-  for (Buffers::Worker& worker : buffers_->workers) {
-    worker.reports.assign(batch.size(), {});
-    worker.audited.clear();  // of a layer that ended in an exception
-  }
   Reserve(rows);
   FillRotations();
   return {};
@@ -185,21 +212,28 @@ Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* 
     const LayerWeights& weights = model_->layers()[layer];
     NormRows(weights.attention_norm);
     DAMASK_RETURN_IF_ERROR(AttentionInputs(weights, layer));
-    if (layer + 1 < c.layers || runs_.front().decode) {
-      ShowKeysAndAttend(layer);
-      ShowChunkToPolicy(layer, runs_);
-    } else {
-      ShowKeysToPolicy(layer);
-      // Behind the last layer's keys and values only the rows whose logits are asked for still matter.
-      const std::vector<RowRun> all = std::exchange(runs_, WantedRuns(batch));
-      Attend(layer);
-      ShowChunkToPolicy(layer, all);
-      KeepWantedRows();
-    }
+    Attend(batch, layer);
     if (rows_ == 0) break;
     LayerAfterAttention(weights);
   }
   return {};
+}
+
+void Forward::Attend(std::span<const Segment> batch, size_t layer) {
+  const Stopwatch watch(&stats_.attention_seconds);
+  const float* q = buffers_->q.data();
+  float* out = buffers_->attended.data();
+  if (layer + 1 < model_->config().layers || runs_.front().decode) {
+    attention_.ShowKeysAndRun(layer, runs_, q, out);
+    attention_.ShowChunk(layer, runs_, q);
+    return;
+  }
+  attention_.ShowKeys(layer, runs_);
+  // Behind the last layer's keys and values only the rows whose logits are asked for still matter.
+  const std::vector<RowRun> all = std::exchange(runs_, WantedRuns(batch));
+  attention_.Run(layer, runs_, q, out);
+  attention_.ShowChunk(layer, all, q);
+  KeepWantedRows();
 }
 
 void Forward::LayerAfterAttention(const LayerWeights& weights) {
@@ -211,21 +245,20 @@ void Forward::LayerAfterAttention(const LayerWeights& weights) {
 Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, std::span<float> x,
                          const LayerObserver& observer) {
   const size_t rows = x.size() / model_->config().width;
-  DAMASK_RETURN_IF_ERROR(cache->Reserve(first_position + rows));
   try {
+    DAMASK_RETURN_IF_ERROR(cache->Reserve(first_position + rows));
     Reserve(rows);
     runs_ = {{.cache = cache, .rows = rows, .first_position = first_position}};
     phase_ = kernels::Phase::kPrefill;
-    for (Buffers::Worker& worker : buffers_->workers) worker.reports.assign(1, {});
-    segment_reports_.assign(1, {});
+    attention_.StartBatch(1);
     FillRotations();
     std::copy(x.begin(), x.end(), buffers_->x.data());
     const LayerWeights& weights = model_->layers()[layer];
     NormRows(weights.attention_norm);
     DAMASK_RETURN_IF_ERROR(AttentionInputs(weights, layer));
     if (observer) observer({layer, first_position, rows, buffers_->q.data(), cache});
-    Attend(layer);
-    ShowChunkToPolicy(layer, runs_);
+    attention_.Run(layer, runs_, buffers_->q.data(), buffers_->attended.data());
+    attention_.ShowChunk(layer, runs_, buffers_->q.data());
     LayerAfterAttention(weights);
   } catch (const std::bad_alloc&) {
     return OutOfMemory(fmt::format("no memory for a batch of {} tokens", rows));
@@ -254,7 +287,7 @@ void Forward::NormRows(const FloatVector& weight) {
   const ModelConfig& c = model_->config();
   const float* x = buffers_->x.data();
   float* normed = buffers_->normed.data();
-  pool_->ParallelFor(rows_, kRowGrain, [&](size_t begin, size_t end, size_t) {
+  pool_->ParallelFor(rows_, RowGrain(), [&](size_t begin, size_t end, size_t) {
     for (size_t row = begin; row < end; ++row) {
       const float* in = x + row * c.width;
       float* out = normed + row * c.width;
@@ -283,19 +316,16 @@ Status Forward::AttentionInputs(const LayerWeights& weights, size_t layer) {
 Status Forward::RotateAndStore(const LayerWeights& weights, size_t layer) {
   const Stopwatch watch(&stats_.other_seconds);
   std::atomic<bool> broken = false;
-  for (const RowRun& run : runs_) {
-    pool_->ParallelFor(run.rows, kRowGrain, [&](size_t begin, size_t end, size_t) {
-      for (size_t i = begin; i < end; ++i) {
-        if (!RotateAndStoreRow(weights, layer, run, i)) broken.store(true, std::memory_order_relaxed);
-      }
-    });
-  }
+  ForEachRow([&](const RowRun& run, size_t row_of_run) {
+    if (!RotateAndStoreRow(weights, layer, run, row_of_run)) broken.store(true, std::memory_order_relaxed);
+  });
   if (broken.load(std::memory_order_relaxed)) return BrokenNumbers(fmt::format("queries, keys or values in layer {}", layer));
   return {};
 }
 
-// False where a number is NaN or infinite. The fast bodies of attention would give such a pair no weight, and what is broken
-// must not look sound. Nor is it stored: a slot that is masked, or given up with its chunk, must not bring a NaN into a tile.
+// False where a number is NaN or infinite, or so large that a score or a value of the cache would be. The fast bodies of
+// attention would give such a pair no weight, and what is broken must not look sound. Nor is it stored: a slot that is masked,
+// or given up with its chunk, must not bring a NaN into a tile.
 bool Forward::RotateAndStoreRow(const LayerWeights& weights, size_t layer, const RowRun& run, size_t row_of_run) {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
@@ -318,15 +348,17 @@ bool Forward::RotateAndStoreRow(const LayerWeights& weights, size_t layer, const
     kernels::Rope(target_, c.rope.kind, q, c.heads, c.head_dim, c.rope.dims, cos_sin);
     kernels::Rope(target_, c.rope.kind, k, c.kv_heads, c.head_dim, c.rope.dims, cos_sin);
   }
-  if (!AllFinite(q, c.q_width()) || !AllFinite(k, c.kv_width()) || !AllFinite(v, c.kv_width())) return false;
+  const bool sound = AllBelow(q, c.q_width(), kBeyondScores) && AllBelow(k, c.kv_width(), kBeyondScores) &&
+                     AllBelow(v, c.kv_width(), kBeyondBf16);
+  if (!sound) return false;
   for (size_t h = 0; h < c.kv_heads; ++h) {
     std::byte* page = run.cache->page(layer, h, position / kernels::kPageTokens);
-    kernels::StoreSlot(layout_, page, position % kernels::kPageTokens, k + h * c.head_dim, v + h * c.head_dim);
+    kernels::StoreSlot(attention_.layout(), page, position % kernels::kPageTokens, k + h * c.head_dim, v + h * c.head_dim);
   }
   return true;
 }
 
-std::vector<Forward::RowRun> Forward::WantedRuns(std::span<const Segment> batch) const {
+std::vector<RowRun> Forward::WantedRuns(std::span<const Segment> batch) const {
   std::vector<RowRun> wanted;
   for (size_t s = 0; s < batch.size(); ++s) {
     const LogitsWanted logits = batch[s].logits;
@@ -385,6 +417,14 @@ Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {
     if (sink) HandOutLogits(batch, done, rows, sink);
   }
   return {};
+}
+
+bool Forward::AllFinite(const float* x, size_t count) const {
+  std::atomic<bool> finite = true;
+  pool_->ParallelFor(count, kCheckedTogether, [&](size_t begin, size_t end, size_t) {
+    if (!AllBelow(x + begin, end - begin, kInfinity)) finite.store(false, std::memory_order_relaxed);
+  });
+  return finite.load(std::memory_order_relaxed);
 }
 
 // Rows [first, first + rows) of the buffers, whose logits are at hand, segment by segment.

@@ -14,11 +14,12 @@
 #include "base/cpu.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
-#include "kernels/attention.h"
 #include "kernels/matmul.h"
+#include "model/attention_step.h"
 #include "model/audit.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
+#include "model/row_run.h"
 #include "policies/policy.h"
 
 namespace damask::model {
@@ -28,6 +29,8 @@ inline constexpr size_t kChunkTokens = 512;
 // Rows that go through the decode products together: those read the weights once for all of them. A decode batch holds at most
 // this many.
 inline constexpr size_t kDecodeRows = 8;
+// Rows a worker takes at a time in the small steps between products.
+inline constexpr size_t kRowGrain = 8;
 
 enum class LogitsWanted {
   kNone,
@@ -48,18 +51,6 @@ struct Segment {
   bool decode = false;
   // Of guesses: set by the sink to how many of the tokens stay, at least 1; the others are forgotten. Null: all.
   size_t* kept = nullptr;
-};
-
-// What one segment of a batch cost and what the audit found in its rows.
-struct SegmentReport {
-  uint64_t planned_pairs = 0;
-  uint64_t causal_pairs = 0;
-  HeadAudit audit;  // summed over layers and heads
-
-  void Add(const SegmentReport& other);
-  double density() const {
-    return causal_pairs == 0 ? 1.0 : static_cast<double>(planned_pairs) / static_cast<double>(causal_pairs);
-  }
 };
 
 // One session's rows of one layer, their keys already in the pages: what an observer sees before the attention.
@@ -110,15 +101,15 @@ class Forward {
   Status RunLayer(size_t layer, KvCache* cache, uint64_t first_position, std::span<float> x, const LayerObserver& observer);
 
   // From the next Run on. Not owned.
-  void SetPolicy(const policies::Policy* policy);
+  void SetPolicy(const policies::Policy* policy) { attention_.SetPolicy(policy); }
   // Starts a new report; no head is widened.
-  void SetAudit(const AuditOptions& options);
+  void SetAudit(const AuditOptions& options) { attention_.SetAudit(options); }
   // Starts a new report; widened heads stay so.
-  void ResetAudit();
-  const AuditReport& audit() const { return audit_; }
+  void ResetAudit() { attention_.ResetAudit(); }
+  const AuditReport& audit() const { return attention_.audit(); }
   // Whether guesses leave no trace where they are wrong (Segment::kept): not where the policy remembers them, nor where the
   // audit of one row may widen a head for the next.
-  bool MayGuess() const { return policy_->RewindsExactly() && audit_options_.floor < 0; }
+  bool MayGuess() const { return attention_.MayGuess(); }
   // Pages that no head can reach again are given back after every chunk.
   void SetRelease(bool release) { release_ = release; }
 
@@ -128,7 +119,7 @@ class Forward {
   uint64_t repacked_bytes() const { return matmul_.repacked_bytes(); }
 
   // Of the segments of the last Run that ended well, in their order.
-  std::span<const SegmentReport> segment_reports() const { return segment_reports_; }
+  std::span<const SegmentReport> segment_reports() const { return attention_.reports(); }
 
   const ForwardStats& stats() const { return stats_; }
   void ResetStats() { stats_ = {}; }
@@ -138,37 +129,23 @@ class Forward {
 
  private:
   struct Buffers;
-  // Consecutive rows of the buffers that are consecutive positions of one session.
-  struct RowRun {
-    KvCache* cache = nullptr;
-    size_t first_row = 0;
-    size_t rows = 0;
-    uint64_t first_position = 0;
-    policies::PolicyState* state = nullptr;
-    uint64_t keys_seen = 0;  // positions whose keys the state knew before this batch
-    bool decode = false;
-    bool prompt_end = false;
-    bool closing = false;
-    bool aside = false;
-    bool answers = false;  // the last row of a prefill, in the last layer: what follows the text depends on it alone
-    size_t segment = 0;    // of the batch
+  // An expert that a row goes to, and what its answer counts.
+  struct ChosenExpert {
+    size_t expert = 0;
+    float share = 0;
   };
-  // A row that an expert is to see, and what its answer counts.
+  // The same seen from the expert.
   struct RoutedRow {
     size_t row = 0;
     float share = 0;
   };
-  // One unit of attention work: a query block of one KV head.
-  struct AttentionItem {
-    const RowRun* run = nullptr;
-    size_t kv_head = 0;
-    size_t first_row = 0;
-    size_t rows = 0;
-    uint64_t first_position = 0;
-  };
-
+  Status RunBatch(std::span<const Segment> batch, const LogitsSink& sink, const std::atomic<bool>* cancel);
+  void EndBatch(std::span<const Segment> batch, const Status& status);
   Status Prepare(std::span<const Segment> batch);
   Status Layers(std::span<const Segment> batch, const std::atomic<bool>* cancel);
+  void Attend(std::span<const Segment> batch, size_t layer);
+  // Rows that a worker takes at a time in the small steps: of the few of a decode each is one's own.
+  size_t RowGrain() const { return rows_ <= kDecodeRows ? 1 : kRowGrain; }
   void NormRows(const FloatVector& weight);
   Status AttentionInputs(const LayerWeights& weights, size_t layer);
   Status RotateAndStore(const LayerWeights& weights, size_t layer);
@@ -178,18 +155,10 @@ class Forward {
   // Moves what attention gave for the rows of runs_ to the front of the buffers, and forgets all others.
   void KeepWantedRows();
   void LayerAfterAttention(const LayerWeights& weights);
-  void ShowKeysToPolicy(size_t layer);
-  void ShowKeysAndAttend(size_t layer);
-  void Attend(size_t layer);
-  void AttendItem(size_t layer, const AttentionItem& item, size_t worker);
-  void AuditItem(size_t layer, const AttentionItem& item, const kernels::QueryBlock& block, size_t worker);
-  void MergeAudits(size_t layer);
-  void WidenHeads(size_t layer);
-  void ShowChunkToPolicy(size_t layer, const std::vector<RowRun>& runs);
-  void ReleasePages(KvCache* cache) const;
-  void MakeItems(size_t layer);
-  size_t DecodeRowsTogether(size_t layer, uint64_t position) const;
   void Reserve(size_t rows);
+  template <typename F>  // body(run, row of the run)
+  void ForEachRow(const F& body);
+  bool AllFinite(const float* x, size_t count) const;
   void FillRotations();
   void AttentionOutput(const LayerWeights& weights);
   void AddToResidual(const kernels::Activations& x, const kernels::WeightView& matrix, const FloatVector& bias,
@@ -201,29 +170,22 @@ class Forward {
   void ScoreExperts(const LayerWeights& weights);
   void GateExperts(float* scores) const;
   void ChooseExperts(const FloatVector& bias);
+  void ChooseExpertsOfRow(float* shares, const FloatVector& bias, std::vector<size_t>* order, ChosenExpert* chosen) const;
   void RunExpert(const FeedForwardWeights& expert, std::span<const RoutedRow> rows);
   Status Logits(std::span<const Segment> batch, const LogitsSink& sink);
   void HandOutLogits(std::span<const Segment> batch, size_t first, size_t rows, const LogitsSink& sink) const;
-  void MergeReports();
 
   const Model* model_;
-  const policies::Policy* policy_;
   ThreadPool* pool_;
   Target target_;
   kernels::Matmul matmul_;
-  kernels::AttentionShape shape_;
-  kernels::AttentionFn attention_;
-  kernels::PageLayout layout_;
+  AttentionStep attention_;
   ForwardStats stats_;
-  AuditOptions audit_options_;
-  AuditReport audit_;
   bool release_ = false;
   size_t rows_ = 0;  // rows of the buffers in use
   kernels::Phase phase_ = kernels::Phase::kPrefill;
-  std::vector<SegmentReport> segment_reports_;
   std::vector<RowRun> runs_;
   std::vector<uint64_t> shown_before_;  // by segment: keys that its policy's state had seen before the run
-  std::vector<AttentionItem> items_;
   std::unique_ptr<Buffers> buffers_;
 };
 

@@ -1,4 +1,4 @@
-// What a forward pass keeps between its steps; shared by forward.cc and forward_attention.cc.
+// What a forward pass keeps between its steps; shared by forward.cc and forward_feed_forward.cc.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,6 @@
 #include "model/forward.h"
 
 namespace damask::model {
-
-// Rows a worker takes at a time in the small steps between products.
-inline constexpr size_t kRowGrain = 8;
 
 // Adds the time of a scope to a sum.
 class Stopwatch {
@@ -44,19 +41,9 @@ struct Forward::Buffers {
   AlignedArray<float> routing;                 // [rows, experts]: scores, then shares
   AlignedArray<float> gathered;                // [rows of one expert, width]: what it reads, then what it answers
   std::vector<std::vector<RoutedRow>> routed;  // [experts]
-  std::vector<size_t> expert_order;            // [experts] of the row at hand
+  std::vector<ChosenExpert> chosen;            // [rows, experts used]
   kernels::Activations activations;            // that were loaded last
   kernels::Activations gated;                  // what a feed-forward network's last product reads
-
-  struct Worker {
-    kernels::AttentionScratch attention;
-    kernels::Plan plan;
-    std::vector<SegmentReport> reports;  // [segments]
-    AuditScratch audit;
-    std::vector<HeadAudit> row_audit;  // [group] of the row at hand
-    std::vector<HeadAudit> audited;    // [heads] of the layer at hand; empty where nothing is audited
-  };
-  std::vector<Worker> workers;
 
   uint64_t bytes() const {
     return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() + up.bytes() +

@@ -101,32 +101,41 @@ void Forward::GateExperts(float* scores) const {
   std::transform(scores, scores + c.experts, scores, [](float score) { return 1.0f / (1.0f + std::exp(-score)); });
 }
 
-// The likeliest experts of each row; of equal ones the first. `bias` counts for the choice only: it keeps experts busy alike
-// (Wang et al., arXiv 2408.15664).
+// The likeliest experts of one row, of equal ones the first, to `chosen` [experts_used]. `bias` counts for the choice only: it
+// keeps experts busy alike (Wang et al., arXiv 2408.15664). `order` is scratch.
+void Forward::ChooseExpertsOfRow(float* shares, const FloatVector& bias, std::vector<size_t>* order,
+                                 ChosenExpert* chosen) const {
+  const ModelConfig& c = model_->config();
+  GateExperts(shares);
+  // NaN, which a later check finds, would be no order.
+  const auto rank = [&](size_t e) {
+    const float value = bias.size() == 0 ? shares[e] : shares[e] + bias[e];
+    return std::isnan(value) ? -std::numeric_limits<float>::infinity() : value;
+  };
+  order->resize(c.experts);
+  std::iota(order->begin(), order->end(), size_t{0});
+  const auto end = order->begin() + static_cast<std::ptrdiff_t>(c.experts_used);
+  std::partial_sort(order->begin(), end, order->end(),
+                    [&](size_t i, size_t j) { return rank(i) != rank(j) ? rank(i) > rank(j) : i < j; });
+  float sum = 0;
+  for (auto e = order->begin(); e != end; ++e) sum += shares[*e];
+  const float scale = c.shares_sum_to_one ? c.expert_scale / std::max(sum, kSmallestSum) : c.expert_scale;
+  for (auto e = order->begin(); e != end; ++e) *chosen++ = {*e, shares[*e] * scale};
+}
+
 void Forward::ChooseExperts(const FloatVector& bias) {
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
+  b.chosen.resize(rows_ * c.experts_used);
+  pool_->ParallelFor(rows_, RowGrain(), [&](size_t begin, size_t end, size_t) {
+    std::vector<size_t> order;
+    for (size_t row = begin; row < end; ++row) {
+      ChooseExpertsOfRow(b.routing.data() + row * c.experts, bias, &order, b.chosen.data() + row * c.experts_used);
+    }
+  });
   b.routed.resize(c.experts);
   for (std::vector<RoutedRow>& rows : b.routed) rows.clear();
-  std::vector<size_t>& order = b.expert_order;
-  order.resize(c.experts);
-  for (size_t row = 0; row < rows_; ++row) {
-    float* shares = b.routing.data() + row * c.experts;
-    GateExperts(shares);
-    // NaN, which a later check finds, would be no order.
-    const auto rank = [&](size_t e) {
-      const float value = bias.size() == 0 ? shares[e] : shares[e] + bias[e];
-      return std::isnan(value) ? -std::numeric_limits<float>::infinity() : value;
-    };
-    std::iota(order.begin(), order.end(), size_t{0});
-    const auto chosen = order.begin() + static_cast<std::ptrdiff_t>(c.experts_used);
-    std::partial_sort(order.begin(), chosen, order.end(),
-                      [&](size_t i, size_t j) { return rank(i) != rank(j) ? rank(i) > rank(j) : i < j; });
-    float sum = 0;
-    for (auto e = order.begin(); e != chosen; ++e) sum += shares[*e];
-    const float scale = c.shares_sum_to_one ? c.expert_scale / std::max(sum, kSmallestSum) : c.expert_scale;
-    for (auto e = order.begin(); e != chosen; ++e) b.routed[*e].push_back({row, shares[*e] * scale});
-  }
+  for (size_t i = 0; i < b.chosen.size(); ++i) b.routed[b.chosen[i].expert].push_back({i / c.experts_used, b.chosen[i].share});
 }
 
 // Experts come in ascending order, so what a row gets is added up in one order, whatever its company.
