@@ -256,7 +256,7 @@ TEST(Api, ASessionForWhichThereWasNoMemorySaysSo) {
   Model model = Model::Load({.threads = 1}).value();
   std::optional<Session> session;
   {
-    const test::FailingNew failing(2);
+    const test::FailingNew failing(1);
     session.emplace(model.NewSession());
   }
   EXPECT_EQ(session->Generate(kBeginning, {}).status().code(), StatusCode::kOutOfMemory);
@@ -267,12 +267,12 @@ TEST(Api, ASessionForWhichThereWasNoMemorySaysSo) {
   EXPECT_EQ(session->length() + session->kv_bytes() + session->tokens().size(), 0u);
 }
 
+// Only where it is our code that wants memory: SentencePiece and the JSON library cannot take down what they have half built.
 TEST(Api, LoadWithoutMemoryIsAnError) {
-  EXPECT_GT(FailuresUntilItWorks([&](size_t allowed) {
-              const test::FailingNew failing(allowed);
-              return Model::Load({.threads = 1}).status();
-            }),
-            10u);
+  for (size_t allowed = 0; allowed < 20; ++allowed) {
+    const test::FailingNew failing(allowed);
+    EXPECT_EQ(Model::Load({.threads = 1}).status().code(), StatusCode::kOutOfMemory) << allowed;
+  }
 }
 
 TEST(Api, OptionsReachTheEngine) {
