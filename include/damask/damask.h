@@ -32,9 +32,10 @@ namespace damask {
 
 using TokenId = int32_t;
 
+// Every field has a value, so that compilers do not warn of those that {.path = ...} leaves out.
 struct ModelOptions {
-  std::string path;    // a GGUF file or a Hugging Face folder; empty: the embedded reference model
-  size_t threads = 0;  // 0: one per physical core
+  std::string path = {};  // a GGUF file or a Hugging Face folder; empty: the embedded reference model
+  size_t threads = 0;     // 0: one per physical core
   // Force one set of kernels: "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx". "auto" takes the best this CPU
   // has. Where that is "amx", Load asks Linux for tiles for the whole process, once and for good: signal stacks (sigaltstack)
   // must then have room for them (sysconf(_SC_MINSIGSTKSZ), some 11 KB). Where the system refuses, "auto" takes "avx512bf16"
@@ -46,7 +47,7 @@ struct ModelOptions {
   bool mmap = true;             // false reads the file into memory: immune to a file that changes while it is used
   bool repack = false;          // keep the weights also as reading wants them: faster, for memory of about their size
   // To read past the trained length: "none", "linear", "llama3", "yarn"; "": as the file says.
-  std::string rope_scaling;
+  std::string rope_scaling = {};
   double rope_scale = 0;  // by how much a text may be longer than trained; 0: the file's, else what `context` wants
   double rope_base = 0;   // 0: the file's
   uint64_t rope_original_context = 0;  // the trained length, for "yarn"; 0: the file's
@@ -63,14 +64,14 @@ struct GenerateOptions {
   // OpenAI's, over the tokens drawn so far, -2 to 2. 0: off.
   float presence_penalty = 0;
   float frequency_penalty = 0;
-  std::optional<uint64_t> seed;  // the same seed gives the same text
-  std::vector<std::string> stop;
+  std::optional<uint64_t> seed = {};  // the same seed gives the same text
+  std::vector<std::string> stop = {};
   // Tokens to guess ahead at most, where a text repeats itself: faster then, and the answer is the same. 0: off.
   size_t guesses = 0;
   // Called with text as it becomes certain, always whole UTF-8 characters.
-  std::function<void(std::string_view)> on_text;
+  std::function<void(std::string_view)> on_text = {};
   // Tokens of the prompt read so far, tokens in all.
-  std::function<void(uint64_t done, uint64_t total)> on_progress;
+  std::function<void(uint64_t done, uint64_t total)> on_progress = {};
   // Looked at between layers; may be set from any thread.
   const std::atomic<bool>* cancel = nullptr;
 };
