@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   const size_t n = number(2, 2048);
   const size_t k = number(3, 2048);
   damask::ThreadPool pool(number(4, damask::DefaultThreadCount()));
-  const damask::Target target = damask::BestTarget();
+  const damask::Target target = damask::PrepareTarget("auto").value();
   const damask::kernels::MachinePeaks peaks = damask::kernels::MeasurePeaks(&pool);
   std::printf(
       "{\"threads\": %zu, \"fma_f32_tflops\": %.3f, \"dot_bf16_tflops\": %.3f, \"tile_bf16_tflops\": %.3f, "

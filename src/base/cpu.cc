@@ -1,5 +1,8 @@
 #include "base/cpu.h"
 
+#include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -11,10 +14,13 @@
 #include <unistd.h>
 #endif
 
+#include "base/log.h"
 #include "base/text.h"
 
 namespace damask {
 namespace {
+
+std::atomic<bool> tiles_granted{false};
 
 #if defined(__x86_64__)
 
@@ -41,11 +47,23 @@ bool CpuHasAmx() {
   return (edx & (kBf16 | kTile | kInt8)) == (kBf16 | kTile | kInt8);
 }
 
-// Linux grants the 8 KiB of tile state once per process, before the threads that use it start.
-bool KernelGrantsTiles() {
+// Whether the system saves tiles at all: both bits of XCR0. Only where the CPU has AVX-512, whose check asks for XGETBV.
+bool SystemSavesTiles() {
+  uint32_t low = 0;
+  uint32_t high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  constexpr uint32_t kTiles = 3u << 17;
+  return (low & kTiles) == kTiles;
+}
+
+// Linux grants the 8 KiB of tile state to the process as a whole, from now on.
+Status AskForTiles() {
   constexpr int kArchReqXcompPerm = 0x1023;
   constexpr int kXfeatureXtiledata = 18;
-  return syscall(SYS_arch_prctl, kArchReqXcompPerm, kXfeatureXtiledata) == 0;
+  if (syscall(SYS_arch_prctl, kArchReqXcompPerm, kXfeatureXtiledata) == 0) return {};
+  const int error = errno;
+  return Unsupported(fmt::format("the system grants this process no AMX tiles: {}",
+                                 error == ENOSPC ? "a thread's signal stack has no room for them" : std::strerror(error)));
 }
 
 Target Detect() {
@@ -59,7 +77,7 @@ Target Detect() {
   }
   if (!__builtin_cpu_supports("avx512vnni")) return Target::kAvx512;
   if (!__builtin_cpu_supports("avx512bf16")) return Target::kAvx512Vnni;
-  if (!(__builtin_cpu_supports("avx512vbmi") && CpuHasAmx() && KernelGrantsTiles())) return Target::kAvx512Bf16;
+  if (!(__builtin_cpu_supports("avx512vbmi") && CpuHasAmx() && SystemSavesTiles())) return Target::kAvx512Bf16;
   return Target::kAmx;
 }
 
@@ -67,7 +85,14 @@ Target Detect() {
 
 Target Detect() { return Target::kScalar; }
 
+Status AskForTiles() { return Unsupported("this CPU has no tiles"); }
+
 #endif
+
+Target BestOfCpu() {
+  static const Target best = Detect();
+  return best;
+}
 
 }  // namespace
 
@@ -89,25 +114,41 @@ const std::vector<Target>& AllTargets() {
   return targets;
 }
 
-Target BestTarget() {
-  static const Target best = Detect();
-  return best;
+bool CpuHas(Target target) { return target <= BestOfCpu(); }
+
+Status EnableTarget(Target target) {
+  if (!CpuHas(target)) return Unsupported(fmt::format("target {} is not supported by this CPU", TargetName(target)));
+  if (target != Target::kAmx || tiles_granted.load()) return {};
+  DAMASK_RETURN_IF_ERROR(AskForTiles());
+  tiles_granted.store(true);
+  return {};
 }
 
-bool TargetSupported(Target target) { return target <= BestTarget(); }
+bool TargetSupported(Target target) { return CpuHas(target) && (target != Target::kAmx || tiles_granted.load()); }
+
+Target BestTarget() { return TargetSupported(BestOfCpu()) ? BestOfCpu() : Target::kAvx512Bf16; }
 
 Result<Target> ParseTarget(std::string_view name) {
-  if (name.empty() || name == "auto") return BestTarget();
+  if (name.empty() || name == "auto") return BestOfCpu();
   std::vector<std::string_view> usable;
   for (const Target target : AllTargets()) {
-    if (TargetSupported(target)) usable.push_back(TargetName(target));
+    if (CpuHas(target)) usable.push_back(TargetName(target));
   }
   for (const Target target : AllTargets()) {
     if (TargetName(target) != name) continue;
-    if (TargetSupported(target)) return target;
+    if (CpuHas(target)) return target;
     return InvalidArgument(fmt::format("target {} is not supported by this CPU; it has {}", name, fmt::join(usable, ", ")));
   }
   return InvalidArgument(fmt::format("unknown target {}; this CPU has {}", Quote(name), fmt::join(usable, ", ")));
+}
+
+Result<Target> PrepareTarget(std::string_view name) {
+  DAMASK_ASSIGN_OR_RETURN(const Target target, ParseTarget(name));
+  const Status enabled = EnableTarget(target);
+  if (enabled.ok()) return target;
+  if (name == TargetName(target)) return enabled;  // asked for by name: nothing else will do
+  LogWarning(fmt::format("{}; the kernels of {} are used", enabled.message(), TargetName(BestTarget())));
+  return BestTarget();
 }
 
 std::string CpuModelName() {

@@ -16,7 +16,7 @@ enum class Target {
   kAvx512,      // AVX-512 F, BW, DQ, VL (Skylake-X on)
   kAvx512Vnni,  // and VNNI (Cascade Lake, Ice Lake on)
   kAvx512Bf16,  // and BF16 (Cooper Lake, Zen 4 on)
-  kAmx,         // and AVX-512 VBMI and AMX tiles in bf16 (Sapphire Rapids on), granted by the kernel
+  kAmx,         // and AVX-512 VBMI and AMX tiles in bf16 (Sapphire Rapids on): EnableTarget
 };
 
 std::string_view TargetName(Target target);  // "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"
@@ -24,13 +24,27 @@ std::string_view TargetName(Target target);  // "scalar", "avx2", "avx512", "avx
 // All names, for help texts and errors.
 const std::vector<Target>& AllTargets();
 
-// The best target of this machine; asks Linux for the tile state on the first call. Cached, thread-safe.
-Target BestTarget();
+// Whether CPU and system have what the target's kernels need. Asks for nothing; cached, thread-safe.
+bool CpuHas(Target target);
 
+// Makes the target's kernels ready to run in this process. Only kAmx needs it: Linux hands out tiles on request, to the whole
+// process and for good, and refuses signal stacks (sigaltstack) that are too small for them from then on. Unsupported where
+// CPU or system refuse; thread-safe, and free when it was done before.
+Status EnableTarget(Target target);
+
+// Whether the target's kernels may run now: kAmx only behind EnableTarget.
 bool TargetSupported(Target target);
 
-// "" and "auto" give BestTarget(); an unknown name or a target this CPU lacks is InvalidArgument listing the choices.
+// The best target that may run now.
+Target BestTarget();
+
+// "" and "auto" give the best target that the CPU has; an unknown name or a target this CPU lacks is InvalidArgument listing
+// the choices. Asks for nothing: who runs kernels takes PrepareTarget.
 Result<Target> ParseTarget(std::string_view name);
+
+// The same, made ready. Where the system refuses tiles, "" and "auto" give the next target with a warning, and a name is
+// Unsupported.
+Result<Target> PrepareTarget(std::string_view name);
 
 // "AMD EPYC 9654" and the like; "unknown" where the system does not say.
 std::string CpuModelName();

@@ -1,6 +1,9 @@
 #include "base/log.h"
 
 #include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
 #include <utility>
 
 #include <spdlog/sinks/stdout_sinks.h>
@@ -25,23 +28,42 @@ void ToStandardError(LogLevel level, const std::string& message) {
   }
 }
 
-std::function<void(LogLevel, const std::string&)>& Sink() {
-  static std::function<void(LogLevel, const std::string&)> sink = ToStandardError;
-  return sink;
+using LogSink = std::function<void(LogLevel, const std::string&)>;
+
+struct SharedSink {
+  std::mutex mutex;
+  std::shared_ptr<const LogSink> sink = std::make_shared<const LogSink>(ToStandardError);
+};
+
+SharedSink& Shared() {
+  static SharedSink shared;
+  return shared;
+}
+
+// The sink is called without the lock: it may take long, log, or be replaced meanwhile.
+void Emit(LogLevel level, const std::string& message) {
+  std::shared_ptr<const LogSink> sink;
+  {
+    const std::lock_guard lock(Shared().mutex);
+    sink = Shared().sink;
+  }
+  if (*sink) (*sink)(level, message);
 }
 
 }  // namespace
 
-void SetLogSink(std::function<void(LogLevel, const std::string&)> sink) { Sink() = std::move(sink); }
+void SetLogSink(LogSink sink) {
+  auto next = std::make_shared<const LogSink>(std::move(sink));
+  const std::lock_guard lock(Shared().mutex);
+  Shared().sink.swap(next);
+}
 
 void SetQuiet(bool value) { quiet.store(value); }
 
 void LogInfo(const std::string& message) {
-  if (!quiet.load() && Sink()) Sink()(LogLevel::kInfo, message);
+  if (!quiet.load()) Emit(LogLevel::kInfo, message);
 }
 
-void LogWarning(const std::string& message) {
-  if (Sink()) Sink()(LogLevel::kWarning, message);
-}
+void LogWarning(const std::string& message) { Emit(LogLevel::kWarning, message); }
 
 }  // namespace damask

@@ -1,6 +1,7 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <new>
 #include <system_error>
 
 #if defined(__x86_64__)
@@ -44,6 +45,7 @@ ThreadPool::ThreadPool(size_t num_threads) {
       workers_.emplace_back([this, worker] { WorkerLoop(worker); });
     }
   } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): a limit on threads; those that run are enough
+  } catch (const std::bad_alloc&) {     // NOLINT(bugprone-empty-catch): no memory for one more; nor may those that run be lost
   }
 }
 

@@ -18,7 +18,8 @@ namespace damask {
 class ThreadPool {
  public:
   // `num_threads` at least 1, at most limits::kMaxThreads; the caller of ParallelFor is one of them, so num_threads - 1 threads
-  // are started. Fewer where the system refuses to start more: ask num_threads().
+  // are started. Fewer where the system or the memory does not suffice for more: ask
+  // num_threads().
   explicit ThreadPool(size_t num_threads);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

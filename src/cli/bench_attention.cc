@@ -34,7 +34,7 @@ class BenchAttention : public Command {
   }
 
   Result<int> Run(const CommonFlags& common) override {
-    DAMASK_ASSIGN_OR_RETURN(const Target target, ParseTarget(common.target));
+    DAMASK_ASSIGN_OR_RETURN(const Target target, PrepareTarget(common.target));
     ThreadPool pool(common.threads == 0 ? DefaultThreadCount() : common.threads);
     kernels::AttentionBenchOptions options;
     options.head_dim = head_dim_;

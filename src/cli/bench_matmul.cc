@@ -46,7 +46,7 @@ class BenchMatmul : public Command {
     const uint64_t block = formats::GetTensorType(type).block_values;
     if (k_ % block != 0) return InvalidArgument(fmt::format("--k: found {}, expected a multiple of {}", k_, block));
     if (m_ * k_ + n_ * k_ + m_ * n_ > kMaxValues) return TooLarge("--m, --n and --k: the matrices would take more than 16 GiB");
-    DAMASK_ASSIGN_OR_RETURN(const Target target, ParseTarget(common.target));
+    DAMASK_ASSIGN_OR_RETURN(const Target target, PrepareTarget(common.target));
     ThreadPool pool(common.threads == 0 ? DefaultThreadCount() : common.threads);
     const report::Machine machine = report::MeasureMachine(target, &pool);
     const std::vector<kernels::MatmulTiming> timings = kernels::BenchMatmul(target, type, m_, n_, k_, &pool);

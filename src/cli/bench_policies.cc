@@ -74,7 +74,7 @@ class BenchPolicies : public Command {
     if (options_.contexts.empty()) options_.contexts = {8192, 32768, 131072};
     options_.head_dim = head_dim_;
     options_.group = group_;
-    DAMASK_ASSIGN_OR_RETURN(options_.target, ParseTarget(common.target));
+    DAMASK_ASSIGN_OR_RETURN(options_.target, PrepareTarget(common.target));
     std::vector<std::string> specs(std::begin(kPolicies), std::end(kPolicies));
     if (policies_) {
       specs.clear();

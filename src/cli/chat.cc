@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
-#include <random>
 
 #include <fmt/format.h>
 
+#include "base/entropy.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/answer_summary.h"
@@ -74,7 +74,7 @@ class Chat : public Command {
   Result<int> Run(const CommonFlags& common) override {
     common_ = common;
     DAMASK_ASSIGN_OR_RETURN(options_, sampling_.Options(false));
-    seed_ = options_.sampler.seed ? *options_.sampler.seed : std::random_device{}();
+    seed_ = options_.sampler.seed ? *options_.sampler.seed : static_cast<uint32_t>(RandomSeed());
     if (file_ && IsStandardInput(*file_))
       return InvalidArgument("--file: standard input holds the questions, the document must be a file");
     std::string document;

@@ -36,7 +36,7 @@ class Check : public Command {
   }
 
   Result<int> CheckModel(const std::string& path, const CommonFlags& common) {
-    DAMASK_ASSIGN_OR_RETURN(const Target target, ParseTarget(common.target));
+    DAMASK_ASSIGN_OR_RETURN(const Target target, PrepareTarget(common.target));
     ThreadPool pool(common.threads == 0 ? DefaultThreadCount() : common.threads);
     const CancelScope cancel;
     DAMASK_ASSIGN_OR_RETURN(const report::CheckResult result,

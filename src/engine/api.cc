@@ -1,4 +1,8 @@
-// The public API over the engine: translation only.
+// The public API over the engine: translation, turns of threads, and no exception out.
+#include <exception>
+#include <mutex>
+#include <new>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -8,38 +12,224 @@
 #include "engine/generate.h"
 
 namespace damask {
+namespace {
+
+// What is thrown inside becomes an error; what a callback has thrown goes on to the caller.
+template <typename F>
+auto Border(F body, const bool& callback_threw = false) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    if (callback_threw) throw;
+    return OutOfMemory("no memory left");  // so short that it needs none itself
+  } catch (const std::exception& error) {
+    if (callback_threw) throw;
+    return Internal(error.what());
+  }
+}
+
+// The same for plain values: an empty one.
+template <typename F>
+auto EmptyBorder(F body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+// A call's turn: it has the engine for itself, but while a callback runs, which may take long or use other sessions.
+class Turn {
+ public:
+  explicit Turn(std::mutex* mutex) : lock_(*mutex) {}
+
+  template <typename F, typename... Args>
+  void CallBack(const F& callback, Args... args) {
+    struct Relock {
+      std::unique_lock<std::mutex>* lock;
+      ~Relock() { lock->lock(); }
+    };
+    lock_.unlock();
+    const Relock relock{&lock_};
+    try {
+      callback(args...);
+    } catch (...) {
+      callback_threw_ = true;
+      throw;
+    }
+  }
+  const bool& callback_threw() const { return callback_threw_; }
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+  bool callback_threw_ = false;
+};
+
+enum class Content { kNothing, kConversation, kText };
+
+}  // namespace
 
 struct Model::Impl {
   std::unique_ptr<engine::Engine> engine;
+  std::mutex mutex = {};  // engine, compute pool and pages serve one thread at a time
 };
 
 struct Session::Impl {
-  engine::Engine* engine = nullptr;
-  engine::Session session;
+  explicit Impl(Model::Impl* of) : model(of), session(std::in_place, of->engine.get()) {}
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() {
+    const std::lock_guard lock(model->mutex);
+    session.reset();
+  }
+
+  template <typename F>
+  Result<Answer> Take(F body);
+  Result<Answer> Read(Turn* turn, std::span<const TokenId> ids, const GenerateOptions& options, Content after);
+  Result<Answer> Generate(Turn* turn, std::span<const TokenId> prompt, const GenerateOptions& options);
+  Result<Answer> GenerateText(Turn* turn, std::string_view prompt, const GenerateOptions& options);
+  Result<Answer> Chat(Turn* turn, std::string_view message, const GenerateOptions& options);
+  void Truncate(uint64_t length);
+
+  Model::Impl* model;
+  std::optional<engine::Session> session;        // but in the destructor there is one
+  Content content = Content::kNothing;           // of the cache
   std::vector<tokenizer::ChatMessage> messages;  // of Chat
   // The last token of an answer that it does not end by itself: said, and not in the cache yet.
-  std::optional<TokenId> pending = std::nullopt;
-
-  Result<engine::GenerateResult> Run(std::span<const TokenId> ids, const engine::GenerateOptions& options,
-                                     const engine::GenerateCallbacks& callbacks);
+  std::optional<TokenId> pending;
+  bool answering = false;
 };
 
-// Goes on behind the answer before. A callback may end it by an exception.
-Result<engine::GenerateResult> Session::Impl::Run(std::span<const TokenId> ids, const engine::GenerateOptions& options,
-                                                  const engine::GenerateCallbacks& callbacks) {
+namespace {
+
+engine::GenerateOptions EngineOptionsOf(const GenerateOptions& options) {
+  engine::GenerateOptions generate;
+  generate.max_tokens = options.max_tokens;
+  generate.sampler = {.temperature = options.temperature,
+                      .top_k = options.top_k,
+                      .top_p = options.top_p,
+                      .min_p = options.min_p,
+                      .repeat_penalty = options.repeat_penalty,
+                      .repeat_last_n = options.repeat_last_n,
+                      .presence_penalty = options.presence_penalty,
+                      .frequency_penalty = options.frequency_penalty,
+                      .seed = options.seed};
+  generate.stop = options.stop;
+  generate.guesses = options.guesses;
+  return generate;
+}
+
+Answer AnswerOf(engine::GenerateResult result, const model::SegmentReport& prefill, const model::SegmentReport& decode) {
+  return {.text = std::move(result.text),
+          .ids = std::move(result.ids),
+          .finish_reason = std::string(engine::FinishReasonName(result.finish)),
+          .seed = result.seed,
+          .prompt_tokens = result.prompt_tokens,
+          .prefill_seconds = result.prefill_seconds,
+          .decode_seconds = result.decode_seconds,
+          .density_prefill = prefill.density(),
+          .density_decode = decode.density()};
+}
+
+// Of a session that was moved from, or for which there was no memory.
+Status NoSession() { return OutOfMemory("there was no memory for this session, or it has been moved from"); }
+
+}  // namespace
+
+template <typename F>
+Result<Answer> Session::Impl::Take(F body) {
+  Turn turn(&model->mutex);
+  return Border(
+      [&]() -> Result<Answer> {
+        if (answering) return InvalidArgument("the session is in the middle of an answer");
+        struct Answering {
+          bool* flag;
+          ~Answering() { *flag = false; }
+        };
+        answering = true;
+        const Answering until_here{&answering};
+        return body(&turn);
+      },
+      turn.callback_threw());
+}
+
+// Goes on behind the answer before. A callback may end it by an exception. What is read makes of the cache what `after` says.
+Result<Answer> Session::Impl::Read(Turn* turn, std::span<const TokenId> ids, const GenerateOptions& options, Content after) {
   // The pending token comes first: as soon as anything was appended, so was it. What was cancelled or failed before has not
   // taken it.
-  struct TakesPending {
+  struct Noting {
     Impl* impl;
     uint64_t before;
-    ~TakesPending() {
-      if (impl->session.length() != before) impl->pending.reset();
+    Content after;
+    ~Noting() {
+      if (impl->session->length() == before) return;
+      impl->pending.reset();
+      impl->content = after;
     }
   };
   std::vector<TokenId> all(ids.begin(), ids.end());
   if (pending) all.insert(all.begin(), *pending);
-  const TakesPending taken{this, session.length()};
-  return engine::Generate(engine, &session, all, options, callbacks);
+  (void)session->TakeReport();
+  model::SegmentReport prefill;
+  engine::GenerateCallbacks callbacks;
+  callbacks.progress = [&](uint64_t done, uint64_t total, double) {
+    prefill.Add(session->TakeReport());
+    if (options.on_progress) turn->CallBack(options.on_progress, done, total);
+  };
+  if (options.on_text) callbacks.text = [&](std::string_view text) { turn->CallBack(options.on_text, text); };
+  callbacks.cancel = options.cancel;
+  Result<engine::GenerateResult> result = [&] {
+    const Noting noting{this, session->length(), after};
+    return engine::Generate(model->engine.get(), &*session, all, EngineOptionsOf(options), callbacks);
+  }();
+  if (!result.ok()) return result.status();
+  if (!result->ids.empty() && !model->engine->tokenizer().IsEndOfGeneration(result->ids.back())) pending = result->ids.back();
+  return AnswerOf(*std::move(result), prefill, session->TakeReport());
+}
+
+Result<Answer> Session::Impl::Generate(Turn* turn, std::span<const TokenId> prompt, const GenerateOptions& options) {
+  // Nothing new is said: the answer of a conversation goes on.
+  const bool same_answer = prompt.empty() && pending && content == Content::kConversation && !messages.empty();
+  DAMASK_ASSIGN_OR_RETURN(Answer answer, Read(turn, prompt, options, same_answer ? Content::kConversation : Content::kText));
+  if (same_answer) messages.back().content += answer.text;
+  return answer;
+}
+
+Result<Answer> Session::Impl::GenerateText(Turn* turn, std::string_view prompt, const GenerateOptions& options) {
+  const tokenizer::Tokenizer& tokenizer = model->engine->tokenizer();
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
+                          session->length() == 0 ? tokenizer::EncodePrompt(tokenizer, prompt, tokenizer::Special::kParse)
+                                                 : tokenizer.Encode(prompt, tokenizer::Special::kParse));
+  return Generate(turn, ids, options);
+}
+
+Result<Answer> Session::Impl::Chat(Turn* turn, std::string_view message, const GenerateOptions& options) {
+  const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*model->engine);
+  if (!family) return Unsupported("the model has no chat template of a known family");
+  if (content == Content::kText) {
+    return InvalidArgument(
+        "the session holds text that is not a conversation; Chat begins in a new one, or behind Truncate(0)");
+  }
+  std::vector<tokenizer::ChatMessage> all = messages;
+  all.push_back({"user", std::string(message)});
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(model->engine->tokenizer(), *family, all));
+  pending.reset();  // the conversation is encoded anew
+  content = Content::kConversation;
+  const size_t shared = engine::ReusePrefix(&*session, ids);
+  DAMASK_ASSIGN_OR_RETURN(Answer answer, Read(turn, std::span(ids).subspan(shared), options, Content::kConversation));
+  if (answer.ids.empty()) return answer;  // nothing was said: what was read is kept or dropped by the next turn
+  all.push_back({"assistant", answer.text});
+  messages = std::move(all);
+  return answer;
+}
+
+void Session::Impl::Truncate(uint64_t length) {
+  if (answering || length > session->length()) return;
+  pending.reset();
+  if (length > 0 && length == session->length()) return;
+  messages.clear();
+  session->Truncate(length);
+  content = session->length() == 0 ? Content::kNothing : Content::kText;
 }
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -48,46 +238,58 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Result<Model> Model::Load(const ModelOptions& options) {
-  engine::EngineOptions engine_options;
-  engine_options.model_path = options.path;
-  engine_options.threads = options.threads;
-  engine_options.target = options.target;
-  engine_options.load = options.mmap ? LoadMode::kMap : LoadMode::kRead;
-  engine_options.context = options.context;
-  engine_options.policy = options.policy;
-  const Result<kernels::KvType> kv = kernels::ParseKvType(options.kv);
-  if (!kv.ok()) return kv.status().At("kv");
-  engine_options.kv = *kv;
-  DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<engine::Engine> engine, engine::Engine::Load(engine_options));
-  return Model(std::make_unique<Impl>(Impl{std::move(engine)}));
+  return Border([&]() -> Result<Model> {
+    engine::EngineOptions engine_options;
+    engine_options.model_path = options.path;
+    engine_options.threads = options.threads;
+    engine_options.target = options.target;
+    engine_options.load = options.mmap ? LoadMode::kMap : LoadMode::kRead;
+    engine_options.context = options.context;
+    engine_options.policy = options.policy;
+    engine_options.repack = options.repack;
+    engine_options.rope = {.scaling = options.rope_scaling,
+                           .factor = options.rope_scale,
+                           .base = options.rope_base,
+                           .original_context = options.rope_original_context};
+    const Result<kernels::KvType> kv = kernels::ParseKvType(options.kv);
+    if (!kv.ok()) return kv.status().At("kv");
+    engine_options.kv = *kv;
+    DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<engine::Engine> engine, engine::Engine::Load(engine_options));
+    return Model(std::unique_ptr<Impl>(new Impl{.engine = std::move(engine)}));
+  });
 }
 
 ModelInfo Model::info() const {
   const engine::Engine& engine = *impl_->engine;
   const model::ModelConfig& config = engine.model().config();
-  return {.architecture = std::string(model::ArchitectureName(config.architecture)),
-          .parameters = engine.model().parameters(),
-          .file_bytes = engine.model().file_bytes(),
-          .layers = config.layers,
-          .heads = config.heads,
-          .kv_heads = config.kv_heads,
-          .head_dim = config.head_dim,
-          .vocab = config.vocab,
-          .context = engine.context(),
-          .kv_bytes_per_token = engine.kv_bytes_per_token(),
-          .target = std::string(TargetName(engine.target())),
-          .kv = std::string(kernels::KvTypeName(engine.kv_type()))};
+  return EmptyBorder([&]() -> ModelInfo {
+    return {.architecture = std::string(model::ArchitectureName(config.architecture)),
+            .parameters = engine.model().parameters(),
+            .file_bytes = engine.model().file_bytes(),
+            .layers = config.layers,
+            .heads = config.heads,
+            .kv_heads = config.kv_heads,
+            .head_dim = config.head_dim,
+            .vocab = config.vocab,
+            .context = engine.context(),
+            .kv_bytes_per_token = engine.kv_bytes_per_token(),
+            .target = std::string(TargetName(engine.target())),
+            .kv = std::string(kernels::KvTypeName(engine.kv_type()))};
+  });
 }
 
 Result<std::vector<TokenId>> Model::Tokenize(std::string_view text, bool parse_special) const {
-  return impl_->engine->tokenizer().Encode(text, parse_special ? tokenizer::Special::kParse : tokenizer::Special::kPlain);
+  return Border([&]() -> Result<std::vector<TokenId>> {
+    return impl_->engine->tokenizer().Encode(text, parse_special ? tokenizer::Special::kParse : tokenizer::Special::kPlain);
+  });
 }
 
-std::string Model::Detokenize(const std::vector<TokenId>& ids) const { return impl_->engine->tokenizer().Decode(ids, false); }
+std::string Model::Detokenize(const std::vector<TokenId>& ids) const {
+  return EmptyBorder([&] { return impl_->engine->tokenizer().Decode(ids, false); });
+}
 
 Session Model::NewSession() {
-  engine::Engine* engine = impl_->engine.get();
-  return Session(std::unique_ptr<Session::Impl>(new Session::Impl{engine, engine::Session(engine), {}}));
+  return Session(EmptyBorder([&] { return std::make_unique<Session::Impl>(impl_.get()); }));
 }
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -96,70 +298,52 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 Result<Answer> Session::GenerateFromIds(const std::vector<TokenId>& prompt, const GenerateOptions& options) {
-  engine::GenerateOptions generate;
-  generate.max_tokens = options.max_tokens;
-  generate.sampler = {.temperature = options.temperature,
-                      .top_k = options.top_k,
-                      .top_p = options.top_p,
-                      .min_p = options.min_p,
-                      .repeat_penalty = options.repeat_penalty,
-                      .seed = options.seed};
-  generate.stop = options.stop;
-  engine::GenerateCallbacks callbacks;
-  callbacks.text = options.on_text;
-  if (options.on_progress) {
-    callbacks.progress = [&](uint64_t done, uint64_t total, double) { options.on_progress(done, total); };
-  }
-  callbacks.cancel = options.cancel;
-  DAMASK_ASSIGN_OR_RETURN(engine::GenerateResult result, impl_->Run(prompt, generate, callbacks));
-  if (!result.ids.empty() && !impl_->engine->tokenizer().IsEndOfGeneration(result.ids.back())) {
-    impl_->pending = result.ids.back();
-  }
-  return Answer{.text = std::move(result.text),
-                .ids = std::move(result.ids),
-                .finish_reason = std::string(engine::FinishReasonName(result.finish)),
-                .seed = result.seed,
-                .prompt_tokens = result.prompt_tokens,
-                .prefill_seconds = result.prefill_seconds,
-                .decode_seconds = result.decode_seconds,
-                .density_prefill = result.prefill_stats.density(),
-                .density_decode = result.decode_stats.density()};
+  Impl* const impl = impl_.get();
+  if (impl == nullptr) return NoSession();
+  return impl->Take([&](Turn* turn) { return impl->Generate(turn, prompt, options); });
 }
 
 Result<Answer> Session::Generate(std::string_view prompt, const GenerateOptions& options) {
-  const tokenizer::Tokenizer& tokenizer = impl_->engine->tokenizer();
-  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
-                          length() == 0 ? tokenizer::EncodePrompt(tokenizer, prompt, tokenizer::Special::kParse)
-                                        : tokenizer.Encode(prompt, tokenizer::Special::kParse));
-  return GenerateFromIds(ids, options);
+  Impl* const impl = impl_.get();
+  if (impl == nullptr) return NoSession();
+  return impl->Take([&](Turn* turn) { return impl->GenerateText(turn, prompt, options); });
 }
 
 Result<Answer> Session::Chat(std::string_view message, const GenerateOptions& options) {
-  const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*impl_->engine);
-  if (!family) return Unsupported("the model has no chat template of a known family");
-  if (impl_->messages.empty() && length() > 0) {
-    return InvalidArgument(
-        "the session holds text that is not a conversation; Chat begins in a new one, or behind Truncate(0)");
-  }
-  std::vector<tokenizer::ChatMessage> messages = impl_->messages;
-  messages.push_back({"user", std::string(message)});
-  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(impl_->engine->tokenizer(), *family, messages));
-  impl_->pending.reset();  // the conversation is encoded anew
-  const size_t shared = engine::ReusePrefix(&impl_->session, ids);
-  DAMASK_ASSIGN_OR_RETURN(Answer answer,
-                          GenerateFromIds({ids.begin() + static_cast<std::ptrdiff_t>(shared), ids.end()}, options));
-  if (answer.ids.empty()) return answer;  // cancelled before it began: nothing was said
-  messages.push_back({"assistant", answer.text});
-  impl_->messages = std::move(messages);
-  return answer;
+  Impl* const impl = impl_.get();
+  if (impl == nullptr) return NoSession();
+  return impl->Take([&](Turn* turn) { return impl->Chat(turn, message, options); });
 }
 
-uint64_t Session::length() const { return impl_->session.length(); }
-uint64_t Session::kv_bytes() const { return impl_->session.kv_bytes(); }
+Result<Session> Session::Fork() {
+  if (impl_ == nullptr) return NoSession();
+  return Border([&]() -> Result<Session> {
+    auto fork = std::make_unique<Impl>(impl_->model);  // before the lock, which its end takes, too
+    const std::lock_guard lock(impl_->model->mutex);
+    DAMASK_RETURN_IF_ERROR(fork->session->Share(*impl_->session));
+    fork->content = impl_->content;
+    fork->messages = impl_->messages;
+    fork->pending = impl_->pending;
+    return Session(std::move(fork));
+  });
+}
+
+const std::vector<TokenId>& Session::tokens() const {
+  static const std::vector<TokenId> none;
+  return impl_ == nullptr ? none : impl_->session->tokens();
+}
+
+uint64_t Session::length() const { return impl_ == nullptr ? 0 : impl_->session->length(); }
+uint64_t Session::kv_bytes() const { return impl_ == nullptr ? 0 : impl_->session->kv_bytes(); }
+
 void Session::Truncate(uint64_t length) {
-  impl_->pending.reset();
-  impl_->messages.clear();
-  impl_->session.Truncate(length);
+  if (impl_ == nullptr) return;
+  const std::lock_guard lock(impl_->model->mutex);
+  // What may want memory, a policy's first state, is wanted only where there is nothing to forget.
+  (void)Border([&]() -> Status {
+    impl_->Truncate(length);
+    return {};
+  }).ok();
 }
 
 }  // namespace damask

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -28,7 +27,7 @@ Result<size_t> ThreadsFor(size_t wanted) {
 Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
   const Timer timer;
   std::unique_ptr<Engine> engine(new Engine);
-  DAMASK_ASSIGN_OR_RETURN(engine->target_, ParseTarget(options.target));
+  DAMASK_ASSIGN_OR_RETURN(engine->target_, PrepareTarget(options.target));
   DAMASK_ASSIGN_OR_RETURN(const size_t threads, ThreadsFor(options.threads));
   if (options.context > limits::kMaxContext) {
     return InvalidArgument(fmt::format("--ctx-size is {}, at most {} is possible", options.context, limits::kMaxContext));
@@ -114,12 +113,12 @@ void Session::Truncate(uint64_t length) {
 }
 
 Status Session::Append(std::span<const TokenId> tokens, const PrefillProgress& progress, const std::atomic<bool>* cancel) {
-  return AppendChunks(tokens, model::LogitsWanted::kLast, nullptr, progress, cancel);
+  return AppendText(tokens, model::LogitsWanted::kLast, nullptr, progress, cancel);
 }
 
 Status Session::AppendAll(std::span<const TokenId> tokens, const LogitsRows& sink, const PrefillProgress& progress,
                           const std::atomic<bool>* cancel) {
-  return AppendChunks(tokens, model::LogitsWanted::kAll, sink, progress, cancel);
+  return AppendText(tokens, model::LogitsWanted::kAll, sink, progress, cancel);
 }
 
 Status Engine::CheckIds(std::span<const TokenId> tokens) const {
@@ -150,11 +149,18 @@ Result<model::Segment> Session::NextSegment(std::span<const TokenId> tokens, siz
   if (tokens.size() > closing) count = std::min(count, tokens.size() - closing);
   if (instruction.given()) DAMASK_RETURN_IF_ERROR(LookAhead(instruction, tokens, cancel));
   const bool last = count == tokens.size();
+  ReserveTokens(count);
   return model::Segment{.cache = &cache_,
                         .tokens = tokens.first(count),
                         .logits = all || last ? wanted : model::LogitsWanted::kNone,
                         .prompt_end = last,
                         .closing = tokens.size() <= closing};
+}
+
+// A text that is longer in the cache than here would be one that nobody can go on with.
+void Session::ReserveTokens(size_t count) {
+  const size_t wanted = tokens_.size() + count;
+  if (wanted > tokens_.capacity()) tokens_.reserve(std::max(wanted, 2 * tokens_.capacity()));
 }
 
 void Session::Note(const model::Segment& segment, const model::SegmentReport& report) {
@@ -231,10 +237,15 @@ Status Engine::AppendChunks(std::span<Session* const> sessions, std::span<const 
   if (sessions.size() != texts.size() || sessions.size() > model::kDecodeRows) {
     return InvalidArgument(fmt::format("{} sessions cannot read {} texts in one batch", sessions.size(), texts.size()));
   }
+  if (border == 0 || border % kernels::kQueryBlockRows != 0 || border > model::kChunkTokens) {
+    return InvalidArgument(fmt::format("chunks cannot end at multiples of {}: expected a multiple of {}, {} at most", border,
+                                       kernels::kQueryBlockRows, model::kChunkTokens));
+  }
   if (sessions.empty()) return {};
   std::vector<model::Segment> batch;
   for (size_t i = 0; i < sessions.size(); ++i) {
     const std::span<const TokenId> text = texts[i];
+    if (text.empty()) return InvalidArgument("there is no token to read");
     DAMASK_RETURN_IF_ERROR(sessions[i]->CheckRoom(text.size()));
     DAMASK_RETURN_IF_ERROR(CheckIds(text.first(std::min(text.size(), border))));
     if (sessions.size() > 1 && !sessions[i]->ReadsInCompany(text))
@@ -250,8 +261,8 @@ Status Engine::AppendChunks(std::span<Session* const> sessions, std::span<const 
   return {};
 }
 
-Status Session::AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
-                             const PrefillProgress& progress, const std::atomic<bool>* cancel) {
+Status Session::AppendText(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
+                           const PrefillProgress& progress, const std::atomic<bool>* cancel) {
   DAMASK_RETURN_IF_ERROR(CheckRoom(tokens.size()));
   DAMASK_RETURN_IF_ERROR(engine_->CheckIds(tokens));
   const Timer timer;
@@ -269,10 +280,15 @@ Status Session::Decode(TokenId id, const std::atomic<bool>* cancel) {
 }
 
 Status Engine::Decode(std::span<Session* const> sessions, std::span<const TokenId> ids, const std::atomic<bool>* cancel) {
+  if (sessions.size() != ids.size() || sessions.size() > model::kDecodeRows) {
+    return InvalidArgument(fmt::format("{} sessions cannot take {} tokens in one batch", sessions.size(), ids.size()));
+  }
+  if (sessions.empty()) return {};
   DAMASK_RETURN_IF_ERROR(CheckIds(ids));
   std::vector<model::Segment> batch;
   for (size_t i = 0; i < sessions.size(); ++i) {
     DAMASK_RETURN_IF_ERROR(sessions[i]->CheckRoom(1));
+    sessions[i]->ReserveTokens(1);
     batch.push_back(
         {.cache = &sessions[i]->cache_, .tokens = ids.subspan(i, 1), .logits = model::LogitsWanted::kLast, .decode = true});
   }
@@ -322,6 +338,20 @@ Result<std::optional<TokenId>> Session::DecodeGuesses(TokenId id, std::span<cons
   DAMASK_RETURN_IF_ERROR(status);
   report_.Add(engine_->forward_->segment_reports()[0]);
   return drawn;
+}
+
+Status Session::Share(const Session& other) {
+  if (other.engine_ != engine_) return Internal("a session cannot become one of another engine");
+  if (engine_->policy_->WantsChunks()) {
+    return Unsupported(fmt::format("what the policy {} remembers of a text cannot be shared", engine_->policy_->Spec()));
+  }
+  std::vector<TokenId> tokens = other.tokens_;
+  std::vector<float> logits = other.logits_;
+  DAMASK_RETURN_IF_ERROR(cache_.Share(other.cache_));
+  tokens_ = std::move(tokens);
+  logits_ = std::move(logits);
+  turn_tokens_ = other.turn_tokens_;
+  return {};
 }
 
 Status Session::Restore(std::span<const TokenId> prompt, const std::function<Result<uint64_t>(model::KvCache*)>& restore) {

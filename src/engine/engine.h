@@ -87,7 +87,8 @@ class Engine {
   // Whether Session::DecodeGuesses is possible: Forward::MayGuess.
   bool MayGuess() const { return forward_->MayGuess(); }
   // One token each for several sessions of this engine, at most model::kDecodeRows, whose weights are then read once; the
-  // logits are the same to the last bit as for each alone. Errors as Session::Append; no session has then moved.
+  // logits are the same to the last bit as for each alone. Errors as Session::Append, InvalidArgument; no session has then
+  // moved.
   Status Decode(std::span<Session* const> sessions, std::span<const TokenId> ids, const std::atomic<bool>* cancel);
   // Session::AppendChunk for several sessions of this engine, at most model::kDecodeRows, whose weights are then read once:
   // texts[i] goes to sessions[i], and each of them ReadsInCompany where there is more than one. The results are the same to the
@@ -134,8 +135,8 @@ class Session {
                    const std::atomic<bool>* cancel);
 
   // As Append, of the first of these tokens only: up to the next position that is a multiple of `border`, itself a multiple of
-  // kernels::kQueryBlockRows, and of a chunk at most. Gives how many. Results do not depend on `border` where the policy does
-  // not (Policy::WantsChunks).
+  // kernels::kQueryBlockRows, and model::kChunkTokens at most. Gives how many; none at all is InvalidArgument. Results do not
+  // depend on `border` where the policy does not (Policy::WantsChunks).
   Result<size_t> AppendChunk(std::span<const TokenId> tokens, size_t border, const std::atomic<bool>* cancel);
   // Whether the next chunk of a text with these tokens left may share a batch with other sessions' (Engine::AppendChunks): not
   // where the policy looks at whole chunks or is asked something, nor a whole text so short that it runs decode's products.
@@ -160,6 +161,11 @@ class Session {
   Status Restore(std::span<const TokenId> prompt, const std::function<Result<uint64_t>(model::KvCache*)>& restore);
   const model::KvCache& cache() const { return cache_; }
 
+  // Becomes what `other` of the same engine is, in pages that both own; this session must be empty. Unsupported where pages of
+  // the other were released, or where the policy remembers of a text what its keys do not tell (Policy::WantsChunks): nothing
+  // has then changed.
+  Status Share(const Session& other);
+
   // Of everything computed since the last call.
   model::SegmentReport TakeReport() { return std::exchange(report_, {}); }
 
@@ -182,12 +188,14 @@ class Session {
   // The chunk that comes next, and what is noted when it has been read.
   Result<model::Segment> NextSegment(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted,
                                      const std::atomic<bool>* cancel);
+  // Makes room for `count` more ids: behind a batch that was computed nothing may fail any more.
+  void ReserveTokens(size_t count);
   void Note(const model::Segment& segment, const model::SegmentReport& report);
   policies::Instruction AskedNow() const;
   // Reads the policy's instruction behind the text so far, and forgets it.
   Status LookAhead(const policies::Instruction& instruction, std::span<const TokenId> rest, const std::atomic<bool>* cancel);
-  Status AppendChunks(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
-                      const PrefillProgress& progress, const std::atomic<bool>* cancel);
+  Status AppendText(std::span<const TokenId> tokens, model::LogitsWanted wanted, const LogitsRows& sink,
+                    const PrefillProgress& progress, const std::atomic<bool>* cancel);
 
   Engine* engine_;
   model::KvCache cache_;

@@ -182,7 +182,7 @@ Status Forward::Prepare(std::span<const Segment> batch) {
     if (cache.NeedsReleasedPages(attention_.policy())) {
       return InvalidArgument("another attention policy has released keys of this text: reading cannot go on with this one");
     }
-    DAMASK_RETURN_IF_ERROR(cache.Reserve(cache.length() + segment.tokens.size()));
+    DAMASK_RETURN_IF_ERROR(cache.Reserve(cache.length() + segment.tokens.size(), PageStart::kAnything));
     runs_.push_back({.cache = &cache,
                      .first_row = rows,
                      .rows = segment.tokens.size(),

@@ -17,21 +17,24 @@ constexpr size_t kSlabBytes = size_t{2} << 20;
 
 }  // namespace
 
-std::byte* PagePool::Allocate() {
-  if (free_.empty()) {
-    const size_t per_slab = std::max<size_t>(1, kSlabBytes / layout_.bytes());
-    try {
-      slabs_.emplace_back(per_slab * layout_.bytes());
-      free_.reserve(slabs_.size() * per_slab);  // of all pages: Free must not fail
-    } catch (const std::bad_alloc&) {
-      return nullptr;
-    }
-    // Handed out from the front: pages of one block lie together.
-    for (size_t i = per_slab; i-- > 0;) free_.push_back(slabs_.back().data() + i * layout_.bytes());
+bool PagePool::AddSlab() {
+  const size_t per_slab = std::max<size_t>(1, kSlabBytes / layout_.bytes());
+  try {
+    free_.reserve((slabs_.size() + 1) * per_slab);  // of all pages: Free must not fail, nor a slab be without use
+    slabs_.emplace_back(per_slab * layout_.bytes());
+  } catch (const std::bad_alloc&) {
+    return false;
   }
+  // Handed out from the front: pages of one block lie together.
+  for (size_t i = per_slab; i-- > 0;) free_.push_back(slabs_.back().data() + i * layout_.bytes());
+  return true;
+}
+
+std::byte* PagePool::Allocate(PageStart start) {
+  if (free_.empty() && !AddSlab()) return nullptr;
   std::byte* page = free_.back();
   free_.pop_back();
-  std::memset(page, 0, layout_.bytes());
+  if (start == PageStart::kZeros) std::memset(page, 0, layout_.bytes());
   ++pages_in_use_;
   return page;
 }
@@ -67,26 +70,38 @@ Status KvCache::NoMemory(uint64_t length) const {
                                  FormatBytes(layers_ * kv_heads_ * pool_->layout().bytes() / kernels::kPageTokens)));
 }
 
-Status KvCache::Reserve(uint64_t length) {
+Status KvCache::Reserve(uint64_t length, PageStart start) {
   DAMASK_RETURN_IF_ERROR(UnshareLastBlock());
+  if (start == PageStart::kAnything) Truncate(length_);
   const size_t wanted = CeilDiv(length, kernels::kPageTokens);
   const size_t before = blocks_;
   while (blocks_ < wanted) {
+    const bool full = (blocks_ + 1) * kernels::kPageTokens <= length;
+    if (AddBlock(full ? start : PageStart::kZeros)) continue;
+    // Also takes back the part of this block that other tables already got.
     for (std::vector<std::byte*>& pages : tables_) {
-      std::byte* page = pool_->Allocate();
-      if (page == nullptr) {
-        // Also takes back the part of this block that other tables already got.
-        for (std::vector<std::byte*>& other : tables_) {
-          for (; other.size() > before; other.pop_back()) pool_->Free(other.back());  // fresh ones: none is released
-        }
-        blocks_ = before;
-        return NoMemory(length);
-      }
-      pages.push_back(page);
+      for (; pages.size() > before; pages.pop_back()) pool_->Free(pages.back());  // fresh ones: none is released
     }
-    ++blocks_;
+    blocks_ = before;
+    return NoMemory(length);
   }
   return {};
+}
+
+// On failure some tables have a page more.
+bool KvCache::AddBlock(PageStart start) {
+  for (std::vector<std::byte*>& pages : tables_) {
+    std::byte* const page = pool_->Allocate(start);
+    if (page == nullptr) return false;
+    try {
+      pages.push_back(page);
+    } catch (const std::bad_alloc&) {
+      pool_->Free(page);
+      return false;
+    }
+  }
+  ++blocks_;
+  return true;
 }
 
 Status KvCache::UnshareLastBlock() {
@@ -95,7 +110,7 @@ Status KvCache::UnshareLastBlock() {
   std::vector<std::byte*> copies(tables_.size(), nullptr);
   for (size_t i = 0; i < tables_.size(); ++i) {
     if (!pool_->shared(tables_[i][block])) continue;
-    copies[i] = pool_->Allocate();
+    copies[i] = pool_->Allocate(PageStart::kAnything);
     if (copies[i] == nullptr) {
       for (std::byte* copy : copies) {
         if (copy != nullptr) pool_->Free(copy);
@@ -133,6 +148,20 @@ Status KvCache::AppendShared(std::span<std::byte* const> pages) {
   }
   ++blocks_;
   length_ += kernels::kPageTokens;
+  return {};
+}
+
+Status KvCache::Share(const KvCache& other) {
+  if (length_ != 0 || blocks_ != 0) return Internal(fmt::format("a cache of {} positions cannot become another", length_));
+  std::vector<std::byte*> pages;
+  pages.reserve(tables_.size());  // behind this nothing throws
+  for (size_t block = 0; block * kernels::kPageTokens < other.length_; ++block) {
+    Status status = other.BlockPages(block, &pages) ? AppendShared(pages) : Unsupported("keys of this text have been released");
+    if (status.ok()) continue;
+    Truncate(0);
+    return status;
+  }
+  Truncate(other.length_);
   return {};
 }
 

@@ -16,7 +16,13 @@
 
 namespace damask::model {
 
-// Hands out zeroed pages of one layout, carved from slabs of a few megabytes. A page may have several owners: each holds one
+// What a new page holds.
+enum class PageStart {
+  kZeros,    // an unfilled slot must not bring a NaN into a tile
+  kAnything  // all of it is written before anything reads it
+};
+
+// Hands out pages of one layout, carved from slabs of a few megabytes. A page may have several owners: each holds one
 // reference, and a page with more than one is never written. Not thread-safe: one thread forms the chunks.
 class PagePool {
  public:
@@ -24,7 +30,7 @@ class PagePool {
 
   const kernels::PageLayout& layout() const { return layout_; }
   // Throws nothing: OutOfMemory comes back as null.
-  std::byte* Allocate();
+  std::byte* Allocate(PageStart start = PageStart::kZeros);
   // One owner more. False where there is no memory to note it.
   [[nodiscard]] bool Ref(std::byte* page);
   // One owner less; the last one gives the page back.
@@ -32,11 +38,16 @@ class PagePool {
   bool shared(const std::byte* page) const { return !extra_.empty() && extra_.count(page) != 0; }
   // Every page once, however many owners it has.
   uint64_t bytes_in_use() const { return pages_in_use_ * layout_.bytes(); }
+  // What it took from the system.
+  uint64_t bytes_held() const { return slabs_.empty() ? 0 : slabs_.size() * slabs_.front().bytes(); }
 
  private:
+  // False where there is no memory.
+  bool AddSlab();
+
   kernels::PageLayout layout_;
   std::vector<AlignedArray<std::byte>> slabs_;
-  std::vector<std::byte*> free_;                          // may be dirty: zeroed when handed out
+  std::vector<std::byte*> free_;                          // dirty
   std::unordered_map<const std::byte*, uint64_t> extra_;  // owners beyond the first: pages with one owner cost nothing
   uint64_t pages_in_use_ = 0;
 };
@@ -52,8 +63,13 @@ class KvCache {
   // Positions stored so far.
   uint64_t length() const { return length_; }
   // Makes room for positions up to `length`, all layers and heads, and for writing from length() on: a last block that is not
-  // full and has other owners is copied first. On failure the cache is as it was.
-  Status Reserve(uint64_t length);
+  // full and has other owners is copied first. On failure the cache is as it was, and what was reserved before stays.
+  // kAnything: every layer writes all of [length(), length) before it reads any of it, so only a last page that is not full
+  // begins as zeros, and what was reserved before without being committed goes back.
+  Status Reserve(uint64_t length, PageStart start = PageStart::kZeros);
+  // Becomes what `other` is: its positions, in pages that both own. This cache must be empty. The policy's state has not seen
+  // the keys, as behind AppendShared. Unsupported where pages of the other were released; on failure the cache is empty.
+  Status Share(const KvCache& other);
   // Takes the next 64 positions from somewhere else: one page per layer and KV head, layer by layer, of each of which the cache
   // becomes one more owner. length() must be a multiple of 64 and nothing reserved behind it. The policy's state has not seen
   // these keys: state_length() stays behind, and the next chunk shows them. On failure the cache is as it was.
@@ -96,6 +112,7 @@ class KvCache {
   // No memory for a cache of `length` positions.
   Status NoMemory(uint64_t length) const;
   Status UnshareLastBlock();
+  bool AddBlock(PageStart start);
 
   size_t layers_;
   size_t kv_heads_;

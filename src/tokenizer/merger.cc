@@ -1,10 +1,9 @@
 #include "tokenizer/merger.h"
 
 #include <algorithm>
-#include <chrono>
-#include <exception>
 #include <functional>
-#include <random>
+
+#include "base/entropy.h"
 
 namespace damask::tokenizer {
 namespace {
@@ -23,19 +22,10 @@ uint64_t Mix(uint64_t key) {
   return key ^ (key >> 33);
 }
 
-uint64_t RandomNumber() {
-  try {
-    std::random_device random;
-    return (uint64_t{random()} << 32) | random();
-  } catch (const std::exception&) {  // a system without a source of randomness: what differs from run to run must do
-    return static_cast<uint64_t>(std::chrono::high_resolution_clock::now().time_since_epoch().count());
-  }
-}
-
 }  // namespace
 
 uint64_t ProcessSeed() {
-  static const uint64_t seed = RandomNumber();
+  static const uint64_t seed = RandomSeed();
   return seed;
 }
 

@@ -1,5 +1,7 @@
 #include "base/log.h"
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -42,6 +44,25 @@ TEST(Log, QuietSilencesNotesAndKeepsWarnings) {
 TEST(Log, AnEmptySinkSilencesEverything) {
   { const Recorder recorder; }
   LogWarning("nobody listens");  // must not throw std::bad_function_call
+}
+
+TEST(Log, ASinkMayBeReplacedWhileOthersWriteAndByItself) {
+  std::atomic<int> seen = 0;
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 2; ++i) {
+    writers.emplace_back([] {
+      for (int message = 0; message < 2000; ++message) LogWarning("a message");
+    });
+  }
+  for (int i = 0; i < 2000; ++i) SetLogSink([&seen, i](LogLevel, const std::string&) { seen += i >= 0 ? 1 : 0; });
+  for (std::thread& writer : writers) writer.join();
+  SetLogSink([&seen](LogLevel, const std::string&) {
+    SetLogSink({});
+    seen = -1;  // of the function that was replaced, still there
+  });
+  LogWarning("the last");
+  LogWarning("nobody listens");
+  EXPECT_EQ(seen.load(), -1);
 }
 
 }  // namespace

@@ -3,12 +3,14 @@
 #include <atomic>
 #include <functional>
 #include <new>
+#include <optional>
 #include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
+#include "tests/failing_new.h"
 
 namespace damask {
 namespace {
@@ -200,6 +202,22 @@ TEST(ThreadPool, AfterAThrowNoBodyRunsAnyMoreAndTheOtherRangesAreLeftOut) {
                  std::bad_alloc);
     EXPECT_EQ(inside.load(), 0u);
     CheckCover(pool, 100, 3);
+  }
+}
+
+TEST(ThreadPool, WithoutMemoryForAThreadItHasThoseThatRun) {
+  constexpr size_t kWanted = 4;
+  size_t most = 0;
+  for (size_t allowed = 1; most < kWanted; ++allowed) {  // the first is the list of threads
+    std::optional<ThreadPool> pool;
+    {
+      const test::FailingNew failing(allowed);
+      pool.emplace(kWanted);
+    }
+    EXPECT_GE(pool->num_threads(), most);
+    most = pool->num_threads();
+    CheckCover(*pool, 100, 3);
+    ASSERT_LT(allowed, 100u);
   }
 }
 

@@ -206,6 +206,58 @@ TEST(Batch, AnErrorMovesNoSession) {
   EXPECT_TRUE(good.AppendChunk(right, 512, nullptr).ok());
 }
 
+TEST(Batch, WhatDoesNotFitABatchIsRefused) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  std::deque<Session> sessions;
+  std::vector<Session*> pointers;
+  for (size_t i = 0; i <= model::kDecodeRows; ++i) pointers.push_back(&sessions.emplace_back(engine.get()));
+  const std::vector<TokenId> ids = SomeIds(pointers.size(), 512);
+  const std::span<Session* const> all(pointers);
+  EXPECT_EQ(engine->Decode(all, ids, nullptr).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(engine->Decode(all.first(3), std::span(ids).first(2), nullptr).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(engine->Decode({}, {}, nullptr).ok());
+  for (const size_t border : {size_t{0}, size_t{1}, size_t{100}, 2 * model::kChunkTokens}) {
+    EXPECT_EQ(sessions[0].AppendChunk(ids, border, nullptr).status().code(), StatusCode::kInvalidArgument) << border;
+  }
+  EXPECT_EQ(sessions[0].AppendChunk({}, 512, nullptr).status().code(), StatusCode::kInvalidArgument);
+  for (const Session& session : sessions) EXPECT_EQ(session.length(), 0u);
+}
+
+// A session that became another goes on with the same bits, and neither notices what the other does.
+TEST(Batch, ASharedTextGoesOnWithTheSameBits) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  for (const char* policy : {"full", "streaming:sinks=4,window=64", "quest:budget=128"}) {
+    const auto engine = LoadTiny(file, {.policy = policy});
+    const std::vector<TokenId> ids = SomeIds(300, 512);
+    const auto text = std::span(ids).first(200);
+    const auto next = std::span(ids).subspan(200);
+    Session whole(engine.get());
+    ASSERT_TRUE(whole.Append(text, nullptr, nullptr).ok());
+    ASSERT_TRUE(whole.Append(next, nullptr, nullptr).ok());
+    Session first(engine.get());
+    ASSERT_TRUE(first.Append(text, nullptr, nullptr).ok());
+    const uint64_t bytes = engine->kv_bytes();
+    Session second(engine.get());
+    ASSERT_TRUE(second.Share(first).ok());
+    EXPECT_EQ(engine->kv_bytes(), bytes);
+    EXPECT_EQ(second.tokens(), first.tokens());
+    EXPECT_EQ(Copy(second.logits()), Copy(first.logits()));
+    ASSERT_TRUE(first.Append(SomeIds(64, 300), nullptr, nullptr).ok());
+    ASSERT_TRUE(second.Append(next, nullptr, nullptr).ok());
+    EXPECT_EQ(Copy(second.logits()), Copy(whole.logits())) << policy;
+    first.Truncate(200);
+    ASSERT_TRUE(first.Append(next, nullptr, nullptr).ok());
+    EXPECT_EQ(Copy(first.logits()), Copy(whole.logits())) << policy;
+  }
+  const auto engine = LoadTiny(file, {.policy = "h2o:budget=64"});
+  Session first(engine.get());
+  ASSERT_TRUE(first.Append(SomeIds(100, 512), nullptr, nullptr).ok());
+  Session second(engine.get());
+  EXPECT_EQ(second.Share(first).code(), StatusCode::kUnsupported);
+  EXPECT_EQ(second.length(), 0u);
+}
+
 TEST(Batch, ReportsAreOfEachSession) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file, {.policy = "streaming:sinks=4,window=64"});

@@ -236,6 +236,39 @@ TEST(Session, TruncateThenContinueEqualsAFreshSession) {
   EXPECT_EQ(std::vector<float>(session.logits().begin(), session.logits().end()), LogitsOf(engine.get(), ids));
 }
 
+// Pages come back from other sessions as they are: what a chunk does not write must not be read, whatever it was.
+TEST(Session, WhatPagesHeldBeforeDoesNotChangeABit) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const std::vector<TokenId> ids = SomeIds(700, 512);
+  for (const Target target : AllTargets()) {
+    if (!TargetSupported(target)) continue;
+    for (const kernels::KvType kv : {kernels::KvType::kBf16, kernels::KvType::kQ8}) {
+      std::vector<std::vector<float>> logits;
+      for (const bool spoilt : {false, true}) {
+        const auto engine = LoadTiny(file, {.target = std::string(TargetName(target)), .kv = kv});
+        model::PagePool* const pool = engine->page_pool();
+        std::vector<std::byte*> pages(spoilt ? 500 : 0);
+        for (std::byte*& page : pages) {
+          page = pool->Allocate();
+          std::memset(page, 0xff, pool->layout().bytes());  // NaN in every type
+        }
+        for (std::byte* page : pages) pool->Free(page);
+        Session session(engine.get());
+        const std::atomic<bool> cancel = true;
+        EXPECT_EQ(session.Append(ids, nullptr, &cancel).code(), StatusCode::kCancelled);
+        for (const size_t tokens : {100, 64, 3, 400}) {
+          ASSERT_TRUE(session.Append(std::span(ids).subspan(session.length(), tokens), nullptr, nullptr).ok());
+          logits.emplace_back(session.logits().begin(), session.logits().end());
+        }
+        for (int i = 0; i < 80; ++i) ASSERT_TRUE(session.Decode(ids[session.length()], nullptr).ok());
+        logits.emplace_back(session.logits().begin(), session.logits().end());
+      }
+      const auto half = logits.begin() + static_cast<std::ptrdiff_t>(logits.size() / 2);
+      EXPECT_TRUE(std::equal(logits.begin(), half, half)) << TargetName(target) << " " << kernels::KvTypeName(kv);
+    }
+  }
+}
+
 TEST(Session, AppendAllGivesEveryPosition) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file, {.target = "scalar"});

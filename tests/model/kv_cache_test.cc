@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/failing_new.h"
+
 namespace damask::model {
 namespace {
 
@@ -17,6 +19,20 @@ ModelConfig SmallConfig() {
   config.kv_heads = 2;
   config.head_dim = 64;
   return config;
+}
+
+std::vector<std::byte*> Pages(const KvCache& cache, size_t block) {
+  std::vector<std::byte*> pages;
+  EXPECT_TRUE(cache.BlockPages(block, &pages));
+  return pages;
+}
+
+// One block in which every page has a byte value of its own.
+void FillBlock(KvCache* cache, size_t page_bytes) {
+  ASSERT_TRUE(cache->Reserve(64).ok());
+  int value = 1;
+  for (std::byte* page : Pages(*cache, 0)) std::memset(page, value++, page_bytes);
+  cache->Commit(64);
 }
 
 TEST(KvCache, GrowsByWholePages) {
@@ -78,6 +94,69 @@ TEST(KvCache, TruncatedPagesComeBackZeroed) {
   }
 }
 
+TEST(KvCache, WhereAChunkIsWrittenWholeOnlyItsLastPageIsCleared) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  KvCache cache(SmallConfig(), &pool);
+  const auto is_zero = [&](size_t block) {
+    const std::byte* const page = cache.pages(2, 1)[block];
+    return std::all_of(page, page + pool.layout().bytes(), [](std::byte b) { return b == std::byte{0}; });
+  };
+  const auto spoil = [&] {
+    ASSERT_TRUE(cache.Reserve(256).ok());
+    for (size_t block = cache.length() / 64; block < 4; ++block) {
+      for (size_t head = 0; head < 6; ++head) std::memset(cache.page(head / 2, head % 2, block), 0xff, pool.layout().bytes());
+    }
+  };
+  spoil();
+  // What was reserved and never committed is no page of the new chunk's.
+  ASSERT_TRUE(cache.Reserve(100, PageStart::kAnything).ok());
+  EXPECT_FALSE(is_zero(0));
+  EXPECT_TRUE(is_zero(1));
+  EXPECT_EQ(pool.bytes_in_use(), 2u * 6 * pool.layout().bytes());
+  cache.Commit(64);
+  spoil();
+  ASSERT_TRUE(cache.Reserve(192, PageStart::kAnything).ok());
+  EXPECT_FALSE(is_zero(1));
+  EXPECT_FALSE(is_zero(2));
+  EXPECT_EQ(cache.bytes(), 3u * 6 * pool.layout().bytes());
+}
+
+// With 0, 1, 2, ... allocations until it comes through: what fails changes nothing and loses no page.
+TEST(KvCache, ReserveWithoutMemoryLeavesItAsItWas) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  KvCache cache(SmallConfig(), &pool);
+  FillBlock(&cache, pool.layout().bytes());
+  const std::vector<std::byte*> before = Pages(cache, 0);
+  bool done = false;
+  size_t failed = 0;
+  for (; !done; ++failed) {
+    try {
+      const test::FailingNew failing(failed);
+      done = cache.Reserve(9 * 64).ok();
+    } catch (const std::bad_alloc&) {  // of the sentence that says so
+    }
+    ASSERT_EQ(cache.length(), 64u);
+    ASSERT_EQ(Pages(cache, 0), before);
+    ASSERT_EQ(cache.bytes(), (done ? 9u : 1u) * 6 * pool.layout().bytes()) << failed;
+    ASSERT_EQ(pool.bytes_in_use(), cache.bytes()) << failed;
+  }
+  EXPECT_GT(failed, 7u);  // every table grows at least
+  cache.Truncate(0);
+  EXPECT_EQ(pool.bytes_in_use(), 0u);
+}
+
+TEST(PagePool, ASlabThatCannotBeNotedIsNotTaken) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  size_t failed = 0;
+  for (;; ++failed) {
+    const test::FailingNew failing(failed);
+    if (pool.Allocate() != nullptr) break;
+  }
+  EXPECT_GE(failed, 2u);
+  EXPECT_EQ(pool.bytes_in_use(), pool.layout().bytes());
+  EXPECT_EQ(pool.bytes_held(), size_t{2} << 20);
+}
+
 TEST(KvCache, GivesItsPagesBackWhenItGoes) {
   PagePool pool({64, kernels::KvType::kBf16});
   {
@@ -85,20 +164,6 @@ TEST(KvCache, GivesItsPagesBackWhenItGoes) {
     ASSERT_TRUE(cache.Reserve(1000).ok());
   }
   EXPECT_EQ(pool.bytes_in_use(), 0u);
-}
-
-std::vector<std::byte*> Pages(const KvCache& cache, size_t block) {
-  std::vector<std::byte*> pages;
-  EXPECT_TRUE(cache.BlockPages(block, &pages));
-  return pages;
-}
-
-// One block in which every page has a byte value of its own.
-void FillBlock(KvCache* cache, size_t page_bytes) {
-  ASSERT_TRUE(cache->Reserve(64).ok());
-  int value = 1;
-  for (std::byte* page : Pages(*cache, 0)) std::memset(page, value++, page_bytes);
-  cache->Commit(64);
 }
 
 bool Holds(const std::byte* page, size_t bytes, int value) {
@@ -209,6 +274,34 @@ TEST(KvCache, ThePolicysStateStaysBehindSharedPages) {
   ASSERT_TRUE(second.AppendShared(Pages(first, 0)).ok());
   EXPECT_EQ(second.state_length(), 64u);
   EXPECT_EQ(second.length(), 128u);
+}
+
+TEST(KvCache, ASharedCacheHoldsTheSameTextAndGoesItsOwnWay) {
+  PagePool pool({64, kernels::KvType::kBf16});
+  const size_t page_bytes = pool.layout().bytes();
+  KvCache first(SmallConfig(), &pool);
+  FillBlock(&first, page_bytes);
+  ASSERT_TRUE(first.Reserve(100).ok());
+  first.Commit(100);
+  const std::vector<std::byte*> last = Pages(first, 1);
+  KvCache second(SmallConfig(), &pool);
+  ASSERT_TRUE(second.Share(first).ok());
+  EXPECT_EQ(second.length(), 100u);
+  EXPECT_EQ(second.state_length(), 0u);
+  EXPECT_EQ(Pages(second, 0), Pages(first, 0));
+  EXPECT_EQ(Pages(second, 1), last);
+  EXPECT_EQ(pool.bytes_in_use(), first.bytes());
+  // Whoever writes first takes a copy; the other keeps the page.
+  ASSERT_TRUE(first.Reserve(101).ok());
+  EXPECT_NE(Pages(first, 1), last);
+  ASSERT_TRUE(second.Reserve(101).ok());
+  EXPECT_EQ(Pages(second, 1), last);
+  EXPECT_FALSE(second.Share(first).ok());  // not empty
+  first.Release(0, 0, 0, /*policy_id=*/1);
+  KvCache third(SmallConfig(), &pool);
+  EXPECT_EQ(third.Share(first).code(), StatusCode::kUnsupported);
+  EXPECT_EQ(third.length(), 0u);
+  EXPECT_EQ(third.bytes(), 0u);
 }
 
 }  // namespace
