@@ -38,6 +38,31 @@ TEST_F(PrefixStoreTest, P01WhatCannotFitIsNotWrittenAndNothingMakesRoomForIt) {
   EXPECT_EQ(Restored(store.get(), Text(5, 2)), 0);
 }
 
+// What is only asked frees nothing: pages go back when the owner of the pool says so.
+TEST_F(PrefixStoreTest, PagesOfWrittenFilesGoBackByCollectAlone) {
+  const auto store = OpenDisk();
+  const auto prompt = Text(3, 1);
+  {
+    model::KvCache cache(SmallConfig(), &pool_);
+    Prefill(prompt, 3, &cache);
+    store->Keep(prompt, cache, cache.length());
+  }
+  const uint64_t queued = pool_.bytes_in_use();
+  ASSERT_GT(queued, 0u);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (Files().empty()) ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  for (int asked = 0; asked < 2000; ++asked) {
+    static_cast<void>(store->stats());
+    ASSERT_EQ(store->Longest(prompt), 0u);
+    ASSERT_EQ(pool_.bytes_in_use(), queued);
+  }
+  while (pool_.bytes_in_use() > 0) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    store->Collect();
+  }
+  EXPECT_EQ(store->Longest(prompt), 3u * kTokens);
+}
+
 TEST_F(PrefixStoreTest, LeastRecentlyUsedFilesGoFirstAlsoAfterARestart) {
   const auto a = Text(3, 1);
   const auto b = Text(3, 2);
