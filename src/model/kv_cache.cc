@@ -71,9 +71,6 @@ Status KvCache::Reserve(uint64_t length) {
   DAMASK_RETURN_IF_ERROR(UnshareLastBlock());
   const size_t wanted = CeilDiv(length, kernels::kPageTokens);
   const size_t before = blocks_;
-  for (std::vector<std::byte*>& pages : tables_) {  // first, so that no page gets lost where there is no memory to note it
-    if (pages.capacity() < wanted) pages.reserve(std::max(wanted, 2 * pages.capacity()));
-  }
   while (blocks_ < wanted) {
     for (std::vector<std::byte*>& pages : tables_) {
       std::byte* page = pool_->Allocate();
