@@ -29,6 +29,13 @@ void Job::Start(engine::Engine* engine) {
   stage_.Restart();
 }
 
+bool Job::intact() const {
+  const uint64_t length = session_->length();
+  const bool expected = state_ == JobState::kDrawing ? length + 1 == usage_.prompt_tokens + usage_.completion_tokens
+                                                     : length == usage_.read_tokens;
+  return expected && length == session_->tokens().size();
+}
+
 // Other requests may have read more of this prompt since the last chunk.
 uint64_t Job::Restore(PrefixStore* store) {
   restoring_ = false;
@@ -219,6 +226,16 @@ void Job::Finish(const Status& status, engine::FinishReason reason) {
     outcome_.seed = answer_->seed();
   }
   if (!piece_.ids.empty() || !piece_.text.empty() || !piece_.logprobs.empty()) listener_->OnPiece(std::exchange(piece_, {}));
+  Close();
+}
+
+void Job::Abandon(Status status) noexcept {
+  outcome_.status = std::move(status);
+  outcome_.finish = engine::FinishReason::kCancelled;
+  Close();
+}
+
+void Job::Close() noexcept {
   usage_.audit = usage_.prefill.audit;
   usage_.audit.Add(usage_.decode.audit);
   outcome_.usage = usage_;

@@ -36,6 +36,9 @@ class Job {
   void Start(engine::Engine* engine);
   engine::Session* session() { return session_.get(); }
 
+  // Whether the session stands where this job takes it to be, so that what failed can be tried again.
+  bool intact() const;
+
   // Reading: the next piece of what `store` has of the unread part is taken from there; gives how many tokens.
   uint64_t Restore(PrefixStore* store);
   // Whether more of it is to be had, with the next call.
@@ -65,12 +68,15 @@ class Job {
 
   // Ends it: the session goes, the last piece is sent. Once; later calls change nothing.
   void Finish(const Status& status, engine::FinishReason reason);
+  // The same where that threw: no last piece, and nothing that needs memory.
+  void Abandon(Status status) noexcept;
   // The listener hears the outcome. Once, after Finish.
   void Tell();
 
  private:
   TokenId Draw(engine::Engine* engine, std::span<const float> logits);
   void Stepped();
+  void Close() noexcept;
   uint64_t Took(uint64_t before);
   void TellProgress();
   void SendPiece();

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+
+#include "engine/likeliest.h"
 
 namespace damask::batching {
 
 DrawnToken LogprobsOf(std::span<const float> logits, TokenId id, size_t top) {
-  const double best = *std::max_element(logits.begin(), logits.end());
+  const double best = logits[static_cast<size_t>(engine::Argmax(logits))];
   double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - best);
   const double log_sum = best + std::log(sum);
@@ -16,15 +17,10 @@ DrawnToken LogprobsOf(std::span<const float> logits, TokenId id, size_t top) {
   };
   DrawnToken drawn = {.id = id, .logprob = logprob(id)};
   if (top == 0) return drawn;
-  std::vector<TokenId> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto end = order.begin() + static_cast<std::ptrdiff_t>(std::min(top, order.size()));
-  std::partial_sort(order.begin(), end, order.end(), [&](TokenId a, TokenId b) {
-    const float la = logits[static_cast<size_t>(a)];
-    const float lb = logits[static_cast<size_t>(b)];
-    return la != lb ? la > lb : a < b;
-  });
-  for (auto token = order.begin(); token != end; ++token) drawn.top.push_back({*token, logprob(*token)});
+  std::vector<engine::RankedToken> likeliest;
+  engine::Likeliest().Find(logits, top, &likeliest);
+  std::sort(likeliest.begin(), likeliest.end(), engine::Likelier);
+  for (const engine::RankedToken& token : likeliest) drawn.top.push_back({token.id, logprob(token.id)});
   return drawn;
 }
 

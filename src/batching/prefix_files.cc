@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include "base/log.h"
@@ -155,55 +156,75 @@ void PrefixFiles::Keep(std::span<const TokenId> ids, size_t blocks, const model:
   const auto strange = [&](TokenId id) { return id < 0 || static_cast<uint64_t>(id) >= shape_.vocab; };
   const auto kept = ids.first(blocks * kPageTokens);
   if (std::any_of(kept.begin(), kept.end(), strange)) return;  // no reader would take it
+  std::list<PrefixWrite> writes;
+  try {
+    PrepareMissing(kept, cache, &writes);
+    Touch(ids, blocks);
+  } catch (const std::bad_alloc&) {
+    // What has been prepared is whole, and only the writer gives its pages back.
+  }
+  for (PrefixWrite& write : writes) write.used = files_.at(write.name).used;
+  writer_->Push(std::move(writes));
+}
+
+void PrefixFiles::PrepareMissing(std::span<const TokenId> ids, const model::KvCache& cache, std::list<PrefixWrite>* writes) {
+  const size_t blocks = ids.size() / kPageTokens;
   const size_t step = std::max<size_t>(1, kMaxFileBytes / shape_.block_bytes());
   const auto cover = Cover(ids, blocks, true);
-  std::vector<PrefixWrite> writes;
   for (size_t first = 0; first < blocks;) {
     size_t end = first;
     while (end < blocks && end - first < step && cover[end] == files_.end()) ++end;
     if (end > first) {
-      std::optional<PrefixWrite> write = Prepare(kept, first, end, cache);
-      if (!write) break;
-      writes.push_back(std::move(*write));
+      std::list<PrefixWrite> write(1);
+      if (!Prepare(ids, first, end, cache, &write.front())) return;
+      writes->splice(writes->end(), write);
     }
     first = std::max(end, first + 1);
   }
-  Touch(ids, blocks);
-  for (PrefixWrite& write : writes) {
-    write.used = files_.at(write.name).used;
-    writer_->Push(std::move(write));
-  }
 }
 
-std::optional<PrefixWrite> PrefixFiles::Prepare(std::span<const TokenId> ids, size_t first, size_t end,
-                                                const model::KvCache& cache) {
+// Whatever it throws, nothing has then changed.
+bool PrefixFiles::Prepare(std::span<const TokenId> ids, size_t first, size_t end, const model::KvCache& cache,
+                          PrefixWrite* write) {
   const uint64_t page_bytes = (end - first) * shape_.block_bytes();
-  if (queued_bytes_ + page_bytes > kMaxQueuedBytes && queued_bytes_ > 0) return std::nullopt;
-  PrefixWrite write;
-  write.head.first_block = first;
-  write.head.end_block = end;
-  write.head.ids.assign(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(end * kPageTokens));
-  write.name = PrefixDirectory::NameOf(HashOfIds(shape_, write.head.ids), first);
-  write.bytes = PrefixFileBytes(shape_, first, end);
-  const auto there = files_.find(write.name);
-  if (there != files_.end() && there->second.state != State::kUseless) return std::nullopt;
-  if (!TakePages(first, end, cache, &write.pages)) return std::nullopt;
-  std::optional<Names> room = MakeRoom(write.bytes, ids);
-  if (!room) {
-    for (std::byte* page : write.pages) pool_->Free(page);
-    return std::nullopt;
+  if (queued_bytes_ + page_bytes > kMaxQueuedBytes && queued_bytes_ > 0) return false;
+  write->head.first_block = first;
+  write->head.end_block = end;
+  write->head.ids.assign(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(end * kPageTokens));
+  write->name = PrefixDirectory::NameOf(HashOfIds(shape_, write->head.ids), first);
+  write->bytes = PrefixFileBytes(shape_, first, end);
+  const auto there = files_.find(write->name);
+  if (there != files_.end() && there->second.state != State::kUseless) return false;
+  Files entry;
+  entry[write->name] = {.bytes = write->bytes,
+                        .used = 0,
+                        .state = State::kPending,
+                        .first_block = first,
+                        .end_block = end,
+                        .ids = write->head.ids};
+  if (!TakePages(first, end, cache, &write->pages)) return false;
+  try {
+    std::optional<Names> room = MakeRoom(write->bytes, ids);
+    if (!room) {
+      GiveBack(*write);
+      return false;
+    }
+    write->remove = std::move(*room);
+  } catch (const std::bad_alloc&) {
+    GiveBack(*write);
+    throw;
   }
-  write.remove = std::move(*room);
-  const auto old = files_.find(write.name);  // a damaged one, if it has not just left
-  if (old != files_.end()) {
-    write.remove.push_back(write.name);
-    Forget(old);
-  }
-  files_[write.name] = {
-      .bytes = write.bytes, .used = 0, .state = State::kPending, .first_block = first, .end_block = end, .ids = write.head.ids};
-  bytes_ += write.bytes;
+  const auto old = files_.find(write->name);  // a damaged one, if it has not just left
+  write->replaces = old != files_.end();
+  if (write->replaces) Forget(old);
+  files_.merge(entry);
+  bytes_ += write->bytes;
   queued_bytes_ += page_bytes;
-  return write;
+  return true;
+}
+
+void PrefixFiles::GiveBack(const PrefixWrite& write) {
+  for (std::byte* page : write.pages) pool_->Free(page);
 }
 
 // The pages of these blocks with one owner more; false, and nothing taken, where one of them is gone.
@@ -248,8 +269,8 @@ std::optional<PrefixFiles::Names> PrefixFiles::MakeRoom(uint64_t bytes, std::spa
   }
   if (left > limit_ - bytes) return std::nullopt;
   Names names;
+  for (const auto file : gone) names.push_back(file->first);
   for (const auto file : gone) {
-    names.push_back(file->first);
     evicted_bytes_ += file->second.bytes;
     Forget(file);
   }
@@ -281,8 +302,10 @@ void PrefixFiles::Touch(std::span<const TokenId> ids, size_t blocks) {
 }
 
 void PrefixFiles::Collect() {
-  for (const PrefixWrite& write : writer_->TakeDone()) {
-    for (std::byte* page : write.pages) pool_->Free(page);
+  const std::list<PrefixWrite> writes = writer_->TakeDone();
+  const Status* failed = nullptr;
+  for (const PrefixWrite& write : writes) {
+    GiveBack(write);
     queued_bytes_ -= write.head.blocks() * shape_.block_bytes();
     const auto file = files_.find(write.name);
     if (write.status.ok()) {
@@ -291,9 +314,9 @@ void PrefixFiles::Collect() {
       continue;
     }
     Forget(file);
-    if (write.status.code() == StatusCode::kCancelled || std::exchange(warned_, true)) continue;
-    LogWarning("a prefix is not kept on disk: " + write.status.ToString());
+    if (write.status.code() != StatusCode::kCancelled && !std::exchange(warned_, true)) failed = &write.status;
   }
+  if (failed != nullptr) LogWarning("a prefix is not kept on disk: " + failed->ToString());
 }
 
 void PrefixFiles::Flush() {

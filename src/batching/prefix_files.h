@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -83,7 +84,11 @@ class PrefixFiles {
   Status Placed(const std::string& name, const Status& status) const;
   void Discard(Files::iterator file, const Status& why);
   void Forget(Files::iterator file);
-  std::optional<PrefixWrite> Prepare(std::span<const TokenId> ids, size_t first, size_t end, const model::KvCache& cache);
+  // Of whole blocks `ids`: those that no file has.
+  void PrepareMissing(std::span<const TokenId> ids, const model::KvCache& cache, std::list<PrefixWrite>* writes);
+  // Of blocks [first, end) of them; false where they cannot be kept.
+  bool Prepare(std::span<const TokenId> ids, size_t first, size_t end, const model::KvCache& cache, PrefixWrite* write);
+  void GiveBack(const PrefixWrite& write);
   bool TakePages(size_t first, size_t end, const model::KvCache& cache, std::vector<std::byte*>* pages);
   std::optional<Names> MakeRoom(uint64_t bytes, std::span<const TokenId> ids);
   bool Continued(const File& file, const std::set<const File*>& leaving) const;

@@ -26,9 +26,6 @@ struct PrefixStore::Impl {
         read_blocks(std::max<uint64_t>(1, options.read_bytes / (shape.layers * shape.kv_heads * pool->layout().bytes()))),
         tree(options.memory_bytes, shape.layers * shape.kv_heads, pool) {}
 
-  void Collect() {
-    if (files != nullptr) files->Collect();
-  }
   Result<uint64_t> Restore(std::span<const TokenId> prompt, model::KvCache* cache);
   void Keep(std::span<const TokenId> prompt, const model::KvCache& cache, uint64_t length);
 
@@ -94,7 +91,6 @@ Result<std::unique_ptr<PrefixStore>> PrefixStore::Open(const PrefixStoreOptions&
 
 uint64_t PrefixStore::Longest(std::span<const TokenId> prompt) const {
   try {
-    impl_->Collect();
     const size_t blocks = UsableBlocks(prompt);
     const size_t in_memory = impl_->tree.Reach(prompt, blocks);
     return (impl_->files == nullptr ? in_memory : impl_->files->Reach(prompt, in_memory, blocks)) * kPageTokens;
@@ -111,7 +107,6 @@ Result<uint64_t> PrefixStore::Restore(std::span<const TokenId> prompt, model::Kv
   cache->Truncate(length);  // of what is reserved nothing is needed
   Result<uint64_t> restored = [&]() -> Result<uint64_t> {
     try {
-      impl_->Collect();
       return impl_->Restore(prompt, cache);
     } catch (const std::bad_alloc&) {
       return OutOfMemory("no memory for a prefix");
@@ -129,12 +124,19 @@ void PrefixStore::Keep(std::span<const TokenId> prompt, const model::KvCache& ca
   }
 }
 
+void PrefixStore::Collect() {
+  try {
+    if (impl_->files != nullptr) impl_->files->Collect();
+  } catch (const std::bad_alloc&) {
+    // All was taken back; a warning of what went wrong is missing.
+  }
+}
+
 void PrefixStore::Flush() {
   if (impl_->files != nullptr) impl_->files->Flush();
 }
 
 PrefixStats PrefixStore::stats() const {
-  impl_->Collect();
   PrefixStats stats = {.memory_bytes = impl_->tree.bytes(),
                        .memory_limit = impl_->memory_limit,
                        .hits = impl_->hits,

@@ -70,6 +70,9 @@ class PrefixStore {
   // as a prompt. Over the limits the least recently used go first; what cannot fit is not kept.
   void Keep(std::span<const TokenId> prompt, const model::KvCache& cache, uint64_t length);
 
+  // Takes back the pages of what has been written to disk since the last call, which then counts as being there. Now and then,
+  // also where nothing else is asked of the store.
+  void Collect();
   // Waits until everything that Keep gave to the disk is there.
   void Flush();
 

@@ -2,7 +2,6 @@
 
 #include <csignal>
 
-#include <iterator>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -30,19 +29,17 @@ Result<std::unique_ptr<PrefixWriter>> PrefixWriter::Start(const PrefixDirectory*
   return writer;
 }
 
-void PrefixWriter::Push(PrefixWrite write) {
+void PrefixWriter::Push(std::list<PrefixWrite> writes) {
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(write));
+    queue_.splice(queue_.end(), writes);
   }
   changed_.notify_all();
 }
 
-std::vector<PrefixWrite> PrefixWriter::TakeDone() {
+std::list<PrefixWrite> PrefixWriter::TakeDone() {
   const std::lock_guard lock(mutex_);
-  std::vector<PrefixWrite> done(std::make_move_iterator(done_.begin()), std::make_move_iterator(done_.end()));
-  done_.clear();
-  return done;
+  return std::exchange(done_, {});
 }
 
 void PrefixWriter::Wait() {
@@ -57,10 +54,7 @@ void PrefixWriter::Stop() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
-  while (!queue_.empty()) {
-    done_.push_back(std::move(queue_.front()));
-    queue_.pop_front();
-  }
+  done_.splice(done_.end(), queue_);
 }
 
 void PrefixWriter::Loop() {
@@ -68,25 +62,26 @@ void PrefixWriter::Loop() {
   while (true) {
     changed_.wait(lock, [&] { return stop_ || !queue_.empty(); });
     if (stop_) return;
-    PrefixWrite write = std::move(queue_.front());
-    queue_.pop_front();
+    std::list<PrefixWrite> current;
+    current.splice(current.end(), queue_, queue_.begin());
     busy_ = true;
     lock.unlock();
-    Write(&write);
+    Write(&current.front());
     lock.lock();
-    done_.push_back(std::move(write));
+    done_.splice(done_.end(), current);
     busy_ = false;
     changed_.notify_all();
   }
 }
 
 void PrefixWriter::Write(PrefixWrite* write) const {
-  for (const std::string& name : write->remove) directory_->Remove(name);
   try {
+    for (const std::string& name : write->remove) directory_->Remove(name);
+    if (write->replaces) directory_->Remove(write->name);
     write->status = directory_->Write(write->name, write->bytes, write->used,
                                       [&](int fd) { return WritePrefixFile(fd, shape_, &write->head, write->pages); });
   } catch (const std::bad_alloc&) {
-    write->status = OutOfMemory("no memory to write it").At(directory_->Where(write->name));
+    write->status = OutOfMemory("no memory left");  // too short to need memory itself
   }
 }
 

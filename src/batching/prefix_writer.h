@@ -4,7 +4,7 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -24,6 +24,7 @@ struct PrefixWrite {
   uint64_t bytes = 0;             // of the file
   int64_t used = 0;
   std::vector<std::string> remove;  // files that make room, before this one is written
+  bool replaces = false;            // as does an old one of this name
   Status status = {StatusCode::kCancelled, "never begun"};
 };
 
@@ -35,9 +36,10 @@ class PrefixWriter {
   PrefixWriter& operator=(const PrefixWriter&) = delete;
   ~PrefixWriter() { Stop(); }
 
-  void Push(PrefixWrite write);
+  // Lists, so that a write changes hands without new memory: what it owns cannot be lost on the way.
+  void Push(std::list<PrefixWrite> writes);
   // What is done since the last call, in the order of Push.
-  std::vector<PrefixWrite> TakeDone();
+  std::list<PrefixWrite> TakeDone();
   // Waits until all that was pushed is done.
   void Wait();
   // Waits for the write that has begun. All that was pushed and not taken back can be taken afterwards.
@@ -52,8 +54,8 @@ class PrefixWriter {
   const PrefixFileShape shape_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<PrefixWrite> queue_;
-  std::deque<PrefixWrite> done_;
+  std::list<PrefixWrite> queue_;
+  std::list<PrefixWrite> done_;
   bool busy_ = false;
   bool stop_ = false;
   std::thread thread_;

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <exception>
-#include <new>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "base/log.h"
 #include "base/timer.h"
+#include "batching/guarded.h"
 #include "kernels/plan.h"
 
 namespace damask::batching {
@@ -23,42 +21,11 @@ constexpr std::chrono::seconds kIdlePause{1};
 
 static_assert(kChunkBesideAnswers % kernels::kQueryBlockRows == 0 && model::kChunkTokens % kChunkBesideAnswers == 0);
 
-// What is thrown, as a status.
-template <typename Work>
-Status Caught(const Work& work) {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return OutOfMemory("no memory for this request");
-  } catch (const std::exception& error) {
-    return Internal(error.what());
-  }
-}
-
-// What goes wrong inside one request ends that request.
-template <typename Work>
-void Guarded(Job* job, const Work& work) {
-  const Status status = Caught([&] {
-    work();
-    return Status();
-  });
-  if (status.ok()) return;
-  const Status finished = Caught([&] {
-    job->Finish(status, engine::FinishReason::kCancelled);
-    return Status();
-  });
-  // The memory may be missing for its last piece: the second time there is none.
-  if (!finished.ok()) job->Finish(finished, engine::FinishReason::kCancelled);
-}
-
-void End(Job* job, const Status& status, engine::FinishReason reason) {
-  Guarded(job, [&] { job->Finish(status, reason); });
-}
-
 }  // namespace
 
 Scheduler::Scheduler(engine::Engine* engine, PrefixStore* store, const SchedulerOptions& options)
     : engine_(engine), store_(engine->policy().WantsChunks() ? nullptr : store), options_(options) {
+  running_.reserve(options_.parallel);
   Publish();
   thread_ = std::thread([this] { Loop(); });
 }
@@ -82,6 +49,7 @@ Result<uint64_t> Scheduler::Submit(Request request, std::shared_ptr<Listener> li
     return TooLarge(fmt::format("{} requests are waiting already", queue_.size()));
   }
   const uint64_t id = next_id_++;
+  all_.reserve(all_.size() + 1);  // who is in one of the two lists is in both
   queue_.push_back(std::make_shared<Job>(id, std::move(request), std::move(listener)));
   all_.push_back(queue_.back());
   ++stats_.accepted;
@@ -124,61 +92,75 @@ SchedulerStats Scheduler::stats() const {
   return stats_;
 }
 
+// The thread's own work takes no memory outside of Step, so that whatever is missing, requests can be ended.
 void Scheduler::Loop() {
   while (WaitForWork()) {
+    if (store_ != nullptr) store_->Collect();
     Admit();
     EndCancelled();
-    Step();
+    const Status status = Caught([&] { Step(); });
+    // Nobody's fault, but it would be the same again: the youngest gives its memory to the others.
+    if (!status.ok() && !running_.empty()) End(running_.back().get(), status, engine::FinishReason::kCancelled);
     Forget();
   }
-  if (store_ != nullptr) store_->Flush();
+  if (store_ == nullptr) return;
+  const Status flushed = Caught([&] { store_->Flush(); });
+  if (!flushed.ok()) Warn("prompts may be missing on disk", flushed);
 }
 
 // False when everything has ended and nothing more may come.
 bool Scheduler::WaitForWork() {
   std::unique_lock lock(mutex_);
   // Now and then also without work: pages whose writing to disk has ended go back.
-  while (!work_.wait_for(lock, kIdlePause, [this] { return stopping_ || !all_.empty(); })) Publish();
+  while (!work_.wait_for(lock, kIdlePause, [this] { return stopping_ || !all_.empty(); })) {
+    if (store_ != nullptr) store_->Collect();
+    Publish();
+  }
   return !(stopping_ && all_.empty());
 }
 
 void Scheduler::Admit() {
-  std::vector<JobPtr> admitted;
-  {
-    const std::lock_guard lock(mutex_);
-    while (!queue_.empty() && running_.size() + admitted.size() < options_.parallel) {
-      admitted.push_back(std::move(queue_.front()));
+  while (running_.size() < options_.parallel) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (queue_.empty()) return;
+      running_.push_back(std::move(queue_.front()));  // its place is reserved
       queue_.pop_front();
     }
-  }
-  for (JobPtr& job : admitted) {
-    job->Start(engine_);
-    running_.push_back(std::move(job));
+    Job* const job = running_.back().get();
+    Guarded(job, [&] { job->Start(engine_); });
   }
 }
 
 // Those whose client has gone or whose time is over, queued ones too.
 void Scheduler::EndCancelled() {
-  std::vector<JobPtr> ending;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto ends = [this](const JobPtr& job) {
-      return job->cancel().load() || (options_.timeout_seconds > 0 && job->age_seconds() > options_.timeout_seconds);
-    };
-    std::copy_if(all_.begin(), all_.end(), std::back_inserter(ending), ends);
-    std::erase_if(queue_, ends);
-  }
-  for (const JobPtr& job : ending) {
-    // Whoever asks again goes on behind what has been read.
-    if (store_ != nullptr && job->state() == JobState::kReading) job->Keep(store_);
-    if (job->cancel().load()) {
-      End(job.get(), {}, engine::FinishReason::kCancelled);
-    } else if (job->state() == JobState::kDrawing) {
-      End(job.get(), {}, engine::FinishReason::kLength);
-    } else {
-      End(job.get(), TooLarge(fmt::format("the request was not read within {} s", options_.timeout_seconds)),
-          engine::FinishReason::kCancelled);
-    }
+  const auto ends = [this](const JobPtr& job) {
+    return job->state() != JobState::kDone &&
+           (job->cancel().load() || (options_.timeout_seconds > 0 && job->age_seconds() > options_.timeout_seconds));
+  };
+  while (const JobPtr job = FirstThat(ends)) Guarded(job.get(), [&] { EndEarly(job.get()); });
+  const std::lock_guard lock(mutex_);
+  std::erase_if(queue_, [](const JobPtr& job) { return job->state() == JobState::kDone; });
+}
+
+// One at a time: a list of them would take memory, and who hears of an end may call the scheduler.
+template <typename Wanted>
+Scheduler::JobPtr Scheduler::FirstThat(const Wanted& wanted) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find_if(all_.begin(), all_.end(), wanted);
+  return found == all_.end() ? nullptr : *found;
+}
+
+void Scheduler::EndEarly(Job* job) {
+  // Whoever asks again goes on behind what has been read.
+  if (store_ != nullptr && job->state() == JobState::kReading) job->Keep(store_);
+  if (job->cancel().load()) {
+    job->Finish({}, engine::FinishReason::kCancelled);
+  } else if (job->state() == JobState::kDrawing) {
+    job->Finish({}, engine::FinishReason::kLength);
+  } else {
+    job->Finish(TooLarge(fmt::format("the request was not read within {} s", options_.timeout_seconds)),
+                engine::FinishReason::kCancelled);
   }
 }
 
@@ -271,8 +253,7 @@ void Scheduler::ReadTogether(std::span<Job* const> jobs, size_t border) {
   const std::atomic<bool>* const cancel = jobs.size() == 1 ? &jobs.front()->cancel() : nullptr;
   const Status status = Caught([&] { return engine_->AppendChunks(sessions, texts, border, cancel); });
   if (!status.ok() && jobs.size() > 1) {
-    // Only the request that the error comes from shall end.
-    for (size_t i = 0; i < jobs.size(); ++i) ReadTogether(jobs.subspan(i, 1), border);
+    EachAlone(jobs, status, [&](std::span<Job* const> one) { ReadTogether(one, border); });
     return;
   }
   if (status.ok()) ++totals_.prompt_batches;
@@ -302,10 +283,7 @@ void Scheduler::DrawAll() {
 // memory: only an answer that is drawn alone is guessed ahead.
 bool Scheduler::DrawGuesses(Job* job) {
   std::span<const TokenId> guesses;
-  const Status guessed = Caught([&]() -> Status {
-    guesses = job->Guesses(*engine_);
-    return {};
-  });
+  const Status guessed = Caught([&] { guesses = job->Guesses(*engine_); });
   if (!guessed.ok() || guesses.empty()) return false;  // no memory for guesses is no reason to end
   const uint64_t before = job->usage().completion_tokens;
   const Status status = Caught([&] { return job->DecodeGuesses(engine_, guesses); });
@@ -323,7 +301,7 @@ void Scheduler::Draw(std::span<Job* const> jobs) {
   }
   const Status status = Caught([&] { return engine_->Decode(sessions, ids, nullptr); });
   if (!status.ok() && jobs.size() > 1) {
-    DrawEachAlone(jobs);
+    EachAlone(jobs, status, [&](std::span<Job* const> one) { Draw(one); });
     return;
   }
   for (Job* job : jobs) {
@@ -334,11 +312,6 @@ void Scheduler::Draw(std::span<Job* const> jobs) {
     Guarded(job, [&] { job->LogitsReady(engine_); });
     ++totals_.drawn_tokens;
   }
-}
-
-// After an error of a batch: only the request that it comes from shall end.
-void Scheduler::DrawEachAlone(std::span<Job* const> jobs) {
-  for (size_t i = 0; i < jobs.size(); ++i) Draw(jobs.subspan(i, 1));
 }
 
 void Scheduler::Count(const Job& job) {
@@ -358,27 +331,29 @@ void Scheduler::Count(const Job& job) {
 void Scheduler::Forget() {
   const auto done = [](const JobPtr& job) { return job->state() == JobState::kDone; };
   std::erase_if(running_, done);
-  std::vector<JobPtr> ended;
   {
     const std::lock_guard lock(mutex_);
-    std::copy_if(all_.begin(), all_.end(), std::back_inserter(ended), done);
-    for (const JobPtr& job : ended) Count(*job);
+    for (const JobPtr& job : all_) {
+      if (done(job)) Count(*job);
+    }
     Publish();
   }
-  for (const JobPtr& job : ended) {
-    const Status told = Caught([&] {
-      job->Tell();
-      return Status();
-    });
-    if (!told.ok()) LogWarning("the end of a request could not be told: " + told.ToString());
+  while (const JobPtr job = FirstThat(done)) {
+    const Status told = Caught([&] { job->Tell(); });
+    if (!told.ok()) Warn("the end of a request could not be told", told);
+    const std::lock_guard lock(mutex_);
+    all_.erase(std::find(all_.begin(), all_.end(), job));
+    if (all_.empty()) idle_.notify_all();
   }
-  const std::lock_guard lock(mutex_);
-  std::erase_if(all_, done);
-  if (all_.empty()) idle_.notify_all();
 }
 
-// With the lock held.
+// With the lock held. Without memory the figures stay as they were.
 void Scheduler::Publish() {
+  const Status published = Caught([&] { stats_ = Figures(); });
+  static_cast<void>(published);
+}
+
+SchedulerStats Scheduler::Figures() const {
   SchedulerStats stats = totals_;
   stats.accepted = stats_.accepted;
   stats.refused = stats_.refused;
@@ -391,7 +366,7 @@ void Scheduler::Publish() {
     ++(job.state() == JobState::kReading ? stats.reading : stats.drawing);
     stats.slots[i] = {job.id(), job.state(), job.usage(), job.kv_bytes()};
   }
-  stats_ = std::move(stats);
+  return stats;
 }
 
 }  // namespace damask::batching

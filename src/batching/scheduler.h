@@ -97,6 +97,9 @@ class Scheduler {
   bool WaitForWork();
   void Admit();
   void EndCancelled();
+  void EndEarly(Job* job);
+  template <typename Wanted>
+  JobPtr FirstThat(const Wanted& wanted);
   void Step();
   Job* NextToRead();
   bool AnyoneDraws() const;
@@ -107,17 +110,17 @@ class Scheduler {
   void DrawAll();
   void Draw(std::span<Job* const> jobs);
   bool DrawGuesses(Job* job);
-  void DrawEachAlone(std::span<Job* const> jobs);
   void Count(const Job& job);
   void Forget();
   void Publish();
+  SchedulerStats Figures() const;
 
   engine::Engine* engine_;
   PrefixStore* const store_;
   const SchedulerOptions options_;
 
   // The compute thread's.
-  std::vector<JobPtr> running_;
+  std::vector<JobPtr> running_;  // at most `parallel`
   SchedulerStats totals_;
   double draw_debt_ = 0;  // seconds that drawing may take before the next chunk
   uint64_t turn_ = 0;

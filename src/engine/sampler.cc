@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -22,10 +23,6 @@ Status ValidateSamplerOptions(const SamplerOptions& o) {
   return {};
 }
 
-TokenId Argmax(std::span<const float> logits) {
-  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
 Sampler::Sampler(const SamplerOptions& options)
     : options_(options), seed_(options.seed ? *options.seed : std::random_device{}()) {
   random_.seed(seed_);
@@ -36,45 +33,87 @@ double Sampler::NextUniform() { return static_cast<double>(random_() >> 11) * 0x
 
 namespace {
 
-// A positive logit shrinks, a negative one grows: Keskar et al., CTRL (arXiv 1909.05858).
-void PenaliseRepeats(std::span<const TokenId> history, const SamplerOptions& options, std::vector<float>* logits) {
-  if (options.repeat_penalty == 1.0f) return;
-  const size_t count = std::min<size_t>(history.size(), options.repeat_last_n);
-  std::vector<TokenId> seen(history.end() - static_cast<std::ptrdiff_t>(count), history.end());
-  std::sort(seen.begin(), seen.end());
-  seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-  for (const TokenId id : seen) {
-    float& logit = (*logits)[static_cast<size_t>(id)];
-    logit = logit > 0 ? logit / options.repeat_penalty : logit * options.repeat_penalty;
-  }
-}
+// Candidates that are put in order as a whole: looking for the place where they need not be would cost more.
+constexpr size_t kSortedAtOnce = 256;
 
-// How many of the leading `probabilities` (descending, sum 1) it takes to reach top_p.
-size_t TopPCount(const std::vector<double>& probabilities, float top_p) {
-  double sum = 0;
-  for (size_t i = 0; i < probabilities.size(); ++i) {
-    sum += probabilities[i];
-    if (sum >= static_cast<double>(top_p)) return i + 1;
-  }
-  return probabilities.size();
-}
+// The softmax of candidates at a temperature, walked from the likeliest one down.
+class Walk {
+ public:
+  Walk(std::span<RankedToken> candidates, float best, float temperature)
+      : candidates_(candidates), best_(static_cast<double>(best)), temperature_(static_cast<double>(temperature)) {}
 
-// Softmax of the logits named by `order` (best first) at a temperature.
-std::vector<double> Softmax(const std::vector<float>& logits, const std::vector<TokenId>& order, double temperature) {
-  std::vector<double> p(order.size());
-  const double best = logits[static_cast<size_t>(order[0])];
-  for (size_t i = 0; i < order.size(); ++i) p[i] = std::exp((logits[static_cast<size_t>(order[i])] - best) / temperature);
-  const double sum = std::accumulate(p.begin(), p.end(), 0.0);
-  for (double& value : p) value /= sum;
-  return p;
-}
+  // How many it takes until their shares reach `wanted`; all, where they do not. So many are then in front, the last of them in
+  // its place.
+  size_t Reach(double wanted) {
+    const bool few = candidates_.size() <= kSortedAtOnce;
+    const Stretch stretch = few ? Stretch{.end = candidates_.size()} : FindStretch(wanted);
+    const std::span<RankedToken> ordered = candidates_.subspan(stretch.begin, stretch.end - stretch.begin);
+    std::sort(ordered.begin(), ordered.end(), Likelier);
+    for (size_t i = 0; few && i < ordered.size(); ++i) sum_ += Weight(ordered[i]);
+    double reached = stretch.above / sum_;
+    for (size_t i = 0; i < ordered.size(); ++i) {
+      reached += Weight(ordered[i]) / sum_;
+      if (reached >= wanted) return stretch.begin + i + 1;
+    }
+    return stretch.end;
+  }
+
+ private:
+  static constexpr size_t kStretches = 1024;
+  static constexpr double kWidest = 64;  // times the temperature: what is further down weighs nothing
+  // Candidates [begin, end) of like logits; those before them are likelier, and of this weight.
+  struct Stretch {
+    size_t begin = 0;
+    size_t end = 0;
+    double above = 0;
+  };
+
+  double Weight(const RankedToken& token) const { return std::exp((static_cast<double>(token.logit) - best_) / temperature_); }
+  size_t Place(const RankedToken& token) const {
+    const double place = (best_ - static_cast<double>(token.logit)) * stretches_per_logit_;
+    return place < kStretches - 1 ? static_cast<size_t>(place) : kStretches - 1;
+  }
+
+  // Only the stretch in which the shares reach `wanted` needs an order: a flat distribution of a whole vocabulary is never
+  // sorted.
+  Stretch FindStretch(double wanted) {
+    const auto least = std::max_element(candidates_.begin(), candidates_.end(), Likelier);
+    stretches_per_logit_ = kStretches / std::min(best_ - static_cast<double>(least->logit), kWidest * temperature_);
+    std::array<double, kStretches> weights = {};
+    for (const RankedToken& token : candidates_) weights[Place(token)] += Weight(token);
+    sum_ = std::accumulate(weights.begin(), weights.end(), 0.0);
+    size_t there = 0;
+    double above = 0;
+    while (there + 1 < kStretches && (above + weights[there]) / sum_ < wanted) above += weights[there++];
+    const auto begin = std::partition(candidates_.begin(), candidates_.end(), [&](const auto& t) { return Place(t) < there; });
+    const auto end = std::partition(begin, candidates_.end(), [&](const auto& t) { return Place(t) == there; });
+    return {static_cast<size_t>(begin - candidates_.begin()), static_cast<size_t>(end - candidates_.begin()), above};
+  }
+
+  std::span<RankedToken> candidates_;
+  double best_;
+  double temperature_;
+  double sum_ = 0;  // of all weights
+  double stretches_per_logit_ = 0;
+};
 
 }  // namespace
 
-// Counted anew at each draw: a pass over the answer so far costs less than the ranking of the vocabulary.
+// A positive logit shrinks, a negative one grows: Keskar et al., CTRL (arXiv 1909.05858).
+void Sampler::PenaliseRepeats(std::span<const TokenId> history) {
+  if (options_.repeat_penalty == 1.0f) return;
+  const std::span<const TokenId> last = history.last(std::min<size_t>(history.size(), options_.repeat_last_n));
+  for (const TokenId id : last) {
+    if (counts_[static_cast<size_t>(id)]++ > 0) continue;  // a repeat: done already
+    float& logit = adjusted_[static_cast<size_t>(id)];
+    logit = logit > 0 ? logit / options_.repeat_penalty : logit * options_.repeat_penalty;
+  }
+  for (const TokenId id : last) counts_[static_cast<size_t>(id)] = 0;
+}
+
+// Counted anew at each draw: a pass over the answer so far costs less than one over the vocabulary.
 void Sampler::PenaliseDrawn(std::span<const TokenId> drawn) {
   if (options_.presence_penalty == 0.0f && options_.frequency_penalty == 0.0f) return;
-  counts_.resize(adjusted_.size());
   for (const TokenId id : drawn) ++counts_[static_cast<size_t>(id)];
   for (const TokenId id : drawn) {
     uint32_t& count = counts_[static_cast<size_t>(id)];
@@ -84,38 +123,39 @@ void Sampler::PenaliseDrawn(std::span<const TokenId> drawn) {
   }
 }
 
-TokenId Sampler::Sample(std::span<const float> logits, std::span<const TokenId> history, std::span<const TokenId> drawn) {
+std::span<const float> Sampler::Penalised(std::span<const float> logits, std::span<const TokenId> history,
+                                          std::span<const TokenId> drawn) {
+  const bool none = options_.repeat_penalty == 1.0f && options_.presence_penalty == 0.0f && options_.frequency_penalty == 0.0f;
+  if (none) return logits;
   adjusted_.assign(logits.begin(), logits.end());
-  PenaliseRepeats(history, options_, &adjusted_);
+  counts_.resize(logits.size());
+  PenaliseRepeats(history);
   PenaliseDrawn(drawn);
-  if (options_.temperature == 0.0f || options_.top_k == 1) return Argmax(adjusted_);
+  return adjusted_;
+}
 
-  order_.resize(adjusted_.size());
-  std::iota(order_.begin(), order_.end(), 0);
-  const auto better = [this](TokenId a, TokenId b) {
-    const float la = adjusted_[static_cast<size_t>(a)];
-    const float lb = adjusted_[static_cast<size_t>(b)];
-    return la != lb ? la > lb : a < b;
-  };
-  const size_t keep = options_.top_k == 0 ? order_.size() : std::min<size_t>(options_.top_k, order_.size());
-  std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(keep), order_.end(), better);
-  order_.resize(keep);
+// The top_k likeliest, or all.
+void Sampler::FindCandidates(std::span<const float> logits) {
+  if (options_.top_k > 0) {
+    likeliest_.Find(logits, options_.top_k, &candidates_);
+    return;
+  }
+  candidates_.resize(logits.size());
+  for (size_t id = 0; id < logits.size(); ++id) candidates_[id] = {logits[id], static_cast<TokenId>(id)};
+}
 
+TokenId Sampler::Sample(std::span<const float> logits, std::span<const TokenId> history, std::span<const TokenId> drawn) {
+  logits = Penalised(logits, history, drawn);
+  if (options_.temperature == 0.0f || options_.top_k == 1) return Argmax(logits);
+  FindCandidates(logits);
+  const float best = std::min_element(candidates_.begin(), candidates_.end(), Likelier)->logit;
   // As in llama.cpp's default chain, top-p and min-p look at the distribution before the temperature.
-  if (options_.top_p < 1.0f) order_.resize(TopPCount(Softmax(adjusted_, order_, 1.0), options_.top_p));
+  if (options_.top_p < 1.0f) candidates_.resize(Walk(candidates_, best, 1.0f).Reach(static_cast<double>(options_.top_p)));
   if (options_.min_p > 0.0f) {
-    const float floor = adjusted_[static_cast<size_t>(order_[0])] + std::log(options_.min_p);
-    const auto end =
-        std::find_if(order_.begin() + 1, order_.end(), [&](TokenId id) { return adjusted_[static_cast<size_t>(id)] < floor; });
-    order_.erase(end, order_.end());
+    const float floor = best + std::log(options_.min_p);
+    std::erase_if(candidates_, [&](const RankedToken& token) { return token.logit < floor; });
   }
-  const std::vector<double> p = Softmax(adjusted_, order_, static_cast<double>(options_.temperature));
-  double rest = NextUniform();
-  for (size_t i = 0; i < p.size(); ++i) {
-    rest -= p[i];
-    if (rest < 0) return order_[i];
-  }
-  return order_.back();
+  return candidates_[Walk(candidates_, best, options_.temperature).Reach(NextUniform()) - 1].id;
 }
 
 }  // namespace damask::engine

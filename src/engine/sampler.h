@@ -9,11 +9,10 @@
 #include <vector>
 
 #include "base/status.h"
+#include "engine/likeliest.h"
 #include "tokenizer/tokenizer.h"
 
 namespace damask::engine {
-
-using tokenizer::TokenId;
 
 struct SamplerOptions {
   float temperature = 0.8f;     // 0: greedy
@@ -53,17 +52,20 @@ class Sampler {
 
  private:
   double NextUniform();  // [0, 1)
+  void PenaliseRepeats(std::span<const TokenId> history);
   void PenaliseDrawn(std::span<const TokenId> drawn);
+  // `logits` where nothing is penalised, else adjusted_.
+  std::span<const float> Penalised(std::span<const float> logits, std::span<const TokenId> history,
+                                   std::span<const TokenId> drawn);
+  void FindCandidates(std::span<const float> logits);
 
   SamplerOptions options_;
   uint64_t seed_;
   std::mt19937_64 random_;
   std::vector<float> adjusted_;
-  std::vector<TokenId> order_;
   std::vector<uint32_t> counts_;  // [vocab]; all zero between calls
+  Likeliest likeliest_;
+  std::vector<RankedToken> candidates_;
 };
-
-// Index of the largest value, the lower index on ties.
-TokenId Argmax(std::span<const float> logits);
 
 }  // namespace damask::engine
