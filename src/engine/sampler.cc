@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "base/entropy.h"
+
 namespace damask::engine {
 
 Status ValidateSamplerOptions(const SamplerOptions& o) {
@@ -24,7 +26,7 @@ Status ValidateSamplerOptions(const SamplerOptions& o) {
 }
 
 Sampler::Sampler(const SamplerOptions& options)
-    : options_(options), seed_(options.seed ? *options.seed : std::random_device{}()) {
+    : options_(options), seed_(options.seed ? *options.seed : static_cast<uint32_t>(RandomSeed())) {
   random_.seed(seed_);
 }
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/entropy.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "server/api_usage.h"
@@ -91,7 +92,7 @@ std::string Event(const Json& json) { return SseEvent(json.dump()); }
 std::string MakeResponseId(Api api) {
   static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
   std::string id = api == Api::kChat ? "chatcmpl-" : "cmpl-";
-  std::random_device random;
+  std::mt19937_64 random(RandomSeed());
   std::uniform_int_distribution<size_t> letter(0, kAlphabet.size() - 1);
   for (int i = 0; i < 24; ++i) id += kAlphabet[letter(random)];
   return id;
