@@ -58,7 +58,7 @@ class Flags {
   struct Parsed {
     bool help_wanted = false;
   };
-  // Errors: InvalidArgument, one sentence; an unknown flag comes with the nearest known one.
+  // Errors: InvalidArgument, one sentence; unknown flags are all named, each with what stands for it here or the nearest one.
   Result<Parsed> Parse(const std::vector<std::string>& arguments);
   std::string Help() const;
 
@@ -70,9 +70,16 @@ class Flags {
                  std::function<Status(const std::string&)> set);
   // Aliases resolved, "--name=value" split, unknown flags and missing values found, help_ set.
   Result<std::vector<std::string>> Normalise(const std::vector<std::string>& arguments);
-  // Whether `value` may stand behind the option's letter without a space.
-  bool Joins(const CLI::Option& option, std::string_view value) const;
-  Status UnknownFlag(const std::string& name) const;
+  // The option of "--name=value", "-n=32" or "-n32", its name by itself, and the value if it is there. Null: there is none.
+  const CLI::Option* Find(std::string* name, std::optional<std::string>* value) const;
+  // Parts a number from the letter before it; false where what stands there is no number.
+  bool SplitJoined(std::string* name, std::optional<std::string>* value) const;
+  // Puts the values of the option arguments[*at] behind it into `out`; *at is then at the last of them.
+  Status TakeValues(const CLI::Option& option, const std::optional<std::string>& joined,
+                    const std::vector<std::string>& arguments, size_t* at, std::vector<std::string>* out) const;
+  // What to say of a flag that there is not; "" where there is nothing to say.
+  std::string HintFor(const std::string& name) const;
+  Status UnknownFlags(const std::vector<std::string>& names) const;
 
   std::string command_;
   std::unique_ptr<CLI::App> app_;
