@@ -84,6 +84,7 @@ class Chat : public Command {
     DAMASK_ASSIGN_OR_RETURN(const tokenizer::Thoughts thoughts, thoughts_.Thoughts());
     if (!IsValidUtf8(system_.value_or(""))) return InvalidArgument("--system: the text is not valid UTF-8");
     DAMASK_ASSIGN_OR_RETURN(engine_, LoadEngine(model_, common));
+    if (engine_->embedded()) LogInfo("it answers facts from a document given with -f, and is no chat model");
     WarnOfIdleFlags(model_, *engine_);
     const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*engine_);
     if (!family) LogWarning(engine::WhyPlainChat(*engine_) + ": plain text is used");
@@ -130,13 +131,19 @@ class Chat : public Command {
     const Result<engine::GenerateResult> result = Answer(*dialogue, session);
     if (!result.ok() || (result->finish == engine::FinishReason::kCancelled && result->text.empty())) {
       dialogue->DropLast();
-      return result.status();
+      return WithAWayOut(result.status(), *dialogue);
     }
     dialogue->AddAnswer(result->text);
     said_.push_back({{"role", "user"}, {"content", question}});
     said_.push_back({{"role", "assistant"}, {"content", SanitizeUtf8(result->text)}});
     kv_bytes_ = session->kv_bytes();
     return Status();
+  }
+
+  // Where the context is full of what was said there is more to do than the engine knows of.
+  static Status WithAWayOut(const Status& status, const Dialogue& dialogue) {
+    if (status.code() != StatusCode::kTooLarge || dialogue.messages().empty()) return status;
+    return TooLarge(status.ToString() + "; /reset forgets what was said");
   }
 
   Result<engine::GenerateResult> Answer(const Dialogue& dialogue, engine::Session* session) {
@@ -171,7 +178,8 @@ class Chat : public Command {
     result->text = std::move(shown);
     if (!common_.json) {
       WriteLive("\n");
-      LogAnswer(*result, sampling_.random_seed() ? std::optional(seed_) : std::nullopt);
+      LogAnswer(*result, {options_.max_tokens, engine_->context()},
+                sampling_.random_seed() ? std::optional(seed_) : std::nullopt);
     }
     const model::HeadAudit audit = result->audit.Total();
     turns_.push_back({{"prompt_tokens", prompt.size()},
@@ -200,7 +208,7 @@ class Chat : public Command {
   std::optional<std::string> file_;
   std::optional<std::string> system_;
   ThoughtFlags thoughts_;
-  SamplingFlags sampling_;
+  SamplingFlags sampling_{.max_tokens = kNoTokenLimit};
   ModelFlags model_;
   CommonFlags common_;
   engine::GenerateOptions options_;

@@ -57,6 +57,21 @@ Result<uint64_t> ParseUint(std::string_view text, uint64_t min, uint64_t max) {
   return value;
 }
 
+Result<uint64_t> ParseBytes(std::string_view text, uint64_t min, uint64_t max) {
+  constexpr std::string_view kUnits = "KMG";
+  std::string_view digits = text;
+  const size_t unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
+  if (unit != std::string_view::npos) digits.remove_suffix(1);
+  const unsigned shift = unit == std::string_view::npos ? 0 : 10 * (static_cast<unsigned>(unit) + 1);
+  const Result<uint64_t> number = ParseUint(digits, 0, max >> shift);
+  if (!number.ok() || *number << shift < min) {
+    return InvalidArgument(
+        fmt::format("found {}, expected a number of bytes from {} to {}, with K, M or G behind it for powers of 1024",
+                    Quote(text), min, max));
+  }
+  return *number << shift;
+}
+
 Result<double> ParseNumber(std::string_view text, double min, double max) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -133,6 +148,22 @@ void Flags::TextPair(const std::string& names, const std::string& value, std::ve
 void Flags::Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help) {
   AddNumber(names, "N", help, [=](const std::string& text) -> Status {
     DAMASK_ASSIGN_OR_RETURN(*target, ParseUint(text, min, max));
+    return Status();
+  });
+}
+
+void Flags::Limit(const std::string& names, uint64_t max, uint64_t* target, const std::string& help) {
+  AddNumber(names, "N", help, [=](const std::string& text) -> Status {
+    const Result<uint64_t> limit = text == "-1" ? Result<uint64_t>(max) : ParseUint(text, 0, max);
+    if (!limit.ok()) return InvalidArgument(limit.status().message() + ", or -1 for no limit");
+    *target = *limit;
+    return Status();
+  });
+}
+
+void Flags::Bytes(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help) {
+  AddNumber(names, "BYTES", help, [=](const std::string& text) -> Status {
+    DAMASK_ASSIGN_OR_RETURN(*target, ParseBytes(text, min, max));
     return Status();
   });
 }

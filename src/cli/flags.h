@@ -37,6 +37,10 @@ class Flags {
   void TextPair(const std::string& names, const std::string& value, std::vector<std::string>* target, const std::string& help);
   // Whole numbers in [min, max].
   void Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help);
+  // The same from 0 on; -1 for "no limit" (as llama.cpp) is `max`.
+  void Limit(const std::string& names, uint64_t max, uint64_t* target, const std::string& help);
+  // The same for a number of bytes; K, M or G behind it are powers of 1024.
+  void Bytes(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help);
   // -1 for "random" (as llama.cpp), else a whole number.
   void Seed(const std::string& names, std::optional<uint64_t>* target, const std::string& help);
   // "512,2048".
@@ -92,6 +96,8 @@ class Flags {
 
 // A decimal whole number, nothing around it. Errors say what was expected.
 Result<uint64_t> ParseUint(std::string_view text, uint64_t min, uint64_t max);
+// The same with K, M or G behind it, powers of 1024.
+Result<uint64_t> ParseBytes(std::string_view text, uint64_t min, uint64_t max);
 Result<double> ParseNumber(std::string_view text, double min, double max);
 
 }  // namespace damask::cli

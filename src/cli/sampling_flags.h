@@ -4,11 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "cli/flags.h"
 #include "engine/generate.h"
 
 namespace damask::cli {
+
+// Of max_tokens: what the context holds, as -n -1 says.
+inline constexpr uint64_t kNoTokenLimit = limits::kMaxContext;
 
 struct SamplingFlags {
   uint64_t max_tokens = 256;

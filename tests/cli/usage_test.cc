@@ -81,7 +81,8 @@ TEST_P(WrongValues, AreOneSentenceThatNamesTheFlag) { ExpectRefused(Damask(GetPa
 INSTANTIATE_TEST_SUITE_P(
     Usage, WrongValues,
     ::testing::Values(
-        WrongValue{{"generate", "-p", "x", "-n", "-1"}, "--n-predict: found '-1', expected a whole number from 0"},
+        WrongValue{{"generate", "-p", "x", "-n", "-2"}, "--n-predict: found '-2', expected a whole number from 0 to "},
+        WrongValue{{"generate", "-p", "x", "-n", "-2"}, ", or -1 for no limit"},
         WrongValue{{"generate", "-p", "x", "-n", "1.5"}, "--n-predict: found '1.5'"},
         WrongValue{{"generate", "-p", "x", "-n", "99999999999999999999"}, "--n-predict: found '99999999999999999999'"},
         WrongValue{{"generate", "-p", "x", "--temp", "abc"}, "found 'abc', expected a number from 0 to 100"},
@@ -113,6 +114,11 @@ INSTANTIATE_TEST_SUITE_P(
         WrongValue{{"generate", "-p", "x", "--yarn-orig-ctx", "2048"}, "does nothing without a scaling"},
         WrongValue{{"generate", "-p", "x", "--reasoning-budget", "0", "--reasoning-effort", "high"}, "exclude each other"},
         WrongValue{{"serve", "--prefix-disk-bytes", "4096"}, "wants it"},
+        WrongValue{{"serve", "--prefix-disk-bytes", "4K"}, "wants it"},
+        WrongValue{{"serve", "--prefix-bytes", "1T"}, "--prefix-bytes: found '1T', expected a number of bytes from 0 to "},
+        WrongValue{{"serve", "--prefix-bytes", "G"}, "with K, M or G behind it for powers of 1024"},
+        WrongValue{{"serve", "--prefix-bytes", "1048577G"}, "--prefix-bytes: found '1048577G'"},
+        WrongValue{{"serve", "--prefix-bytes", "-1"}, "--prefix-bytes: found '-1'"},
         WrongValue{{"bench", "-q", "-c", "64", "-p", "32", "-d", "64", "-n", "1"}, "is 65 tokens, the context is 64"},
         WrongValue{{"bench", "-q", "-c", "64", "-p", "32,65"}, "a prompt is 65 tokens"},
         WrongValue{{"calibrate", "-o", "x.mask", "--budget", "0.5", "--effect-length", "512"}, "--effect-length belongs to"},
