@@ -84,7 +84,7 @@ class Chat : public Command {
     DAMASK_ASSIGN_OR_RETURN(const tokenizer::Thoughts thoughts, thoughts_.Thoughts());
     if (!IsValidUtf8(system_.value_or(""))) return InvalidArgument("--system: the text is not valid UTF-8");
     DAMASK_ASSIGN_OR_RETURN(engine_, LoadEngine(model_, common));
-    if (engine_->embedded()) LogInfo("it answers facts from a document given with -f, and is no chat model");
+    if (engine_->embedded()) TellOfEmbeddedModel();
     WarnOfIdleFlags(model_, *engine_);
     const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*engine_);
     if (!family) LogWarning(engine::WhyPlainChat(*engine_) + ": plain text is used");
@@ -99,6 +99,12 @@ class Chat : public Command {
   }
 
  private:
+  // It goes on until something stops it.
+  void TellOfEmbeddedModel() {
+    LogInfo("it answers facts from a document given with -f, and is no chat model");
+    if (!sampling_.max_tokens) options_.max_tokens = kFewTokens;
+  }
+
   Status Converse(Dialogue* dialogue) {
     engine::Session session(engine_.get());
     while (!OutputBroken()) {
@@ -208,7 +214,7 @@ class Chat : public Command {
   std::optional<std::string> file_;
   std::optional<std::string> system_;
   ThoughtFlags thoughts_;
-  SamplingFlags sampling_{.max_tokens = kNoTokenLimit};
+  SamplingFlags sampling_{.default_tokens = kNoTokenLimit};
   ModelFlags model_;
   CommonFlags common_;
   engine::GenerateOptions options_;

@@ -152,7 +152,7 @@ void Flags::Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t*
   });
 }
 
-void Flags::Limit(const std::string& names, uint64_t max, uint64_t* target, const std::string& help) {
+void Flags::Limit(const std::string& names, uint64_t max, std::optional<uint64_t>* target, const std::string& help) {
   AddNumber(names, "N", help, [=](const std::string& text) -> Status {
     const Result<uint64_t> limit = text == "-1" ? Result<uint64_t>(max) : ParseUint(text, 0, max);
     if (!limit.ok()) return InvalidArgument(limit.status().message() + ", or -1 for no limit");

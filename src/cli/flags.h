@@ -37,9 +37,9 @@ class Flags {
   void TextPair(const std::string& names, const std::string& value, std::vector<std::string>* target, const std::string& help);
   // Whole numbers in [min, max].
   void Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help);
-  // The same from 0 on; -1 for "no limit" (as llama.cpp) is `max`.
-  void Limit(const std::string& names, uint64_t max, uint64_t* target, const std::string& help);
-  // The same for a number of bytes; K, M or G behind it are powers of 1024.
+  // A whole number up to `max`, which is what -1 for "no limit" (as llama.cpp) stands for.
+  void Limit(const std::string& names, uint64_t max, std::optional<uint64_t>* target, const std::string& help);
+  // A number of bytes in [min, max]; K, M or G behind it are powers of 1024.
   void Bytes(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help);
   // -1 for "random" (as llama.cpp), else a whole number.
   void Seed(const std::string& names, std::optional<uint64_t>* target, const std::string& help);
