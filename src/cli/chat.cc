@@ -13,6 +13,7 @@
 #include "cli/dialogue.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
+#include "cli/line_editor.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
 #include "cli/sampling_flags.h"
@@ -26,8 +27,8 @@ namespace damask::cli {
 namespace {
 
 constexpr std::string_view kHelp =
-    "a line is a question, \\ at its end goes on in the next line; /reset forgets what was said (not the document), /exit or "
-    "Ctrl-D ends, Ctrl-C cuts an answer short";
+    "a line is a question, \\ at its end goes on in the next line, and a pasted text is part of one; /reset forgets what was "
+    "said (not the document), /exit or Ctrl-D ends, Ctrl-C cuts an answer short";
 
 // "/reset" or whatever looks like it: a slash and letters. A path, and a line that begins with two slashes, are questions.
 bool LooksLikeACommand(std::string_view line) {
@@ -43,8 +44,8 @@ bool IsStandardInput(std::string_view path) {
   return path == "-" || path == "/dev/stdin" || path == "/dev/fd/0" || path == "/proc/self/fd/0";
 }
 
-// The next question: lines joined where one ends in a backslash. Nothing at the end of the input.
-std::optional<std::string> ReadQuestion() {
+// The next question over a pipe: lines joined where one ends in a backslash. Nothing at the end of the input.
+std::optional<std::string> ReadLines() {
   std::string text;
   while (true) {
     if (StdinIsTerminal()) std::fputs(text.empty() ? "> " : "  ", stderr);
@@ -108,7 +109,7 @@ class Chat : public Command {
   Status Converse(Dialogue* dialogue) {
     engine::Session session(engine_.get());
     while (!OutputBroken()) {
-      const std::optional<std::string> question = ReadQuestion();
+      const std::optional<std::string> question = LineEditor::Possible() ? editor_.Read("> ") : ReadLines();
       if (!question) break;
       const std::string_view command = CommandOf(*question);
       if (command == "/exit" || command == "/quit") break;
@@ -211,6 +212,7 @@ class Chat : public Command {
                {"memory", report::MemoryJson(*engine_, kv_bytes_)}});
   }
 
+  LineEditor editor_;
   std::optional<std::string> file_;
   std::optional<std::string> system_;
   ThoughtFlags thoughts_;
