@@ -185,7 +185,7 @@ INSTANTIATE_TEST_SUITE_P(
                       WrongValue{{"generate", "-st"}, "has no flag '-st': 'damask generate' gives one answer\n"},
                       WrongValue{{"generate", "-co"}, "has no flag '-co': answers have no colours\n"},
                       WrongValue{{"generate", "-qx"}, "has no flag '-qx'\n"},
-                      WrongValue{{"chat", "--system-prompt-file", "x"}, "--system takes the text itself"},
+                      WrongValue{{"chat", "--system-prompt-file", "x"}, "take the text itself, in a shell --system"},
                       WrongValue{{"serve", "--ssl-key-file", "x"}, "the server speaks plain HTTP"},
                       WrongValue{{"generate", "-nx"}, "has no flag '-nx'"}, WrongValue{{"generate", "-n7x"}, "found '7x'"}));
 
