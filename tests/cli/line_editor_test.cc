@@ -20,7 +20,6 @@
 namespace damask::test {
 namespace {
 
-using cli::KeyCode;
 using cli::LineBuffer;
 using Outcome = LineBuffer::Outcome;
 
@@ -175,6 +174,7 @@ class Terminal {
  public:
   explicit Terminal(std::vector<std::string> args) {
     std::vector<char*> pointers;
+    pointers.reserve(args.size() + 1);
     for (std::string& arg : args) pointers.push_back(arg.data());
     pointers.push_back(nullptr);
     winsize size = {.ws_row = 24, .ws_col = 40};
