@@ -8,7 +8,13 @@
 
 namespace damask::cli {
 
+// What may cut an answer off.
+struct AnswerLimits {
+  uint64_t max_tokens = 0;
+  uint64_t context = 0;
+};
+
 // A line on standard error, and where there was an audit a second one. `seed`: the random one of the run, if it had one.
-void LogAnswer(const engine::GenerateResult& result, std::optional<uint64_t> seed);
+void LogAnswer(const engine::GenerateResult& result, const AnswerLimits& limits, std::optional<uint64_t> seed);
 
 }  // namespace damask::cli

@@ -13,6 +13,7 @@
 #include "cli/dialogue.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
+#include "cli/line_editor.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
 #include "cli/sampling_flags.h"
@@ -26,8 +27,8 @@ namespace damask::cli {
 namespace {
 
 constexpr std::string_view kHelp =
-    "a line is a question, \\ at its end goes on in the next line; /reset forgets what was said (not the document), /exit or "
-    "Ctrl-D ends, Ctrl-C cuts an answer short";
+    "a line is a question, \\ at its end goes on in the next line, and a pasted text is part of one; /reset forgets what was "
+    "said (not the document), /exit or Ctrl-D ends, Ctrl-C cuts an answer short";
 
 // "/reset" or whatever looks like it: a slash and letters. A path, and a line that begins with two slashes, are questions.
 bool LooksLikeACommand(std::string_view line) {
@@ -43,8 +44,8 @@ bool IsStandardInput(std::string_view path) {
   return path == "-" || path == "/dev/stdin" || path == "/dev/fd/0" || path == "/proc/self/fd/0";
 }
 
-// The next question: lines joined where one ends in a backslash. Nothing at the end of the input.
-std::optional<std::string> ReadQuestion() {
+// The next question over a pipe: lines joined where one ends in a backslash. Nothing at the end of the input.
+std::optional<std::string> ReadLines() {
   std::string text;
   while (true) {
     if (StdinIsTerminal()) std::fputs(text.empty() ? "> " : "  ", stderr);
@@ -84,6 +85,7 @@ class Chat : public Command {
     DAMASK_ASSIGN_OR_RETURN(const tokenizer::Thoughts thoughts, thoughts_.Thoughts());
     if (!IsValidUtf8(system_.value_or(""))) return InvalidArgument("--system: the text is not valid UTF-8");
     DAMASK_ASSIGN_OR_RETURN(engine_, LoadEngine(model_, common));
+    if (engine_->embedded()) TellOfEmbeddedModel();
     WarnOfIdleFlags(model_, *engine_);
     const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*engine_);
     if (!family) LogWarning(engine::WhyPlainChat(*engine_) + ": plain text is used");
@@ -98,10 +100,16 @@ class Chat : public Command {
   }
 
  private:
+  // It goes on until something stops it.
+  void TellOfEmbeddedModel() {
+    LogInfo("it answers facts from a document given with -f, and is no chat model");
+    if (!sampling_.max_tokens) options_.max_tokens = kFewTokens;
+  }
+
   Status Converse(Dialogue* dialogue) {
     engine::Session session(engine_.get());
     while (!OutputBroken()) {
-      const std::optional<std::string> question = ReadQuestion();
+      const std::optional<std::string> question = LineEditor::Possible() ? editor_.Read("> ") : ReadLines();
       if (!question) break;
       const std::string_view command = CommandOf(*question);
       if (command == "/exit" || command == "/quit") break;
@@ -130,13 +138,19 @@ class Chat : public Command {
     const Result<engine::GenerateResult> result = Answer(*dialogue, session);
     if (!result.ok() || (result->finish == engine::FinishReason::kCancelled && result->text.empty())) {
       dialogue->DropLast();
-      return result.status();
+      return WithAWayOut(result.status(), *dialogue);
     }
     dialogue->AddAnswer(result->text);
     said_.push_back({{"role", "user"}, {"content", question}});
     said_.push_back({{"role", "assistant"}, {"content", SanitizeUtf8(result->text)}});
     kv_bytes_ = session->kv_bytes();
     return Status();
+  }
+
+  // Where the context is full of what was said there is more to do than the engine knows of.
+  static Status WithAWayOut(const Status& status, const Dialogue& dialogue) {
+    if (status.code() != StatusCode::kTooLarge || dialogue.messages().empty()) return status;
+    return TooLarge(status.ToString() + "; /reset forgets what was said");
   }
 
   Result<engine::GenerateResult> Answer(const Dialogue& dialogue, engine::Session* session) {
@@ -171,7 +185,8 @@ class Chat : public Command {
     result->text = std::move(shown);
     if (!common_.json) {
       WriteLive("\n");
-      LogAnswer(*result, sampling_.random_seed() ? std::optional(seed_) : std::nullopt);
+      LogAnswer(*result, {options_.max_tokens, engine_->context()},
+                sampling_.random_seed() ? std::optional(seed_) : std::nullopt);
     }
     const model::HeadAudit audit = result->audit.Total();
     turns_.push_back({{"prompt_tokens", prompt.size()},
@@ -197,10 +212,11 @@ class Chat : public Command {
                {"memory", report::MemoryJson(*engine_, kv_bytes_)}});
   }
 
+  LineEditor editor_;
   std::optional<std::string> file_;
   std::optional<std::string> system_;
   ThoughtFlags thoughts_;
-  SamplingFlags sampling_;
+  SamplingFlags sampling_{.default_tokens = kNoTokenLimit};
   ModelFlags model_;
   CommonFlags common_;
   engine::GenerateOptions options_;

@@ -61,6 +61,20 @@ const CommandEntry* FindCommand(const std::vector<std::string>& arguments, size_
   return nullptr;
 }
 
+Status UnknownFirstWord(const std::string& first) {
+  if (first.starts_with('-')) {
+    const std::string hint = DidYouMean(first, {"--version", "--help"});
+    return InvalidArgument(fmt::format("{} is no command{}", Quote(first),
+                                       hint.empty() ? ": begin with a command: damask generate -m MODEL -p TEXT" : hint));
+  }
+  if (const std::string_view hint = ForeignCommandHint(first); !hint.empty()) {
+    return InvalidArgument(fmt::format("there is no command {}: {}", Quote(first), hint));
+  }
+  const std::string hint = DidYouMean(first, CommandNames());
+  return InvalidArgument(
+      fmt::format("there is no command {}{}", Quote(first), hint.empty() ? "; 'damask --help' lists the commands" : hint));
+}
+
 Status UnknownCommand(const std::vector<std::string>& arguments) {
   const std::string& first = arguments[0];
   std::vector<std::string> second_words;
@@ -73,9 +87,7 @@ Status UnknownCommand(const std::vector<std::string>& arguments) {
     return InvalidArgument(fmt::format("'damask {}' knows {}, not {}{}", first, choices, Quote(arguments[1]),
                                        DidYouMean(arguments[1], second_words)));
   }
-  const std::string hint = DidYouMean(first, CommandNames());
-  return InvalidArgument(
-      fmt::format("there is no command {}{}", Quote(first), hint.empty() ? "; 'damask --help' lists the commands" : hint));
+  return UnknownFirstWord(first);
 }
 
 void DeclareCommon(Flags* flags, CommonFlags* common, std::optional<std::string>* target) {

@@ -37,6 +37,10 @@ Status MissingValue(const CLI::Option& option) {
   return InvalidArgument(fmt::format("--{} wants a value ({})", option.get_lnames().back(), option.get_type_name()));
 }
 
+bool IsNegativeNumber(std::string_view text) {
+  return text.size() > 1 && text[0] == '-' && ((text[1] >= '0' && text[1] <= '9') || text[1] == '.');
+}
+
 std::string Range(double min, double max) {
   if (max == std::numeric_limits<double>::max()) return fmt::format("a number from {:g} on", min);
   return fmt::format("a number from {:g} to {:g}", min, max);
@@ -51,6 +55,21 @@ Result<uint64_t> ParseUint(std::string_view text, uint64_t min, uint64_t max) {
     return InvalidArgument(fmt::format("found {}, expected a whole number from {} to {}", Quote(text), min, max));
   }
   return value;
+}
+
+Result<uint64_t> ParseBytes(std::string_view text, uint64_t min, uint64_t max) {
+  constexpr std::string_view kUnits = "KMG";
+  std::string_view digits = text;
+  const size_t unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
+  if (unit != std::string_view::npos) digits.remove_suffix(1);
+  const unsigned shift = unit == std::string_view::npos ? 0 : 10 * (static_cast<unsigned>(unit) + 1);
+  const Result<uint64_t> number = ParseUint(digits, 0, max >> shift);
+  if (!number.ok() || *number << shift < min) {
+    return InvalidArgument(
+        fmt::format("found {}, expected a number of bytes from {} to {}, with K, M or G behind it for powers of 1024",
+                    Quote(text), min, max));
+  }
+  return *number << shift;
 }
 
 Result<double> ParseNumber(std::string_view text, double min, double max) {
@@ -133,6 +152,22 @@ void Flags::Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t*
   });
 }
 
+void Flags::Limit(const std::string& names, uint64_t max, std::optional<uint64_t>* target, const std::string& help) {
+  AddNumber(names, "N", help, [=](const std::string& text) -> Status {
+    const Result<uint64_t> limit = text == "-1" ? Result<uint64_t>(max) : ParseUint(text, 0, max);
+    if (!limit.ok()) return InvalidArgument(limit.status().message() + ", or -1 for no limit");
+    *target = *limit;
+    return Status();
+  });
+}
+
+void Flags::Bytes(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help) {
+  AddNumber(names, "BYTES", help, [=](const std::string& text) -> Status {
+    DAMASK_ASSIGN_OR_RETURN(*target, ParseBytes(text, min, max));
+    return Status();
+  });
+}
+
 void Flags::Seed(const std::string& names, std::optional<uint64_t>* target, const std::string& help) {
   AddNumber(names, "S", help, [target](const std::string& text) -> Status {
     if (text == "-1") {
@@ -180,10 +215,8 @@ void Flags::Alias(const std::string& name, const std::string& stands_for) {
   aliases_[name] = stands_for;
 }
 
-Status Flags::UnknownFlag(const std::string& name) const {
-  if (const std::string_view hint = LlamaFlagHint(name); !hint.empty()) {
-    return InvalidArgument(fmt::format("'damask {}' has no flag {}: {}", command_, Quote(name), hint));
-  }
+std::string Flags::HintFor(const std::string& name) const {
+  if (const std::string_view hint = LlamaFlagHint(name); !hint.empty()) return std::string(hint);
   std::vector<std::string> known = {"--help"};
   for (const CLI::Option* option : std::as_const(*app_).get_options()) {
     for (const std::string& long_name : option->get_lnames()) known.push_back("--" + long_name);
@@ -191,17 +224,71 @@ Status Flags::UnknownFlag(const std::string& name) const {
   for (const auto& [alias, stands_for] : aliases_) {
     if (alias.compare(0, 2, "--") == 0) known.push_back(alias);  // few letters are near everything
   }
-  return InvalidArgument(fmt::format("'damask {}' has no flag {}{}", command_, Quote(name), DidYouMean(name, known)));
+  const bool few_letters = name[1] != '-' && name.size() <= 4;  // likewise
+  const std::string nearest = few_letters ? std::string() : Nearest(name, known);
+  if (!nearest.empty()) return fmt::format("did you mean {}?", Quote(nearest));
+  const CLI::Option* begun = app_->get_option_no_throw(name.substr(0, 2));
+  const bool joined = name.size() > 2 && begun != nullptr && TakesValue(*begun) && numbers_.count(begun) == 0;
+  return joined ? fmt::format("the value of {} stands behind a space", name.substr(0, 2)) : std::string();
 }
 
-// "-n32", but not "-ngl": no number begins with a letter.
-bool Flags::Joins(const CLI::Option& option, std::string_view value) const {
-  const bool letter = (value[0] >= 'a' && value[0] <= 'z') || (value[0] >= 'A' && value[0] <= 'Z');
-  return TakesValue(option) && !(letter && numbers_.count(&option) != 0);
+Status Flags::UnknownFlags(const std::vector<std::string>& names) const {
+  std::vector<std::pair<std::string, std::string>> groups;  // a hint, and the flags it is for
+  for (const std::string& name : names) {
+    const std::string hint = HintFor(name);
+    const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& other) { return other.first == hint; });
+    if (group == groups.end()) {
+      groups.emplace_back(hint, Quote(name));
+    } else {
+      group->second += ", " + Quote(name);
+    }
+  }
+  std::string text;
+  for (const auto& [hint, flags] : groups) {
+    text += (text.empty() ? "" : "; ") + flags + (hint.empty() ? "" : ": " + hint);
+  }
+  return InvalidArgument(fmt::format("'damask {}' has no flag{} {}", command_, names.size() == 1 ? "" : "s", text));
+}
+
+// "-n32", but not "-ngl": no number begins with a letter. Texts do not join: "-pps" and "-mmproj" are flags of llama.cpp.
+bool Flags::SplitJoined(std::string* name, std::optional<std::string>* value) const {
+  if ((*name)[1] == '-' || name->size() == 2) return true;
+  const CLI::Option* option = app_->get_option_no_throw(name->substr(0, 2));
+  const char first = (*name)[2];
+  const bool letter = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z');
+  if (option == nullptr || numbers_.count(option) == 0 || letter || *value) return false;
+  *value = name->substr(2);
+  name->resize(2);
+  return true;
+}
+
+const CLI::Option* Flags::Find(std::string* name, std::optional<std::string>* value) const {
+  if (const size_t equals = name->find('='); equals != std::string::npos) {
+    *value = name->substr(equals + 1);
+    name->resize(equals);
+  }
+  if (const auto alias = aliases_.find(*name); alias != aliases_.end()) *name = alias->second;
+  if (name->size() < 2 || !SplitJoined(name, value)) return nullptr;
+  return app_->get_option_no_throw(*name);
+}
+
+Status Flags::TakeValues(const CLI::Option& option, const std::optional<std::string>& joined,
+                         const std::vector<std::string>& arguments, size_t* at, std::vector<std::string>* out) const {
+  if (!TakesValue(option)) {
+    if (joined) return InvalidArgument(fmt::format("{} takes no value", out->back()));
+    return {};
+  }
+  if (joined) out->push_back(*joined);
+  const size_t more = (joined ? 0 : 1) + pairs_.count(&option);
+  if (arguments.size() - (*at + 1) < more) return MissingValue(option);
+  for (size_t i = 0; i < more; ++i) out->push_back(arguments[++*at]);
+  return {};
 }
 
 Result<std::vector<std::string>> Flags::Normalise(const std::vector<std::string>& arguments) {
   std::vector<std::string> out;
+  std::vector<std::string> unknown;
+  Status fault;  // the first one, told where no flag is unknown
   for (size_t i = 0; i < arguments.size(); ++i) {
     std::string name = arguments[i];
     if (name == "--") {
@@ -213,38 +300,19 @@ Result<std::vector<std::string>> Flags::Normalise(const std::vector<std::string>
       continue;
     }
     std::optional<std::string> value;
-    if (const size_t equals = name.find('='); equals != std::string::npos && name.compare(0, 2, "--") == 0) {
-      value = name.substr(equals + 1);
-      name.resize(equals);
-    }
-    if (const auto alias = aliases_.find(name); alias != aliases_.end()) name = alias->second;
-    // "-n32": a short flag with its value behind it. Short switches do not join.
-    if (name[1] != '-' && name.size() > 2) {
-      value = name.substr(2);
-      name.resize(2);
-      const CLI::Option* option = app_->get_option_no_throw(name);
-      if (option == nullptr || !Joins(*option, *value) || !LlamaFlagHint(arguments[i]).empty()) {
-        return UnknownFlag(arguments[i]);
-      }
-    }
-    const CLI::Option* option = app_->get_option_no_throw(name);
-    if (option == nullptr) return UnknownFlag(name);
-    out.push_back(name);
-    if (option->check_name("--help")) help_ = true;
-    if (!TakesValue(*option)) {
-      if (value) return InvalidArgument(fmt::format("{} takes no value", name));
+    const CLI::Option* option = Find(&name, &value);
+    if (option == nullptr) {
+      if (std::find(unknown.begin(), unknown.end(), name) == unknown.end()) unknown.push_back(name);
+      if (i + 1 < arguments.size() && IsNegativeNumber(arguments[i + 1])) ++i;  // its value
       continue;
     }
-    if (!value) {
-      if (i + 1 == arguments.size()) return MissingValue(*option);
-      value = arguments[++i];
-    }
-    out.push_back(*value);
-    if (pairs_.count(option) != 0) {
-      if (i + 1 == arguments.size()) return MissingValue(*option);
-      out.push_back(arguments[++i]);
-    }
+    out.push_back(name);
+    if (option->check_name("--help")) help_ = true;
+    const Status taken = TakeValues(*option, value, arguments, &i, &out);
+    if (fault.ok()) fault = taken;
   }
+  if (!unknown.empty()) return UnknownFlags(unknown);
+  if (!fault.ok()) return fault;
   return out;
 }
 

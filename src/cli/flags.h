@@ -37,6 +37,10 @@ class Flags {
   void TextPair(const std::string& names, const std::string& value, std::vector<std::string>* target, const std::string& help);
   // Whole numbers in [min, max].
   void Uint(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help);
+  // A whole number up to `max`, which is what -1 for "no limit" (as llama.cpp) stands for.
+  void Limit(const std::string& names, uint64_t max, std::optional<uint64_t>* target, const std::string& help);
+  // A number of bytes in [min, max]; K, M or G behind it are powers of 1024.
+  void Bytes(const std::string& names, uint64_t min, uint64_t max, uint64_t* target, const std::string& help);
   // -1 for "random" (as llama.cpp), else a whole number.
   void Seed(const std::string& names, std::optional<uint64_t>* target, const std::string& help);
   // "512,2048".
@@ -58,7 +62,7 @@ class Flags {
   struct Parsed {
     bool help_wanted = false;
   };
-  // Errors: InvalidArgument, one sentence; an unknown flag comes with the nearest known one.
+  // Errors: InvalidArgument, one sentence; unknown flags are all named, each with what stands for it here or the nearest one.
   Result<Parsed> Parse(const std::vector<std::string>& arguments);
   std::string Help() const;
 
@@ -70,9 +74,16 @@ class Flags {
                  std::function<Status(const std::string&)> set);
   // Aliases resolved, "--name=value" split, unknown flags and missing values found, help_ set.
   Result<std::vector<std::string>> Normalise(const std::vector<std::string>& arguments);
-  // Whether `value` may stand behind the option's letter without a space.
-  bool Joins(const CLI::Option& option, std::string_view value) const;
-  Status UnknownFlag(const std::string& name) const;
+  // The option of "--name=value", "-n=32" or "-n32", its name by itself, and the value if it is there. Null: there is none.
+  const CLI::Option* Find(std::string* name, std::optional<std::string>* value) const;
+  // Parts a number from the letter before it; false where what stands there is no number.
+  bool SplitJoined(std::string* name, std::optional<std::string>* value) const;
+  // Puts the values of the option arguments[*at] behind it into `out`; *at is then at the last of them.
+  Status TakeValues(const CLI::Option& option, const std::optional<std::string>& joined,
+                    const std::vector<std::string>& arguments, size_t* at, std::vector<std::string>* out) const;
+  // What to say of a flag that there is not; "" where there is nothing to say.
+  std::string HintFor(const std::string& name) const;
+  Status UnknownFlags(const std::vector<std::string>& names) const;
 
   std::string command_;
   std::unique_ptr<CLI::App> app_;
@@ -85,6 +96,8 @@ class Flags {
 
 // A decimal whole number, nothing around it. Errors say what was expected.
 Result<uint64_t> ParseUint(std::string_view text, uint64_t min, uint64_t max);
+// The same with K, M or G behind it, powers of 1024.
+Result<uint64_t> ParseBytes(std::string_view text, uint64_t min, uint64_t max);
 Result<double> ParseNumber(std::string_view text, double min, double max);
 
 }  // namespace damask::cli

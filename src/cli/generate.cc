@@ -41,6 +41,7 @@ class Generate : public Command {
     DAMASK_ASSIGN_OR_RETURN(const engine::PromptInput input, ReadInput());
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEngine(model_, common));
     WarnOfIdleFlags(model_, *engine);
+    text_.NoteUnreadInput();
     DAMASK_ASSIGN_OR_RETURN(const std::vector<engine::TokenId> prompt, engine::EncodePromptInput(*engine, input));
     engine::Session session(engine.get());
     CancelScope cancel;
@@ -51,7 +52,9 @@ class Generate : public Command {
     } else if (!result.text.empty() && result.text.back() != '\n') {
       Write("\n");
     }
-    if (!common.json) LogAnswer(result, sampling_.random_seed() ? std::optional(result.seed) : std::nullopt);
+    if (!common.json)
+      LogAnswer(result, {options.max_tokens, engine->context()},
+                sampling_.random_seed() ? std::optional(result.seed) : std::nullopt);
     return result.finish == engine::FinishReason::kCancelled && !OutputBroken() ? kExitInterrupted : kExitDone;
   }
 

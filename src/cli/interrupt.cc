@@ -13,8 +13,10 @@ namespace {
 
 std::atomic<bool> in_scope{false};
 std::atomic<bool> cancel{false};
+std::atomic<void (*)()> before_exit{nullptr};
 sem_t signalled;  // the only thing a signal handler may wake a thread with
-static_assert(std::atomic<bool>::is_always_lock_free, "signal handlers need it");
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<void (*)()>::is_always_lock_free,
+              "signal handlers need it");
 
 extern "C" void OnInterrupt(int /*signal*/) {
   if (in_scope.load() && !cancel.load()) {
@@ -23,6 +25,7 @@ extern "C" void OnInterrupt(int /*signal*/) {
     return;
   }
   RemoveTemporaries();
+  if (void (*const hook)() = before_exit.load(); hook != nullptr) hook();
   _exit(kExitInterrupted);
 }
 
@@ -43,6 +46,8 @@ void InstallSignalHandlers() {
   sigaction(SIGPIPE, &action, nullptr);
   sigaction(SIGXFSZ, &action, nullptr);
 }
+
+void SetBeforeExit(void (*hook)()) { before_exit.store(hook); }
 
 CancelScope::CancelScope() {
   cancel.store(false);

@@ -10,6 +10,9 @@ namespace damask::cli {
 // file that may not grow, is a failed write.
 void InstallSignalHandlers();
 
+// Called where a signal ends the program, from its handler: only what is safe there. Null: nothing more is.
+void SetBeforeExit(void (*hook)());
+
 // While one exists, the first signal only sets the flag. Not nested.
 class CancelScope {
  public:

@@ -69,6 +69,8 @@ bool StderrIsTerminal() { return isatty(STDERR_FILENO) == 1; }
 int FinishOutput(int exit_code) {
   Flush();
   if (!OutputBroken()) return exit_code;
+  // A reader that has seen enough ("| head") is no news to whoever sent it away.
+  if (write_error == EPIPE) return kExitFailed;
   PrintError(std::string("cannot write to standard output: ") + std::strerror(write_error));
   return kExitFailed;
 }

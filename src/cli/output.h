@@ -30,7 +30,8 @@ bool StdinIsTerminal();
 bool StdoutIsTerminal();
 bool StderrIsTerminal();
 
-// Flushes standard output; `exit_code`, or kExitFailed with a message where not everything could be written.
+// Flushes standard output; `exit_code`, or kExitFailed where not everything could be written, with a message unless the reader
+// has gone.
 int FinishOutput(int exit_code);
 
 }  // namespace damask::cli

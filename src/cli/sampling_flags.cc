@@ -1,5 +1,7 @@
 #include "cli/sampling_flags.h"
 
+#include <fmt/format.h>
+
 #include "base/limits.h"
 #include "base/text.h"
 #include "cli/text_input.h"
@@ -8,7 +10,9 @@ namespace damask::cli {
 
 void SamplingFlags::Declare(Flags* flags) {
   flags->Group("Answer");
-  flags->Uint("-n,--predict,--n-predict", 0, limits::kMaxContext, &max_tokens, "tokens to generate at most (default: 256)");
+  flags->Limit("-n,--predict,--n-predict", kNoTokenLimit, &max_tokens,
+               fmt::format("tokens to generate at most, -1 for what the context holds (default: {})",
+                           default_tokens == kNoTokenLimit ? "-1" : std::to_string(default_tokens)));
   flags->Number("--temp,--temperature", 0, 100, &temperature, "temperature, 0 always takes the likeliest token (default: 0.8)");
   flags->Uint("--top-k", 0, limits::kMaxVocab, &top_k, "draw from the K likeliest tokens, 0 from all (default: 40)");
   flags->Number("--top-p", 0, 1, &top_p,
@@ -28,7 +32,7 @@ void SamplingFlags::Declare(Flags* flags) {
 
 Result<engine::GenerateOptions> SamplingFlags::Options(bool escape) const {
   engine::GenerateOptions options;
-  options.max_tokens = max_tokens;
+  options.max_tokens = max_tokens.value_or(default_tokens);
   options.sampler.temperature = static_cast<float>(temperature);
   options.sampler.top_k = top_k;
   options.sampler.SetTopP(top_p);

@@ -1,17 +1,24 @@
 // How the next token is drawn and when an answer ends: shared by generate and chat.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "cli/flags.h"
 #include "engine/generate.h"
 
 namespace damask::cli {
 
+// As -n -1 says: the context ends an answer.
+inline constexpr uint64_t kNoTokenLimit = limits::kMaxContext;
+inline constexpr uint64_t kFewTokens = 256;
+
 struct SamplingFlags {
-  uint64_t max_tokens = 256;
+  uint64_t default_tokens = kFewTokens;
+  std::optional<uint64_t> max_tokens;
   double temperature = 0.8;
   uint64_t top_k = 40;
   double top_p = 0.95;

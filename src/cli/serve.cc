@@ -47,10 +47,10 @@ class Serve : public Command {
     flags->Alias("--draft", "--draft-max");
     flags->Alias("--draft-n", "--draft-max");
     flags->Text("--prefix-cache", "DIR", &prefix_folder_, "keep prompts that have been read in this folder, over restarts");
-    flags->Uint("--prefix-bytes", 0, kMaxPrefixBytes, &prefixes_.memory_bytes,
-                "bytes of memory for prompts that have been read, 0: none (default 1 GiB)");
-    flags->Uint("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.disk_bytes,
-                "bytes that the folder may hold at most (default 8 GiB)");
+    flags->Bytes("--prefix-bytes", 0, kMaxPrefixBytes, &prefixes_.memory_bytes,
+                 "memory for prompts that have been read, 0: none, K, M and G are powers of 1024 (default 1G)");
+    flags->Bytes("--prefix-disk-bytes", 0, kMaxPrefixBytes, &prefixes_.disk_bytes,
+                 "what the folder may hold at most (default 8G)");
     flags->Text(
         "--reasoning-format", "FORMAT", &reasoning_format_,
         "thoughts of models that think aloud: auto or deepseek puts them into reasoning_content, none leaves them in the "

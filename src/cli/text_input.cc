@@ -1,11 +1,17 @@
 #include "cli/text_input.h"
 
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <fmt/format.h>
 
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cli/output.h"
 
@@ -34,6 +40,17 @@ Status CheckUtf8(std::string_view text, const std::string& where, std::string_vi
 Result<std::string> ReadFileText(const std::string& path) {
   if (path == "-") return ReadStandardInput(limits::kMaxTextFileBytes);
   return ReadDocumentFile(path, limits::kMaxTextFileBytes);
+}
+
+// Whether a pipe has bytes in it, or a file some left. Waits for nothing and takes nothing.
+bool InputWaits() {
+  struct stat status = {};
+  if (fstat(STDIN_FILENO, &status) != 0) return false;
+  if (S_ISREG(status.st_mode)) return lseek(STDIN_FILENO, 0, SEEK_CUR) < status.st_size;
+  if (!S_ISFIFO(status.st_mode)) return false;
+  pollfd input = {STDIN_FILENO, POLLIN, 0};
+  int bytes = 0;
+  return poll(&input, 1, 0) == 1 && ioctl(STDIN_FILENO, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 }  // namespace
@@ -91,6 +108,10 @@ Result<std::string> TextInput::Read() const {
   }
   if (text.empty()) return InvalidArgument("the prompt is empty");
   return text;
+}
+
+void TextInput::NoteUnreadInput() const {
+  if (prompt && !file && InputWaits()) LogInfo("standard input is not read; -f - puts it in front of the prompt");
 }
 
 }  // namespace damask::cli

@@ -19,6 +19,9 @@ struct TextInput {
   // newline at the end of a file or of standard input is dropped, as llama.cpp does. Errors: nothing given, nothing in it, not
   // UTF-8.
   Result<std::string> Read() const;
+  // Says so where standard input has a text that Read() left alone, as in "cat report.txt | damask generate -p TEXT". Asked
+  // when the model is loaded: by then the other program has written something.
+  void NoteUnreadInput() const;
 };
 
 // The document of `flag`: as above, and not empty. A pipe or a device (a shell's <(command), /dev/stdin) is read to its end.

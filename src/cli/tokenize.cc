@@ -26,6 +26,7 @@ class Tokenize : public Command {
   Result<int> Run(const CommonFlags& common) override {
     DAMASK_ASSIGN_OR_RETURN(const std::string text, text_.Read());
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<tokenizer::Tokenizer> tokenizer, LoadTokenizer(model_));
+    text_.NoteUnreadInput();
     const tokenizer::Special special = no_special_ ? tokenizer::Special::kPlain : tokenizer::Special::kParse;
     DAMASK_ASSIGN_OR_RETURN(const std::vector<tokenizer::TokenId> ids,
                             no_bos_ ? tokenizer->Encode(text, special) : tokenizer::EncodePrompt(*tokenizer, text, special));

@@ -30,8 +30,8 @@ Json MachineJson(const Machine& machine) {
 
 std::string MachineText(const Machine& machine) {
   const kernels::MachinePeaks& peaks = machine.peaks;
-  std::string text = fmt::format("{}, target {}, {} threads: {:.2f} TFLOP/s f32", machine.cpu, TargetName(machine.target),
-                                 peaks.threads, peaks.fma_f32_tflops);
+  std::string text = fmt::format("{}, target {}, {} thread{}: {:.2f} TFLOP/s f32", machine.cpu, TargetName(machine.target),
+                                 peaks.threads, peaks.threads == 1 ? "" : "s", peaks.fma_f32_tflops);
   if (peaks.dot_bf16_tflops > 0) text += fmt::format(", {:.2f} bf16", peaks.dot_bf16_tflops);
   if (peaks.tile_bf16_tflops > 0) text += fmt::format(", {:.2f} bf16 tiles", peaks.tile_bf16_tflops);
   if (peaks.dot_bf16_tflops == 0 && peaks.dot_int16_tops > 0) text += fmt::format(", {:.2f} TOP/s int16", peaks.dot_int16_tops);

@@ -165,11 +165,28 @@ TEST(Chat, JsonHasTheAnswersBeforeAQuestionThatDoesNotFit) {
   EXPECT_EQ(Json::parse(result.out)["messages"].size(), 2u) << result.out;
 }
 
+TEST(Chat, AnAnswerMayFillTheContextAndThenThereIsReset) {
+  const ProgramResult result =
+      DamaskWithInput({"chat", "-m", TinyModel(), "-c", "64", "--temp", "0", "--seed", "1"}, "hello\nmore\n");
+  EXPECT_NE(result.err.find(", cut off: the context of 64 is full (-c)"), std::string::npos) << result.err;
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.err.find("do not fit the context of 64"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("/reset forgets what was said\n"), std::string::npos) << result.err;
+}
+
+TEST(Chat, WithoutAModelItSaysWhatTheEmbeddedOneIsFor) {
+  const ProgramResult result = DamaskWithInput({"chat", "--temp", "0"}, "hello\n");
+  EXPECT_NE(result.err.find(", cut off after -n 256 tokens"), std::string::npos) << result.err;  // it never ends by itself
+  EXPECT_NE(result.err.find("it answers facts from a document given with -f"), std::string::npos) << result.err;
+  EXPECT_EQ(DamaskWithInput({"chat", "-n", "1", "--quiet"}, "hello\n").err.find("it answers"), std::string::npos);
+}
+
 TEST(Chat, AQuestionThatDoesNotFitEndsAPipedChat) {
   const ProgramResult result =
       DamaskWithInput({"chat", "-m", TinyModel(), "-c", "8", "--quiet"}, "one two three four five six\n");
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_NE(result.err.find("context of 8"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("/reset"), std::string::npos) << result.err;  // nothing was said yet
 }
 
 TEST(Chat, AnInterruptCutsTheAnswerAndTheNextQuestionIsAnswered) {

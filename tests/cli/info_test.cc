@@ -101,6 +101,11 @@ TEST(Info, TextNamesTheSameThings) {
   }
 }
 
+TEST(Info, OneThreadIsOneThread) {
+  EXPECT_NE(Damask({"info", "-m", TinyModel(), "-t", "1"}).out.find(", 1 thread\n"), std::string::npos);
+  EXPECT_NE(Damask({"info", "-m", TinyModel(), "-t", "2"}).out.find(", 2 threads\n"), std::string::npos);
+}
+
 TEST(Info, TheContextChoosesTheFactorsOfLongRope) {
   const TempDir dir;
   ThreadPool pool(1);

@@ -81,7 +81,8 @@ TEST_P(WrongValues, AreOneSentenceThatNamesTheFlag) { ExpectRefused(Damask(GetPa
 INSTANTIATE_TEST_SUITE_P(
     Usage, WrongValues,
     ::testing::Values(
-        WrongValue{{"generate", "-p", "x", "-n", "-1"}, "--n-predict: found '-1', expected a whole number from 0"},
+        WrongValue{{"generate", "-p", "x", "-n", "-2"}, "--n-predict: found '-2', expected a whole number from 0 to "},
+        WrongValue{{"generate", "-p", "x", "-n", "-2"}, ", or -1 for no limit"},
         WrongValue{{"generate", "-p", "x", "-n", "1.5"}, "--n-predict: found '1.5'"},
         WrongValue{{"generate", "-p", "x", "-n", "99999999999999999999"}, "--n-predict: found '99999999999999999999'"},
         WrongValue{{"generate", "-p", "x", "--temp", "abc"}, "found 'abc', expected a number from 0 to 100"},
@@ -113,6 +114,11 @@ INSTANTIATE_TEST_SUITE_P(
         WrongValue{{"generate", "-p", "x", "--yarn-orig-ctx", "2048"}, "does nothing without a scaling"},
         WrongValue{{"generate", "-p", "x", "--reasoning-budget", "0", "--reasoning-effort", "high"}, "exclude each other"},
         WrongValue{{"serve", "--prefix-disk-bytes", "4096"}, "wants it"},
+        WrongValue{{"serve", "--prefix-disk-bytes", "4K"}, "wants it"},
+        WrongValue{{"serve", "--prefix-bytes", "1T"}, "--prefix-bytes: found '1T', expected a number of bytes from 0 to "},
+        WrongValue{{"serve", "--prefix-bytes", "G"}, "with K, M or G behind it for powers of 1024"},
+        WrongValue{{"serve", "--prefix-bytes", "1048577G"}, "--prefix-bytes: found '1048577G'"},
+        WrongValue{{"serve", "--prefix-bytes", "-1"}, "--prefix-bytes: found '-1'"},
         WrongValue{{"bench", "-q", "-c", "64", "-p", "32", "-d", "64", "-n", "1"}, "is 65 tokens, the context is 64"},
         WrongValue{{"bench", "-q", "-c", "64", "-p", "32,65"}, "a prompt is 65 tokens"},
         WrongValue{{"calibrate", "-o", "x.mask", "--budget", "0.5", "--effect-length", "512"}, "--effect-length belongs to"},
@@ -169,7 +175,43 @@ INSTANTIATE_TEST_SUITE_P(
                       WrongValue{{"generate", "--no-warmup"}, "has no flag '--no-warmup': there is no warm-up"},
                       WrongValue{{"generate", "-v"}, "has no flag '-v': notes are shown unless --quiet"},
                       WrongValue{{"generate", "-np", "4"}, "has no flag '-np'\n"},
+                      WrongValue{{"generate", "-pps"}, "has no flag '-pps': requests share"},
+                      WrongValue{{"generate", "-mmproj", "x"}, "has no flag '-mmproj'"},
+                      WrongValue{{"generate", "-mli"}, "has no flag '-mli': 'damask chat' is the conversation"},
+                      WrongValue{{"generate", "-fit", "off"}, "has no flag '-fit': everything runs on the CPU"},
+                      WrongValue{{"generate", "-md", "x"}, "has no flag '-md': --draft-max guesses"},
+                      WrongValue{{"generate", "-ptc", "3"}, "has no flag '-ptc': the summary"},
+                      WrongValue{{"generate", "-phello"}, "has no flag '-phello': the value of -p stands behind a space\n"},
+                      WrongValue{{"generate", "-st"}, "has no flag '-st': 'damask generate' gives one answer\n"},
+                      WrongValue{{"generate", "-co"}, "has no flag '-co': answers have no colours\n"},
+                      WrongValue{{"generate", "-qx"}, "has no flag '-qx'\n"},
+                      WrongValue{{"chat", "--system-prompt-file", "x"}, "take the text itself, in a shell --system"},
+                      WrongValue{{"serve", "--ssl-key-file", "x"}, "the server speaks plain HTTP"},
                       WrongValue{{"generate", "-nx"}, "has no flag '-nx'"}, WrongValue{{"generate", "-n7x"}, "found '7x'"}));
+
+TEST(Usage, AllUnknownFlagsAreNamedAtOnceWithTheirHints) {
+  ExpectRefused(
+      Damask({"serve", "-m", "x.gguf", "-ngl", "99", "-fa", "on", "-ctk", "q8_0", "-ctv", "q8_0", "--keep", "-1", "--xyzzy",
+              "--prot", "8080", "--metrics", "-ngl", "1"}),
+      "damask: error: 'damask serve' has no flags '-ngl': everything runs on the CPU; '-fa': attention is always computed in "
+      "blocks; '-ctk', '-ctv': the KV cache's type is --kv q8; '--keep': a full context ends an answer: nothing is shifted "
+      "out; "
+      "'--xyzzy'; '--prot': did you mean '--port'?; '--metrics': 'damask serve' always answers GET /metrics, /slots and "
+      "/props\n");
+  // What else is wrong comes second: it may be the unknown flag's doing.
+  ExpectRefused(Damask({"generate", "--raw=1", "--xyzzy"}), "has no flag '--xyzzy'\n");
+  ExpectRefused(Damask({"generate", "--xyzzy", "stray", "-p"}), "has no flag '--xyzzy'\n");
+}
+
+TEST(Usage, NumbersMayStandBehindTheirLetterAndTextsBehindAnEqualsSign) {
+  const auto text = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"generate", "--temp", "0", "--raw"});
+    return DamaskJson(more)["text"];
+  };
+  const Json expected = text({"-p", "The ", "-n", "4"});
+  EXPECT_EQ(text({"-p=The ", "-n4"}), expected);
+  EXPECT_EQ(text({"--prompt=The ", "-n=4"}), expected);
+}
 
 // Nobody may make a file in /proc. The model does not exist: that this is not what is told shows that nothing was done before.
 INSTANTIATE_TEST_SUITE_P(
@@ -284,6 +326,16 @@ TEST(Usage, HelpOfAnUnknownCommandIsWrongUse) {
   ExpectRefused(Damask({"help", "xyzzy"}), "there is no command 'xyzzy'");
 }
 TEST(Usage, ACommandLikeNoOtherGetsNoHint) { ExpectRefused(Damask({"xyzzy"}), "there is no command 'xyzzy'; 'damask --help'"); }
+TEST(Usage, CommandsOfOtherProgramsGetAHint) {
+  for (const char* name : {"run", "cli"}) ExpectRefused(Damask({name, "-m", "x"}), "'damask generate' gives one answer");
+  ExpectRefused(Damask({"perplexity", "-f", "x"}), "'damask eval perplexity'");
+  for (const char* name : {"quantize", "convert"}) ExpectRefused(Damask({name, "x"}), "files are read as they are");
+  ExpectRefused(Damask({"embedding"}), "it has no embeddings");
+}
+TEST(Usage, FlagsWithoutACommandAreToldToBeginWithOne) {
+  ExpectRefused(Damask({"-m", "x", "-p", "hi"}), "'-m' is no command: begin with a command: damask generate -m");
+  ExpectRefused(Damask({"--verison"}), "did you mean '--version'?");
+}
 TEST(Usage, EvalAloneListsItsCommands) { ExpectRefused(Damask({"eval"}), "wants a second word: logits, perplexity"); }
 TEST(Usage, AnUnknownSecondWordGetsTheNearestName) {
   ExpectRefused(Damask({"eval", "logit"}), "did you mean 'logits'?");
