@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "tests/end_with_parent.h"
+
 namespace damask::server {
 namespace {
 
@@ -33,9 +35,11 @@ ServerProcess::ServerProcess(const std::string& program, std::vector<std::string
   pointers.push_back(nullptr);
   const int out = Create(dir_.File("out"));
   const int err = Create(dir_.File("err"));
+  const pid_t parent = getpid();
   pid_ = fork();
   if (pid_ < 0) throw std::runtime_error("fork failed");
   if (pid_ == 0) {
+    test::EndWithParent(parent);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
     execv(pointers[0], pointers.data());
