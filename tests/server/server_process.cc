@@ -31,6 +31,7 @@ int Create(const std::string& path) { return open(path.c_str(), O_WRONLY | O_CRE
 ServerProcess::ServerProcess(const std::string& program, std::vector<std::string> args) {
   args.insert(args.begin(), {program, "serve", "--json"});
   std::vector<char*> pointers;
+  pointers.reserve(args.size() + 1);
   for (std::string& arg : args) pointers.push_back(arg.data());
   pointers.push_back(nullptr);
   const int out = Create(dir_.File("out"));
