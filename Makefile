@@ -43,7 +43,7 @@ asan: setup
 tsan: setup
 	cmake --preset tsan
 	cmake --build build/tsan -j $(JOBS) --target $(TSAN_TESTS) server_test
-	GTEST_FILTER='-$(TSAN_LEFT_OUT)' TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan_suppressions.txt" $(CTEST) --test-dir build/tsan -R '^($(subst $(space),|,$(TSAN_TESTS))|server_threads_test)$$'
+	GTEST_FILTER='-$(TSAN_LEFT_OUT)' TSAN_OPTIONS='suppressions="$(CURDIR)/tests/tsan_suppressions.txt"' $(CTEST) --test-dir build/tsan -R '^($(subst $(space),|,$(TSAN_TESTS))|server_threads_test)$$'
 
 clients: setup-clients
 	cmake --preset release

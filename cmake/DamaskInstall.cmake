@@ -16,6 +16,11 @@ target_include_directories(damask_merged INTERFACE
 set(DAMASK_LINK_NAMES fmt spdlog sentencepiece pcre2-8 hwy png xxhash)
 target_link_libraries(damask_merged INTERFACE ${DAMASK_LINK_NAMES} Threads::Threads)
 
+# A project that takes damask in installs its own things.
+if(NOT DAMASK_INSTALL)
+  return()
+endif()
+
 install(TARGETS damask_merged EXPORT damaskTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/damask DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 if(TARGET damask_cli)

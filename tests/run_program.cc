@@ -14,6 +14,8 @@
 #include <iterator>
 #include <stdexcept>
 
+#include "tests/end_with_parent.h"
+
 namespace damask::test {
 namespace {
 
@@ -78,12 +80,13 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
 }
 
 // In the child: only calls that are safe after fork in a program with threads.
-[[noreturn]] void Become(const ProgramRun& run, char* const* args, char* const* env, int in, int out, int err) {
+[[noreturn]] void Become(const ProgramRun& run, pid_t parent, char* const* args, char* const* env, int in, int out, int err) {
   setpgid(0, 0);
   dup2(in, STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
   if (run.in_child != nullptr) run.in_child();
+  EndWithParent(parent);
   if (run.working_directory.empty() || chdir(run.working_directory.c_str()) == 0) execvpe(args[0], args, env);
   _exit(127);
 }
@@ -133,11 +136,12 @@ ProgramResult RunProgram(const ProgramRun& run) {
   std::vector<std::string> environment = Environment(run);
   const std::vector<char*> arg_pointers = Pointers(args);
   const std::vector<char*> env_pointers = Pointers(environment);
+  const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("fork failed");
   if (child == 0) {
     std::signal(SIGPIPE, SIG_DFL);
-    Become(run, arg_pointers.data(), env_pointers.data(), in.read_end, out.write_end, err.write_end);
+    Become(run, parent, arg_pointers.data(), env_pointers.data(), in.read_end, out.write_end, err.write_end);
   }
   setpgid(child, child);
   in.CloseRead();

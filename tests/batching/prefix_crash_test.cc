@@ -12,14 +12,23 @@
 #include <gtest/gtest.h>
 
 #include "tests/batching/prefix_store_fixture.h"
+#include "tests/end_with_parent.h"
 
 namespace damask::batching::test {
 namespace {
 
+// The rest of a child's life: an exception ends it too, and does not run the other tests there.
+template <typename Body>
+[[noreturn]] void RunAsChild(pid_t parent, const Body& body) noexcept {
+  damask::test::EndWithParent(parent);
+  _exit(body());
+}
+
 // What `body` returns in a child; -1 where it ended otherwise. No store is open while this process forks.
 int InChild(const std::function<int()>& body) {
+  const pid_t parent = getpid();
   const pid_t child = fork();
-  if (child == 0) _exit(body());
+  if (child == 0) RunAsChild(parent, body);
   int status = 0;
   waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -73,10 +82,13 @@ TEST_F(PrefixStoreTest, P09AReadOnlyDirectoryCostsOneWarningAndIsStillRead) {
 void KillAWriter(const std::function<void(int ready)>& body, uint32_t microseconds) {
   int ready[2];
   ASSERT_EQ(pipe(ready), 0);
+  const pid_t parent = getpid();
   const pid_t child = fork();
   if (child == 0) {
-    body(ready[1]);
-    _exit(0);
+    RunAsChild(parent, [&] {
+      body(ready[1]);
+      return 0;
+    });
   }
   close(ready[1]);
   char byte = 0;

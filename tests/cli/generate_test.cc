@@ -312,7 +312,7 @@ TEST(Generate, AnInterruptStopsWithWhatIsThere) {
 
 TEST(Generate, AReaderThatGoesEndsTheRun) {
   const std::string command =
-      std::string(DAMASK_PROGRAM) + " generate -m '" + TinyModel() + "' --raw -p x -n 300 --temp 0; echo $? >&2";
+      std::string("'" DAMASK_PROGRAM) + "' generate -m '" + TinyModel() + "' --raw -p x -n 300 --temp 0; echo $? >&2";
   // The reader has gone by the first token, however slow the machine is.
   const ProgramResult result = RunProgram({"sh", "-c", "(sleep 0.5; " + command + ") | true"});
   EXPECT_FALSE(result.timed_out);

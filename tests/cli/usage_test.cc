@@ -240,8 +240,12 @@ INSTANTIATE_TEST_SUITE_P(Calibration, WrongValues,
                                            WrongValue{{"calibrate", "--kv-release"}, "has no flag '--kv-release'"},
                                            WrongValue{{"calibrate", "heads", "--policy", "full"}, "has no flag '--policy'"},
                                            WrongValue{{"calibrate", "heads", "--kv-release"}, "has no flag '--kv-release'"},
-                                           WrongValue{{"calibrate", "--kv", "q4", "-o", "x"}, "--kv: found 'q4'"},
                                            WrongValue{{"calibrate", "-c", "0"}, "--ctx-size: found '0'"}));
+
+TEST(Usage, ACalibrationOfAnUnknownKvTypeIsRefused) {
+  const TempDir dir;
+  ExpectRefused(Damask({"calibrate", "--kv", "q4", "-o", dir.File("x")}), "--kv: found 'q4'");
+}
 
 // What is written never takes the place of what is read, nor of what else is written.
 TEST(Usage, AnOutputIsNoFileThatIsRead) {
@@ -390,7 +394,7 @@ TEST(Usage, WithoutModelTheEmbeddedOneIsNamed) {
 }
 
 TEST(Usage, AClosedOutputIsAFailureNotASignal) {
-  const ProgramResult result = RunProgram({"sh", "-c", std::string(DAMASK_PROGRAM) + " tokenize -p x >/dev/full"});
+  const ProgramResult result = RunProgram({"sh", "-c", "\"$0\" tokenize -p x >/dev/full", DAMASK_PROGRAM});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_NE(result.err.find("cannot write to standard output"), std::string::npos) << result.err;
 }

@@ -23,14 +23,18 @@ TEST_F(HttpLifetimeTest, ATakenPortIsAnErrorThatNamesIt) {
 }
 
 TEST_F(HttpLifetimeTest, APortCanBeTakenAgainAtOnce) {
-  StartServer();
-  const uint16_t same = port();
-  RawClient client(same);
-  ASSERT_TRUE(client.Send(RawClient::Request("GET", "/", "", "Connection: close\r\n")));
-  ASSERT_TRUE(client.ReadResponse());
-  server_.reset();
-  const auto again = HttpServer::Listen("127.0.0.1", same, {});
-  EXPECT_TRUE(again.ok()) << again.status().ToString();
+  Status again = Internal("not tried");
+  // The port of a server that has ended may be given to another program; not three times in a row.
+  for (int attempt = 0; attempt < 3 && !again.ok(); ++attempt) {
+    StartServer();
+    const uint16_t same = port();
+    RawClient client(same);
+    ASSERT_TRUE(client.Send(RawClient::Request("GET", "/", "", "Connection: close\r\n")));
+    ASSERT_TRUE(client.ReadResponse());
+    server_.reset();
+    again = HttpServer::Listen("127.0.0.1", same, {}).status();
+  }
+  EXPECT_TRUE(again.ok()) << again.ToString();
 }
 
 TEST(HttpListen, WhatIsNoAddressIsAnInvalidArgument) {

@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "tests/end_with_parent.h"
+
 namespace damask::server {
 namespace {
 
@@ -29,13 +31,16 @@ int Create(const std::string& path) { return open(path.c_str(), O_WRONLY | O_CRE
 ServerProcess::ServerProcess(const std::string& program, std::vector<std::string> args) {
   args.insert(args.begin(), {program, "serve", "--json"});
   std::vector<char*> pointers;
+  pointers.reserve(args.size() + 1);
   for (std::string& arg : args) pointers.push_back(arg.data());
   pointers.push_back(nullptr);
   const int out = Create(dir_.File("out"));
   const int err = Create(dir_.File("err"));
+  const pid_t parent = getpid();
   pid_ = fork();
   if (pid_ < 0) throw std::runtime_error("fork failed");
   if (pid_ == 0) {
+    test::EndWithParent(parent);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
     execv(pointers[0], pointers.data());
