@@ -49,9 +49,10 @@ struct Cell {
 
 struct CompareRow {
   Cell cell;
-  // To the first policy on the same samples, nats a token for perplexity; absent for that policy's own row, and where it has
-  // none.
+  // To the first policy on the same samples, nats a token for perplexity: to its row that was set to the same density, else to
+  // the one that runs as it is. Absent in that policy's own rows, and where neither is there.
   std::optional<PairedDifference> difference;
+  std::string difference_to;  // that row's spec
 };
 
 struct CompareResult {

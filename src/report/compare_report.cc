@@ -27,6 +27,7 @@ Json RowJson(const evals::CompareRow& row) {
   }
   object["nll"] = OrNull(cell.nll);
   object["perplexity"] = cell.nll ? Json(std::exp(*cell.nll)) : Json(nullptr);
+  object["difference_to"] = row.difference ? Json(SanitizeUtf8(row.difference_to)) : Json(nullptr);
   object["difference"] = row.difference ? Json(row.difference->mean) : Json(nullptr);
   const bool interval = row.difference && row.difference->interval;
   object["difference_low"] = interval ? Json(row.difference->interval->low) : Json(nullptr);

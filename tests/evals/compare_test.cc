@@ -58,6 +58,45 @@ TEST(Compare, WhereTheFirstPolicyDidNotRunNothingTakesItsPlace) {
   EXPECT_TRUE(with_first->rows[1].difference.has_value());
 }
 
+TEST(Compare, PoliciesAreComparedAtTheSameDensity) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"streaming", "quest", "full"};
+  run.contexts = {600};
+  run.densities = {0.4, 0.6};
+  run.samples = 1;
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_EQ(result->rows.size(), 5U);
+  for (size_t i : {0, 1}) EXPECT_FALSE(result->rows[i].difference.has_value()) << "a row of the first policy's own";
+  for (size_t i : {2, 3}) {
+    ASSERT_TRUE(result->rows[i].difference.has_value());
+    EXPECT_EQ(result->rows[i].difference_to, result->rows[i - 2].cell.spec);
+    EXPECT_EQ(result->rows[i].cell.density_target, result->rows[i - 2].cell.density_target);
+  }
+  // Neither of two is the one to compare with.
+  EXPECT_FALSE(result->rows[4].difference.has_value());
+  run.policies = {"full", "streaming"};
+  const auto to_full = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(to_full.ok() && to_full->rows.size() == 3);
+  for (size_t i : {1, 2}) EXPECT_EQ(to_full->rows[i].difference_to, "full");
+}
+
+TEST(Compare, ADensityThatTheFirstPolicyCannotKeepIsComparedWithNoOther) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"streaming:sinks=200", "streaming:sinks=4"};
+  run.contexts = {600};
+  run.densities = {0.4, 0.9};
+  run.samples = 1;
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_EQ(result->rows.size(), 3U);
+  EXPECT_EQ(result->rows[1].cell.density_target, 0.4);
+  EXPECT_FALSE(result->rows[1].difference.has_value());
+  EXPECT_TRUE(result->rows[2].difference.has_value());
+}
+
 TEST(Compare, AskWhatASingleRunAsks) {
   const auto engine = LoadEmbedded();
   const auto result = RunCompare(engine.get(), SmallRun(), nullptr, nullptr, nullptr);
