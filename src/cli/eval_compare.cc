@@ -92,7 +92,7 @@ class EvalCompare : public Command {
     if (common.json) {
       WriteJson(report::CompareJson(*engine, run_, result));
     } else {
-      Write(report::CompareText(result));
+      Write(report::CompareText(run_, result));
     }
     // A page of nothing would take the place of an earlier one.
     const Status page =

@@ -27,7 +27,8 @@ struct CompareRun {
   // Each policy that has an option for it is run once for each of these, set to keep within it (left out where it cannot, with
   // a note); others run as they are. Empty: all run as they are.
   std::vector<double> densities;
-  std::string text;  // for perplexity, cut into windows; empty: prose of the program
+  // For perplexity, cut into windows; empty: prose of the program, each window its paragraphs in another order.
+  std::string text;
   PromptForm form = PromptForm::kAuto;
   model::AuditOptions audit;  // of every policy but full attention
 };
@@ -36,7 +37,7 @@ struct CompareRun {
 struct Cell {
   std::string policy;    // the SPEC as given
   std::string spec;      // as it runs
-  uint64_t content = 0;  // policies::Policy::ContentHash: what the SPEC only names
+  uint64_t content = 0;  // policies::Policy::ContentHash; of perplexity with its text
   std::optional<double> density_target;
   std::string task;
   uint64_t context = 0;

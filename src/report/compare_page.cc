@@ -150,6 +150,7 @@ std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& r
       "Higher is better for accuracy, lower for perplexity. Bars are 95 % intervals (Wilson). \"To the first\" is the "
       "difference to the first policy on the same samples (nats a token for perplexity) with its 95 % interval: where it "
       "holds 0, the samples do not tell the two apart.</p>\n";
+  if (const std::string prose = ProseSentence(run); !prose.empty()) html += fmt::format("<p>{}</p>\n", EscapeHtml(prose));
   html += Legend(run) + Pictures(run, result);
   html += "<h2>All figures</h2>\n<div class=\"wide\"><table><thead>";
   html += Row({"task", "context", "policy", "asked density", "accuracy", "95 %", "to the first", "density", "decode density",

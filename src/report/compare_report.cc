@@ -1,10 +1,13 @@
 #include "report/compare_report.h"
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "evals/compare_plan.h"
 #include "report/eval_report.h"
 #include "report/or_null.h"
 #include "report/process.h"
@@ -35,7 +38,20 @@ Json RowJson(const evals::CompareRow& row) {
   return object;
 }
 
+// Whose text the perplexity is of; absent where there is none.
+std::optional<std::string> PerplexityText(const evals::CompareRun& run) {
+  if (std::find(run.tasks.begin(), run.tasks.end(), evals::kPerplexity) == run.tasks.end()) return std::nullopt;
+  return run.text.empty() ? "built-in, permuted paragraphs" : "given";
+}
+
 }  // namespace
+
+std::string ProseSentence(const evals::CompareRun& run) {
+  if (!PerplexityText(run)) return "";
+  if (!run.text.empty()) return "Perplexity is of consecutive windows of the given text.";
+  return "Perplexity is of the program's own prose: the same paragraphs in every window, each time in another order, from which "
+         "calibration's texts are drawn as well. Windows are more alike than those of other texts (-f FILE).";
+}
 
 std::string DifferenceText(const evals::PairedDifference& difference) {
   std::string mean = fmt::format("{:+.3f}", difference.mean);
@@ -54,12 +70,13 @@ Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, con
           {"threads", engine.threads()},
           {"samples", run.samples},
           {"seed", run.seed},
+          {"perplexity_text", OrNull(PerplexityText(run))},
           {"rows", std::move(rows)},
           {"notes", std::move(notes)},
           {"peak_rss_bytes", PeakResidentBytes()}};
 }
 
-std::string CompareText(const evals::CompareResult& result) {
+std::string CompareText(const evals::CompareRun& run, const evals::CompareResult& result) {
   Table table({"task", "context", "policy", "accuracy (95 %)", "to the first (95 %)", "asked", "density", "decode", "recall",
                "prefill s", "tokens/s", "KV"});
   for (const evals::CompareRow& row : result.rows) {
@@ -76,7 +93,8 @@ std::string CompareText(const evals::CompareResult& result) {
                summary.decode_tokens_per_second ? fmt::format("{:.1f}", *summary.decode_tokens_per_second) : "-",
                FormatBytes(summary.kv_bytes)});
   }
-  return table.ToString();
+  const std::string prose = ProseSentence(run);
+  return table.ToString() + prose + (prose.empty() ? "" : "\n");
 }
 
 }  // namespace damask::report

@@ -9,7 +9,11 @@
 namespace damask::report {
 
 Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, const evals::CompareResult& result);
-std::string CompareText(const evals::CompareResult& result);
+// The table, and what is to be known of it.
+std::string CompareText(const evals::CompareRun& run, const evals::CompareResult& result);
+
+// What the perplexity windows are made of, as a sentence; empty where none were asked.
+std::string ProseSentence(const evals::CompareRun& run);
 
 // "-0.100 (-0.180 to -0.020)"; the mean alone where there is no interval.
 std::string DifferenceText(const evals::PairedDifference& difference);

@@ -96,6 +96,16 @@ TEST(EvalCompare, ThePageStandsAlone) {
   }
 }
 
+TEST(EvalCompare, SaysWhatPerplexityIsOf) {
+  const TempDir dir;
+  const std::string sentence = "Perplexity is of the program's own prose";
+  EXPECT_EQ(DamaskJson(Compare({"-o", dir.File("page.html")}))["perplexity_text"], "built-in, permuted paragraphs");
+  EXPECT_NE(ReadBytes(dir.File("page.html")).find("Perplexity is of the program"), std::string::npos);
+  EXPECT_NE(Damask(Compare({"--quiet"})).out.find(sentence), std::string::npos);
+  const ProgramResult tasks = Damask(Compare({"--tasks", "kv", "--samples", "1", "--quiet"}));
+  EXPECT_EQ(tasks.out.find("Perplexity"), std::string::npos) << tasks.out;
+}
+
 TEST(EvalCompare, ThePageHasThreePicturesForEachTaskAndContext) {
   const TempDir dir;
   DamaskJson(Compare({"-o", dir.File("page.html")}));

@@ -4,11 +4,15 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <set>
+#include <span>
 
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "engine/calibration_texts.h"
 #include "engine/engine.h"
+#include "engine/evaluate.h"
 #include "evals/cell_file.h"
 #include "evals/compare_plan.h"
 #include "policies/registry.h"
@@ -170,6 +174,42 @@ TEST(Compare, PerplexityOfATextIsTakenWindowByWindow) {
   EXPECT_GT(*result->rows[0].cell.nll, 0);
   EXPECT_EQ(result->rows[0].cell.summary.density, 1.0);
   EXPECT_FALSE(result->rows[0].cell.summary.density_decode.has_value());  // nothing is decoded
+}
+
+TEST(Compare, WindowsOfTheProgramsProseAreNeitherCalibrationsNorThoseOfAnotherSeed) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"full"};
+  run.tasks = {"perplexity"};
+  run.contexts = {200};
+  run.samples = 2;
+  std::set<double> seen;
+  for (const uint64_t seed : {1, 2}) {
+    run.seed = seed;
+    const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+    ASSERT_TRUE(result.ok()) << result.status().ToString();
+    for (const double score : result->rows[0].cell.scores()) seen.insert(score);
+  }
+  const auto texts = engine::EffectTexts(*engine, 2, 200, 1);
+  ASSERT_TRUE(texts.ok()) << texts.status().ToString();
+  for (const engine::EffectText& text : *texts) {
+    if (text.kind != engine::TextKind::kProse) continue;
+    const bool bos = engine->tokenizer().special().puts_bos();
+    const auto window = engine::Perplexity(engine.get(), std::span(text.ids).subspan(bos ? 1 : 0), 200, nullptr, nullptr);
+    ASSERT_TRUE(window.ok()) << window.status().ToString();
+    seen.insert(window->nll);
+  }
+  EXPECT_EQ(seen.size(), 6U);
+}
+
+TEST(Compare, AnswersAboutTheWindowsOfBeforeAreNotTaken) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.tasks = {"kv", "perplexity"};
+  std::vector<std::string> notes;
+  const auto cells = PlanCells(*engine, run, &notes);
+  ASSERT_TRUE(cells.ok()) << cells.status().ToString();
+  for (const Cell& cell : *cells) EXPECT_EQ(cell.content == 0, cell.task == "kv") << cell.spec << " " << cell.task;
 }
 
 TEST(Compare, PerplexityRowsNameTheCacheThatWasHeld) {
