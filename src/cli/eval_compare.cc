@@ -65,12 +65,14 @@ class EvalCompare : public Command {
     flags->Text("--resume", "FILE", &resume_, "keep answers in this file and go on where it ends");
     flags->Switch("--any-target", &any_target_,
                   "go on from a file of --resume whose answers were computed with another --target");
+    flags->Switch("--keep", &keep_, "with --json: the score of every sample");
     flags->Switch("--raw", &raw_, "plain text for models with a chat template, too");
     model_.DeclareRun(flags);
     run_.contexts.clear();
   }
 
   Result<int> Run(const CommonFlags& common) override {
+    if (keep_ && !common.json) return InvalidArgument("--keep is about what --json prints, and wants it");
     DAMASK_RETURN_IF_ERROR(ReadFlags());
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEvalEngine(model_, common, &run_.contexts));
     std::vector<std::string> left_out;
@@ -90,7 +92,7 @@ class EvalCompare : public Command {
     for (const std::string& note : result.notes) LogWarning(note);
     // What can fail comes last: the table is worth more.
     if (common.json) {
-      WriteJson(report::CompareJson(*engine, run_, result));
+      WriteJson(report::CompareJson(*engine, run_, result, keep_ ? report::Scores::kKeep : report::Scores::kNone));
     } else {
       Write(report::CompareText(run_, result));
     }
@@ -187,6 +189,7 @@ class EvalCompare : public Command {
   std::optional<std::string> resume_;
   bool any_target_ = false;
   bool raw_ = false;
+  bool keep_ = false;
   evals::CompareRun run_;
   ModelFlags model_;
 };

@@ -24,7 +24,8 @@ TEST(EvalCompare, OneRowForEachTaskContextAndPolicy) {
   ASSERT_EQ(object["rows"].size(), 8U);
   for (const Json& row : object["rows"]) {
     for (const char* key : {"policy", "task", "context", "accuracy", "ci_low", "ci_high", "density", "recall_mean", "prefill_s",
-                            "decode_tokens_per_s", "kv_bytes", "difference", "difference_low", "difference_high"}) {
+                            "decode_tokens_per_s", "kv_bytes", "difference", "difference_to", "output_error", "recall_decode", "strong_key_hit_decode",
+                            "difference_low", "difference_high"}) {
       EXPECT_TRUE(row.contains(key)) << key;
     }
     EXPECT_EQ(row["accuracy"].is_null(), row["task"] == "perplexity");
@@ -106,7 +107,25 @@ TEST(EvalCompare, SaysWhatPerplexityIsOf) {
   EXPECT_EQ(tasks.out.find("Perplexity"), std::string::npos) << tasks.out;
 }
 
-TEST(EvalCompare, ThePageHasThreePicturesForEachTaskAndContext) {
+TEST(EvalCompare, KeepGivesEveryScore) {
+  for (const Json& row : DamaskJson(Compare({"--keep"}))["rows"]) {
+    ASSERT_EQ(row["scores"].size(), 2U);
+    const double mean = (row["scores"][0].get<double>() + row["scores"][1].get<double>()) / 2;
+    EXPECT_NEAR(mean, row[row["task"] == "perplexity" ? "nll" : "accuracy"].get<double>(), 1e-12);
+  }
+  EXPECT_FALSE(DamaskJson(Compare({}))["rows"][0].contains("scores"));
+  ExpectRefused(Damask(Compare({"--keep", "--quiet"})), "wants it");
+}
+
+TEST(EvalCompare, SaysWhichAuditRan) {
+  EXPECT_EQ(DamaskJson(Compare({}))["audit"]["prefill_every"], 256);
+  const TempDir dir;
+  const Json without = DamaskJson(Compare({"--audit", "0", "-o", dir.File("page.html")}));
+  EXPECT_EQ(without["audit"]["prefill_every"], 0);
+  EXPECT_NE(ReadBytes(dir.File("page.html")).find("No audit ran in prefills."), std::string::npos);
+}
+
+TEST(EvalCompare, ThePageHasPicturesForEachTaskAndContext) {
   const TempDir dir;
   DamaskJson(Compare({"-o", dir.File("page.html")}));
   const std::string page = ReadBytes(dir.File("page.html"));

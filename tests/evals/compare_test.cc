@@ -241,7 +241,37 @@ TEST(Summarise, OfNothingMeasuredThereIsNoFigure) {
   answer.decode.causal_pairs = 4;
   summary = Summarise({&answer, 1});
   EXPECT_EQ(summary.strong_key_hit, 0.5);
+  EXPECT_FALSE(summary.recall_decode.has_value());
   EXPECT_EQ(summary.density_decode, 0.25);
+}
+
+TEST(Summarise, KeepsDecodedTokensApartFromPrompts) {
+  Answered answer;
+  answer.audit = {.rows = 4, .recall_sum = 4, .strong_rows = 2, .strong_hits = 2, .error_sum = 0.5};
+  answer.audit_decode = {.rows = 2, .recall_sum = 1, .strong_rows = 2, .strong_hits = 0, .error_sum = 1.5};
+  const Summary summary = Summarise({&answer, 1});
+  EXPECT_EQ(summary.recall_mean, 1.0);
+  EXPECT_EQ(summary.strong_key_hit, 1.0);
+  EXPECT_EQ(summary.output_error, 0.125);
+  EXPECT_EQ(summary.recall_decode, 0.5);
+  EXPECT_EQ(summary.strong_key_hit_decode, 0.0);
+  EXPECT_EQ(summary.output_error_decode, 0.75);
+}
+
+TEST(Compare, APolicyOfDecodedTokensLosesThereAndNotInThePrompt) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"quest:budget=64,prefill=dense"};
+  run.contexts = {600};
+  run.samples = 1;
+  run.audit = {.prefill_every = 16, .decode_every = 1};
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  const Summary& summary = result->rows[0].cell.summary;
+  EXPECT_TRUE(summary.only_decode_is_sparse());
+  EXPECT_NEAR(summary.recall_mean.value(), 1.0, 1e-6);
+  EXPECT_LT(summary.recall_decode.value(), 0.999);
+  EXPECT_GT(summary.recall_decode.value(), 0.01);
 }
 
 TEST(Compare, ASettingThatTwoDensitiesShareRunsOnce) {
@@ -397,6 +427,23 @@ TEST(CellFile, RowsThatCouldNotBeAuditedAreKept) {
   ExpectSameFigures(found, cell.answers);
   EXPECT_EQ(found[0].released_rows, 0U);
   EXPECT_EQ(found[1].released_rows, 7U);
+}
+
+TEST(CellFile, AuditedDecodedTokensAreKept) {
+  const test::TempDir dir;
+  Cell cell = SomeCell();
+  cell.answers[1].audit_decode = {.rows = 2, .recall_sum = 1.5, .strong_rows = 2, .strong_hits = 1, .error_sum = 0.25};
+  {
+    const auto file = OpenCells(dir.File("cells"));
+    ASSERT_TRUE(file->Put(cell).ok());
+    ASSERT_TRUE(file->Flush().ok());
+  }
+  const std::vector<Answered> found = OpenCells(dir.File("cells"))->Find(cell);
+  ExpectSameFigures(found, cell.answers);
+  EXPECT_EQ(found[0].audit_decode.rows, 0U);
+  EXPECT_EQ(Summarise(found).recall_decode, 0.75);
+  EXPECT_EQ(Summarise(found).strong_key_hit_decode, 0.5);
+  EXPECT_EQ(Summarise(found).output_error_decode, 0.125);
 }
 
 TEST(CellFile, PutReplacesTheAnswersOfItsCell) {
