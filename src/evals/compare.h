@@ -19,7 +19,7 @@ namespace damask::evals {
 
 struct CompareRun {
   std::vector<std::string> policies;  // SPECs; the others are compared with the first
-  // Names of texts::AllTasks, and "perplexity".
+  // TaskSpec::ToString of generated tasks, and "perplexity".
   std::vector<std::string> tasks;
   std::vector<uint64_t> contexts;
   uint64_t samples = 20;  // of each task and context; perplexity: windows

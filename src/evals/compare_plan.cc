@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "evals/task_spec.h"
 #include "policies/density.h"
 #include "policies/registry.h"
 
@@ -168,14 +169,11 @@ std::vector<std::string> ExpandAll(const engine::Engine& engine, const std::vect
 }
 
 Result<TaskRun> TaskRunOf(const CompareRun& run, const std::string& task) {
-  const texts::TaskInfo* info = texts::FindTask(task);
-  if (info == nullptr) {
-    std::string known;
-    for (const texts::TaskInfo& other : texts::AllTasks()) known += std::string(other.name) + ", ";
-    return InvalidArgument(fmt::format("--tasks: found {}, expected {}perplexity", Quote(task), known));
-  }
+  const Result<TaskSpec> spec = ParseTaskSpec(task);
+  if (!spec.ok()) return spec.status().At("--tasks");
   TaskRun task_run;
-  task_run.task = info->task;
+  task_run.task = spec->task;
+  task_run.options = spec->options;
   task_run.samples = run.samples;
   task_run.seed = run.seed;
   task_run.form = run.form;

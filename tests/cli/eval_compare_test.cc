@@ -107,6 +107,28 @@ TEST(EvalCompare, SaysWhatPerplexityIsOf) {
   EXPECT_EQ(tasks.out.find("Perplexity"), std::string::npos) << tasks.out;
 }
 
+TEST(EvalCompare, TasksTakeTheOptionsOfTheSingleCommands) {
+  const TempDir dir;
+  const auto compare = [&](const char* tasks) {
+    return Damask({"eval", "compare", "--policies", "full", "--tasks", tasks, "--context", "500", "--samples", "1", "--json",
+                   "--quiet", "--resume", dir.File("cells")});
+  };
+  const ProgramResult result = compare("vt:chains=4,hops=2, vt,lines");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json rows = JsonOf(result)["rows"];
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0]["task"], "vt:chains=4,hops=2");
+  EXPECT_EQ(rows[1]["task"], "vt");
+  EXPECT_EQ(rows[2]["task"], "lines");
+  const std::string stored = ReadBytes(dir.File("cells"));
+  ASSERT_EQ(compare("vt:hops=2,chains=4,vt:chains=1").exit_code, 0);
+  EXPECT_EQ(ReadBytes(dir.File("cells")), stored);  // nothing ran
+  ExpectRefused(compare("vt:chains=0"), "the number of chains is 0");
+  ExpectRefused(compare("vt:links=2"), "it has chains, hops");
+  ExpectRefused(compare("vt,vt:chains=1"), "'vt' is given twice");
+  ExpectRefused(compare("lines,,vt"), "is empty");
+}
+
 TEST(EvalCompare, KeepGivesEveryScore) {
   for (const Json& row : DamaskJson(Compare({"--keep"}))["rows"]) {
     ASSERT_EQ(row["scores"].size(), 2U);

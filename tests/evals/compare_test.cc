@@ -15,6 +15,7 @@
 #include "engine/evaluate.h"
 #include "evals/cell_file.h"
 #include "evals/compare_plan.h"
+#include "evals/task_spec.h"
 #include "policies/registry.h"
 #include "tests/temp_dir.h"
 
@@ -110,6 +111,41 @@ TEST(Compare, AskWhatASingleRunAsks) {
   // The engine still has the last policy.
   EXPECT_EQ(single->contexts[0].summary.accuracy, result->rows[1].cell.summary.accuracy);
   EXPECT_EQ(single->contexts[0].summary.density, result->rows[1].cell.summary.density);
+}
+
+TEST(Compare, ATaskWithOptionsIsThatOfASingleRunAndACellOfItsOwn) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"full"};
+  run.tasks = {"vt:chains=3,hops=2", "vt"};
+  run.contexts = {500};
+  run.samples = 2;
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_EQ(result->rows.size(), 2U);
+  EXPECT_EQ(result->rows[0].cell.task, "vt:chains=3,hops=2");
+  TaskRun single{.task = texts::Task::kVt, .contexts = {500}, .samples = 2};
+  single.options.chains = 3;
+  single.options.hops = 2;
+  const auto asked = RunTask(engine.get(), single, nullptr, nullptr);
+  ASSERT_TRUE(asked.ok()) << asked.status().ToString();
+  EXPECT_EQ(asked->contexts[0].summary.prompt_tokens, result->rows[0].cell.summary.prompt_tokens);
+  EXPECT_EQ(asked->contexts[0].summary.accuracy, result->rows[0].cell.summary.accuracy);
+  EXPECT_EQ(asked->contexts[0].samples[0].expected.size(), 3U);  // of one chain of three
+}
+
+TEST(TaskSpec, IsSpelledInOneWay) {
+  for (const auto& [given, name] : {std::pair("vt", "vt"), {"vt:chains=1,hops=4", "vt"}, {"vt:hops=2,chains=4", "vt:chains=4,hops=2"},
+                                    {"needle:values=2", "needle:values=2"}, {"cwe:words=5", "cwe:words=5"}}) {
+    const auto spec = ParseTaskSpec(given);
+    ASSERT_TRUE(spec.ok()) << spec.status().ToString();
+    EXPECT_EQ(spec->ToString(), name);
+  }
+  for (const char* wrong : {"", "vtt", "vt:", "vt:chains", "vt:chains=", "vt:chains=x", "vt:chains=-1", "vt:chains=0",
+                            "vt:chains=1001", "vt:keys=2", "vt:chains=2,chains=3", "lines:keys=2", "needle:keys=100,values=100",
+                            "perplexity:chains=2"}) {
+    EXPECT_EQ(ParseTaskSpec(wrong).status().code(), StatusCode::kInvalidArgument) << wrong;
+  }
 }
 
 TEST(Compare, EverySpecIsCheckedBeforeAnythingRuns) {
