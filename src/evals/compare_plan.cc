@@ -47,7 +47,9 @@ std::vector<Variant> VariantsOf(const CompareRun& run, const policies::ModelShap
   std::vector<Variant> variants;
   for (const std::string& policy : run.policies) {
     const std::string why = run.densities.empty() ? "" : policies::WhyNoDensity(policy, shape);
-    if (!why.empty()) notes->push_back(why + ": it runs as it is");
+    // Full attention is what the others are measured by, and nobody expects a density of it.
+    const bool is_full = policies::PolicyOfSpec(policy)->name == "full";
+    if (!why.empty() && !is_full) notes->push_back(why + ": it runs as it is");
     if (run.densities.empty() || !why.empty()) {
       variants.push_back({policy, std::nullopt});
       continue;
