@@ -136,8 +136,8 @@ class Comparison {
     return std::move(result_);
   }
 
-  // The first policy's cell that `cell` is compared with; null: none. Where a density was left out nothing takes its place: what
-  // computes more would win.
+  // The first policy's cell that `cell` is compared with; null: none. Where a density was left out nothing takes its place:
+  // what computes more would win.
   const Cell* ReferenceOf(const Cell& cell) const {
     if (cell.policy == run_.policies.front()) return nullptr;
     const Cell* only = nullptr;

@@ -122,8 +122,8 @@ class Planner {
     return {};
   }
 
-  // Answers about a text of the user's are not those about the program's, nor are those about windows of it that used to be drawn
-  // otherwise: by seed + number, as calibration's texts are.
+  // Answers about a text of the user's are not those about the program's, nor are those about windows of it that used to be
+  // drawn otherwise: by seed + number, as calibration's texts are.
   uint64_t WithText(uint64_t content) const {
     masks::Hasher hasher;
     hasher.AddNumber(content);

@@ -21,7 +21,7 @@ using texts::TaskOptions;
 struct TaskOption {
   Task task;
   std::string_view name;
-  uint64_t TaskOptions::* value;
+  uint64_t TaskOptions::*value;
 };
 
 constexpr std::array<TaskOption, 5> kTaskOptions = {{{Task::kNeedle, "keys", &TaskOptions::keys},

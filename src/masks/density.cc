@@ -13,8 +13,7 @@ struct Pairs {
   double causal = 0.0;
 };
 
-Pairs CountPairs(const GroupMask& group, uint64_t length, PlanMode mode, uint32_t window,
-                 const ChosenOf& chosen) {
+Pairs CountPairs(const GroupMask& group, uint64_t length, PlanMode mode, uint32_t window, const ChosenOf& chosen) {
   const uint64_t blocks = (length + kernels::kQueryBlockRows - 1) / kernels::kQueryBlockRows;
   const uint64_t sampled = std::min(blocks, kSampledBlocks);
   CompileScratch scratch;

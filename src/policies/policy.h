@@ -150,8 +150,8 @@ class Policy {
   // "streaming:sinks=4,window=1024": the SPEC that makes this policy again.
   virtual std::string Spec() const = 0;
   // A hash of what decides about plans and the SPEC does not say: what it only names (a file's contents), and how often the
-  // plans of this SPEC were changed (HashOfVersion). 0 where it says everything. Kept answers and kept prompts of another hash are
-  // not used, so whoever changes a policy's plans under the same SPEC changes it.
+  // plans of this SPEC were changed (HashOfVersion). 0 where it says everything. Kept answers and kept prompts of another hash
+  // are not used, so whoever changes a policy's plans under the same SPEC changes it.
   virtual uint64_t ContentHash() const { return 0; }
   // The masks that the plans follow, for pictures of them; null where there are none.
   virtual const masks::Mask* mask() const { return nullptr; }

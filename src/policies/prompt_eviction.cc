@@ -135,8 +135,8 @@ Result<PromptEviction> ReadPromptEviction(const Options& options, std::string_vi
 uint64_t EvictionBudget(const PromptEviction& settings, size_t layer, size_t layers, uint64_t length) {
   const uint64_t mean = settings.cap - std::min(settings.cap, settings.rows);
   if (settings.taper == 0 || layers < 2) return mean;
-  // The authors give short prompts one budget in all layers. Not while a prompt is still read: what the first layers dropped for
-  // it would be missing when, further on, they may keep up to twice as much.
+  // The authors give short prompts one budget in all layers. Not while a prompt is still read: what the first layers dropped
+  // for it would be missing when, further on, they may keep up to twice as much.
   if (!settings.sparse && length < 2 * mean) return mean;
   const auto all = static_cast<int64_t>(length - std::min(length, settings.rows));
   auto least = static_cast<int64_t>(mean / settings.taper);

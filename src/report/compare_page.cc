@@ -169,10 +169,12 @@ std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& r
   html +=
       "<p>Density is the share of key positions that a policy computes, as measured, 1 being full attention: further left is "
       "cheaper. Recall is the part of full attention's mass that was kept, strong keys the share of keys that hold much of a "
-      "row's attention by themselves and were computed, on a sample of rows of the prompts. Policies that read prompts densely stand at their decode density, with "
+      "row's attention by themselves and were computed, on a sample of rows of the prompts. Policies that read prompts densely "
+      "stand at their decode density, with "
       "recall and strong keys of decoded tokens. "
       "Higher is better for accuracy, lower for perplexity. Bars are 95 % intervals (Wilson). \"To the first\" is the "
-      "difference to the first policy at the same density on the same samples (nats a token for perplexity) with its 95 % interval: where it "
+      "difference to the first policy at the same density on the same samples (nats a token for perplexity) with its 95 % "
+      "interval: where it "
       "holds 0, the samples do not tell the two apart.</p>\n";
   html += fmt::format("<p>{}</p>\n", EscapeHtml(AuditSentence(run)));
   if (const std::string prose = ProseSentence(run); !prose.empty()) html += fmt::format("<p>{}</p>\n", EscapeHtml(prose));

@@ -61,7 +61,8 @@ std::string AuditSentence(const evals::CompareRun& run) {
   const model::AuditOptions& audit = run.audit;
   if (audit.prefill_every == 0) return "No audit ran in prefills.";
   return fmt::format(
-      "Prefill times of sparse policies have the audit in them, full attention's none: one row in {}{} was also computed densely "
+      "Prefill times of sparse policies have the audit in them, full attention's none: one row in {}{} was also computed "
+      "densely "
       "(--audit 0 leaves that out).",
       audit.prefill_every, audit.rarer_from == 0 ? "" : fmt::format(", rarer from position {} on,", audit.rarer_from));
 }
@@ -69,7 +70,8 @@ std::string AuditSentence(const evals::CompareRun& run) {
 std::string ProseSentence(const evals::CompareRun& run) {
   if (!PerplexityText(run)) return "";
   if (!run.text.empty()) return "Perplexity is of consecutive windows of the given text.";
-  return "Perplexity is of the program's own prose: the same paragraphs in every window, each time in another order, from which "
+  return "Perplexity is of the program's own prose: the same paragraphs in every window, each time in another order, from "
+         "which "
          "calibration's texts are drawn as well. Windows are more alike than those of other texts (-f FILE).";
 }
 
@@ -108,10 +110,8 @@ std::string CompareText(const evals::CompareRun& run, const evals::CompareResult
                             : AccuracyText(summary.accuracy, summary.interval),
                row.difference ? DifferenceText(*row.difference) : "-",
                row.cell.density_target ? fmt::format("{}", *row.cell.density_target) : "-",
-               fmt::format("{:.4f}", summary.density),
-               FigureText(summary.density_decode),
-               FigureText(summary.recall_mean), FigureText(summary.strong_key_hit),
-               fmt::format("{:.3f}", summary.prefill_seconds),
+               fmt::format("{:.4f}", summary.density), FigureText(summary.density_decode), FigureText(summary.recall_mean),
+               FigureText(summary.strong_key_hit), fmt::format("{:.3f}", summary.prefill_seconds),
                summary.decode_tokens_per_second ? fmt::format("{:.1f}", *summary.decode_tokens_per_second) : "-",
                FormatBytes(summary.kv_bytes)});
   }

@@ -33,8 +33,8 @@ struct HeadFigures {
   // Shares 0 .. 1 and nats; nothing where the file says that they were not measured. So are those above.
   std::optional<double> mass_true_mask;
   std::optional<double> effect;
-  std::optional<uint32_t> rank;         // of the key directions of its KV head
-  std::optional<double> rank_error;     // relative error of the scores that they give
+  std::optional<uint32_t> rank;      // of the key directions of its KV head
+  std::optional<double> rank_error;  // relative error of the scores that they give
   // [lengths]; of content heads, which choose their blocks at run time, the most that they may choose by default.
   std::vector<double> planned_density;
 };
@@ -54,8 +54,8 @@ std::optional<double> HeldMass(const masks::HeadMask& head);
 
 // What some heads have together: the heads [begin, end) of `figures`.
 struct Totals {
-  uint64_t treatments[3] = {};      // by number of masks::Treatment
-  uint64_t windows = 0;             // static heads of the window form
+  uint64_t treatments[3] = {};                // by number of masks::Treatment
+  uint64_t windows = 0;                       // static heads of the window form
   std::optional<WindowFigures> least_window;  // of window heads, each figure for itself
   std::optional<WindowFigures> largest_window;
   std::optional<double> mass_mean;  // content and dense heads count as 1

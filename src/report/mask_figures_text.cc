@@ -78,9 +78,9 @@ std::string InspectText(const masks::Mask& mask, const MaskFigures& figures) {
   table.Add(Row("all", totals));
   text += "\n" + table.ToString();
   if (const uint64_t content = totals.treatments[static_cast<size_t>(Treatment::kContent)]; content != 0) {
-    text +=
-        fmt::format("\ncontent heads: {}. They choose their keys as the text goes by; counted here with as many as they may choose.\n",
-                    content);
+    text += fmt::format(
+        "\ncontent heads: {}. They choose their keys as the text goes by; counted here with as many as they may choose.\n",
+        content);
   }
   return text;
 }

@@ -24,8 +24,8 @@ TEST(EvalCompare, OneRowForEachTaskContextAndPolicy) {
   ASSERT_EQ(object["rows"].size(), 8U);
   for (const Json& row : object["rows"]) {
     for (const char* key : {"policy", "task", "context", "accuracy", "ci_low", "ci_high", "density", "recall_mean", "prefill_s",
-                            "decode_tokens_per_s", "kv_bytes", "difference", "difference_to", "output_error", "recall_decode", "strong_key_hit_decode",
-                            "difference_low", "difference_high"}) {
+                            "decode_tokens_per_s", "kv_bytes", "difference", "difference_to", "output_error", "recall_decode",
+                            "strong_key_hit_decode", "difference_low", "difference_high"}) {
       EXPECT_TRUE(row.contains(key)) << key;
     }
     EXPECT_EQ(row["accuracy"].is_null(), row["task"] == "perplexity");

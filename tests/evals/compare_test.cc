@@ -135,15 +135,18 @@ TEST(Compare, ATaskWithOptionsIsThatOfASingleRunAndACellOfItsOwn) {
 }
 
 TEST(TaskSpec, IsSpelledInOneWay) {
-  for (const auto& [given, name] : {std::pair("vt", "vt"), {"vt:chains=1,hops=4", "vt"}, {"vt:hops=2,chains=4", "vt:chains=4,hops=2"},
-                                    {"needle:values=2", "needle:values=2"}, {"cwe:words=5", "cwe:words=5"}}) {
+  for (const auto& [given, name] : {std::pair("vt", "vt"),
+                                    {"vt:chains=1,hops=4", "vt"},
+                                    {"vt:hops=2,chains=4", "vt:chains=4,hops=2"},
+                                    {"needle:values=2", "needle:values=2"},
+                                    {"cwe:words=5", "cwe:words=5"}}) {
     const auto spec = ParseTaskSpec(given);
     ASSERT_TRUE(spec.ok()) << spec.status().ToString();
     EXPECT_EQ(spec->ToString(), name);
   }
-  for (const char* wrong : {"", "vtt", "vt:", "vt:chains", "vt:chains=", "vt:chains=x", "vt:chains=-1", "vt:chains=0",
-                            "vt:chains=1001", "vt:keys=2", "vt:chains=2,chains=3", "lines:keys=2", "needle:keys=100,values=100",
-                            "perplexity:chains=2"}) {
+  for (const char* wrong :
+       {"", "vtt", "vt:", "vt:chains", "vt:chains=", "vt:chains=x", "vt:chains=-1", "vt:chains=0", "vt:chains=1001",
+        "vt:keys=2", "vt:chains=2,chains=3", "lines:keys=2", "needle:keys=100,values=100", "perplexity:chains=2"}) {
     EXPECT_EQ(ParseTaskSpec(wrong).status().code(), StatusCode::kInvalidArgument) << wrong;
   }
 }
