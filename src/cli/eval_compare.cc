@@ -19,6 +19,7 @@
 #include "evals/cell_file.h"
 #include "evals/compare.h"
 #include "evals/compare_plan.h"
+#include "evals/task_spec.h"
 #include "masks/hash.h"
 #include "report/compare_report.h"
 #include "report/progress.h"
@@ -43,6 +44,34 @@ Result<std::vector<std::string>> ParseList(const std::string& flag, const std::s
   return parts;
 }
 
+// "lines, vt:chains=4,hops=2": a part that is an option belongs to the task before it.
+Result<std::vector<std::string>> ParseTasks(const std::string& text) {
+  std::vector<std::string> given;
+  for (const std::string_view piece : Split(text, ',')) {
+    const std::string_view part = WithoutSpaces(piece);
+    const bool is_option = part.find('=') < part.find(':');
+    if (is_option && !given.empty() && given.back().find(':') != std::string::npos) {
+      given.back().append(",").append(part);
+    } else {
+      given.emplace_back(part);
+    }
+  }
+  std::vector<std::string> tasks;
+  for (std::string& task : given) {
+    if (task.empty()) return InvalidArgument(fmt::format("--tasks: a part of {} is empty", Quote(text)));
+    if (task != evals::kPerplexity) {
+      const Result<evals::TaskSpec> spec = evals::ParseTaskSpec(task);
+      if (!spec.ok()) return spec.status().At("--tasks");
+      task = spec->ToString();
+    }
+    if (std::find(tasks.begin(), tasks.end(), task) != tasks.end()) {
+      return InvalidArgument(fmt::format("--tasks: {} is given twice", Quote(task)));
+    }
+    tasks.push_back(std::move(task));
+  }
+  return tasks;
+}
+
 class EvalCompare : public Command {
  public:
   void Declare(Flags* flags) override {
@@ -51,7 +80,8 @@ class EvalCompare : public Command {
                 "the policies; the others are compared with the first. all: every one that is not in the list itself and needs "
                 "no file");
     flags->Text("--tasks", "NAME,NAME", &tasks_,
-                "lines, passkey, needle, kv, vt, cwe, fwe, perplexity (default: lines,passkey,perplexity)");
+                "lines, passkey, needle, kv, vt, cwe, fwe, perplexity (default: lines,passkey,perplexity); with options as "
+                "needle:keys=4,values=2 or vt:chains=4,hops=2 or cwe:words=5");
     flags->Uints("--context", 1, limits::kMaxContext, &run_.contexts,
                  "tokens of prompt and answer together (default: 4096, or the model's context where that is shorter)");
     flags->Uint("--samples", 1, kMaxSamples, &run_.samples, "samples of each task and context (default 20)");
@@ -65,12 +95,14 @@ class EvalCompare : public Command {
     flags->Text("--resume", "FILE", &resume_, "keep answers in this file and go on where it ends");
     flags->Switch("--any-target", &any_target_,
                   "go on from a file of --resume whose answers were computed with another --target");
+    flags->Switch("--keep", &keep_, "with --json: the score of every sample");
     flags->Switch("--raw", &raw_, "plain text for models with a chat template, too");
     model_.DeclareRun(flags);
     run_.contexts.clear();
   }
 
   Result<int> Run(const CommonFlags& common) override {
+    if (keep_ && !common.json) return InvalidArgument("--keep is about what --json prints, and wants it");
     DAMASK_RETURN_IF_ERROR(ReadFlags());
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEvalEngine(model_, common, &run_.contexts));
     std::vector<std::string> left_out;
@@ -90,9 +122,9 @@ class EvalCompare : public Command {
     for (const std::string& note : result.notes) LogWarning(note);
     // What can fail comes last: the table is worth more.
     if (common.json) {
-      WriteJson(report::CompareJson(*engine, run_, result));
+      WriteJson(report::CompareJson(*engine, run_, result, keep_ ? report::Scores::kKeep : report::Scores::kNone));
     } else {
-      Write(report::CompareText(result));
+      Write(report::CompareText(run_, result));
     }
     // A page of nothing would take the place of an earlier one.
     const Status page =
@@ -108,7 +140,7 @@ class EvalCompare : public Command {
     if (model_.policy || model_.mask) return InvalidArgument("--policies takes the place of --policy and --mask");
     if (any_target_ && !resume_) return InvalidArgument("--any-target is about answers that --resume keeps, and wants it");
     DAMASK_ASSIGN_OR_RETURN(run_.policies, ParseList("--policies", *policies_, ';'));
-    DAMASK_ASSIGN_OR_RETURN(run_.tasks, ParseList("--tasks", tasks_.value_or("lines,passkey,perplexity"), ','));
+    DAMASK_ASSIGN_OR_RETURN(run_.tasks, ParseTasks(tasks_.value_or("lines,passkey,perplexity")));
     if (file_) {
       if (std::find(run_.tasks.begin(), run_.tasks.end(), evals::kPerplexity) == run_.tasks.end()) {
         return InvalidArgument("-f is the text of the perplexity task, which is not among --tasks");
@@ -187,6 +219,7 @@ class EvalCompare : public Command {
   std::optional<std::string> resume_;
   bool any_target_ = false;
   bool raw_ = false;
+  bool keep_ = false;
   evals::CompareRun run_;
   ModelFlags model_;
 };

@@ -10,6 +10,7 @@
 #include "cli/output.h"
 #include "cli/output_file.h"
 #include "masks/mask_file.h"
+#include "report/mask_diff.h"
 #include "report/mask_figures.h"
 #include "report/mask_page.h"
 #include "report/mask_pictures.h"
@@ -41,6 +42,7 @@ class Inspect : public Command {
  public:
   void Declare(Flags* flags) override {
     flags->Positional("MASK", &mask_, "the mask file");
+    flags->Text("--diff", "MASK", &diff_, "compare with this mask: treatments that changed, kept pairs in common, densities");
     flags->Text("-o,--out", "FILE", &page_, "write a page with pictures of all heads (HTML, one file)");
     flags->Alias("--output", "--out");
     flags->TextPair("--png", "L.H FILE", &png_, "write the pictures of one head, layer L head H, as PNG");
@@ -55,12 +57,14 @@ class Inspect : public Command {
       others.push_back({"-o", *page_});
     }
     if (!png_.empty()) DAMASK_RETURN_IF_ERROR(CheckOutputFile("--png", png_[1], others));
+    if (diff_ && (page_ || !png_.empty())) return InvalidArgument("--diff compares figures, and writes neither -o nor --png");
     DAMASK_ASSIGN_OR_RETURN(const masks::Mask mask, masks::ReadMaskFile(*mask_));
     HeadName head;
     if (!png_.empty()) {
       DAMASK_ASSIGN_OR_RETURN(head, ParseHead(png_[0], mask.fingerprint));
     }
     ThreadPool pool(common.threads == 0 ? DefaultThreadCount() : common.threads);
+    if (diff_) return Diff(mask, common, &pool);
     if (page_) DAMASK_RETURN_IF_ERROR(WritePage(mask, &pool));
     if (!png_.empty()) DAMASK_RETURN_IF_ERROR(WritePng(mask, head));
     const bool nothing_written = !page_ && png_.empty();
@@ -73,6 +77,17 @@ class Inspect : public Command {
   }
 
  private:
+  Result<int> Diff(const masks::Mask& mask, const CommonFlags& common, ThreadPool* pool) const {
+    DAMASK_ASSIGN_OR_RETURN(const masks::Mask other, masks::ReadMaskFile(*diff_));
+    DAMASK_ASSIGN_OR_RETURN(const report::MaskDiff diff, report::DiffMasks(mask, other, length_, pool));
+    if (common.json) {
+      WriteJson(report::MaskDiffJson(diff));
+    } else {
+      Write(report::MaskDiffText(diff));
+    }
+    return kExitDone;
+  }
+
   // The length asked for first, then others to choose from.
   std::vector<uint64_t> PageLengths() const {
     std::vector<uint64_t> lengths = {length_};
@@ -95,6 +110,7 @@ class Inspect : public Command {
   }
 
   std::optional<std::string> mask_;
+  std::optional<std::string> diff_;
   std::optional<std::string> page_;
   std::vector<std::string> png_;  // head, file
   uint64_t length_ = 4096;

@@ -90,6 +90,7 @@ Result<GenerateResult> Generate(Engine* engine, Session* session, std::span<cons
   const Status prefill = session->Append(prompt, callbacks.progress, callbacks.cancel);
   result.prefill_seconds = timer.Seconds();
   result.prefill_stats = engine->stats();
+  result.prefill_audit = engine->audit().Total();
   if (prefill.code() == StatusCode::kCancelled) {
     result.finish = FinishReason::kCancelled;
     result.audit = engine->audit();

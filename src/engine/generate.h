@@ -27,7 +27,8 @@ struct GenerateResult {
   double decode_seconds = 0;
   model::ForwardStats prefill_stats;
   model::ForwardStats decode_stats;
-  model::AuditReport audit;  // of prompt and answer
+  model::AuditReport audit;        // of prompt and answer
+  model::HeadAudit prefill_audit;  // of the prompt, over all heads
 
   double prefill_tokens_per_second() const {
     return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0;

@@ -18,6 +18,18 @@ std::string_view WithoutNewline(std::string_view text) {
   return text;
 }
 
+// What came after `before` of what makes up `all`.
+model::HeadAudit Behind(const model::HeadAudit& before, const model::HeadAudit& all) {
+  model::HeadAudit rest;
+  rest.rows = all.rows - before.rows;
+  if (rest.rows == 0) return rest;
+  rest.recall_sum = std::max(0.0, all.recall_sum - before.recall_sum);
+  rest.strong_rows = all.strong_rows - before.strong_rows;
+  rest.strong_hits = all.strong_hits - before.strong_hits;
+  rest.error_sum = std::max(0.0, all.error_sum - before.error_sum);
+  return rest;
+}
+
 }  // namespace
 
 Prompts::Prompts(const engine::Engine* engine, PromptForm form) : engine_(engine) {
@@ -79,7 +91,8 @@ Result<Answered> Ask(engine::Engine* engine, const Prompts& prompts, const texts
   answered.prefill = result.prefill_stats;
   answered.decode = result.decode_stats;
   answered.kv_bytes = session.kv_bytes();
-  answered.audit = result.audit.Total();
+  answered.audit = result.prefill_audit;
+  answered.audit_decode = Behind(result.prefill_audit, result.audit.Total());
   answered.released_rows = result.audit.skipped_rows;
   return answered;
 }

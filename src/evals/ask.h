@@ -53,9 +53,10 @@ struct Answered {
   double decode_seconds = 0;
   model::ForwardStats prefill;
   model::ForwardStats decode;
-  uint64_t kv_bytes = 0;       // behind the prompt and the answer
-  model::HeadAudit audit;      // over all heads; no rows where no audit ran
-  uint64_t released_rows = 0;  // that the audit chose, and whose keys had been released
+  uint64_t kv_bytes = 0;          // behind the prompt and the answer
+  model::HeadAudit audit;         // of the prompt, over all heads; no rows where no audit ran
+  model::HeadAudit audit_decode;  // of the answer; its recall_min is not known
+  uint64_t released_rows = 0;     // that the audit chose, and whose keys had been released
 };
 
 // Reads the prompt in a new session, with no head widened by the audit of an earlier one, and takes the likeliest tokens until

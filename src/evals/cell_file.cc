@@ -25,9 +25,16 @@ constexpr std::string_view kFormat = "damask compare cells";
 constexpr uint64_t kVersion = 1;
 constexpr double kLargestWhole = 9007199254740992.0;  // 2^53: whole numbers up to here are exact in a JSON number
 
-// An answer as a list of numbers, in this order. What it said is not kept. Released rows come last, and only where there are
-// some: files of the time before they were counted, and of runs without, have as many numbers as ever.
+// An answer as a list of numbers, in this order; what it said is not kept:
+//   0 score, 1 prompt tokens, 2 generated tokens, 3 prefill seconds, 4 decode seconds, 5 planned and 6 causal pairs of the
+//   prefill, 7 planned and 8 causal pairs of decode, 9 bytes of the KV cache, and of the audit 10 rows, 11 sum of their
+//   recalls, 12 least recall, 13 rows with a strong key, 14 those whose strong key was computed, 15 sum of output errors; only
+//   where there are some, 16 rows that had been released; and only where decoded tokens were audited (16 is then there, too),
+//   of these 17 rows, 18 sum of recalls, 19 rows with a strong key, 20 hits, 21 sum of output errors.
+// Of the time before they were told apart numbers 10 to 15 hold decoded tokens as well: by default one row in some hundreds.
 constexpr size_t kNumbers = 16;
+constexpr size_t kWithReleased = kNumbers + 1;
+constexpr size_t kWithDecode = kWithReleased + 5;
 std::vector<double> NumbersOf(const Answered& a) {
   const auto number = [](uint64_t value) { return static_cast<double>(value); };
   std::vector<double> numbers = {a.score,
@@ -46,16 +53,20 @@ std::vector<double> NumbersOf(const Answered& a) {
                                  number(a.audit.strong_rows),
                                  number(a.audit.strong_hits),
                                  a.audit.error_sum};
-  if (a.released_rows > 0) numbers.push_back(number(a.released_rows));
+  if (a.released_rows > 0 || a.audit_decode.rows > 0) numbers.push_back(number(a.released_rows));
+  if (a.audit_decode.rows > 0) {
+    numbers.insert(numbers.end(), {number(a.audit_decode.rows), a.audit_decode.recall_sum, number(a.audit_decode.strong_rows),
+                                   number(a.audit_decode.strong_hits), a.audit_decode.error_sum});
+  }
   return numbers;
 }
 
 Result<Answered> AnsweredOf(const Json& list) {
-  if (!list.is_array() || list.size() < kNumbers || list.size() > kNumbers + 1)
-    return BadFormat(fmt::format("an answer is no list of {} numbers", kNumbers));
-  std::array<double, kNumbers + 1> n = {};
+  if (!list.is_array() || (list.size() != kNumbers && list.size() != kWithReleased && list.size() != kWithDecode))
+    return BadFormat(fmt::format("an answer is no list of {}, {} or {} numbers", kNumbers, kWithReleased, kWithDecode));
+  std::array<double, kWithDecode> n = {};
   for (size_t i = 0; i < list.size(); ++i) {
-    if (!list[i].is_number()) return BadFormat(fmt::format("an answer is no list of {} numbers", kNumbers));
+    if (!list[i].is_number()) return BadFormat("an answer is no list of numbers");
     n[i] = list[i].get<double>();
     if (!(n[i] >= 0 && n[i] <= kLargestWhole)) return BadFormat(fmt::format("{} in an answer is out of range", n[i]));
   }
@@ -80,6 +91,11 @@ Result<Answered> AnsweredOf(const Json& list) {
   a.audit.strong_hits = whole();
   a.audit.error_sum = real();
   a.released_rows = whole();
+  a.audit_decode.rows = whole();
+  a.audit_decode.recall_sum = real();
+  a.audit_decode.strong_rows = whole();
+  a.audit_decode.strong_hits = whole();
+  a.audit_decode.error_sum = real();
   return a;
 }
 

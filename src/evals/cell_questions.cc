@@ -7,11 +7,19 @@
 #include "engine/evaluate.h"
 #include "evals/compare_plan.h"
 #include "texts/prose.h"
+#include "texts/random.h"
 
 namespace damask::evals {
 namespace {
 
 using engine::TokenId;
+
+// Of windows of the program's prose. Neighbouring seeds have no window in common, and none is a text of calibration, which is
+// drawn from the seed plus a number (engine/calibration_texts.h).
+uint64_t ProseSeed(uint64_t seed, size_t index) {
+  constexpr uint64_t kOfPerplexity = 0x7065727072735f32;
+  return texts::MixSeed(seed ^ kOfPerplexity, index);
+}
 
 // BOS stands before every window.
 size_t WindowTokens(const engine::Engine& engine, uint64_t context) {
@@ -55,8 +63,8 @@ Result<Answered> CellQuestions::Ask(size_t index, const std::atomic<bool>* cance
 Result<Answered> CellQuestions::AskWindow(size_t index, const std::atomic<bool>* cancel) const {
   std::vector<TokenId> prose;
   if (windows_.empty()) {
-    DAMASK_ASSIGN_OR_RETURN(prose,
-                            texts::ProseTokens(engine_->tokenizer(), WindowTokens(*engine_, context_), run_->seed + index));
+    DAMASK_ASSIGN_OR_RETURN(
+        prose, texts::ProseTokens(engine_->tokenizer(), WindowTokens(*engine_, context_), ProseSeed(run_->seed, index)));
   }
   const std::vector<TokenId>& ids = windows_.empty() ? prose : windows_[index];
   DAMASK_ASSIGN_OR_RETURN(const engine::PerplexityResult window, engine::Perplexity(engine_, ids, context_, nullptr, cancel));

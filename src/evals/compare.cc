@@ -136,19 +136,33 @@ class Comparison {
     return std::move(result_);
   }
 
+  // The first policy's cell that `cell` is compared with; null: none. Where a density was left out nothing takes its place:
+  // what computes more would win.
+  const Cell* ReferenceOf(const Cell& cell) const {
+    if (cell.policy == run_.policies.front()) return nullptr;
+    const Cell* only = nullptr;
+    size_t variants = 0;
+    for (const CompareRow& row : result_.rows) {
+      const Cell& first = row.cell;
+      if (first.policy != run_.policies.front() || first.task != cell.task || first.context != cell.context) continue;
+      if (first.density_target == cell.density_target) return &first;
+      only = &first;
+      ++variants;
+    }
+    const bool one_runs_as_it_is = only != nullptr && (!only->density_target || !cell.density_target);
+    return variants == 1 && one_runs_as_it_is ? only : nullptr;
+  }
+
   void AddRow(Cell cell) {
-    // The first policy's first variant. Where none of its variants ran, nothing takes its place.
-    const auto first = std::find_if(result_.rows.begin(), result_.rows.end(), [&](const CompareRow& row) {
-      return row.cell.policy == run_.policies.front() && row.cell.task == cell.task && row.cell.context == cell.context;
-    });
     CompareRow row;
-    if (first != result_.rows.end()) {
-      std::vector<double> reference = first->cell.scores();
+    if (const Cell* const first = ReferenceOf(cell); first != nullptr) {
+      std::vector<double> reference = first->scores();
       std::vector<double> scores = cell.scores();
       const size_t both = std::min(reference.size(), scores.size());  // fewer where a run was cancelled
       reference.resize(both);
       scores.resize(both);
       row.difference = cell.nll ? PairedValues(reference, scores) : PairedScores(reference, scores);
+      row.difference_to = first->spec;
     }
     row.cell = std::move(cell);
     result_.rows.push_back(std::move(row));

@@ -19,7 +19,7 @@ namespace damask::evals {
 
 struct CompareRun {
   std::vector<std::string> policies;  // SPECs; the others are compared with the first
-  // Names of texts::AllTasks, and "perplexity".
+  // TaskSpec::ToString of generated tasks, and "perplexity".
   std::vector<std::string> tasks;
   std::vector<uint64_t> contexts;
   uint64_t samples = 20;  // of each task and context; perplexity: windows
@@ -27,7 +27,8 @@ struct CompareRun {
   // Each policy that has an option for it is run once for each of these, set to keep within it (left out where it cannot, with
   // a note); others run as they are. Empty: all run as they are.
   std::vector<double> densities;
-  std::string text;  // for perplexity, cut into windows; empty: prose of the program
+  // For perplexity, cut into windows; empty: prose of the program, each window its paragraphs in another order.
+  std::string text;
   PromptForm form = PromptForm::kAuto;
   model::AuditOptions audit;  // of every policy but full attention
 };
@@ -36,7 +37,7 @@ struct CompareRun {
 struct Cell {
   std::string policy;    // the SPEC as given
   std::string spec;      // as it runs
-  uint64_t content = 0;  // policies::Policy::ContentHash: what the SPEC only names
+  uint64_t content = 0;  // policies::Policy::ContentHash; of perplexity with its text
   std::optional<double> density_target;
   std::string task;
   uint64_t context = 0;
@@ -49,9 +50,10 @@ struct Cell {
 
 struct CompareRow {
   Cell cell;
-  // To the first policy on the same samples, nats a token for perplexity; absent for that policy's own row, and where it has
-  // none.
+  // To the first policy on the same samples, nats a token for perplexity: to its row that was set to the same density, else to
+  // the one that runs as it is. Absent in that policy's own rows, and where neither is there.
   std::optional<PairedDifference> difference;
+  std::string difference_to;  // that row's spec
 };
 
 struct CompareResult {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "evals/task_spec.h"
 #include "policies/density.h"
 #include "policies/registry.h"
 
@@ -46,7 +47,9 @@ std::vector<Variant> VariantsOf(const CompareRun& run, const policies::ModelShap
   std::vector<Variant> variants;
   for (const std::string& policy : run.policies) {
     const std::string why = run.densities.empty() ? "" : policies::WhyNoDensity(policy, shape);
-    if (!why.empty()) notes->push_back(why + ": it runs as it is");
+    // Full attention is what the others are measured by, and nobody expects a density of it.
+    const bool is_full = policies::PolicyOfSpec(policy)->name == "full";
+    if (!why.empty() && !is_full) notes->push_back(why + ": it runs as it is");
     if (run.densities.empty() || !why.empty()) {
       variants.push_back({policy, std::nullopt});
       continue;
@@ -119,12 +122,12 @@ class Planner {
     return {};
   }
 
-  // Answers about a text of the user's are not those about the program's.
+  // Answers about a text of the user's are not those about the program's, nor are those about windows of it that used to be
+  // drawn otherwise: by seed + number, as calibration's texts are.
   uint64_t WithText(uint64_t content) const {
-    if (run_.text.empty()) return content;
     masks::Hasher hasher;
     hasher.AddNumber(content);
-    hasher.AddText(run_.text);
+    hasher.AddText(run_.text.empty() ? "windows of the program's prose by mixed seeds" : run_.text);
     return hasher.value();
   }
 
@@ -168,14 +171,11 @@ std::vector<std::string> ExpandAll(const engine::Engine& engine, const std::vect
 }
 
 Result<TaskRun> TaskRunOf(const CompareRun& run, const std::string& task) {
-  const texts::TaskInfo* info = texts::FindTask(task);
-  if (info == nullptr) {
-    std::string known;
-    for (const texts::TaskInfo& other : texts::AllTasks()) known += std::string(other.name) + ", ";
-    return InvalidArgument(fmt::format("--tasks: found {}, expected {}perplexity", Quote(task), known));
-  }
+  const Result<TaskSpec> spec = ParseTaskSpec(task);
+  if (!spec.ok()) return spec.status().At("--tasks");
   TaskRun task_run;
-  task_run.task = info->task;
+  task_run.task = spec->task;
+  task_run.options = spec->options;
   task_run.samples = run.samples;
   task_run.seed = run.seed;
   task_run.form = run.form;

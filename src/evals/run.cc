@@ -7,19 +7,12 @@
 #include <fmt/format.h>
 
 #include "base/timer.h"
+#include "texts/random.h"
 
 namespace damask::evals {
 namespace {
 
 constexpr size_t kDepthBands = 5;
-
-// splitmix64 (Steele, Lea and Flood 2014): neighbouring numbers give seeds that have nothing in common.
-uint64_t MixSeed(uint64_t seed, uint64_t index) {
-  uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15ULL;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  return z ^ (z >> 31);
-}
 
 // Multiples of the golden ratio fill [0, 1) evenly however many are taken.
 double SpreadDepth(uint64_t index) {
@@ -93,7 +86,7 @@ std::vector<Placement> Placements(const TaskRun& run) {
   const bool has_depth = texts::InfoOf(run.task).has_depth;
   std::vector<Placement> placements;
   for (uint64_t i = 0; i < run.samples; ++i) {
-    const uint64_t seed = MixSeed(run.seed, i);
+    const uint64_t seed = texts::MixSeed(run.seed, i);
     if (!has_depth) {
       placements.push_back({seed, std::nullopt});
     } else if (run.depths.empty()) {

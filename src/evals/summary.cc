@@ -10,6 +10,14 @@ void AddPairs(const model::ForwardStats& stats, model::ForwardStats* sum) {
   sum->causal_pairs += stats.causal_pairs;
 }
 
+void TakeAudit(const model::HeadAudit& audit, std::optional<double>* recall, std::optional<double>* strong,
+               std::optional<double>* error) {
+  if (audit.strong_rows > 0) *strong = audit.strong_key_hit();
+  if (audit.rows == 0) return;
+  *recall = audit.recall();
+  *error = audit.output_error();
+}
+
 }  // namespace
 
 Summary Summarise(std::span<const Answered> answers) {
@@ -23,6 +31,7 @@ Summary Summarise(std::span<const Answered> answers) {
   model::ForwardStats prefill;
   model::ForwardStats decode;
   model::HeadAudit audit;
+  model::HeadAudit audit_decode;
   for (const Answered& answer : answers) {
     score += answer.score;
     summary.prompt_tokens += static_cast<double>(answer.prompt_tokens);
@@ -31,6 +40,7 @@ Summary Summarise(std::span<const Answered> answers) {
     AddPairs(answer.prefill, &prefill);
     AddPairs(answer.decode, &decode);
     audit.Add(answer.audit);
+    audit_decode.Add(answer.audit_decode);
     summary.released_rows += answer.released_rows;
     // The first token comes out of the prefill.
     decoded += answer.generated_tokens > 0 ? answer.generated_tokens - 1 : 0;
@@ -45,8 +55,8 @@ Summary Summarise(std::span<const Answered> answers) {
   summary.prefill_seconds /= n;
   if (decoded > 0 && decode_seconds > 0) summary.decode_tokens_per_second = static_cast<double>(decoded) / decode_seconds;
   if (summary.released_rows > 0) return summary;
-  if (audit.rows > 0) summary.recall_mean = audit.recall();
-  if (audit.strong_rows > 0) summary.strong_key_hit = audit.strong_key_hit();
+  TakeAudit(audit, &summary.recall_mean, &summary.strong_key_hit, &summary.output_error);
+  TakeAudit(audit_decode, &summary.recall_decode, &summary.strong_key_hit_decode, &summary.output_error_decode);
   return summary;
 }
 

@@ -21,10 +21,18 @@ struct Summary {
   std::optional<double> decode_tokens_per_second;  // absent where nothing was decoded
   uint64_t kv_bytes = 0;                           // the most of one sample
   uint64_t released_rows = 0;                      // that the audit chose, and whose keys had been released
-  // Over all audited rows, and of those over the ones with a strong key; absent where there are none, and where rows were
-  // released: those that are left are the early ones, and lose less.
+  // Over all audited rows of prompts, and of those over the ones with a strong key; absent where there are none, and where rows
+  // were released: those that are left are the early ones, and lose less.
   std::optional<double> recall_mean;
   std::optional<double> strong_key_hit;
+  std::optional<double> output_error;
+  // The same of decoded tokens, which policies that read prompts densely are about.
+  std::optional<double> recall_decode;
+  std::optional<double> strong_key_hit_decode;
+  std::optional<double> output_error_decode;
+
+  // Whether prompts were read densely and answers were not.
+  bool only_decode_is_sparse() const { return density >= 1 && density_decode && *density_decode < 1; }
 };
 
 Summary Summarise(std::span<const Answered> answers);

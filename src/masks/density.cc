@@ -13,7 +13,7 @@ struct Pairs {
   double causal = 0.0;
 };
 
-Pairs CountPairs(const GroupMask& group, uint64_t length, PlanMode mode, uint32_t window) {
+Pairs CountPairs(const GroupMask& group, uint64_t length, PlanMode mode, uint32_t window, const ChosenOf& chosen) {
   const uint64_t blocks = (length + kernels::kQueryBlockRows - 1) / kernels::kQueryBlockRows;
   const uint64_t sampled = std::min(blocks, kSampledBlocks);
   CompileScratch scratch;
@@ -24,7 +24,8 @@ Pairs CountPairs(const GroupMask& group, uint64_t length, PlanMode mode, uint32_
     const uint64_t block = (2 * i + 1) * blocks / (2 * sampled);
     const uint64_t first = block * kernels::kQueryBlockRows;
     const size_t rows = std::min<uint64_t>(kernels::kQueryBlockRows, length - first);
-    group.MakePlan({.first_position = first, .rows = rows, .window = window}, mode, &scratch, &plan);
+    group.MakePlan({.first_position = first, .rows = rows, .window = window}, mode, &scratch, &plan,
+                   chosen ? chosen(first, rows) : GroupMask::Chosen());
     pairs.planned += static_cast<double>(kernels::PlannedPairs(plan, first, rows, group.group()));
     pairs.causal += static_cast<double>(kernels::CausalPairs(first, rows, group.group()));
   }
@@ -33,9 +34,9 @@ Pairs CountPairs(const GroupMask& group, uint64_t length, PlanMode mode, uint32_
 
 }  // namespace
 
-double PlannedDensity(const GroupMask& group, uint64_t length, PlanMode mode) {
+double PlannedDensity(const GroupMask& group, uint64_t length, PlanMode mode, const ChosenOf& chosen) {
   if (length == 0) return 0.0;
-  const Pairs pairs = CountPairs(group, length, mode, 0);
+  const Pairs pairs = CountPairs(group, length, mode, 0, chosen);
   return pairs.planned / pairs.causal;
 }
 
@@ -49,7 +50,7 @@ double PlannedDensity(const Mask& mask, uint64_t length, PlanMode mode, std::spa
     const size_t count = std::min(group, mask.heads.size() - first);
     const uint32_t window = windows.empty() ? 0 : windows[first / f.heads];
     const Pairs pairs =
-        CountPairs(GroupMask(std::span(mask.heads).subspan(first, count), mask.parameters), length, mode, window);
+        CountPairs(GroupMask(std::span(mask.heads).subspan(first, count), mask.parameters), length, mode, window, nullptr);
     planned += pairs.planned;
     causal += pairs.causal;
   }

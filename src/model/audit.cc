@@ -26,6 +26,15 @@ bool Planned(const std::vector<kernels::PositionRange>& runs, uint64_t key) {
                      [&](const kernels::PositionRange& run) { return run.begin <= key && key < run.end; });
 }
 
+// Whether head g of the group sees of `key` only a mean with others.
+bool Pooled(const kernels::Plan& plan, uint64_t key, size_t g) {
+  return std::any_of(plan.pooled.begin(), plan.pooled.end(), [&](const kernels::PooledEntry& entry) {
+    const uint64_t slot = key >> entry.shift;
+    const uint64_t quarter = slot % kernels::kPageTokens / kernels::kQuarterTokens;
+    return (entry.heads >> g & 1) != 0 && slot / kernels::kPageTokens == entry.page && (entry.quarters >> quarter & 1) != 0;
+  });
+}
+
 double RelativeDistance(const float* sparse, const float* dense, size_t n) {
   double distance = 0;
   double norm = 0;
@@ -118,7 +127,8 @@ void AuditRow(Target target, const kernels::AttentionShape& shape, const kernels
     const float* strongest = std::max_element(probabilities + aside, probabilities + keys);
     if (aside<keys&& * strongest> kStrongShare) {
       ++head.strong_rows;
-      if (Planned(scratch->runs, first + static_cast<uint64_t>(strongest - probabilities))) ++head.strong_hits;
+      const uint64_t key = first + static_cast<uint64_t>(strongest - probabilities);
+      if (Planned(scratch->runs, key) && !Pooled(plan, key, g)) ++head.strong_hits;
     }
   }
   kernels::WeightedValues(target, layout, table, scratch->scores.data(), keys, shape.group, keys, scratch->dense.data(),

@@ -25,7 +25,8 @@ struct AuditOptions {
   bool enabled() const { return prefill_every != 0 || decode_every != 0; }
 };
 
-// A row's largest key, the first block aside, is strong where it holds more than this share.
+// A row's largest key, the first block aside, is strong where it holds more than this share. It is hit where it is computed
+// itself: what it adds to a mean of pooled keys is not what the row asked for. Recall counts pooled keys as seen.
 inline constexpr float kStrongShare = 0.2f;
 inline constexpr uint64_t kMinStrongRows = 4;
 

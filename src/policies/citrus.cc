@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "masks/hash.h"
 #include "policies/citrus_state.h"
+#include "policies/head_states.h"
 #include "policies/quarter_plan.h"
 
 namespace damask::policies {
@@ -31,34 +32,7 @@ struct Settings {
   std::string spec;
 };
 
-class State : public PolicyState {
- public:
-  State(const ModelShape& shape, const Settings& settings) : sets_per_layer_(settings.own_sets ? shape.kv_heads : 1) {
-    sets_.reserve(shape.layers * sets_per_layer_);
-    for (size_t i = 0; i < shape.layers * sets_per_layer_; ++i) {
-      sets_.emplace_back(shape.kv_heads / sets_per_layer_, settings.cache);
-    }
-  }
-  CitrusSet& of(size_t layer, size_t kv_head) { return sets_[layer * sets_per_layer_ + kv_head % sets_per_layer_]; }
-  const CitrusSet& of(size_t layer, size_t kv_head) const { return sets_[layer * sets_per_layer_ + kv_head % sets_per_layer_]; }
-
-  void Truncate(uint64_t length) override {
-    for (CitrusSet& set : sets_) set.Truncate(length);
-  }
-  uint64_t ExactLength(uint64_t length) const override {
-    for (const CitrusSet& set : sets_) length = std::min(length, set.ExactLength(length));
-    return length;
-  }
-  uint64_t bytes() const override {
-    uint64_t sum = 0;
-    for (const CitrusSet& set : sets_) sum += set.bytes();
-    return sum;
-  }
-
- private:
-  size_t sets_per_layer_;
-  std::vector<CitrusSet> sets_;
-};
+using State = HeadStates<CitrusSet>;
 
 class CitrusPolicy : public Policy {
  public:
@@ -70,13 +44,16 @@ class CitrusPolicy : public Policy {
     hasher.AddText(s_.instruction.text);
     return hasher.value();
   }
-  std::unique_ptr<PolicyState> NewState() const override { return std::make_unique<State>(shape_, s_); }
+  std::unique_ptr<PolicyState> NewState() const override {
+    return std::make_unique<State>(s_.own_sets ? State::Of::kHead : State::Of::kLayer, shape_,
+                                   s_.own_sets ? 1 : shape_.kv_heads, s_.cache);
+  }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
     thread_local QuarterChoice choice;
     choice.Reset(request, shape_.group(), shape_.window(request.layer));
     if (request.state != nullptr) {
-      const CitrusSet& set = static_cast<const State*>(request.state)->of(request.layer, request.kv_head);
+      const CitrusSet& set = static_cast<const State*>(request.state)->at(request.layer, request.kv_head);
       set.kept(request.decode || request.closing).AddTo(&choice);
     } else {
       const uint64_t chunk = request.first_position / s_.chunk;
@@ -92,12 +69,12 @@ class CitrusPolicy : public Policy {
     thread_local KeptAttentionScratch scratch;
     const size_t head = s_.own_sets ? 0 : chunk.kv_head;
     static_cast<State*>(chunk.state)
-        ->of(chunk.layer, chunk.kv_head)
+        ->at(chunk.layer, chunk.kv_head)
         .AddChunk(shape_.target, chunk, head, shape_.group(), shape_.window(chunk.layer), s_.budget, &scratch);
   }
 
   bool MayRelease(size_t layer, size_t kv_head, size_t block, uint64_t position, const PolicyState* state) const override {
-    const CitrusSet* const set = state == nullptr ? nullptr : &static_cast<const State*>(state)->of(layer, kv_head);
+    const CitrusSet* const set = state == nullptr ? nullptr : &static_cast<const State*>(state)->at(layer, kv_head);
     return MayReleasePage(set, shape_.window(layer), block, position);
   }
 

@@ -1,4 +1,4 @@
-// What a policy remembers of a session when it remembers something of every (layer, KV head) by itself.
+// What a policy remembers of a session when it remembers something of every (layer, KV head) by itself, or of every layer.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,21 @@ namespace damask::policies {
 template <class T>
 class HeadStates : public PolicyState {
  public:
+  // Whether the KV heads of a layer have a state each, or share one.
+  enum class Of { kHead, kLayer };
+
   // Each T is made of `arguments`.
   template <class... Arguments>
-  explicit HeadStates(const ModelShape& shape, const Arguments&... arguments) : kv_heads_(shape.kv_heads) {
-    states_.reserve(shape.layers * shape.kv_heads);
-    for (size_t i = 0; i < shape.layers * shape.kv_heads; ++i) states_.emplace_back(arguments...);
+  explicit HeadStates(const ModelShape& shape, const Arguments&... arguments) : HeadStates(Of::kHead, shape, arguments...) {}
+  template <class... Arguments>
+  HeadStates(Of of, const ModelShape& shape, const Arguments&... arguments)
+      : states_per_layer_(of == Of::kHead ? shape.kv_heads : 1) {
+    states_.reserve(shape.layers * states_per_layer_);
+    for (size_t i = 0; i < shape.layers * states_per_layer_; ++i) states_.emplace_back(arguments...);
   }
 
-  T& at(size_t layer, size_t kv_head) { return states_[layer * kv_heads_ + kv_head]; }
-  const T& at(size_t layer, size_t kv_head) const { return states_[layer * kv_heads_ + kv_head]; }
+  T& at(size_t layer, size_t kv_head) { return states_[Index(layer, kv_head)]; }
+  const T& at(size_t layer, size_t kv_head) const { return states_[Index(layer, kv_head)]; }
 
   void Truncate(uint64_t length) override {
     for (T& state : states_) state.Truncate(length);
@@ -46,7 +52,9 @@ class HeadStates : public PolicyState {
   }
 
  private:
-  size_t kv_heads_;
+  size_t Index(size_t layer, size_t kv_head) const { return layer * states_per_layer_ + kv_head % states_per_layer_; }
+
+  size_t states_per_layer_;
   std::vector<T> states_;
 };
 

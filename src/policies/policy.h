@@ -25,6 +25,7 @@
 #include "kernels/page.h"
 #include "kernels/plan.h"
 #include "masks/fingerprint.h"
+#include "masks/hash.h"
 
 namespace damask::masks {
 struct Mask;
@@ -128,6 +129,14 @@ inline size_t FirstInstructionToken(size_t tokens, uint64_t room) {
   return tokens - std::min<uint64_t>({tokens, kMaxInstructionTokens, room});
 }
 
+// Policy::ContentHash of plans that were changed: version 2 is what the first change made.
+inline uint64_t HashOfVersion(uint64_t version) {
+  masks::Hasher hasher;
+  hasher.AddText("plans of version");
+  hasher.AddNumber(version);
+  return hasher.value();
+}
+
 class Policy {
  public:
   Policy();
@@ -140,7 +149,9 @@ class Policy {
 
   // "streaming:sinks=4,window=1024": the SPEC that makes this policy again.
   virtual std::string Spec() const = 0;
-  // A hash of what the SPEC only names (a file's contents); 0 where it says everything.
+  // A hash of what decides about plans and the SPEC does not say: what it only names (a file's contents), and how often the
+  // plans of this SPEC were changed (HashOfVersion). 0 where it says everything. Kept answers and kept prompts of another hash
+  // are not used, so whoever changes a policy's plans under the same SPEC changes it.
   virtual uint64_t ContentHash() const { return 0; }
   // The masks that the plans follow, for pictures of them; null where there are none.
   virtual const masks::Mask* mask() const { return nullptr; }

@@ -49,6 +49,8 @@ class PromptEvictionPolicy : public Policy {
     return spec;
   }
 
+  // Since version 2 short prompts that are read densely have one budget in all layers.
+  uint64_t ContentHash() const override { return s_.taper != 0 && !s_.sparse ? HashOfVersion(2) : 0; }
   std::unique_ptr<PolicyState> NewState() const override { return std::make_unique<State>(shape_); }
 
   void MakePlan(const PlanRequest& request, kernels::Plan* plan) const override {
@@ -133,6 +135,9 @@ Result<PromptEviction> ReadPromptEviction(const Options& options, std::string_vi
 uint64_t EvictionBudget(const PromptEviction& settings, size_t layer, size_t layers, uint64_t length) {
   const uint64_t mean = settings.cap - std::min(settings.cap, settings.rows);
   if (settings.taper == 0 || layers < 2) return mean;
+  // The authors give short prompts one budget in all layers. Not while a prompt is still read: what the first layers dropped
+  // for it would be missing when, further on, they may keep up to twice as much.
+  if (!settings.sparse && length < 2 * mean) return mean;
   const auto all = static_cast<int64_t>(length - std::min(length, settings.rows));
   auto least = static_cast<int64_t>(mean / settings.taper);
   int64_t most = 2 * static_cast<int64_t>(mean) - least;

@@ -30,7 +30,8 @@ struct PromptEviction {
 std::vector<OptionInfo> PromptEvictionOptions();
 Result<PromptEviction> ReadPromptEviction(const Options& options, std::string_view name);
 
-// Keys beside the last rows that `layer` of `layers` keeps of a text of `length`.
+// Keys beside the last rows that `layer` of `layers` keeps of a text of `length`. With `taper`, of prompts read densely that
+// are shorter than twice the mean, the mean in every layer, as in the authors' code (Zefan-Cai/KVCache-Factory).
 uint64_t EvictionBudget(const PromptEviction& settings, size_t layer, size_t layers, uint64_t length);
 
 std::unique_ptr<Policy> MakePromptEviction(PromptEviction settings, const ModelShape& shape);

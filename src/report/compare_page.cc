@@ -38,18 +38,28 @@ size_t SeriesOf(const evals::CompareRun& run, const std::string& policy) {
 }
 
 // What a picture shows of a cell; absent where there is nothing.
-enum class Figure { kQuality, kRecall, kSeconds };
+enum class Figure { kQuality, kRecall, kStrong, kSeconds };
+
+// What the audit knows: of decoded tokens where only they choose keys, as everything is kept of the prompt.
+std::optional<double> AuditFigure(const evals::Summary& summary, Figure figure) {
+  const bool decode = summary.only_decode_is_sparse();
+  if (figure == Figure::kRecall) return decode ? summary.recall_decode : summary.recall_mean;
+  return decode ? summary.strong_key_hit_decode : summary.strong_key_hit;
+}
 
 std::optional<PicturePoint> PointOf(const evals::CompareRun& run, const evals::Cell& cell, Figure figure) {
   const evals::Summary& summary = cell.summary;
   PicturePoint point;
   point.series = SeriesOf(run, cell.policy);
-  point.density = summary.density;
+  // A prefill's seconds are those of its own density.
+  const bool decode = summary.only_decode_is_sparse() && figure != Figure::kSeconds;
+  point.density = decode ? *summary.density_decode : summary.density;
   std::string what;
-  if (figure == Figure::kRecall) {
-    if (!summary.recall_mean) return std::nullopt;
-    point.value = *summary.recall_mean;
-    what = fmt::format("recall {:.3f}", point.value);
+  if (figure == Figure::kRecall || figure == Figure::kStrong) {
+    const std::optional<double> value = AuditFigure(summary, figure);
+    if (!value) return std::nullopt;
+    point.value = *value;
+    what = fmt::format("{} {:.3f}", figure == Figure::kRecall ? "recall" : "strong keys", point.value);
   } else if (figure == Figure::kSeconds) {
     point.value = summary.prefill_seconds;
     what = fmt::format("{:.3f} s", point.value);
@@ -63,17 +73,26 @@ std::optional<PicturePoint> PointOf(const evals::CompareRun& run, const evals::C
   const bool whisker = figure == Figure::kQuality && !cell.nll;
   point.low = whisker ? summary.interval.low : point.value;
   point.high = whisker ? summary.interval.high : point.value;
-  point.label = fmt::format("{}: {}, density {:.4f}", cell.spec, what, point.density);
+  point.label = fmt::format("{}: {}, {}density {:.4f}", cell.spec, what, decode ? "decode " : "", point.density);
   return point;
+}
+
+std::string AxisOf(Figure figure, bool perplexity) {
+  switch (figure) {
+    case Figure::kQuality: return perplexity ? "perplexity" : "accuracy";
+    case Figure::kRecall: return "recall";
+    case Figure::kStrong: return "strong keys";
+    case Figure::kSeconds: return "seconds of a prefill";
+  }
+  return "";
 }
 
 Plot PictureOf(const evals::CompareRun& run, const std::vector<const evals::Cell*>& cells, Figure figure) {
   const evals::Cell& first = *cells.front();
-  const std::string quality = first.nll ? "perplexity" : "accuracy";
   Plot picture;
-  picture.axis = figure == Figure::kQuality ? quality : figure == Figure::kRecall ? "recall" : "seconds of a prefill";
+  picture.axis = AxisOf(figure, first.nll.has_value());
   picture.title = fmt::format("{}, {} tokens: {}", first.task, first.context, picture.axis);
-  picture.share = figure == Figure::kRecall || (figure == Figure::kQuality && !first.nll);
+  picture.share = figure != Figure::kSeconds && (figure != Figure::kQuality || !first.nll);
   picture.from_zero = figure == Figure::kSeconds;
   for (const evals::Cell* cell : cells) {
     if (std::optional<PicturePoint> point = PointOf(run, *cell, figure)) picture.points.push_back(*std::move(point));
@@ -81,7 +100,7 @@ Plot PictureOf(const evals::CompareRun& run, const std::vector<const evals::Cell
   return picture;
 }
 
-// Three for each task and context. Rows of one task and context stand together.
+// Up to four for each task and context. Rows of one task and context stand together.
 std::string Pictures(const evals::CompareRun& run, const evals::CompareResult& result) {
   std::string html;
   for (size_t begin = 0, end = 0; begin < result.rows.size(); begin = end) {
@@ -93,7 +112,7 @@ std::string Pictures(const evals::CompareRun& run, const evals::CompareResult& r
       cells.push_back(&result.rows[end].cell);
     }
     html += fmt::format("<h2>{}, {} tokens</h2>\n<div class=\"pictures\">\n", EscapeHtml(first.task), first.context);
-    for (const Figure figure : {Figure::kQuality, Figure::kRecall, Figure::kSeconds}) {
+    for (const Figure figure : {Figure::kQuality, Figure::kRecall, Figure::kStrong, Figure::kSeconds}) {
       const Plot picture = PictureOf(run, cells, figure);
       if (!picture.points.empty()) html += DrawPicture(picture);
     }
@@ -117,6 +136,8 @@ std::string Row(const std::vector<std::string>& cells, const char* tag) {
   return html + "</tr>\n";
 }
 
+std::string FigureText(const std::optional<double>& figure) { return figure ? fmt::format("{:.4f}", *figure) : ""; }
+
 std::string TableRow(const evals::CompareRow& row) {
   const evals::Summary& summary = row.cell.summary;
   return Row(
@@ -125,8 +146,9 @@ std::string TableRow(const evals::CompareRow& row) {
        row.cell.nll ? fmt::format("perplexity {:.3f}", std::exp(*row.cell.nll)) : fmt::format("{:.3f}", summary.accuracy),
        row.cell.nll ? "" : fmt::format("{:.3f} to {:.3f}", summary.interval.low, summary.interval.high),
        row.difference ? DifferenceText(*row.difference) : "", fmt::format("{:.4f}", summary.density),
-       summary.density_decode ? fmt::format("{:.4f}", *summary.density_decode) : "",
-       summary.recall_mean ? fmt::format("{:.4f}", *summary.recall_mean) : "", fmt::format("{:.3f}", summary.prefill_seconds),
+       FigureText(summary.density_decode), FigureText(summary.recall_mean), FigureText(summary.strong_key_hit),
+       FigureText(summary.output_error), FigureText(summary.recall_decode), FigureText(summary.strong_key_hit_decode),
+       fmt::format("{:.3f}", summary.prefill_seconds),
        summary.decode_tokens_per_second ? fmt::format("{:.1f}", *summary.decode_tokens_per_second) : "",
        FormatBytes(summary.kv_bytes)},
       "td");
@@ -146,14 +168,20 @@ std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& r
       kernels::KvTypeName(engine.kv_type()), engine.threads());
   html +=
       "<p>Density is the share of key positions that a policy computes, as measured, 1 being full attention: further left is "
-      "cheaper. Recall is the part of full attention's mass that was kept, on a sample of rows. "
+      "cheaper. Recall is the part of full attention's mass that was kept, strong keys the share of keys that hold much of a "
+      "row's attention by themselves and were computed, on a sample of rows of the prompts. Policies that read prompts densely "
+      "stand at their decode density, with "
+      "recall and strong keys of decoded tokens. "
       "Higher is better for accuracy, lower for perplexity. Bars are 95 % intervals (Wilson). \"To the first\" is the "
-      "difference to the first policy on the same samples (nats a token for perplexity) with its 95 % interval: where it "
+      "difference to the first policy at the same density on the same samples (nats a token for perplexity) with its 95 % "
+      "interval: where it "
       "holds 0, the samples do not tell the two apart.</p>\n";
+  html += fmt::format("<p>{}</p>\n", EscapeHtml(AuditSentence(run)));
+  if (const std::string prose = ProseSentence(run); !prose.empty()) html += fmt::format("<p>{}</p>\n", EscapeHtml(prose));
   html += Legend(run) + Pictures(run, result);
   html += "<h2>All figures</h2>\n<div class=\"wide\"><table><thead>";
   html += Row({"task", "context", "policy", "asked density", "accuracy", "95 %", "to the first", "density", "decode density",
-               "recall", "prefill s", "decode tokens/s", "KV cache"},
+               "recall", "strong", "error", "decode recall", "decode strong", "prefill s", "decode tokens/s", "KV cache"},
               "th");
   html += "</thead><tbody>\n";
   for (const evals::CompareRow& row : result.rows) html += TableRow(row);

@@ -7,6 +7,7 @@
 
 #include "masks/compile.h"
 #include "masks/density.h"
+#include "policies/content_keys.h"
 
 namespace damask::report {
 namespace {
@@ -36,6 +37,7 @@ HeadFigures FiguresOf(const Mask& mask, size_t index, const DirectionsOfHead& di
     figures.form = head.form;
     figures.mass = HeldMass(head);
     figures.strong_key_hit = Measured(head.strong_key_hit);
+    if (head.form == StaticForm::kWindow) figures.window = WindowFigures{head.window, head.window_sinks};
   }
   for (const masks::DiagonalInterval& interval : head.patterns.diagonals) figures.diagonals += interval.end - interval.begin;
   figures.verticals = head.patterns.verticals.size();
@@ -50,12 +52,30 @@ HeadFigures FiguresOf(const Mask& mask, size_t index, const DirectionsOfHead& di
 }
 
 double DensityOf(const HeadMask& head, const masks::Parameters& parameters, uint64_t length) {
-  if (head.treatment != Treatment::kStatic) return 1.0;
-  return masks::PlannedDensity(masks::GroupMask(std::span(&head, 1), parameters), length, masks::PlanMode::kBlocks);
+  if (head.treatment == Treatment::kDense) return 1.0;
+  const masks::GroupMask alone(std::span(&head, 1), parameters);
+  if (head.treatment == Treatment::kStatic) return masks::PlannedDensity(alone, length, masks::PlanMode::kBlocks);
+  policies::ContentOptions options;
+  options.max_quarters = parameters.content_blocks;
+  std::vector<masks::QuarterRange> most;
+  const std::vector<masks::QuarterRange>* const of_head = &most;
+  const masks::ChosenOf chosen = [&](uint64_t first, size_t rows) {
+    policies::MostQuarters(options, first, rows, 0, &most);
+    return masks::GroupMask::Chosen(&of_head, 1);
+  };
+  return masks::PlannedDensity(alone, length, masks::PlanMode::kBlocks, chosen);
 }
 
 void Add(const std::optional<double>& value, std::optional<double>* sum) {
   if (value) *sum = sum->value_or(0.0) + *value;
+}
+
+void TakeWindow(const WindowFigures& window, Totals* totals) {
+  if (!totals->least_window) totals->least_window = totals->largest_window = window;
+  totals->least_window->keys = std::min(totals->least_window->keys, window.keys);
+  totals->least_window->sinks = std::min(totals->least_window->sinks, window.sinks);
+  totals->largest_window->keys = std::max(totals->largest_window->keys, window.keys);
+  totals->largest_window->sinks = std::max(totals->largest_window->sinks, window.sinks);
 }
 
 }  // namespace
@@ -90,6 +110,7 @@ Totals AddUp(const MaskFigures& figures, size_t begin, size_t end) {
   for (size_t i = begin; i < end; ++i) {
     const HeadFigures& head = figures.heads[i];
     ++totals.treatments[static_cast<size_t>(head.treatment)];
+    if (head.window) TakeWindow(*head.window, &totals);
     totals.windows += head.form == StaticForm::kWindow ? 1 : 0;
     const std::optional<double> mass = head.treatment == Treatment::kStatic ? head.mass : 1.0;
     Add(mass, &totals.mass_mean);

@@ -12,6 +12,12 @@
 
 namespace damask::report {
 
+// What a window head computes: its first keys, and its last ones, the query itself included.
+struct WindowFigures {
+  uint32_t keys = 0;
+  uint32_t sinks = 0;
+};
+
 struct HeadFigures {
   size_t layer = 0;
   size_t head = 0;
@@ -19,6 +25,7 @@ struct HeadFigures {
   // Of the static form that the head uses: content and dense heads have none. What the file holds of theirs is what calibration
   // tried last.
   std::optional<masks::StaticForm> form;
+  std::optional<WindowFigures> window;  // of heads with the window form
   std::optional<double> mass;
   std::optional<double> strong_key_hit;
   uint64_t diagonals = 0;  // offsets found in the true mask, whether the head uses them or not
@@ -26,9 +33,10 @@ struct HeadFigures {
   // Shares 0 .. 1 and nats; nothing where the file says that they were not measured. So are those above.
   std::optional<double> mass_true_mask;
   std::optional<double> effect;
-  std::optional<uint32_t> rank;         // of the key directions of its KV head
-  std::optional<double> rank_error;     // relative error of the scores that they give
-  std::vector<double> planned_density;  // [lengths]; 1 for content heads, which choose their blocks at run time: at most that
+  std::optional<uint32_t> rank;      // of the key directions of its KV head
+  std::optional<double> rank_error;  // relative error of the scores that they give
+  // [lengths]; of content heads, which choose their blocks at run time, the most that they may choose by default.
+  std::vector<double> planned_density;
 };
 
 struct MaskFigures {
@@ -46,8 +54,10 @@ std::optional<double> HeldMass(const masks::HeadMask& head);
 
 // What some heads have together: the heads [begin, end) of `figures`.
 struct Totals {
-  uint64_t treatments[3] = {};      // by number of masks::Treatment
-  uint64_t windows = 0;             // static heads of the window form
+  uint64_t treatments[3] = {};                // by number of masks::Treatment
+  uint64_t windows = 0;                       // static heads of the window form
+  std::optional<WindowFigures> least_window;  // of window heads, each figure for itself
+  std::optional<WindowFigures> largest_window;
   std::optional<double> mass_mean;  // content and dense heads count as 1
   std::optional<double> mass_min;
   std::optional<double> effects_alone;  // sum of what each head changes alone

@@ -56,13 +56,30 @@ Json FormJson(const std::optional<masks::StaticForm>& form) {
   return *form == masks::StaticForm::kWindow ? "window" : "patterns";
 }
 
-Json HeadJson(const HeadFigures& head) {
+// Offsets [begin, end) back from the query.
+Json IntervalsJson(const masks::Patterns& patterns) {
+  Json intervals = Json::array();
+  for (const masks::DiagonalInterval& interval : patterns.diagonals) intervals.push_back({interval.begin, interval.end});
+  return intervals;
+}
+
+Json ColumnsJson(const masks::Patterns& patterns) {
+  Json columns = Json::array();
+  for (const auto& vertical : patterns.verticals) columns.push_back(vertical.column);
+  return columns;
+}
+
+Json HeadJson(const HeadFigures& head, const masks::Patterns& patterns) {
   return {{"layer", head.layer},
           {"head", head.head},
           {"treatment", masks::TreatmentName(head.treatment)},
           {"form", FormJson(head.form)},
+          {"window", head.window ? Json(head.window->keys) : Json(nullptr)},
+          {"window_sinks", head.window ? Json(head.window->sinks) : Json(nullptr)},
           {"diagonals", head.diagonals},
+          {"diagonal_intervals", IntervalsJson(patterns)},
           {"verticals", head.verticals},
+          {"vertical_columns", ColumnsJson(patterns)},
           {"mass", OrNull(head.mass)},
           {"mass_true_mask", OrNull(head.mass_true_mask)},
           {"strong_key_hit", OrNull(head.strong_key_hit)},
@@ -77,7 +94,7 @@ Json HeadJson(const HeadFigures& head) {
 Json InspectJson(const masks::Mask& mask, const MaskFigures& figures) {
   const Totals totals = AddUp(figures, 0, figures.heads.size());
   Json heads = Json::array();
-  for (const HeadFigures& head : figures.heads) heads.push_back(HeadJson(head));
+  for (size_t h = 0; h < figures.heads.size(); ++h) heads.push_back(HeadJson(figures.heads[h], mask.heads[h].patterns));
   return {{"fingerprint", FingerprintJson(mask.fingerprint)},
           {"parameters", ParametersJson(mask)},
           {"treatments",

@@ -13,6 +13,11 @@ using masks::Treatment;
 
 std::string CountText(uint64_t count) { return count == 0 ? "-" : fmt::format("{}", count); }
 
+// "16 to 512", "16" where they are all alike.
+std::string RangeText(uint32_t least, uint32_t largest) {
+  return least == largest ? fmt::format("{}", least) : fmt::format("{} to {}", least, largest);
+}
+
 std::vector<std::string> Row(std::string name, const Totals& totals) {
   const auto of = [&](Treatment treatment) { return totals.treatments[static_cast<size_t>(treatment)]; };
   return {std::move(name),
@@ -59,17 +64,23 @@ std::string InspectText(const masks::Mask& mask, const MaskFigures& figures) {
   const masks::Fingerprint& f = mask.fingerprint;
   std::string text = fmt::format("{:<17}{}\n", "made for", masks::Describe(f));  // quotes names itself
   for (const auto& [name, value] : DescribeParameters(mask)) text += fmt::format("{:<17}{}\n", name, value);
+  const Totals totals = AddUp(figures, 0, figures.heads.size());
+  if (totals.least_window) {
+    const auto& [least, largest] = std::pair(*totals.least_window, *totals.largest_window);
+    text += fmt::format("{:<17}first {} and last {} keys\n", "windows in use", RangeText(least.sinks, largest.sinks),
+                        RangeText(least.keys, largest.keys));
+  }
   Table table({"layer", "patterns", "window", "content", "dense", "mass mean", "mass min", "effects alone",
                fmt::format("density at {}", figures.lengths.front())});
   for (size_t layer = 0; layer < f.layers; ++layer) {
     table.Add(Row(fmt::format("{}", layer), AddUp(figures, layer * f.heads, (layer + 1) * f.heads)));
   }
-  table.Add(Row("all", AddUp(figures, 0, figures.heads.size())));
+  table.Add(Row("all", totals));
   text += "\n" + table.ToString();
-  const Totals totals = AddUp(figures, 0, figures.heads.size());
   if (const uint64_t content = totals.treatments[static_cast<size_t>(Treatment::kContent)]; content != 0) {
-    text +=
-        fmt::format("\ncontent heads: {}. They choose their keys as the text goes by; counted here with all keys.\n", content);
+    text += fmt::format(
+        "\ncontent heads: {}. They choose their keys as the text goes by; counted here with as many as they may choose.\n",
+        content);
   }
   return text;
 }

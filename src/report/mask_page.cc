@@ -137,7 +137,8 @@ class PageWriter {
       case View::kTrueMask: return "The pairs that reached the threshold. Diagonals and verticals are found in it.";
       case View::kExtended: break;
     }
-    return fmt::format("What is computed of a text of {} tokens.", kExtension * length);
+    return fmt::format("The pairs that the mask keeps of a text of {} tokens; whole 16-key quarters are computed.",
+                       kExtension * length);
   }
 
   void Detail() {

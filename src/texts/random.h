@@ -10,6 +10,14 @@
 
 namespace damask::texts {
 
+// splitmix64 (Steele, Lea and Flood 2014): neighbouring numbers give seeds that have nothing in common.
+inline uint64_t MixSeed(uint64_t seed, uint64_t index) {
+  uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15ULL;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
 class Random {
  public:
   explicit Random(uint64_t seed) : engine_(seed) {}

@@ -168,6 +168,15 @@ TEST_F(Inspect, EveryFaultOfAMaskNamesItsFile) {
   }
 }
 
+TEST_F(Inspect, DiffComparesTwoMasks) {
+  const Json same = DamaskJson({"inspect", mask_, "--diff", mask_});
+  EXPECT_EQ(same["heads_changed"], 0);
+  EXPECT_EQ(same["density_before"], same["density_after"]);
+  EXPECT_NE(Damask({"inspect", mask_, "--diff", mask_, "--quiet"}).out.find("0 of "), std::string::npos);
+  ExpectRefused(Damask({"inspect", mask_, "--diff", mask_, "-o", dir_.File("p.html")}), "--diff compares figures");
+  ExpectRefused(Damask({"inspect", mask_, "--diff", Damaged()}), "checksum");
+}
+
 TEST_F(Inspect, AMaskIsNoModel) {
   for (const std::string command : {"generate", "tokenize"}) {
     ExpectRefused(Damask({command, "-m", mask_, "-p", "x"}), "some.mask': is a mask file, expected a model: --mask");

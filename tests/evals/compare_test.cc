@@ -4,13 +4,18 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <set>
+#include <span>
 
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "engine/calibration_texts.h"
 #include "engine/engine.h"
+#include "engine/evaluate.h"
 #include "evals/cell_file.h"
 #include "evals/compare_plan.h"
+#include "evals/task_spec.h"
 #include "policies/registry.h"
 #include "tests/temp_dir.h"
 
@@ -58,6 +63,45 @@ TEST(Compare, WhereTheFirstPolicyDidNotRunNothingTakesItsPlace) {
   EXPECT_TRUE(with_first->rows[1].difference.has_value());
 }
 
+TEST(Compare, PoliciesAreComparedAtTheSameDensity) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"streaming", "quest", "full"};
+  run.contexts = {600};
+  run.densities = {0.4, 0.6};
+  run.samples = 1;
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_EQ(result->rows.size(), 5U);
+  for (size_t i : {0, 1}) EXPECT_FALSE(result->rows[i].difference.has_value()) << "a row of the first policy's own";
+  for (size_t i : {2, 3}) {
+    ASSERT_TRUE(result->rows[i].difference.has_value());
+    EXPECT_EQ(result->rows[i].difference_to, result->rows[i - 2].cell.spec);
+    EXPECT_EQ(result->rows[i].cell.density_target, result->rows[i - 2].cell.density_target);
+  }
+  // Neither of two is the one to compare with.
+  EXPECT_FALSE(result->rows[4].difference.has_value());
+  run.policies = {"full", "streaming"};
+  const auto to_full = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(to_full.ok() && to_full->rows.size() == 3);
+  for (size_t i : {1, 2}) EXPECT_EQ(to_full->rows[i].difference_to, "full");
+}
+
+TEST(Compare, ADensityThatTheFirstPolicyCannotKeepIsComparedWithNoOther) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"streaming:sinks=200", "streaming:sinks=4"};
+  run.contexts = {600};
+  run.densities = {0.4, 0.9};
+  run.samples = 1;
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_EQ(result->rows.size(), 3U);
+  EXPECT_EQ(result->rows[1].cell.density_target, 0.4);
+  EXPECT_FALSE(result->rows[1].difference.has_value());
+  EXPECT_TRUE(result->rows[2].difference.has_value());
+}
+
 TEST(Compare, AskWhatASingleRunAsks) {
   const auto engine = LoadEmbedded();
   const auto result = RunCompare(engine.get(), SmallRun(), nullptr, nullptr, nullptr);
@@ -67,6 +111,44 @@ TEST(Compare, AskWhatASingleRunAsks) {
   // The engine still has the last policy.
   EXPECT_EQ(single->contexts[0].summary.accuracy, result->rows[1].cell.summary.accuracy);
   EXPECT_EQ(single->contexts[0].summary.density, result->rows[1].cell.summary.density);
+}
+
+TEST(Compare, ATaskWithOptionsIsThatOfASingleRunAndACellOfItsOwn) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"full"};
+  run.tasks = {"vt:chains=3,hops=2", "vt"};
+  run.contexts = {500};
+  run.samples = 2;
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_EQ(result->rows.size(), 2U);
+  EXPECT_EQ(result->rows[0].cell.task, "vt:chains=3,hops=2");
+  TaskRun single{.task = texts::Task::kVt, .contexts = {500}, .samples = 2};
+  single.options.chains = 3;
+  single.options.hops = 2;
+  const auto asked = RunTask(engine.get(), single, nullptr, nullptr);
+  ASSERT_TRUE(asked.ok()) << asked.status().ToString();
+  EXPECT_EQ(asked->contexts[0].summary.prompt_tokens, result->rows[0].cell.summary.prompt_tokens);
+  EXPECT_EQ(asked->contexts[0].summary.accuracy, result->rows[0].cell.summary.accuracy);
+  EXPECT_EQ(asked->contexts[0].samples[0].expected.size(), 3U);  // of one chain of three
+}
+
+TEST(TaskSpec, IsSpelledInOneWay) {
+  for (const auto& [given, name] : {std::pair("vt", "vt"),
+                                    {"vt:chains=1,hops=4", "vt"},
+                                    {"vt:hops=2,chains=4", "vt:chains=4,hops=2"},
+                                    {"needle:values=2", "needle:values=2"},
+                                    {"cwe:words=5", "cwe:words=5"}}) {
+    const auto spec = ParseTaskSpec(given);
+    ASSERT_TRUE(spec.ok()) << spec.status().ToString();
+    EXPECT_EQ(spec->ToString(), name);
+  }
+  for (const char* wrong :
+       {"", "vtt", "vt:", "vt:chains", "vt:chains=", "vt:chains=x", "vt:chains=-1", "vt:chains=0", "vt:chains=1001",
+        "vt:keys=2", "vt:chains=2,chains=3", "lines:keys=2", "needle:keys=100,values=100", "perplexity:chains=2"}) {
+    EXPECT_EQ(ParseTaskSpec(wrong).status().code(), StatusCode::kInvalidArgument) << wrong;
+  }
 }
 
 TEST(Compare, EverySpecIsCheckedBeforeAnythingRuns) {
@@ -133,6 +215,42 @@ TEST(Compare, PerplexityOfATextIsTakenWindowByWindow) {
   EXPECT_FALSE(result->rows[0].cell.summary.density_decode.has_value());  // nothing is decoded
 }
 
+TEST(Compare, WindowsOfTheProgramsProseAreNeitherCalibrationsNorThoseOfAnotherSeed) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"full"};
+  run.tasks = {"perplexity"};
+  run.contexts = {200};
+  run.samples = 2;
+  std::set<double> seen;
+  for (const uint64_t seed : {1, 2}) {
+    run.seed = seed;
+    const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+    ASSERT_TRUE(result.ok()) << result.status().ToString();
+    for (const double score : result->rows[0].cell.scores()) seen.insert(score);
+  }
+  const auto texts = engine::EffectTexts(*engine, 2, 200, 1);
+  ASSERT_TRUE(texts.ok()) << texts.status().ToString();
+  for (const engine::EffectText& text : *texts) {
+    if (text.kind != engine::TextKind::kProse) continue;
+    const bool bos = engine->tokenizer().special().puts_bos();
+    const auto window = engine::Perplexity(engine.get(), std::span(text.ids).subspan(bos ? 1 : 0), 200, nullptr, nullptr);
+    ASSERT_TRUE(window.ok()) << window.status().ToString();
+    seen.insert(window->nll);
+  }
+  EXPECT_EQ(seen.size(), 6U);
+}
+
+TEST(Compare, AnswersAboutTheWindowsOfBeforeAreNotTaken) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.tasks = {"kv", "perplexity"};
+  std::vector<std::string> notes;
+  const auto cells = PlanCells(*engine, run, &notes);
+  ASSERT_TRUE(cells.ok()) << cells.status().ToString();
+  for (const Cell& cell : *cells) EXPECT_EQ(cell.content == 0, cell.task == "kv") << cell.spec << " " << cell.task;
+}
+
 TEST(Compare, PerplexityRowsNameTheCacheThatWasHeld) {
   auto engine = engine::Engine::Load({.threads = 1, .kv_release = true});
   ASSERT_TRUE(engine.ok()) << engine.status().ToString();
@@ -162,7 +280,37 @@ TEST(Summarise, OfNothingMeasuredThereIsNoFigure) {
   answer.decode.causal_pairs = 4;
   summary = Summarise({&answer, 1});
   EXPECT_EQ(summary.strong_key_hit, 0.5);
+  EXPECT_FALSE(summary.recall_decode.has_value());
   EXPECT_EQ(summary.density_decode, 0.25);
+}
+
+TEST(Summarise, KeepsDecodedTokensApartFromPrompts) {
+  Answered answer;
+  answer.audit = {.rows = 4, .recall_sum = 4, .strong_rows = 2, .strong_hits = 2, .error_sum = 0.5};
+  answer.audit_decode = {.rows = 2, .recall_sum = 1, .strong_rows = 2, .strong_hits = 0, .error_sum = 1.5};
+  const Summary summary = Summarise({&answer, 1});
+  EXPECT_EQ(summary.recall_mean, 1.0);
+  EXPECT_EQ(summary.strong_key_hit, 1.0);
+  EXPECT_EQ(summary.output_error, 0.125);
+  EXPECT_EQ(summary.recall_decode, 0.5);
+  EXPECT_EQ(summary.strong_key_hit_decode, 0.0);
+  EXPECT_EQ(summary.output_error_decode, 0.75);
+}
+
+TEST(Compare, APolicyOfDecodedTokensLosesThereAndNotInThePrompt) {
+  const auto engine = LoadEmbedded();
+  CompareRun run = SmallRun();
+  run.policies = {"quest:budget=64,prefill=dense"};
+  run.contexts = {600};
+  run.samples = 1;
+  run.audit = {.prefill_every = 16, .decode_every = 1};
+  const auto result = RunCompare(engine.get(), run, nullptr, nullptr, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  const Summary& summary = result->rows[0].cell.summary;
+  EXPECT_TRUE(summary.only_decode_is_sparse());
+  EXPECT_NEAR(summary.recall_mean.value(), 1.0, 1e-6);
+  EXPECT_LT(summary.recall_decode.value(), 0.999);
+  EXPECT_GT(summary.recall_decode.value(), 0.01);
 }
 
 TEST(Compare, ASettingThatTwoDensitiesShareRunsOnce) {
@@ -318,6 +466,23 @@ TEST(CellFile, RowsThatCouldNotBeAuditedAreKept) {
   ExpectSameFigures(found, cell.answers);
   EXPECT_EQ(found[0].released_rows, 0U);
   EXPECT_EQ(found[1].released_rows, 7U);
+}
+
+TEST(CellFile, AuditedDecodedTokensAreKept) {
+  const test::TempDir dir;
+  Cell cell = SomeCell();
+  cell.answers[1].audit_decode = {.rows = 2, .recall_sum = 1.5, .strong_rows = 2, .strong_hits = 1, .error_sum = 0.25};
+  {
+    const auto file = OpenCells(dir.File("cells"));
+    ASSERT_TRUE(file->Put(cell).ok());
+    ASSERT_TRUE(file->Flush().ok());
+  }
+  const std::vector<Answered> found = OpenCells(dir.File("cells"))->Find(cell);
+  ExpectSameFigures(found, cell.answers);
+  EXPECT_EQ(found[0].audit_decode.rows, 0U);
+  EXPECT_EQ(Summarise(found).recall_decode, 0.75);
+  EXPECT_EQ(Summarise(found).strong_key_hit_decode, 0.5);
+  EXPECT_EQ(Summarise(found).output_error_decode, 0.125);
 }
 
 TEST(CellFile, PutReplacesTheAnswersOfItsCell) {

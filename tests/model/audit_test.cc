@@ -111,6 +111,22 @@ TEST(Audit, AStrongKeyOutsideThePlanIsAMiss) {
   EXPECT_EQ(hit.strong_hits, 1u);
 }
 
+TEST(Audit, AStrongKeyAmongPooledOnesIsAMissThoughItsMassIsKept) {
+  Case c;
+  std::vector<float> key(64);
+  kernels::LoadKey(c.layout, c.cache.pages()[2], 2, key.data());
+  for (size_t d = 0; d < 64; ++d) c.queries.q()[20 * 128 + d] = key[d];
+  kernels::Plan plan;
+  plan.entries.push_back({4, 0xf, kernels::kAllHeads, true});
+  // Slots 64 to 79 of pairs: keys 128 to 159. What the means are is all the same here.
+  plan.pooled.push_back({.page = 1, .quarters = 1, .shift = 1});
+  plan.pooled_pages[1] = c.cache.pages();
+  const HeadAudit pooled = c.Audit(plan, 20)[0];
+  EXPECT_EQ(pooled.strong_rows, 1u);
+  EXPECT_EQ(pooled.strong_hits, 0u);
+  EXPECT_GT(pooled.recall(), 0.2);
+}
+
 TEST(Audit, ARowWhoseKeysWereReleasedIsSkippedAndCounted) {
   Case c;
   kernels::Plan plan;

@@ -81,12 +81,44 @@ TEST(MaskFigures, DensitiesAreThoseOfThePlans) {
       const masks::GroupMask alone(std::span(mask.heads).subspan(h, 1), mask.parameters);
       EXPECT_DOUBLE_EQ(figures.heads[h].planned_density[l], masks::PlannedDensity(alone, length, masks::PlanMode::kBlocks));
     }
-    EXPECT_EQ(figures.heads[2].planned_density[l], 1.0);
     EXPECT_EQ(figures.heads[3].planned_density[l], 1.0);
+    // Here content heads count with all keys.
+    const double choice = (1 - figures.heads[2].planned_density[l]) / 4;
     const Totals totals = AddUp(figures, 0, 4);
-    EXPECT_NEAR(totals.planned_density[l], masks::PlannedDensity(mask, length, masks::PlanMode::kBlocks), 1e-9);
+    EXPECT_NEAR(totals.planned_density[l] + choice, masks::PlannedDensity(mask, length, masks::PlanMode::kBlocks), 1e-9);
   }
   EXPECT_LT(figures.heads[1].planned_density[1], 0.2);
+}
+
+TEST(MaskFigures, ContentHeadsCountWithAsManyKeysAsTheyMayChoose) {
+  Mask mask = FourHeads();
+  mask.parameters.content_blocks = 4;
+  const double four = Measure(mask, {4096}).heads[2].planned_density[0];
+  // The first quarter, four others, and from the two before the rows to the diagonal: 16 + 64 + 32 keys and half a block.
+  EXPECT_NEAR(four, (16 + 64 + 32 + 32.5) / 2048.5, 0.004);
+  mask.parameters.content_blocks = 1000;
+  EXPECT_EQ(Measure(mask, {4096}).heads[2].planned_density[0], 1.0);
+  EXPECT_EQ(Measure(mask, {64}).heads[2].planned_density[0], 1.0);
+}
+
+TEST(MaskFigures, NameWhatHeadsAreMadeOf) {
+  const Mask mask = FourHeads();
+  const MaskFigures figures = Measure(mask, {1000});
+  const Json heads = InspectJson(mask, figures)["heads"];
+  EXPECT_EQ(heads[1]["window"], 16);
+  EXPECT_EQ(heads[1]["window_sinks"], 4);
+  EXPECT_EQ(heads[0]["diagonal_intervals"], Json::parse("[[0,3],[7,8]]"));
+  EXPECT_EQ(heads[0]["vertical_columns"], Json::parse("[1,5,9]"));
+  for (const size_t head : {0u, 2u, 3u}) {  // of dense heads the file has what calibration tried last
+    EXPECT_TRUE(heads[head]["window"].is_null());
+    EXPECT_TRUE(heads[head]["window_sinks"].is_null());
+  }
+  EXPECT_NE(InspectText(mask, figures).find("windows in use   first 4 and last 16 keys\n"), std::string::npos)
+      << InspectText(mask, figures);
+  Mask two = mask;
+  two.heads[0] = two.heads[1];
+  two.heads[0].window = 100;
+  EXPECT_NE(InspectText(two, Measure(two, {1000})).find("first 4 and last 16 to 100 keys\n"), std::string::npos);
 }
 
 TEST(MaskFigures, ContentAndDenseHeadsHaveNoFiguresOfAStaticForm) {
