@@ -29,7 +29,8 @@ Result<std::vector<TokenId>> EncodeMessages(const ServedModel& model, const ApiR
   if (model.chat_family()) {
     return tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages, ThoughtsOf(model, request));
   }
-  return tokenizer::EncodePrompt(tokenizer, engine::PlainChatText(request.messages), tokenizer::Special::kPlain);
+  return tokenizer::EncodePrompt(tokenizer, engine::PlainChatText(model.chat_form().plain, request.messages),
+                                 tokenizer::Special::kPlain);
 }
 
 // Where thoughts are told apart from the answer.
@@ -61,7 +62,7 @@ ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiReques
 ApiResult<size_t> TurnTokens(const ServedModel& model, const ApiRequest& request) {
   const bool wanted = request.api == Api::kChat && model.engine().policy().AskedInstruction().turn;
   if (!wanted || request.messages.back().role != "user") return size_t{0};
-  Result<size_t> tokens = engine::TurnTokens(model.engine().tokenizer(), model.chat_family(), request.messages.back().content,
+  Result<size_t> tokens = engine::TurnTokens(model.engine().tokenizer(), model.chat_form(), request.messages.back().content,
                                              ThoughtsOf(model, request));
   if (!tokens.ok()) return InvalidValue("messages", tokens.status().ToString());
   return *tokens;
@@ -207,7 +208,7 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, con
   ApiResult<size_t> turn_tokens = TurnTokens(model, *request);
   if (const ApiError* error = std::get_if<ApiError>(&turn_tokens)) return *error;
   if (request->api == Api::kChat && !model.chat_family()) {
-    for (std::string& stop : engine::PlainChatStops()) request->options.stop.push_back(std::move(stop));
+    for (std::string& stop : engine::PlainChatStops(model.chat_form().plain)) request->options.stop.push_back(std::move(stop));
   }
   ResponseHead head = MakeHead(model, *request, prompt.size());
   batching::Request work = {.prompt = std::move(prompt),

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "batching/prefix_store.h"
 #include "batching/scheduler.h"
+#include "engine/conversation.h"
 #include "engine/engine.h"
 #include "server/background.h"
 #include "server/openai_models.h"
@@ -45,7 +46,8 @@ class ServedModel {
   const ModelCard& card() const { return card_; }
   const batching::SchedulerOptions& scheduler_options() const { return options_.scheduler; }
   const ThoughtOptions& thought_options() const { return options_.thoughts; }
-  std::optional<tokenizer::ChatFamily> chat_family() const { return chat_family_; }
+  std::optional<tokenizer::ChatFamily> chat_family() const { return chat_form_.family; }
+  const engine::ChatForm& chat_form() const { return chat_form_; }
   std::string policy_name() const { return engine_->policy().Spec(); }
   const std::string& mask_page() const { return mask_page_; }  // HTML; "" where no mask is in use
 
@@ -65,7 +67,7 @@ class ServedModel {
   std::unique_ptr<batching::Scheduler> scheduler_;  // ends before what it uses
   ModelCard card_;
   std::string file_name_;
-  std::optional<tokenizer::ChatFamily> chat_family_;
+  engine::ChatForm chat_form_;
   std::string mask_page_;
 };
 

@@ -98,13 +98,13 @@ TEST_F(ServerEndpointsTest, AModelWithoutATemplateChatsInPlainText) {
                       {{"role", "user"}, {"content", "second"}}};
   const Reply reply = Post("/v1/chat/completions", chat);
   ASSERT_EQ(reply.status, 200) << reply.raw.body;
-  const std::string plain = "be kind\n\nUser: first\nAssistant: yes\nUser: second\nAssistant:";
+  const std::string plain = "be kind\nfirst\nyes\nsecond\n";
   const Reply ids = Post("/tokenize", {{"content", plain}, {"add_special", true}, {"parse_special", false}});
   const Reply same = Post("/v1/completions", Greedy(ids.json["tokens"], 8));
   EXPECT_EQ(reply.json["usage"]["prompt_tokens"], ids.json["tokens"].size());
-  // The chat ends where the user's next turn would begin.
+  // The embedded model's answers are lines.
   const std::string whole = TextOf(same);
-  EXPECT_EQ(TextOf(reply), whole.substr(0, whole.find("\nUser:")));
+  EXPECT_EQ(TextOf(reply), whole.substr(0, whole.find('\n')));
   ExpectWell();
 }
 
