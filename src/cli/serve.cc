@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include "base/checked.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "batching/prefix_directory.h"
 #include "cli/command.h"
@@ -156,6 +158,20 @@ class Serve : public Command {
                             : fmt::format("{} in {}", FormatBytes(prefixes.disk_bytes), Quote(prefixes.directory, 300))));
   }
 
+  // Weights and what --repack made of them are in memory already, so they are no part of what is left. Each request takes pages
+  // as it grows, so a server may start that full use would end.
+  static void WarnOfMemory(const engine::Engine& engine, const server::ServedModelOptions& options) {
+    const std::optional<uint64_t> request = CheckedMul(engine.kv_bytes_per_token(), engine.context());
+    const std::optional<uint64_t> requests = request ? CheckedMul(*request, options.scheduler.parallel) : std::nullopt;
+    const uint64_t wanted = requests ? CheckedAdd(*requests, options.prefixes.memory_bytes).value_or(UINT64_MAX) : UINT64_MAX;
+    const uint64_t left = AvailableMemory();
+    if (wanted <= left) return;
+    LogWarning(
+        fmt::format("{} requests of {} tokens and the prompts that are kept want {} of memory, {} are left: --parallel, -c, "
+                    "--kv q8 and --prefix-bytes say less",
+                    options.scheduler.parallel, engine.context(), FormatBytes(wanted), FormatBytes(left)));
+  }
+
   // What the numbers given will cost, before anything is spent (and before anybody wonders).
   static void Announce(const server::Server& server, const server::ServerOptions& options, const CommonFlags& common) {
     const server::ServedModel& model = server.model();
@@ -164,6 +180,7 @@ class Serve : public Command {
     LogInfo(fmt::format("{}: {} requests at once with up to {} tokens ({} of keys and values each), policy {}",
                         Quote(model.card().id), options.model.scheduler.parallel, engine.context(), FormatBytes(request),
                         model.policy_name()));
+    WarnOfMemory(engine, options.model);
     AnnouncePrefixes(model, options.model.prefixes);
     if (options.access.api_keys.empty() && options.host != "127.0.0.1" && options.host != "localhost" &&
         options.host != "::1") {
