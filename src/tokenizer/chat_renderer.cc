@@ -13,6 +13,7 @@ namespace damask::tokenizer {
 namespace {
 
 constexpr std::string_view kThoughtsOpening = "<think>\n";
+constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 std::string_view Trim(std::string_view text) {
   constexpr std::string_view kSpaces = " \t\n\v\f\r";
@@ -60,6 +61,10 @@ class Renderer {
       case ChatFamily::kGptOss: GptOss(); break;
       case ChatFamily::kGlm4: Glm4(); break;
       case ChatFamily::kSeedOss: SeedOss(); break;
+      case ChatFamily::kZephyr: Zephyr(); break;
+      case ChatFamily::kFalcon3: Falcon3(); break;
+      case ChatFamily::kOpenChat: OpenChat(); break;
+      case ChatFamily::kVicuna: Vicuna(); break;
     }
   }
 
@@ -311,6 +316,66 @@ class Renderer {
       Mark("<seed:eos>");
     }
     Mark("<seed:bos>assistant\n");
+  }
+
+  // Templates that are one line long write no line breaks between turns.
+  void Zephyr() {
+    const std::optional<TurnForm> user = FindTurnForm(jinja_, "<|user|>");
+    const bool spells_end = user && HasMark(user->behind, kEndOfText);
+    std::string end(spells_end ? kEndOfText : std::string_view(marks_.eos));
+    if (!user || user->breaks_behind) end += '\n';
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|{}|>\n", message.role));
+      Say(message.content);
+      Mark(end);
+    }
+    Mark(jinja_.empty() || BreaksBehindLast(jinja_, "<|assistant|>") ? "<|assistant|>\n" : "<|assistant|>");
+  }
+
+  // Only answers end with a mark.
+  void Falcon3() {
+    const bool ends = jinja_.empty() || Has("eos_token");
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|{}|>\n", message.role));
+      Say(message.content);
+      if (message.role == kAssistant && ends) Mark(marks_.eos);
+      Mark("\n");
+    }
+    Mark(jinja_.empty() || BreaksBehindLast(jinja_, "<|assistant|>") ? "<|assistant|>\n" : "<|assistant|>");
+  }
+
+  // Where the template does not speak of a system, what it says stands without a name, as the model's authors have it.
+  void OpenChat() {
+    const std::string_view system = Has("].title()") ? "GPT4 Correct System: " : "";
+    for (const ChatMessage& message : messages_) {
+      Mark(message.role == kSystem ? system
+           : message.role == kUser ? std::string_view("GPT4 Correct User: ")
+                                   : std::string_view("GPT4 Correct Assistant: "));
+      Say(message.content);
+      Mark("<|end_of_turn|>");
+    }
+    Mark("GPT4 Correct Assistant:");
+  }
+
+  // Turns stand on lines of their own, or (Vicuna 1.1 itself) behind spaces.
+  void Vicuna() {
+    const TurnForm usual = {.behind = "", .breaks_behind = true};
+    const TurnForm user = FindTurnForm(jinja_, "USER: ").value_or(usual);
+    const TurnForm answer = FindTurnForm(jinja_, "ASSISTANT: ").value_or(usual);
+    const std::string_view space = HasMark(user.behind, "' '") ? " " : "";
+    const bool names_system = Has("SYSTEM: ");
+    for (const ChatMessage& message : messages_) {
+      const TurnForm& form = message.role == kAssistant ? answer : user;
+      const bool strips = HasMark(form.behind, "strip()");
+      if (message.role == kUser) Mark("USER: ");
+      if (message.role == kAssistant) Mark("ASSISTANT: ");
+      if (message.role == kSystem && names_system) Mark("SYSTEM: ");
+      Say(strips ? Trim(message.content) : std::string_view(message.content));
+      if (message.role == kAssistant) Mark(marks_.eos);
+      if (message.role == kSystem && !names_system && form.breaks_behind) Mark("\n");
+      Mark(form.breaks_behind ? "\n" : message.role == kAssistant ? "" : space);
+    }
+    Mark("ASSISTANT:");
   }
 
   ChatFamily family_;

@@ -58,8 +58,9 @@ bool StartsWithBos(const Tokenizer& tokenizer, ChatFamily family) {
   if (!tokenizer.special().bos) return false;
   const bool by_template = family == ChatFamily::kChatMl || family == ChatFamily::kQwen || family == ChatFamily::kPhi3 ||
                            family == ChatFamily::kPhi4 || family == ChatFamily::kGranite || family == ChatFamily::kGptOss ||
-                           family == ChatFamily::kGlm4 || family == ChatFamily::kSeedOss;
-  return tokenizer.special().add_bos || !by_template || tokenizer.chat_template().find("bos_token") != std::string::npos;
+                           family == ChatFamily::kGlm4 || family == ChatFamily::kSeedOss || family == ChatFamily::kZephyr ||
+                           family == ChatFamily::kFalcon3;
+  return tokenizer.special().add_bos || !by_template || HasMark(TemplateOf(tokenizer, family), "bos_token");
 }
 
 }  // namespace
@@ -69,6 +70,11 @@ std::optional<Thoughts> ParseReasoningEffort(std::string_view name) {
   if (name == "minimal" || name == "low") return Thoughts::kLow;
   if (name == "medium") return Thoughts::kAsTheModel;
   return name == "high" || name == "xhigh" ? std::optional(Thoughts::kHigh) : std::nullopt;
+}
+
+std::string_view TemplateOf(const Tokenizer& tokenizer, ChatFamily family) {
+  const std::string_view jinja = tokenizer.chat_template();
+  return DetectChatFamily(jinja) == family ? jinja : std::string_view();
 }
 
 Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
@@ -85,7 +91,7 @@ Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily f
   if (special.bos) marks.bos = tokenizer.Piece(*special.bos, /*show_special=*/true);
   if (special.eos) marks.eos = tokenizer.Piece(*special.eos, /*show_special=*/true);
   DAMASK_ASSIGN_OR_RETURN(const std::vector<ChatPart> rendered,
-                          RenderChat(family, tokenizer.chat_template(), marks, messages, thoughts));
+                          RenderChat(family, TemplateOf(tokenizer, family), marks, messages, thoughts));
   std::vector<TextPart> parts;
   parts.reserve(rendered.size());
   for (const ChatPart& part : rendered) parts.push_back({part.text, part.special});

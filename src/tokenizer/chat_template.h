@@ -42,7 +42,12 @@ enum class ChatFamily {
   kGptOss,
   kGlm4,
   kSeedOss,
+  kZephyr,
+  kFalcon3,  // and what has its form: Tulu 3, OLMo 2
+  kOpenChat,
+  kVicuna,
 };
+inline constexpr ChatFamily kLastChatFamily = ChatFamily::kVicuna;
 
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant"
@@ -53,6 +58,13 @@ struct ChatMessage {
 std::optional<ChatFamily> DetectChatFamily(std::string_view jinja);
 
 std::string_view ChatFamilyName(ChatFamily family);
+// The family of that name; hyphens may be missing, as in llama.cpp's names ("llama2").
+std::optional<ChatFamily> ParseChatFamily(std::string_view name);
+// All of the names, with ", " between: for help and errors.
+std::string ChatFamilyNames();
+
+// The file's template where it is of this family, else "": then the family's usual form holds.
+std::string_view TemplateOf(const Tokenizer& tokenizer, ChatFamily family);
 
 // Whether a model that thinks aloud may do so before its answer. kNone begins the answer behind an empty thought, as Qwen 3's
 // own template does with enable_thinking=false; models without thoughts are asked as always. kLow and kHigh ask for shorter or
