@@ -67,6 +67,7 @@ class Chat : public Command {
     flags->Text("--system", "TEXT", &system_, "system message");
     flags->Alias("-sys", "--system");
     flags->Alias("--system-prompt", "--system");
+    model_.DeclareChatTemplate(flags);
     thoughts_.Declare(flags);
     sampling_.Declare(flags);
     model_.DeclareRun(flags);

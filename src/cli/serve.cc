@@ -57,6 +57,7 @@ class Serve : public Command {
         "--reasoning-format", "FORMAT", &reasoning_format_,
         "thoughts of models that think aloud: auto or deepseek puts them into reasoning_content, none leaves them in the "
         "text (default: auto)");
+    model_.DeclareChatTemplate(flags);
     thoughts_.Declare(flags);
     model_.DeclareServing(flags);
   }

@@ -83,6 +83,7 @@ size_t NextCharacter(std::string_view text, size_t at) {
 }  // namespace
 
 std::optional<tokenizer::ChatFamily> ModelChatFamily(const Engine& engine) {
+  if (engine.given_chat_family()) return engine.given_chat_family();
   return tokenizer::DetectChatFamily(engine.tokenizer().chat_template());
 }
 

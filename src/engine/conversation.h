@@ -25,7 +25,7 @@ struct PromptInput {
   tokenizer::Thoughts thoughts = tokenizer::Thoughts::kAsTheModel;  // only for chat
 };
 
-// The chat family of the model's template, if it has one that is known.
+// The family that the engine was given, else that of the model's template, if it has one that is known.
 std::optional<tokenizer::ChatFamily> ModelChatFamily(const Engine& engine);
 
 // Why a chat with this model is plain text: it has no template, or one of no known family, which is named. "" where it is not.

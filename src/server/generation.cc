@@ -35,9 +35,9 @@ Result<std::vector<TokenId>> EncodeMessages(const ServedModel& model, const ApiR
 
 // Where thoughts are told apart from the answer.
 std::optional<tokenizer::ThoughtSplitter> SplitterOf(const ServedModel& model, const ApiRequest& request) {
-  const std::string& jinja = model.engine().tokenizer().chat_template();
   const bool apart = request.thoughts_apart.value_or(model.thought_options().apart);
   if (request.api != Api::kChat || !model.chat_family() || !apart) return std::nullopt;
+  const std::string_view jinja = tokenizer::TemplateOf(model.engine().tokenizer(), *model.chat_family());
   if (!tokenizer::ThinksAloud(*model.chat_family(), jinja)) return std::nullopt;
   return tokenizer::ThoughtSplitter(*model.chat_family(), jinja, ThoughtsOf(model, request));
 }

@@ -108,6 +108,20 @@ TEST_F(ServerEndpointsTest, AModelWithoutATemplateChatsInPlainText) {
   ExpectWell();
 }
 
+TEST_F(ServerEndpointsTest, AGivenTemplateTakesThePlaceOfTheFiles) {
+  for (const bool has_one : {true, false}) {
+    ServerOptions options = TinyServer();
+    if (!has_one) options.model.engine.model_path = "";
+    options.model.engine.chat_family = tokenizer::ChatFamily::kVicuna;
+    Start(options);
+    EXPECT_EQ(Get("/props").json["chat_template"], "vicuna");
+    const Reply reply = Post("/v1/chat/completions", GreedyChat("first", 8));
+    const Reply ids = Post("/tokenize", {{"content", "USER: first\nASSISTANT:"}, {"add_special", true}});
+    EXPECT_EQ(reply.json["usage"]["prompt_tokens"], ids.json["tokens"].size()) << has_one;
+    EXPECT_EQ(TextOf(reply), TextOf(Post("/v1/completions", Greedy(ids.json["tokens"], 8)))) << has_one;
+  }
+}
+
 TEST_F(ServerEndpointsTest, ThoughtsStandApartUnlessOneWantsOtherwise) {
   ServerOptions options = TinyServer();
   options.model.engine.model_path = TinyThinkingModel();
