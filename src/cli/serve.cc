@@ -15,6 +15,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
+#include "cli/sampling_flags.h"
 #include "cli/thought_flags.h"
 #include "report/run_json.h"
 #include "server/access.h"
@@ -59,6 +60,10 @@ class Serve : public Command {
         "text (default: auto)");
     model_.DeclareChatTemplate(flags);
     thoughts_.Declare(flags);
+    flags->Group("Answers, where a request does not say");
+    flags->Limit("-n,--predict,--n-predict", kNoTokenLimit, &sampling_.max_tokens,
+                 "tokens of an answer at most, -1 for what the context holds (default: -1)");
+    sampling_.DeclareDrawing(flags);
     model_.DeclareServing(flags);
   }
 
@@ -108,6 +113,7 @@ class Serve : public Command {
     options.model.scheduler = {
         .parallel = parallel_, .queue = queue_, .timeout_seconds = static_cast<double>(timeout_), .guesses = draft_max_};
     DAMASK_ASSIGN_OR_RETURN(options.model.thoughts, Thoughts());
+    DAMASK_ASSIGN_OR_RETURN(options.model.requests, Requests());
     options.model.prefixes = prefixes_;
     if (prefix_folder_ && prefix_folder_->empty()) return InvalidArgument("--prefix-cache: the path is empty");
     if (!prefix_folder_ && prefixes_.disk_bytes != batching::PrefixStoreOptions().disk_bytes)
@@ -116,6 +122,17 @@ class Serve : public Command {
     options.model.alias = alias_.value_or("");
     if (!IsValidUtf8(options.model.alias)) return InvalidArgument("--alias: the name is not valid UTF-8");
     return options;
+  }
+
+  Result<server::RequestDefaults> Requests() const {
+    server::RequestDefaults defaults;
+    DAMASK_ASSIGN_OR_RETURN(const engine::GenerateOptions options, sampling_.Options(false));
+    defaults.sampler = options.sampler;
+    defaults.max_tokens = sampling_.max_tokens.value_or(kNoTokenLimit);
+    // As they were given: a --top-p of 0 is no --top-k of 1 to a request with a top_p of its own.
+    defaults.sampler.top_k = sampling_.top_k;
+    defaults.sampler.top_p = static_cast<float>(sampling_.top_p);
+    return defaults;
   }
 
   Result<server::ThoughtOptions> Thoughts() const {
@@ -214,6 +231,7 @@ class Serve : public Command {
   std::optional<std::string> reasoning_format_;
   uint64_t draft_max_ = 0;
   ThoughtFlags thoughts_;
+  SamplingFlags sampling_;  // of which the server has those that draw
   std::optional<std::string> prefix_folder_;
   batching::PrefixStoreOptions prefixes_;  // without the folder
   ModelFlags model_;

@@ -20,7 +20,7 @@ constexpr int64_t kMaxTokens = limits::kMaxContext;
 constexpr size_t kMaxUserBytes = size_t{64} << 10;
 constexpr int64_t kMaxCompletionLogprobs = 5;  // as OpenAI's /v1/completions
 
-void ReadLength(FieldReader* fields, ApiRequest* request) {
+void ReadLength(FieldReader* fields, uint64_t usual, ApiRequest* request) {
   std::optional<int64_t> tokens;
   const bool llama = request->api == Api::kLlamaCompletion;
   const auto read = [&](const char* name, int64_t least) {
@@ -31,12 +31,13 @@ void ReadLength(FieldReader* fields, ApiRequest* request) {
   if (!llama) read("max_completion_tokens", 1);
   read("n_predict", -1);
   request->max_tokens_given = tokens && *tokens >= 0;
-  request->options.max_tokens = request->max_tokens_given ? static_cast<uint64_t>(*tokens) : limits::kMaxContext;
+  request->options.max_tokens = !tokens ? usual : *tokens >= 0 ? static_cast<uint64_t>(*tokens) : limits::kMaxContext;
 }
 
 void ReadSeed(FieldReader* fields, engine::SamplerOptions* sampler) {
   const auto seed = fields->Integer("seed", {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()});
-  if (seed && *seed != -1) sampler->seed = static_cast<uint64_t>(*seed);
+  if (!seed) return;
+  sampler->seed = *seed == -1 ? std::nullopt : std::optional(static_cast<uint64_t>(*seed));
 }
 
 void ReadPenalties(FieldReader* fields, engine::SamplerOptions* sampler) {
@@ -60,7 +61,7 @@ void ReadSampler(FieldReader* fields, Api api, engine::SamplerOptions* sampler) 
   if (const auto found = fields->Integer("top_k", {-1, limits::kMaxVocab})) {
     sampler->top_k = *found < 0 ? 0 : static_cast<uint64_t>(*found);
   }
-  if (const auto found = fields->Number("top_p", {0, 1})) sampler->SetTopP(*found);
+  sampler->SetTopP(fields->Number("top_p", {0, 1}).value_or(static_cast<double>(sampler->top_p)));
   ReadPenalties(fields, sampler);
   ReadSeed(fields, sampler);
 }
@@ -174,7 +175,7 @@ std::optional<bool> ParseReasoningFormat(std::string_view format) {
   return format == "none" ? std::optional(false) : std::nullopt;
 }
 
-ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body) {
+ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body, const RequestDefaults& defaults) {
   const ApiResult<Json> document = ReadBody(body);
   if (const ApiError* error = std::get_if<ApiError>(&document)) return *error;
   ApiRequest request{.api = api};
@@ -182,7 +183,8 @@ ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body) {
   if (const std::string* model = fields.Text("model")) request.model = *model;
   api == Api::kChat ? ReadMessages(&fields, &request) : ReadPrompt(&fields, &request);
   RefuseUnsupported(&fields);
-  ReadLength(&fields, &request);
+  request.options.sampler = defaults.sampler;
+  ReadLength(&fields, defaults.max_tokens, &request);
   ReadSampler(&fields, api, &request.options.sampler);
   ReadStop(&fields, &request.options.stop);
   ReadLogprobs(&fields, &request);

@@ -1,5 +1,6 @@
 #include "server/generation.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 #include <variant>
@@ -68,14 +69,15 @@ ApiResult<size_t> TurnTokens(const ServedModel& model, const ApiRequest& request
   return *tokens;
 }
 
-// Nothing is cut to fit: a prompt that does not fit is an error, and an answer without a limit gets what is left.
+// Nothing that was asked for is cut to fit: a prompt that does not fit is an error, and an answer of which a request says no
+// length gets what is left.
 std::optional<ApiError> FitContext(uint64_t context, size_t prompt_tokens, ApiRequest* request) {
   const uint64_t wanted = request->max_tokens_given ? request->options.max_tokens : 1;
   if (prompt_tokens > context || wanted > context - prompt_tokens) {
     return ContextLengthExceeded(prompt_tokens, request->max_tokens_given ? wanted : 0, context,
                                  request->api == Api::kChat ? "messages" : "prompt");
   }
-  if (!request->max_tokens_given) request->options.max_tokens = context - prompt_tokens;
+  request->options.max_tokens = std::min<uint64_t>(request->options.max_tokens, context - prompt_tokens);
   return std::nullopt;
 }
 
@@ -227,7 +229,7 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, con
 }  // namespace
 
 void AnswerGeneration(const ServedModel& model, Api api, const std::shared_ptr<Exchange>& exchange) {
-  ApiResult<ApiRequest> request = ParseApiRequest(api, exchange->request().body);
+  ApiResult<ApiRequest> request = ParseApiRequest(api, exchange->request().body, model.request_defaults());
   exchange->DropBody();
   std::optional<ApiError> error;
   if (const ApiError* wrong = std::get_if<ApiError>(&request)) {

@@ -12,6 +12,7 @@
 #include "batching/scheduler.h"
 #include "engine/conversation.h"
 #include "engine/engine.h"
+#include "server/api_request.h"
 #include "server/background.h"
 #include "server/openai_models.h"
 #include "tokenizer/chat_template.h"
@@ -29,6 +30,7 @@ struct ServedModelOptions {
   batching::SchedulerOptions scheduler;
   batching::PrefixStoreOptions prefixes;
   ThoughtOptions thoughts;
+  RequestDefaults requests;
   std::string alias;  // the name the model goes by; "": its file's name
 };
 
@@ -46,6 +48,7 @@ class ServedModel {
   const ModelCard& card() const { return card_; }
   const batching::SchedulerOptions& scheduler_options() const { return options_.scheduler; }
   const ThoughtOptions& thought_options() const { return options_.thoughts; }
+  const RequestDefaults& request_defaults() const { return options_.requests; }
   std::optional<tokenizer::ChatFamily> chat_family() const { return chat_form_.family; }
   const engine::ChatForm& chat_form() const { return chat_form_; }
   std::string policy_name() const { return engine_->policy().Spec(); }

@@ -59,6 +59,34 @@ void ExpectMemberRefused(const std::string& member, const std::string& param, co
   for (const Api api : kApis) ExpectRefused(api, Body(api, member), param, code);
 }
 
+TEST(ApiRequest, WhereItIsSilentTheServersDefaultsHold) {
+  const RequestDefaults defaults = {
+      .sampler = {.temperature = 0.25f, .top_k = 7, .top_p = 0, .min_p = 0.2f, .repeat_penalty = 1.5f, .seed = 9},
+      .max_tokens = 33};
+  const auto read = [&](const std::string& members) {
+    ApiResult<ApiRequest> result = ParseApiRequest(Api::kCompletions, R"({"prompt":"x")" + members + "}", defaults);
+    EXPECT_EQ(result.index(), 0u) << members;
+    return std::get<ApiRequest>(std::move(result));
+  };
+  const ApiRequest silent = read("");
+  EXPECT_EQ(silent.options.sampler.temperature, 0.25f);
+  EXPECT_EQ(silent.options.sampler.top_k, 1u) << "a top_p of 0 is the likeliest token";
+  EXPECT_EQ(silent.options.sampler.min_p, 0.2f);
+  EXPECT_EQ(silent.options.sampler.repeat_penalty, 1.5f);
+  EXPECT_EQ(silent.options.sampler.seed, 9u);
+  EXPECT_EQ(silent.options.max_tokens, 33u);
+  EXPECT_FALSE(silent.max_tokens_given);
+  const ApiRequest own = read(R"(,"temperature":1,"top_p":0.5,"min_p":0,"repeat_penalty":1,"seed":-1,"max_tokens":5)");
+  EXPECT_EQ(own.options.sampler.temperature, 1.0f);
+  EXPECT_EQ(own.options.sampler.top_k, 7u);
+  EXPECT_EQ(own.options.sampler.top_p, 0.5f);
+  EXPECT_EQ(own.options.sampler.min_p, 0.0f);
+  EXPECT_EQ(own.options.sampler.repeat_penalty, 1.0f);
+  EXPECT_EQ(own.options.sampler.seed, std::nullopt);
+  EXPECT_EQ(own.options.max_tokens, 5u);
+  EXPECT_EQ(read(R"(,"n_predict":-1)").options.max_tokens, limits::kMaxContext);
+}
+
 TEST(ApiRequestTest, H01WhatIsNoJsonIsRefusedWithoutAField) {
   const std::string deep = Body(Api::kChat, R"("x":)" + std::string(100'000, '[') + std::string(100'000, ']'));
   for (const std::string& body :

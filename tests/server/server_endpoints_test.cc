@@ -160,6 +160,27 @@ TEST_F(ServerEndpointsTest, AServerMayForbidThoughts) {
   EXPECT_TRUE(thinks.json["choices"][0]["message"].contains("reasoning_content")) << thinks.raw.body;
 }
 
+TEST_F(ServerEndpointsTest, DefaultsOfTheServerHoldWhereARequestIsSilent) {
+  ServerOptions options = TinyServer();
+  options.model.requests = {.sampler = {.temperature = 0, .seed = 5}, .max_tokens = 3};
+  options.model.engine.context = 24;
+  Start(options);
+  const Json params = Get("/props").json["default_generation_settings"]["params"];
+  EXPECT_EQ(params["temperature"], 0.0);
+  EXPECT_EQ(params["seed"], 5);
+  EXPECT_EQ(params["n_predict"], 3);
+  EXPECT_EQ(params["top_k"], 40);
+  const Json prompt = PromptIds(20);
+  const Reply silent = Post("/v1/completions", {{"prompt", prompt}});
+  EXPECT_EQ(TextOf(silent), TextOf(Post("/v1/completions", Greedy(prompt, 3))));
+  EXPECT_LE(silent.json["usage"]["completion_tokens"], 3);
+  // A limit that nobody asked for is no reason to refuse a prompt behind which less is left.
+  const Reply last = Post("/v1/completions", {{"prompt", PromptIds(23)}});
+  EXPECT_EQ(last.status, 200) << last.raw.body;
+  EXPECT_EQ(last.json["usage"]["completion_tokens"], 1);
+  EXPECT_EQ(Post("/v1/completions", {{"prompt", PromptIds(23)}, {"max_tokens", 3}}).status, 400);
+}
+
 TEST_F(ServerEndpointsTest, PropsAndSlotsAreLlamaServers) {
   ServerOptions options = TinyServer();
   options.model.scheduler.parallel = 3;
