@@ -22,7 +22,8 @@ constexpr std::string_view kWarmUp = "there is no warm-up";
 constexpr std::string_view kVerbose = "notes are shown unless --quiet is given";
 constexpr std::string_view kThreads = "-t is for reading and answering";
 constexpr std::string_view kTogether = "'damask serve' always draws answers together";
-constexpr std::string_view kTemplate = "a model's chat template is used as it is, where damask knows its family, and --chat-template NAME gives another";
+constexpr std::string_view kTemplate =
+    "a model's chat template is used as it is, where damask knows its family, and --chat-template NAME gives another";
 constexpr std::string_view kGrammar = "answers cannot be bound to a grammar or a schema";
 constexpr std::string_view kDownload = "nothing is downloaded: -m names a file or a folder";
 constexpr std::string_view kPrefixes = "'damask serve --prefix-cache' keeps what was read";

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "server/api_fields.h"
 #include "server/api_prompt.h"
+#include "server/api_samplers.h"
 #include "server/api_unsupported.h"
 
 namespace damask::server {
@@ -61,8 +62,10 @@ void ReadSampler(FieldReader* fields, Api api, engine::SamplerOptions* sampler) 
   if (const auto found = fields->Integer("top_k", {-1, limits::kMaxVocab})) {
     sampler->top_k = *found < 0 ? 0 : static_cast<uint64_t>(*found);
   }
-  sampler->SetTopP(fields->Number("top_p", {0, 1}).value_or(static_cast<double>(sampler->top_p)));
+  if (const auto found = fields->Number("top_p", {0, 1})) sampler->top_p = static_cast<float>(*found);
   ReadPenalties(fields, sampler);
+  ReadSamplers(fields, sampler);
+  sampler->SetTopP(static_cast<double>(sampler->top_p));  // once it is clear what of top_p and top_k holds
   ReadSeed(fields, sampler);
 }
 
@@ -102,6 +105,9 @@ void ReadChatLogprobs(FieldReader* fields, std::optional<size_t>* top_logprobs) 
 void ReadCompletionLogprobs(FieldReader* fields, std::optional<size_t>* top_logprobs) {
   const Json* wanted = fields->Any("logprobs");
   if (wanted != nullptr && *wanted == false) return;
+  if (wanted != nullptr && *wanted == true) {
+    return fields->Fail(WrongType("logprobs", *wanted, "the number of likeliest tokens, an integer from 0 to 5"));
+  }
   if (const auto top = fields->Integer("logprobs", {0, kMaxCompletionLogprobs})) *top_logprobs = static_cast<size_t>(*top);
 }
 

@@ -287,9 +287,8 @@ TEST(ApiRequestTest, H05WhatDamaskLacksIsRefusedByName) {
                              "\"thinking_budget_tokens\":100",
                              "\"add_generation_prompt\":false",
                              "\"continue_final_message\":true",
-                             R"("samplers":["top_k"])",
                              R"("samplers":["temperature","penalties","top_k","top_p","min_p"])",
-                             R"("samplers":"kpmt")",
+                             R"("samplers":"kept")",
                              R"("samplers":{})"}) {
     const std::string name = std::string(member).substr(1, std::string(member).find('"', 1) - 1);
     ExpectMemberRefused(member, name, "unsupported_value");
@@ -310,6 +309,45 @@ TEST(ApiRequestTest, H05ValuesThatAskForNothingAreTaken) {
         "samplers":["penalties","dry","top_n_sigma","top_k","typ_p","top_p","min_p","xtc","temperature"])"));
     Accepted(api, Body(api, R"("samplers":"edskypmxt")"));
   }
+}
+
+TEST(ApiRequestTest, H05SamplersThatAreLeftOutAreOff) {
+  for (const Api api : kApis) {
+    const auto sampler = [api](const std::string& list) {
+      return Accepted(api, Body(api, R"("temperature":0.5,"top_k":7,"top_p":0.6,"min_p":0.2,"repeat_penalty":1.5,
+          "presence_penalty":1,"frequency_penalty":1,"samplers":)" +
+                                         list))
+          .options.sampler;
+    };
+    const engine::SamplerOptions warm = sampler(R"(["temperature"])");
+    EXPECT_EQ(warm.temperature, 0.5f);
+    EXPECT_EQ(warm.top_k, 0u);
+    EXPECT_EQ(warm.top_p, 1.0f);
+    EXPECT_EQ(warm.min_p, 0.0f);
+    EXPECT_EQ(warm.repeat_penalty, 1.0f);
+    EXPECT_EQ(warm.presence_penalty, 0.0f);
+    EXPECT_EQ(warm.frequency_penalty, 0.0f);
+    const engine::SamplerOptions some = sampler(R"("ek")");
+    EXPECT_EQ(some.temperature, 1.0f);
+    EXPECT_EQ(some.top_k, 7u);
+    EXPECT_EQ(some.top_p, 1.0f);
+    EXPECT_EQ(some.repeat_penalty, 1.5f);
+    EXPECT_EQ(some.presence_penalty, 1.0f);
+    EXPECT_EQ(sampler("[]").temperature, 1.0f);
+    // A top_p of 0 is the likeliest token alone, whether top_k is in the list or not.
+    EXPECT_EQ(Accepted(api, Body(api, R"("top_p":0,"samplers":["top_p"])")).options.sampler.top_k, 1u);
+    EXPECT_EQ(Accepted(api, Body(api, R"("top_p":0,"samplers":["top_k"])")).options.sampler.top_k, 40u);
+  }
+}
+
+TEST(ApiRequestTest, WhatIsRefusedSaysWhatIsTaken) {
+  EXPECT_NE(Refused(Api::kChat, Body(Api::kChat, R"("tool_choice":"required")")).message.find(R"(only "none" or "auto")"),
+            std::string::npos);
+  EXPECT_NE(Refused(Api::kCompletions, Body(Api::kCompletions, R"("logprobs":true)"))
+                .message.find("the number of likeliest tokens, an integer from 0 to 5, but got a boolean"),
+            std::string::npos);
+  EXPECT_NE(Refused(Api::kChat, Body(Api::kChat, R"("samplers":["min_p","top_k"])")).message.find("in this order"),
+            std::string::npos);
 }
 
 TEST(ApiRequestTest, H16UnknownFieldsAreIgnoredWhateverTheyHold) {
