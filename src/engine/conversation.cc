@@ -58,6 +58,11 @@ std::string LinesText(std::span<const tokenizer::ChatMessage> messages) {
   return text;
 }
 
+std::string BehindSpace(const std::string& answer) {
+  const bool spaced = answer.empty() || answer[0] == ' ' || answer[0] == '\n';
+  return spaced ? answer : " " + answer;
+}
+
 std::string SpeakersText(std::span<const tokenizer::ChatMessage> messages) {
   std::string text;
   for (const tokenizer::ChatMessage& message : messages) {
@@ -65,8 +70,7 @@ std::string SpeakersText(std::span<const tokenizer::ChatMessage> messages) {
     if (message.role == "user") {
       text += "User: " + content + "\n";
     } else if (message.role == "assistant") {
-      const bool spaced = content.empty() || content[0] == ' ' || content[0] == '\n';
-      text += (spaced ? "Assistant:" : "Assistant: ") + content + "\n";
+      text += "Assistant:" + BehindSpace(content) + "\n";
     } else if (!content.empty()) {
       text += content + "\n\n";
     }
@@ -98,8 +102,12 @@ ChatForm ModelChatForm(const Engine& engine) {
   return {ModelChatFamily(engine), engine.embedded() ? PlainForm::kLines : PlainForm::kSpeakers};
 }
 
-std::string PlainChatText(PlainForm form, std::span<const tokenizer::ChatMessage> messages) {
-  return form == PlainForm::kLines ? LinesText(messages) : SpeakersText(messages);
+std::string PlainChatText(PlainForm form, std::span<const tokenizer::ChatMessage> messages, tokenizer::LastTurn last) {
+  const bool lines = form == PlainForm::kLines;
+  if (last == tokenizer::LastTurn::kAnswered || messages.empty()) return lines ? LinesText(messages) : SpeakersText(messages);
+  const std::string& begun = messages.back().content;
+  const std::string asked = PlainChatText(form, messages.first(messages.size() - 1));
+  return asked + (lines ? begun : BehindSpace(begun));
 }
 
 // An answer of the embedded model is a line. One of speakers ends where the user's next turn would begin.

@@ -45,8 +45,9 @@ struct ChatForm {
 ChatForm ModelChatForm(const Engine& engine);
 
 // The prompt of a conversation without a template, ready for the next answer: what the system says first. With speakers an
-// answer stands behind the space that the model wrote, or one is put there.
-std::string PlainChatText(PlainForm form, std::span<const tokenizer::ChatMessage> messages);
+// answer stands behind the space that the model wrote, or one is put there. Of an answer that is continued its end is left out.
+std::string PlainChatText(PlainForm form, std::span<const tokenizer::ChatMessage> messages,
+                          tokenizer::LastTurn last = tokenizer::LastTurn::kAnswered);
 // What ends an answer to it besides the model's own tokens.
 std::vector<std::string> PlainChatStops(PlainForm form);
 

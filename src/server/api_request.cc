@@ -164,6 +164,30 @@ void ReadThoughts(FieldReader* fields, ApiRequest* request) {
   if (members.error()) fields->Fail(*members.error());
 }
 
+// vLLM's fields: whether the model goes on with the last message, and whether it answers, which are the only two things that it
+// can do with a conversation.
+void ReadLastTurn(FieldReader* fields, ApiRequest* request) {
+  const auto refuse = [fields](const char* name, bool found, const char* why) {
+    fields->Fail(UnsupportedValue(name, fmt::format("Unsupported value: '{}' is {}, {}.", name, found, why)));
+  };
+  const bool continues = fields->Bool("continue_final_message").value_or(false);
+  const bool answers = fields->Bool("add_generation_prompt").value_or(!continues);
+  if (fields->error()) return;
+  if (!continues) {
+    if (!answers) refuse("add_generation_prompt", false, "but damask takes that together with 'continue_final_message' only");
+    return;
+  }
+  if (request->api != Api::kChat) return refuse("continue_final_message", true, "but there are no messages");
+  if (request->messages.back().role != "assistant") {
+    return fields->Fail(InvalidValue(
+        "continue_final_message",
+        fmt::format(
+            "Invalid value for 'continue_final_message': the last message must have the role 'assistant', but has '{}'.",
+            request->messages.back().role)));
+  }
+  request->last_turn = tokenizer::LastTurn::kContinued;
+}
+
 // Nothing is done with it, but a client learns that it is no place for data. A value of another type is ignored with it.
 void CheckUser(FieldReader* fields) {
   const Json* user = fields->Any("user");
@@ -195,6 +219,7 @@ ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body, const Re
   ReadStop(&fields, &request.options.stop);
   ReadLogprobs(&fields, &request);
   ReadStream(&fields, &request);
+  ReadLastTurn(&fields, &request);
   if (api == Api::kChat) ReadThoughts(&fields, &request);
   CheckUser(&fields);
   if (fields.error()) return *fields.error();

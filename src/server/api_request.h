@@ -38,6 +38,8 @@ struct ApiRequest {
   std::optional<tokenizer::Thoughts> thoughts;  // reasoning_effort
   std::optional<bool> thinks;                   // chat_template_kwargs.enable_thinking
   std::optional<bool> thoughts_apart;           // reasoning_format: as reasoning_content, or in the text
+  // kChat: continue_final_message. The last message is then one of the assistant.
+  tokenizer::LastTurn last_turn = tokenizer::LastTurn::kAnswered;
 };
 
 // What holds where a request is silent.

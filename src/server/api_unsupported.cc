@@ -44,9 +44,7 @@ const std::vector<Neutral>& Neutrals() {
                                                  {"n_indent", {0}},
                                                  {"t_max_predict_ms", {0, -1}},
                                                  {"min_tokens", {0}},
-                                                 {"thinking_budget_tokens", {-1}},
-                                                 {"add_generation_prompt", {true}},
-                                                 {"continue_final_message", {false}}};
+                                                 {"thinking_budget_tokens", {-1}}};
   return kNeutrals;
 }
 

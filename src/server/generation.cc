@@ -6,6 +6,7 @@
 #include <variant>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/text.h"
 #include "engine/conversation.h"
@@ -28,10 +29,18 @@ tokenizer::Thoughts ThoughtsOf(const ServedModel& model, const ApiRequest& reque
 Result<std::vector<TokenId>> EncodeMessages(const ServedModel& model, const ApiRequest& request) {
   const tokenizer::Tokenizer& tokenizer = model.engine().tokenizer();
   if (model.chat_family()) {
-    return tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages, ThoughtsOf(model, request));
+    return tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages, ThoughtsOf(model, request),
+                                 request.last_turn);
   }
-  return tokenizer::EncodePrompt(tokenizer, engine::PlainChatText(model.chat_form().plain, request.messages),
-                                 tokenizer::Special::kPlain);
+  const std::string text = engine::PlainChatText(model.chat_form().plain, request.messages, request.last_turn);
+  return tokenizer::EncodePrompt(tokenizer, text, tokenizer::Special::kPlain);
+}
+
+// The same as text.
+Result<std::string> TextOfMessages(const ServedModel& model, const ApiRequest& request) {
+  if (!model.chat_family()) return engine::PlainChatText(model.chat_form().plain, request.messages, request.last_turn);
+  return tokenizer::ChatText(model.engine().tokenizer(), *model.chat_family(), request.messages, ThoughtsOf(model, request),
+                             request.last_turn);
 }
 
 // Where thoughts are told apart from the answer.
@@ -40,7 +49,10 @@ std::optional<tokenizer::ThoughtSplitter> SplitterOf(const ServedModel& model, c
   if (request.api != Api::kChat || !model.chat_family() || !apart) return std::nullopt;
   const std::string_view jinja = tokenizer::TemplateOf(model.engine().tokenizer(), *model.chat_family());
   if (!tokenizer::ThinksAloud(*model.chat_family(), jinja)) return std::nullopt;
-  return tokenizer::ThoughtSplitter(*model.chat_family(), jinja, ThoughtsOf(model, request));
+  // An answer that has begun is past its thoughts.
+  const bool continues = request.last_turn == tokenizer::LastTurn::kContinued;
+  const tokenizer::Thoughts thoughts = continues ? tokenizer::Thoughts::kNone : ThoughtsOf(model, request);
+  return tokenizer::ThoughtSplitter(*model.chat_family(), jinja, thoughts);
 }
 
 ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiRequest& request) {
@@ -227,6 +239,15 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, con
 }
 
 }  // namespace
+
+ApiResult<std::string> ApplyTemplate(const ServedModel& model, const std::string& body) {
+  ApiResult<ApiRequest> parsed = ParseApiRequest(Api::kChat, body, model.request_defaults());
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return *error;
+  const ApiRequest& request = std::get<ApiRequest>(parsed);
+  const Result<std::string> text = TextOfMessages(model, request);
+  if (!text.ok()) return InvalidValue("messages", text.status().ToString());
+  return nlohmann::ordered_json{{"prompt", SanitizeUtf8(*text)}}.dump();
+}
 
 void AnswerGeneration(const ServedModel& model, Api api, const std::shared_ptr<Exchange>& exchange) {
   ApiResult<ApiRequest> request = ParseApiRequest(api, exchange->request().body, model.request_defaults());

@@ -27,10 +27,14 @@ class Renderer {
   Renderer(ChatFamily family, std::string_view jinja, const ChatMarks& marks, std::span<const ChatMessage> messages)
       : family_(family), jinja_(jinja), marks_(marks), messages_(messages) {}
 
-  std::vector<ChatPart> Run(Thoughts thoughts) {
+  std::vector<ChatPart> Run(Thoughts thoughts, LastTurn last) {
     thoughts_ = thoughts;
     Conversation();
-    if (thoughts == Thoughts::kNone) LeaveOutThoughts();
+    if (last == LastTurn::kContinued) {
+      CutBehindLastWords();
+    } else if (thoughts == Thoughts::kNone) {
+      LeaveOutThoughts();
+    }
     return std::move(parts_);
   }
 
@@ -66,6 +70,11 @@ class Renderer {
       case ChatFamily::kOpenChat: OpenChat(); break;
       case ChatFamily::kVicuna: Vicuna(); break;
     }
+  }
+
+  // The last message is an answer that says something: what stands behind its words ends it and begins another.
+  void CutBehindLastWords() {
+    while (!parts_.empty() && parts_.back().special == Special::kParse) parts_.pop_back();
   }
 
   void LeaveOutThoughts() {
@@ -389,8 +398,8 @@ class Renderer {
 }  // namespace
 
 std::vector<ChatPart> RenderConversation(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
-                                         std::span<const ChatMessage> messages, Thoughts thoughts) {
-  return Renderer(family, jinja, marks, messages).Run(thoughts);
+                                         std::span<const ChatMessage> messages, Thoughts thoughts, LastTurn last) {
+  return Renderer(family, jinja, marks, messages).Run(thoughts, last);
 }
 
 }  // namespace damask::tokenizer

@@ -70,6 +70,12 @@ TEST(PlainChat, IsTurnsOfTwoSpeakersBehindWhatTheSystemSays) {
   EXPECT_EQ(PlainChatStops(PlainForm::kLines), std::vector<std::string>{"\n"});
 }
 
+TEST(PlainChat, LeavesOutTheEndOfAnAnswerThatIsContinued) {
+  const std::vector<tokenizer::ChatMessage> begun = {{"user", "a"}, {"assistant", "no"}};
+  EXPECT_EQ(PlainChatText(PlainForm::kSpeakers, begun, tokenizer::LastTurn::kContinued), "User: a\nAssistant: no");
+  EXPECT_EQ(PlainChatText(PlainForm::kLines, begun, tokenizer::LastTurn::kContinued), "a\nno");
+}
+
 TEST(PlainChat, HasLinesForTheEmbeddedModelAndSpeakersForOthers) {
   const TinyModelFile file(make_model::ModelSpec{});
   EXPECT_EQ(ModelChatForm(*LoadTiny(file)).plain, PlainForm::kSpeakers);

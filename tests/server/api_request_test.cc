@@ -286,7 +286,6 @@ TEST(ApiRequestTest, H05WhatDamaskLacksIsRefusedByName) {
                              "\"min_tokens\":5",
                              "\"thinking_budget_tokens\":100",
                              "\"add_generation_prompt\":false",
-                             "\"continue_final_message\":true",
                              R"("samplers":["temperature","penalties","top_k","top_p","min_p"])",
                              R"("samplers":"kept")",
                              R"("samplers":{})"}) {
@@ -309,6 +308,21 @@ TEST(ApiRequestTest, H05ValuesThatAskForNothingAreTaken) {
         "samplers":["penalties","dry","top_n_sigma","top_k","typ_p","top_p","min_p","xtc","temperature"])"));
     Accepted(api, Body(api, R"("samplers":"edskypmxt")"));
   }
+}
+
+TEST(ApiRequestTest, AnAnswerThatHasBegunIsContinuedWhereThatIsAskedFor) {
+  const auto chat = [](const std::string& members) {
+    return R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}])" + members + "}";
+  };
+  EXPECT_EQ(Accepted(Api::kChat, chat("")).last_turn, tokenizer::LastTurn::kAnswered);
+  for (const char* const members :
+       {R"(,"continue_final_message":true)", R"(,"continue_final_message":true,"add_generation_prompt":false)"}) {
+    EXPECT_EQ(Accepted(Api::kChat, chat(members)).last_turn, tokenizer::LastTurn::kContinued);
+  }
+  ExpectRefused(Api::kChat, chat(R"(,"continue_final_message":1)"), "continue_final_message", "invalid_type");
+  ExpectRefused(Api::kChat, Body(Api::kChat, R"("continue_final_message":true)"), "continue_final_message", "invalid_value");
+  ExpectRefused(Api::kCompletions, Body(Api::kCompletions, R"("continue_final_message":true)"), "continue_final_message",
+                "unsupported_value");
 }
 
 TEST(ApiRequestTest, H05SamplersThatAreLeftOutAreOff) {

@@ -122,6 +122,27 @@ TEST_F(ServerEndpointsTest, AGivenTemplateTakesThePlaceOfTheFiles) {
   }
 }
 
+TEST_F(ServerEndpointsTest, ATemplateMayBeAppliedAndAnAnswerContinued) {
+  Start(TinyServer());
+  Json chat = GreedyChat("first", 8);
+  EXPECT_EQ(Post("/apply-template", chat).json["prompt"], "<|im_start|>user\nfirst<|im_end|>\n<|im_start|>assistant\n");
+  chat["messages"].push_back({{"role", "assistant"}, {"content", "second"}});
+  EXPECT_EQ(Post("/apply-template", chat).json["prompt"],
+            "<|im_start|>user\nfirst<|im_end|>\n<|im_start|>assistant\nsecond<|im_end|>\n<|im_start|>assistant\n");
+  chat["continue_final_message"] = true;
+  const std::string begun = "<|im_start|>user\nfirst<|im_end|>\n<|im_start|>assistant\nsecond";
+  EXPECT_EQ(Post("/apply-template", chat).json["prompt"], begun);
+  const Reply reply = Post("/v1/chat/completions", chat);
+  const Reply same = Post("/v1/completions", Greedy(begun, 8));
+  EXPECT_EQ(reply.json["usage"]["prompt_tokens"], same.json["usage"]["prompt_tokens"]);
+  EXPECT_EQ(TextOf(reply), TextOf(same));
+  chat["messages"][1]["content"] = "";
+  const Reply empty = Post("/v1/chat/completions", chat);
+  EXPECT_EQ(empty.status, 400);
+  EXPECT_EQ(empty.json["error"]["param"], "messages");
+  EXPECT_EQ(Post("/apply-template", {{"prompt", "x"}}).status, 400);
+}
+
 TEST_F(ServerEndpointsTest, ThoughtsStandApartUnlessOneWantsOtherwise) {
   ServerOptions options = TinyServer();
   options.model.engine.model_path = TinyThinkingModel();

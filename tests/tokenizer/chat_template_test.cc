@@ -520,6 +520,35 @@ TEST(ChatTemplate, WithoutATemplateAFamilyHasItsUsualForm) {
   EXPECT_EQ(Render(ChatFamily::kVicuna, "", messages), "a\n\nUSER: b\nASSISTANT: c</s>\nUSER: d\nASSISTANT:");
 }
 
+// As the answer stands where the conversation goes on behind it, up to its last word.
+TEST(ChatTemplate, AnAnswerThatIsContinuedHasNoEnd) {
+  const std::vector<ChatMessage> begun = {{"system", "a"}, {"user", "b"}, {"assistant", "c d"}};
+  std::vector<ChatMessage> longer = begun;
+  longer.push_back({"user", "e"});
+  for (int i = 0; i <= static_cast<int>(kLastChatFamily); ++i) {
+    const auto family = static_cast<ChatFamily>(i);
+    const auto parts = RenderChat(family, "", {}, begun, Thoughts::kAsTheModel, LastTurn::kContinued);
+    ASSERT_TRUE(parts.ok()) << ChatFamilyName(family) << ": " << parts.status().ToString();
+    std::string text;
+    for (const ChatPart& part : *parts) text += part.text;
+    EXPECT_TRUE(text.ends_with("c d")) << text;
+    EXPECT_EQ(Render(family, "", longer).substr(0, text.size()), text) << ChatFamilyName(family);
+  }
+}
+
+TEST(ChatTemplate, WhatCannotBeContinuedIsRefused) {
+  const std::vector<std::vector<ChatMessage>> conversations = {
+      {}, {{"user", "x"}}, {{"user", "x"}, {"assistant", " \n"}}, {{"assistant", "x"}, {"user", "y"}}};
+  for (const auto& messages : conversations) {
+    EXPECT_EQ(RenderChat(ChatFamily::kChatMl, "", {}, messages, Thoughts::kAsTheModel, LastTurn::kContinued).status().code(),
+              StatusCode::kInvalidArgument);
+  }
+  // Of which nothing is left without its thoughts.
+  const std::vector<ChatMessage> thinking = {{"user", "x"}, {"assistant", "<think>hm</think>"}};
+  EXPECT_EQ(RenderChat(ChatFamily::kGptOss, "", {}, thinking, Thoughts::kAsTheModel, LastTurn::kContinued).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
 TEST(ChatTemplate, FamiliesAreFoundByTheirNames) {
   for (int i = 0; i <= static_cast<int>(kLastChatFamily); ++i) {
     const auto family = static_cast<ChatFamily>(i);
