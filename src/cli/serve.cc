@@ -119,6 +119,7 @@ class Serve : public Command {
     if (!prefix_folder_ && prefixes_.disk_bytes != batching::PrefixStoreOptions().disk_bytes)
       return InvalidArgument("--prefix-disk-bytes is about the folder of --prefix-cache, and wants it");
     options.model.prefixes.directory = prefix_folder_.value_or("");
+    if (alias_ && alias_->empty()) return InvalidArgument("--alias: the name is empty");
     options.model.alias = alias_.value_or("");
     if (!IsValidUtf8(options.model.alias)) return InvalidArgument("--alias: the name is not valid UTF-8");
     return options;
