@@ -67,6 +67,7 @@ class Chat : public Command {
     flags->Text("--system", "TEXT", &system_, "system message");
     flags->Alias("-sys", "--system");
     flags->Alias("--system-prompt", "--system");
+    model_.DeclareChatTemplate(flags);
     thoughts_.Declare(flags);
     sampling_.Declare(flags);
     model_.DeclareRun(flags);
@@ -87,9 +88,9 @@ class Chat : public Command {
     DAMASK_ASSIGN_OR_RETURN(engine_, LoadEngine(model_, common));
     if (engine_->embedded()) TellOfEmbeddedModel();
     WarnOfIdleFlags(model_, *engine_);
-    const std::optional<tokenizer::ChatFamily> family = engine::ModelChatFamily(*engine_);
-    if (!family) LogWarning(engine::WhyPlainChat(*engine_) + ": plain text is used");
-    Dialogue dialogue(family, thoughts, system_.value_or(""), std::move(document));
+    const engine::ChatForm form = engine::ModelChatForm(*engine_);
+    if (!form.family) LogWarning(engine::WhyPlainChat(*engine_) + ": plain text is used");
+    Dialogue dialogue(form, thoughts, system_.value_or(""), std::move(document));
     for (std::string& stop : dialogue.StopStrings()) options_.stop.push_back(std::move(stop));
     if (StdinIsTerminal()) LogInfo(std::string(kHelp));
     const Status ended = Converse(&dialogue);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "engine/conversation.h"
 #include "engine/engine.h"
 #include "tokenizer/chat_template.h"
 
@@ -13,9 +14,9 @@ namespace damask::cli {
 
 class Dialogue {
  public:
-  // `family` absent: plain text, "User: ...\nAssistant:". The document stands before the first question and survives Reset().
-  Dialogue(std::optional<tokenizer::ChatFamily> family, tokenizer::Thoughts thoughts, std::string system, std::string document)
-      : family_(family), thoughts_(thoughts), system_(std::move(system)), document_(std::move(document)) {}
+  // The document stands before the first question and survives Reset().
+  Dialogue(engine::ChatForm form, tokenizer::Thoughts thoughts, std::string system, std::string document)
+      : form_(form), thoughts_(thoughts), system_(std::move(system)), document_(std::move(document)) {}
 
   void AddQuestion(std::string text) { messages_.push_back({"user", std::move(text)}); }
   void AddAnswer(std::string text) { messages_.push_back({"assistant", std::move(text)}); }
@@ -28,7 +29,7 @@ class Dialogue {
   Result<size_t> TurnTokens(const tokenizer::Tokenizer& tokenizer) const;
   // What ends an answer besides the model's own tokens; empty where there is a template.
   std::vector<std::string> StopStrings() const;
-  std::optional<tokenizer::ChatFamily> family() const { return family_; }
+  std::optional<tokenizer::ChatFamily> family() const { return form_.family; }
   tokenizer::Thoughts thoughts() const { return thoughts_; }
   // As said, without system message and document.
   const std::vector<tokenizer::ChatMessage>& messages() const { return messages_; }
@@ -36,7 +37,7 @@ class Dialogue {
  private:
   std::string PlainText() const;
 
-  std::optional<tokenizer::ChatFamily> family_;
+  engine::ChatForm form_;
   tokenizer::Thoughts thoughts_;
   std::string system_;
   std::string document_;

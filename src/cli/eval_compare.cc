@@ -97,6 +97,7 @@ class EvalCompare : public Command {
                   "go on from a file of --resume whose answers were computed with another --target");
     flags->Switch("--keep", &keep_, "with --json: the score of every sample");
     flags->Switch("--raw", &raw_, "plain text for models with a chat template, too");
+    model_.DeclareChatTemplate(flags);
     model_.DeclareRun(flags);
     run_.contexts.clear();
   }
@@ -158,6 +159,7 @@ class EvalCompare : public Command {
     }
     if (html_) DAMASK_RETURN_IF_ERROR(CheckOutputFile("-o", *html_, others));
     run_.audit = model_.Audit();
+    DAMASK_RETURN_IF_ERROR(model_.CheckRaw(raw_));
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     return {};
   }
@@ -170,6 +172,7 @@ class EvalCompare : public Command {
     masks::Hasher settings;
     settings.AddText(model::SettingsText(config));
     settings.AddText(engine.tokenizer().chat_template());
+    if (const auto family = engine.given_chat_family()) settings.AddText(tokenizer::ChatFamilyName(*family));
     settings.AddNumber(engine.tokenizer().special().puts_bos() ? 1 : 0);
     return {{"model", masks::Describe(model)},
             {"weights", fmt::format("{:016x}", model.weights_hash)},

@@ -28,11 +28,13 @@ class EvalJsonl : public Command {
     flags->Uint("-n,--predict", 1, limits::kMaxContext, &run_.max_tokens, "tokens of an answer at most (default 64)");
     flags->Switch("--keep", &keep_, "with --json: every answer and score");
     flags->Switch("--raw", &raw_, "plain text for models with a chat template, too");
+    model_.DeclareChatTemplate(flags);
     model_.DeclareRun(flags);
   }
 
   Result<int> Run(const CommonFlags& common) override {
     if (!file_) return InvalidArgument("'damask eval jsonl' wants -f FILE");
+    DAMASK_RETURN_IF_ERROR(model_.CheckRaw(raw_));
     if (keep_ && !common.json) return InvalidArgument("--keep is about what --json prints, and wants it");
     DAMASK_ASSIGN_OR_RETURN(const texts::Metric metric, ParseMetric());
     DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadDocument(*file_));

@@ -30,6 +30,7 @@ class EvalTask : public Command {
     flags->Uint("-s,--seed", 0, UINT64_MAX, &run_.seed, "of the samples (default 1)");
     flags->Switch("--keep", &keep_, "with --json: every question, answer and score");
     flags->Switch("--raw", &raw_, "plain text for models with a chat template, too");
+    model_.DeclareChatTemplate(flags);
     DeclareTask(flags);
     model_.DeclareRun(flags);
     run_.contexts.clear();
@@ -38,6 +39,7 @@ class EvalTask : public Command {
   Result<int> Run(const CommonFlags& common) override {
     if (keep_ && !common.json) return InvalidArgument("--keep is about what --json prints, and wants it");
     DAMASK_RETURN_IF_ERROR(texts::ValidateTaskOptions(run_.options));
+    DAMASK_RETURN_IF_ERROR(model_.CheckRaw(raw_));
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEvalEngine(model_, common, &run_.contexts));
     const CancelScope cancel;

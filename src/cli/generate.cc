@@ -30,6 +30,7 @@ class Generate : public Command {
     flags->Switch("--raw", &raw_, "continue the prompt as it is");
     flags->Alias("--no-conversation", "--raw");
     flags->Alias("-no-cnv", "--raw");
+    model_.DeclareChatTemplate(flags);
     thoughts_.Declare(flags);
     sampling_.Declare(flags);
     model_.DeclareRun(flags);
@@ -37,6 +38,7 @@ class Generate : public Command {
 
   Result<int> Run(const CommonFlags& common) override {
     if (chat_ && raw_) return InvalidArgument("--chat and --raw exclude each other");
+    DAMASK_RETURN_IF_ERROR(model_.CheckRaw(raw_));
     DAMASK_ASSIGN_OR_RETURN(const engine::GenerateOptions options, sampling_.Options(text_.escape));
     DAMASK_ASSIGN_OR_RETURN(const engine::PromptInput input, ReadInput());
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEngine(model_, common));

@@ -46,6 +46,16 @@ void ModelFlags::DeclareRun(Flags* flags) {
   flags->Switch("--kv-release", &kv_release, "positions that no head can reach again leave the KV cache as the text goes by");
 }
 
+void ModelFlags::DeclareChatTemplate(Flags* flags) {
+  flags->Text("--chat-template", "NAME", &chat_template,
+              "family of the chat template (default: the file's): " + tokenizer::ChatFamilyNames());
+}
+
+Status ModelFlags::CheckRaw(bool raw) const {
+  if (raw && chat_template) return InvalidArgument("--raw and --chat-template exclude each other");
+  return {};
+}
+
 Result<std::string> ModelFlags::Path() const {
   if (model && model->empty()) return InvalidArgument("--model: the path is empty");
   return model.value_or("");
@@ -94,6 +104,13 @@ Status CheckIsModel(const std::string& path) {
   return {};
 }
 
+Result<std::optional<tokenizer::ChatFamily>> ParseChatTemplate(const std::optional<std::string>& name) {
+  if (!name) return std::optional<tokenizer::ChatFamily>();
+  const std::optional<tokenizer::ChatFamily> family = tokenizer::ParseChatFamily(*name);
+  if (family) return family;
+  return InvalidArgument(fmt::format("--chat-template is {}, expected one of {}", Quote(*name), tokenizer::ChatFamilyNames()));
+}
+
 bool IsFull(const std::string& policy) { return policy == "full" || policy == "dense"; }
 
 }  // namespace
@@ -121,6 +138,7 @@ Result<engine::EngineOptions> ModelFlags::Options(const CommonFlags& common) con
     return InvalidArgument("--audit-floor goes by the audit, which --audit 0 and --audit-decode 0 turn off");
   options.kv_release = kv_release;
   DAMASK_ASSIGN_OR_RETURN(options.kv, ParseKv(kv));
+  DAMASK_ASSIGN_OR_RETURN(options.chat_family, ParseChatTemplate(chat_template));
   options.repack = repack;
   options.rope.scaling = rope_scaling.value_or("");
   options.rope.factor = rope_scale;

@@ -23,6 +23,7 @@ struct ModelFlags {
   std::optional<std::string> mask;
   model::AuditOptions audit{.prefill_every = kDefaultAudit, .decode_every = 64};  // as the flags say: Audit() is what runs
   std::optional<std::string> kv;
+  std::optional<std::string> chat_template;
   bool kv_release = false;
   bool repack = false;
   std::optional<std::string> rope_scaling;
@@ -39,6 +40,8 @@ struct ModelFlags {
   void DeclareServing(Flags* flags);
   // And --audit-floor and --kv-release, under which what is read depends on what was read before.
   void DeclareRun(Flags* flags);
+  // --chat-template, for what puts prompts into one; stands in the command's own group.
+  void DeclareChatTemplate(Flags* flags);
 
   // A FILE that a command takes as well as -m; an error where both are given.
   Status TakeFile(const std::optional<std::string>& file);
@@ -51,6 +54,8 @@ struct ModelFlags {
   std::vector<NamedFile> Reads() const;
   // At the default rate, rows far back are rarer: the audit's share of the time stays where it is at some 8,192 tokens.
   model::AuditOptions Audit() const;
+  // Of a command that has --raw as well.
+  Status CheckRaw(bool raw) const;
   Result<engine::EngineOptions> Options(const CommonFlags& common) const;
 };
 

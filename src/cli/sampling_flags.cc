@@ -8,11 +8,7 @@
 
 namespace damask::cli {
 
-void SamplingFlags::Declare(Flags* flags) {
-  flags->Group("Answer");
-  flags->Limit("-n,--predict,--n-predict", kNoTokenLimit, &max_tokens,
-               fmt::format("tokens to generate at most, -1 for what the context holds (default: {})",
-                           default_tokens == kNoTokenLimit ? "-1" : std::to_string(default_tokens)));
+void SamplingFlags::DeclareDrawing(Flags* flags) {
   flags->Number("--temp,--temperature", 0, 100, &temperature, "temperature, 0 always takes the likeliest token (default: 0.8)");
   flags->Uint("--top-k", 0, limits::kMaxVocab, &top_k, "draw from the K likeliest tokens, 0 from all (default: 40)");
   flags->Number("--top-p", 0, 1, &top_p,
@@ -21,6 +17,14 @@ void SamplingFlags::Declare(Flags* flags) {
   flags->Number("--repeat-penalty", 0.01, 100, &repeat_penalty, "make tokens seen lately less likely, 1 does not (default: 1)");
   flags->Uint("--repeat-last-n", 0, limits::kMaxContext, &repeat_last_n, "how many tokens count as lately (default: 64)");
   flags->Seed("-s,--seed", &seed, "the same seed gives the same text; -1 is a random one (default: -1)");
+}
+
+void SamplingFlags::Declare(Flags* flags) {
+  flags->Group("Answer");
+  flags->Limit("-n,--predict,--n-predict", kNoTokenLimit, &max_tokens,
+               fmt::format("tokens to generate at most, -1 for what the context holds (default: {})",
+                           default_tokens == kNoTokenLimit ? "-1" : std::to_string(default_tokens)));
+  DeclareDrawing(flags);
   flags->Texts("-r,--reverse-prompt,--stop", "TEXT", &stop, "end the answer before this text");
   flags->Uint("--draft-max", 0, limits::kMaxContext, &draft_max,
               "guess up to N tokens where the text repeats itself and check them at once: the same answer sooner (default: 0)");

@@ -1,4 +1,4 @@
-// How the next token is drawn and when an answer ends: shared by generate and chat.
+// How the next token is drawn and when an answer ends: shared by generate and chat, and in part by serve.
 #pragma once
 
 #include <optional>
@@ -31,6 +31,8 @@ struct SamplingFlags {
   bool special = false;
 
   void Declare(Flags* flags);
+  // Of them how a token is drawn: temperature to seed.
+  void DeclareDrawing(Flags* flags);
   // Whether answers depend on a seed that nobody gave.
   bool random_seed() const { return !seed && temperature > 0; }
   // `escape`: -e was given, stop strings have escapes too.

@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include "base/checked.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "batching/prefix_directory.h"
 #include "cli/command.h"
@@ -13,6 +15,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "cli/output.h"
+#include "cli/sampling_flags.h"
 #include "cli/thought_flags.h"
 #include "report/run_json.h"
 #include "server/access.h"
@@ -55,7 +58,12 @@ class Serve : public Command {
         "--reasoning-format", "FORMAT", &reasoning_format_,
         "thoughts of models that think aloud: auto or deepseek puts them into reasoning_content, none leaves them in the "
         "text (default: auto)");
+    model_.DeclareChatTemplate(flags);
     thoughts_.Declare(flags);
+    flags->Group("Answers, where a request does not say");
+    flags->Limit("-n,--predict,--n-predict", kNoTokenLimit, &sampling_.max_tokens,
+                 "tokens of an answer at most, -1 for what the context holds (default: -1)");
+    sampling_.DeclareDrawing(flags);
     model_.DeclareServing(flags);
   }
 
@@ -105,14 +113,27 @@ class Serve : public Command {
     options.model.scheduler = {
         .parallel = parallel_, .queue = queue_, .timeout_seconds = static_cast<double>(timeout_), .guesses = draft_max_};
     DAMASK_ASSIGN_OR_RETURN(options.model.thoughts, Thoughts());
+    DAMASK_ASSIGN_OR_RETURN(options.model.requests, Requests());
     options.model.prefixes = prefixes_;
     if (prefix_folder_ && prefix_folder_->empty()) return InvalidArgument("--prefix-cache: the path is empty");
     if (!prefix_folder_ && prefixes_.disk_bytes != batching::PrefixStoreOptions().disk_bytes)
       return InvalidArgument("--prefix-disk-bytes is about the folder of --prefix-cache, and wants it");
     options.model.prefixes.directory = prefix_folder_.value_or("");
+    if (alias_ && alias_->empty()) return InvalidArgument("--alias: the name is empty");
     options.model.alias = alias_.value_or("");
     if (!IsValidUtf8(options.model.alias)) return InvalidArgument("--alias: the name is not valid UTF-8");
     return options;
+  }
+
+  Result<server::RequestDefaults> Requests() const {
+    server::RequestDefaults defaults;
+    DAMASK_ASSIGN_OR_RETURN(const engine::GenerateOptions options, sampling_.Options(false));
+    defaults.sampler = options.sampler;
+    defaults.max_tokens = sampling_.max_tokens.value_or(kNoTokenLimit);
+    // As they were given: a --top-p of 0 is no --top-k of 1 to a request with a top_p of its own.
+    defaults.sampler.top_k = sampling_.top_k;
+    defaults.sampler.top_p = static_cast<float>(sampling_.top_p);
+    return defaults;
   }
 
   Result<server::ThoughtOptions> Thoughts() const {
@@ -156,6 +177,20 @@ class Serve : public Command {
                             : fmt::format("{} in {}", FormatBytes(prefixes.disk_bytes), Quote(prefixes.directory, 300))));
   }
 
+  // Weights and what --repack made of them are in memory already, so they are no part of what is left. Each request takes pages
+  // as it grows, so a server may start that full use would end.
+  static void WarnOfMemory(const engine::Engine& engine, const server::ServedModelOptions& options) {
+    const std::optional<uint64_t> request = CheckedMul(engine.kv_bytes_per_token(), engine.context());
+    const std::optional<uint64_t> requests = request ? CheckedMul(*request, options.scheduler.parallel) : std::nullopt;
+    const uint64_t wanted = requests ? CheckedAdd(*requests, options.prefixes.memory_bytes).value_or(UINT64_MAX) : UINT64_MAX;
+    const uint64_t left = AvailableMemory();
+    if (wanted <= left) return;
+    LogWarning(
+        fmt::format("{} requests of {} tokens and the prompts that are kept want {} of memory, {} are left: --parallel, -c, "
+                    "--kv q8 and --prefix-bytes say less",
+                    options.scheduler.parallel, engine.context(), FormatBytes(wanted), FormatBytes(left)));
+  }
+
   // What the numbers given will cost, before anything is spent (and before anybody wonders).
   static void Announce(const server::Server& server, const server::ServerOptions& options, const CommonFlags& common) {
     const server::ServedModel& model = server.model();
@@ -164,6 +199,7 @@ class Serve : public Command {
     LogInfo(fmt::format("{}: {} requests at once with up to {} tokens ({} of keys and values each), policy {}",
                         Quote(model.card().id), options.model.scheduler.parallel, engine.context(), FormatBytes(request),
                         model.policy_name()));
+    WarnOfMemory(engine, options.model);
     AnnouncePrefixes(model, options.model.prefixes);
     if (options.access.api_keys.empty() && options.host != "127.0.0.1" && options.host != "localhost" &&
         options.host != "::1") {
@@ -196,6 +232,7 @@ class Serve : public Command {
   std::optional<std::string> reasoning_format_;
   uint64_t draft_max_ = 0;
   ThoughtFlags thoughts_;
+  SamplingFlags sampling_;  // of which the server has those that draw
   std::optional<std::string> prefix_folder_;
   batching::PrefixStoreOptions prefixes_;  // without the folder
   ModelFlags model_;

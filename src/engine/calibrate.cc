@@ -60,10 +60,11 @@ class Calibration {
       return InvalidArgument(
           fmt::format("--capture-length is {}, longer than the model's context of {}", length, engine_->context()));
     }
+    DAMASK_RETURN_IF_ERROR(CheckHiddenStatesFit(*engine_, options_.samples, length, "--samples"));
     if (options_.texts.empty()) {
-      DAMASK_ASSIGN_OR_RETURN(texts_, BuiltInSamples(*engine_, options_.samples, length, options_.seed));
+      DAMASK_ASSIGN_OR_RETURN(texts_, BuiltInSamples(*engine_, options_.samples, length, options_.seed, cancel_));
     } else {
-      DAMASK_ASSIGN_OR_RETURN(texts_, SamplesOf(*engine_, options_.texts, options_.samples, length));
+      DAMASK_ASSIGN_OR_RETURN(texts_, SamplesOf(*engine_, options_.texts, options_.samples, length, cancel_));
     }
     samples_ = texts_.size();
     parameters().samples = static_cast<uint32_t>(samples_);
@@ -78,7 +79,9 @@ class Calibration {
     parameters().effect_length = std::min(EffectLength(), engine_->context());
     // Without effects the texts only show which strong keys static forms lose: a few hundred rows tell, and prose has none.
     const uint64_t pairs = options_.effect && parameters().effect_length <= kLongEffectText ? kEffectPairs : 1;
-    DAMASK_ASSIGN_OR_RETURN(effect_texts_, EffectTexts(*engine_, pairs, parameters().effect_length, options_.seed + 1000));
+    DAMASK_RETURN_IF_ERROR(CheckHiddenStatesFit(*engine_, 2 * pairs, parameters().effect_length, "--effect-length"));
+    DAMASK_ASSIGN_OR_RETURN(effect_texts_,
+                            EffectTexts(*engine_, pairs, parameters().effect_length, options_.seed + 1000, cancel_));
     if (!ScoreAnswers(effect_texts_)) {
       return InvalidArgument(
           fmt::format("--effect-length is {}, too short for a question and its answer: some 150 tokens are enough",
@@ -98,7 +101,7 @@ class Calibration {
   Status GoThroughLayers() {
     DAMASK_RETURN_IF_ERROR(engine_->SetPolicy("full"));
     LayerPass pass(engine_, &texts_);
-    DAMASK_RETURN_IF_ERROR(pass.Begin());
+    DAMASK_RETURN_IF_ERROR(pass.Begin(cancel_));
     masks::LayerCapture capture(config_.heads, parameters().capture_length);
     for (uint32_t window : kWindows) forms_.push_back({parameters().sink_keys, window});
     for (size_t layer = 0; layer < config_.layers; ++layer) {

@@ -18,13 +18,16 @@ std::vector<TokenId> WithBos(const Engine& engine, std::vector<TokenId> ids) {
   return ids;
 }
 
+bool IsSet(const std::atomic<bool>* cancel) { return cancel != nullptr && cancel->load(std::memory_order_relaxed); }
+
 }  // namespace
 
-Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, uint64_t samples, uint64_t tokens,
-                                                         uint64_t seed) {
+Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, uint64_t samples, uint64_t tokens, uint64_t seed,
+                                                         const std::atomic<bool>* cancel) {
   const uint64_t own = tokens - BosTokens(engine);
   std::vector<std::vector<TokenId>> texts;
   for (uint64_t i = 0; i < samples; ++i) {
+    if (IsSet(cancel)) return Cancelled();
     if (i % 2 == 0) {
       DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> prose, texts::ProseTokens(engine.tokenizer(), own, seed + i));
       texts.push_back(WithBos(engine, std::move(prose)));
@@ -37,10 +40,11 @@ Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, u
 }
 
 Result<std::vector<std::vector<TokenId>>> SamplesOf(const Engine& engine, const std::vector<NamedText>& texts, uint64_t samples,
-                                                    uint64_t tokens) {
+                                                    uint64_t tokens, const std::atomic<bool>* cancel) {
   const uint64_t own = tokens - BosTokens(engine);
   std::vector<std::vector<TokenId>> encoded;
   for (const NamedText& text : texts) {
+    if (IsSet(cancel)) return Cancelled();
     auto ids = engine.tokenizer().Encode(text.text, tokenizer::Special::kPlain);
     if (!ids.ok()) return ids.status().At(Quote(text.name, 300));
     if (ids->size() < own) {
@@ -51,6 +55,7 @@ Result<std::vector<std::vector<TokenId>>> SamplesOf(const Engine& engine, const 
   }
   std::vector<std::vector<TokenId>> cut;
   for (uint64_t i = 0; i < samples; ++i) {
+    if (IsSet(cancel)) return Cancelled();
     const std::vector<TokenId>& ids = encoded[i % encoded.size()];
     // The i / texts-th of so many samples of this text, from its beginning to its end.
     const uint64_t of_text = samples / encoded.size() + (i % encoded.size() < samples % encoded.size() ? 1 : 0);
@@ -62,11 +67,13 @@ Result<std::vector<std::vector<TokenId>>> SamplesOf(const Engine& engine, const 
   return cut;
 }
 
-Result<std::vector<EffectText>> EffectTexts(const Engine& engine, uint64_t pairs, uint64_t tokens, uint64_t seed) {
+Result<std::vector<EffectText>> EffectTexts(const Engine& engine, uint64_t pairs, uint64_t tokens, uint64_t seed,
+                                            const std::atomic<bool>* cancel) {
   const size_t bos = BosTokens(engine);
   const uint64_t own = tokens - bos;
   std::vector<EffectText> effect_texts;
   for (uint64_t i = 0; i < pairs; ++i) {
+    if (IsSet(cancel)) return Cancelled();
     EffectText prose{.kind = TextKind::kProse};
     DAMASK_ASSIGN_OR_RETURN(std::vector<TokenId> ids, texts::ProseTokens(engine.tokenizer(), own, seed + 2 * i));
     prose.ids = WithBos(engine, std::move(ids));

@@ -24,17 +24,18 @@ Result<std::vector<TokenId>> EncodeAsChat(const Engine& engine, tokenizer::ChatF
 constexpr size_t kMostTurnBytes = 8192;
 
 // The prompt's tokens from the turn's first on: those that are others, or are not there, when the turn is empty.
-Result<size_t> CountTurn(const tokenizer::Tokenizer& tokenizer, std::optional<tokenizer::ChatFamily> family,
-                         std::string_view turn, tokenizer::Thoughts thoughts) {
-  if (!family) {
+Result<size_t> CountTurn(const tokenizer::Tokenizer& tokenizer, const ChatForm& form, std::string_view turn,
+                         tokenizer::Thoughts thoughts) {
+  if (!form.family) {
+    const char* const behind = form.plain == PlainForm::kLines ? "\n" : "\nAssistant:";
     DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
-                            tokenizer.Encode(std::string(turn) + "\nAssistant:", tokenizer::Special::kPlain));
+                            tokenizer.Encode(std::string(turn) + behind, tokenizer::Special::kPlain));
     return ids.size();
   }
   const std::vector<tokenizer::ChatMessage> with = {{"user", std::string(turn)}};
   const std::vector<tokenizer::ChatMessage> without = {{"user", ""}};
-  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(tokenizer, *family, with, thoughts));
-  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> empty, tokenizer::EncodeChat(tokenizer, *family, without, thoughts));
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(tokenizer, *form.family, with, thoughts));
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> empty, tokenizer::EncodeChat(tokenizer, *form.family, without, thoughts));
   return static_cast<size_t>(ids.end() - std::mismatch(ids.begin(), ids.end(), empty.begin(), empty.end()).first);
 }
 
@@ -46,6 +47,37 @@ std::string_view LastParagraph(std::string_view text) {
   return text;
 }
 
+std::string WithNewline(std::string text) { return text.ends_with('\n') ? text : text + "\n"; }
+
+// A text that goes on line by line: an answer keeps its line though it says nothing, as the next question is not its answer.
+std::string LinesText(std::span<const tokenizer::ChatMessage> messages) {
+  std::string text;
+  for (const tokenizer::ChatMessage& message : messages) {
+    if (!message.content.empty() || message.role == "assistant") text += WithNewline(message.content);
+  }
+  return text;
+}
+
+std::string BehindSpace(const std::string& answer) {
+  const bool spaced = answer.empty() || answer[0] == ' ' || answer[0] == '\n';
+  return spaced ? answer : " " + answer;
+}
+
+std::string SpeakersText(std::span<const tokenizer::ChatMessage> messages) {
+  std::string text;
+  for (const tokenizer::ChatMessage& message : messages) {
+    const std::string& content = message.content;
+    if (message.role == "user") {
+      text += "User: " + content + "\n";
+    } else if (message.role == "assistant") {
+      text += "Assistant:" + BehindSpace(content) + "\n";
+    } else if (!content.empty()) {
+      text += content + "\n\n";
+    }
+  }
+  return text + "Assistant:";
+}
+
 // Of UTF-8: the first character that begins at `at` or behind.
 size_t NextCharacter(std::string_view text, size_t at) {
   while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
@@ -55,6 +87,7 @@ size_t NextCharacter(std::string_view text, size_t at) {
 }  // namespace
 
 std::optional<tokenizer::ChatFamily> ModelChatFamily(const Engine& engine) {
+  if (engine.given_chat_family()) return engine.given_chat_family();
   return tokenizer::DetectChatFamily(engine.tokenizer().chat_template());
 }
 
@@ -65,23 +98,20 @@ std::string WhyPlainChat(const Engine& engine) {
   return fmt::format("the model's chat template {} is of no known family", TemplateHint(jinja));
 }
 
-std::string PlainChatText(std::span<const tokenizer::ChatMessage> messages) {
-  std::string text;
-  for (const tokenizer::ChatMessage& message : messages) {
-    const std::string& content = message.content;
-    if (message.role == "user") {
-      text += "User: " + content + "\n";
-    } else if (message.role == "assistant") {
-      const bool spaced = content.empty() || content[0] == ' ' || content[0] == '\n';
-      text += (spaced ? "Assistant:" : "Assistant: ") + content + "\n";
-    } else if (!content.empty()) {
-      text += content + "\n\n";
-    }
-  }
-  return text + "Assistant:";
+ChatForm ModelChatForm(const Engine& engine) {
+  return {ModelChatFamily(engine), engine.embedded() ? PlainForm::kLines : PlainForm::kSpeakers};
 }
 
-std::vector<std::string> PlainChatStops() { return {"\nUser:"}; }
+std::string PlainChatText(PlainForm form, std::span<const tokenizer::ChatMessage> messages, tokenizer::LastTurn last) {
+  const bool lines = form == PlainForm::kLines;
+  if (last == tokenizer::LastTurn::kAnswered || messages.empty()) return lines ? LinesText(messages) : SpeakersText(messages);
+  const std::string& begun = messages.back().content;
+  const std::string asked = PlainChatText(form, messages.first(messages.size() - 1));
+  return asked + (lines ? begun : BehindSpace(begun));
+}
+
+// An answer of the embedded model is a line. One of speakers ends where the user's next turn would begin.
+std::vector<std::string> PlainChatStops(PlainForm form) { return {form == PlainForm::kLines ? "\n" : "\nUser:"}; }
 
 Result<std::vector<TokenId>> EncodePromptInput(const Engine& engine, const PromptInput& input) {
   if (input.text.empty()) return InvalidArgument("the prompt is empty");
@@ -99,15 +129,15 @@ Result<std::vector<TokenId>> EncodePromptInput(const Engine& engine, const Promp
   return tokenizer::EncodePrompt(engine.tokenizer(), text, tokenizer::Special::kParse);
 }
 
-Result<size_t> TurnTokens(const tokenizer::Tokenizer& tokenizer, std::optional<tokenizer::ChatFamily> family,
-                          std::string_view turn, tokenizer::Thoughts thoughts) {
+Result<size_t> TurnTokens(const tokenizer::Tokenizer& tokenizer, ChatForm form, std::string_view turn,
+                          tokenizer::Thoughts thoughts) {
   if (turn.size() <= kMostTurnBytes) {
-    DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, family, turn, thoughts));
+    DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, form, turn, thoughts));
     if (tokens <= policies::kMaxInstructionTokens) return tokens;
   }
   std::string_view end = LastParagraph(turn);
   if (end.size() > kMostTurnBytes) end = end.substr(NextCharacter(end, end.size() - kMostTurnBytes));
-  DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, family, end, thoughts));
+  DAMASK_ASSIGN_OR_RETURN(const size_t tokens, CountTurn(tokenizer, form, end, thoughts));
   return std::min(tokens, policies::kMaxInstructionTokens);
 }
 

@@ -34,6 +34,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
   }
   const model::LoadOptions load = {.load = options.load, .rope = options.rope, .context = options.context};
   engine->embedded_ = options.model_path.empty();
+  engine->chat_family_ = options.chat_family;
   if (engine->embedded_) {
     DAMASK_ASSIGN_OR_RETURN(engine->model_, model::Model::LoadEmbedded(load));
   } else {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "model/kv_cache.h"
 #include "model/model.h"
 #include "policies/policy.h"
+#include "tokenizer/chat_template.h"
 
 namespace damask::engine {
 
@@ -35,6 +37,7 @@ struct EngineOptions {
   kernels::KvType kv = kernels::KvType::kBf16;  // what Forward::PageType makes of it
   bool repack = false;                          // weights also kept as prefill wants them
   model::RopeOverrides rope;
+  std::optional<tokenizer::ChatFamily> chat_family;  // of chats, whatever the file's template says
 };
 
 // Called now and then during a prefill: tokens done, tokens in all, seconds so far.
@@ -60,6 +63,7 @@ class Engine {
   // The same; gives back the old one, for who uses several in turn.
   std::unique_ptr<policies::Policy> ExchangePolicy(std::unique_ptr<policies::Policy> policy);
   bool embedded() const { return embedded_; }
+  std::optional<tokenizer::ChatFamily> given_chat_family() const { return chat_family_; }
   Target target() const { return target_; }
   size_t threads() const { return pool_->num_threads(); }
   ThreadPool& pool() { return *pool_; }
@@ -118,6 +122,7 @@ class Engine {
   double load_seconds_ = 0;
   uint64_t context_ = 0;
   model::AuditOptions audit_options_;
+  std::optional<tokenizer::ChatFamily> chat_family_;
 };
 
 // One conversation: its tokens and its KV cache. Sessions of one engine are used by one thread at a time.

@@ -49,7 +49,7 @@ Status GoThroughLayers(Engine* engine, const std::vector<std::vector<TokenId>>& 
   const size_t layers = engine->model().config().layers;
   DAMASK_RETURN_IF_ERROR(engine->SetPolicy("full"));
   LayerPass pass(engine, &texts);
-  DAMASK_RETURN_IF_ERROR(pass.Begin());
+  DAMASK_RETURN_IF_ERROR(pass.Begin(cancel));
   for (size_t layer = 0; layer < layers; ++layer) {
     for (size_t text = 0; text < texts.size(); ++text) {
       DAMASK_RETURN_IF_ERROR(pass.Run(
@@ -140,8 +140,11 @@ Status GatesByEffect(Engine* engine, const GatesOptions& options, std::vector<Ef
   return {};
 }
 
-Result<std::vector<EffectText>> RetrievalTexts(const Engine& engine, uint64_t samples, uint64_t length, uint64_t seed) {
-  DAMASK_ASSIGN_OR_RETURN(std::vector<EffectText> texts, EffectTexts(engine, samples, length, seed));
+// EffectTexts makes as much prose with them, which is dropped.
+Result<std::vector<EffectText>> RetrievalTexts(const Engine& engine, uint64_t samples, uint64_t length, uint64_t seed,
+                                               const std::atomic<bool>* cancel) {
+  DAMASK_RETURN_IF_ERROR(CheckHiddenStatesFit(engine, samples, length, "--samples"));
+  DAMASK_ASSIGN_OR_RETURN(std::vector<EffectText> texts, EffectTexts(engine, samples, length, seed, cancel));
   std::erase_if(texts, [](const EffectText& text) { return text.kind != TextKind::kRetrieval; });
   if (!ScoreAnswers(texts))
     return InvalidArgument(
@@ -171,11 +174,12 @@ Result<HeadTableResult> HeadShares(Engine* engine, const SharesOptions& options,
   }
   HeadTableResult result;
   DAMASK_ASSIGN_OR_RETURN(result.length, LengthOf(*engine, options.length, kSharesLength, options.rows + 1));
+  DAMASK_RETURN_IF_ERROR(CheckHiddenStatesFit(*engine, options.samples, result.length, "--samples"));
   std::vector<std::vector<TokenId>> texts;
   if (options.texts.empty()) {
-    DAMASK_ASSIGN_OR_RETURN(texts, BuiltInSamples(*engine, options.samples, result.length, options.seed));
+    DAMASK_ASSIGN_OR_RETURN(texts, BuiltInSamples(*engine, options.samples, result.length, options.seed, cancel));
   } else {
-    DAMASK_ASSIGN_OR_RETURN(texts, SamplesOf(*engine, options.texts, options.samples, result.length));
+    DAMASK_ASSIGN_OR_RETURN(texts, SamplesOf(*engine, options.texts, options.samples, result.length, cancel));
   }
   result.texts = texts.size();
   result.table = EmptyTable(*engine);
@@ -209,7 +213,8 @@ Result<HeadTableResult> HeadGates(Engine* engine, const GatesOptions& options, c
   if (options.recent == 0) return InvalidArgument("--recent is 0, a head sees at least itself");
   HeadTableResult result;
   DAMASK_ASSIGN_OR_RETURN(result.length, LengthOf(*engine, options.length, kGatesLength, options.sinks + options.recent + 1));
-  DAMASK_ASSIGN_OR_RETURN(std::vector<EffectText> texts, RetrievalTexts(*engine, options.samples, result.length, options.seed));
+  DAMASK_ASSIGN_OR_RETURN(std::vector<EffectText> texts,
+                          RetrievalTexts(*engine, options.samples, result.length, options.seed, cancel));
   result.texts = texts.size();
   result.table = EmptyTable(*engine);
   std::vector<float>* const gates = &result.table.values;

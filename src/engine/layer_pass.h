@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -14,14 +15,19 @@
 
 namespace damask::engine {
 
+// Whether the memory that is left holds `texts` x `length` tokens with their hidden states, which a pass through the layers
+// keeps all at once. Asked before any text is made: memory that is not there would be missed only when it is written.
+// OutOfMemory names `flag`, which says how many there are.
+Status CheckHiddenStatesFit(const Engine& engine, uint64_t texts, uint64_t length, std::string_view flag);
+
 class LayerPass {
  public:
   // `texts` [texts][tokens], each at least one token and at most the engine's context; must outlive the object, as the engine.
   // Uses the engine's policy. Memory: the residual stream of all tokens, and the keys and values of the longest text.
   LayerPass(Engine* engine, const std::vector<std::vector<TokenId>>* texts);
 
-  // Embeds all texts. Errors: OutOfMemory.
-  Status Begin();
+  // Embeds all texts. Errors: OutOfMemory, Cancelled.
+  Status Begin(const std::atomic<bool>* cancel);
   // Runs text `text` through layer `layer`, in chunks; the observer sees every chunk before its attention. Layers in order,
   // each text once a layer.
   Status Run(size_t layer, size_t text, const model::Forward::LayerObserver& observer, const std::atomic<bool>* cancel);

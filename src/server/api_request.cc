@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "server/api_fields.h"
 #include "server/api_prompt.h"
+#include "server/api_samplers.h"
 #include "server/api_unsupported.h"
 
 namespace damask::server {
@@ -20,7 +21,7 @@ constexpr int64_t kMaxTokens = limits::kMaxContext;
 constexpr size_t kMaxUserBytes = size_t{64} << 10;
 constexpr int64_t kMaxCompletionLogprobs = 5;  // as OpenAI's /v1/completions
 
-void ReadLength(FieldReader* fields, ApiRequest* request) {
+void ReadLength(FieldReader* fields, uint64_t usual, ApiRequest* request) {
   std::optional<int64_t> tokens;
   const bool llama = request->api == Api::kLlamaCompletion;
   const auto read = [&](const char* name, int64_t least) {
@@ -31,12 +32,13 @@ void ReadLength(FieldReader* fields, ApiRequest* request) {
   if (!llama) read("max_completion_tokens", 1);
   read("n_predict", -1);
   request->max_tokens_given = tokens && *tokens >= 0;
-  request->options.max_tokens = request->max_tokens_given ? static_cast<uint64_t>(*tokens) : limits::kMaxContext;
+  request->options.max_tokens = !tokens ? usual : *tokens >= 0 ? static_cast<uint64_t>(*tokens) : limits::kMaxContext;
 }
 
 void ReadSeed(FieldReader* fields, engine::SamplerOptions* sampler) {
   const auto seed = fields->Integer("seed", {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()});
-  if (seed && *seed != -1) sampler->seed = static_cast<uint64_t>(*seed);
+  if (!seed) return;
+  sampler->seed = *seed == -1 ? std::nullopt : std::optional(static_cast<uint64_t>(*seed));
 }
 
 void ReadPenalties(FieldReader* fields, engine::SamplerOptions* sampler) {
@@ -60,8 +62,10 @@ void ReadSampler(FieldReader* fields, Api api, engine::SamplerOptions* sampler) 
   if (const auto found = fields->Integer("top_k", {-1, limits::kMaxVocab})) {
     sampler->top_k = *found < 0 ? 0 : static_cast<uint64_t>(*found);
   }
-  if (const auto found = fields->Number("top_p", {0, 1})) sampler->SetTopP(*found);
+  if (const auto found = fields->Number("top_p", {0, 1})) sampler->top_p = static_cast<float>(*found);
   ReadPenalties(fields, sampler);
+  ReadSamplers(fields, sampler);
+  sampler->SetTopP(static_cast<double>(sampler->top_p));  // once it is clear what of top_p and top_k holds
   ReadSeed(fields, sampler);
 }
 
@@ -101,6 +105,9 @@ void ReadChatLogprobs(FieldReader* fields, std::optional<size_t>* top_logprobs) 
 void ReadCompletionLogprobs(FieldReader* fields, std::optional<size_t>* top_logprobs) {
   const Json* wanted = fields->Any("logprobs");
   if (wanted != nullptr && *wanted == false) return;
+  if (wanted != nullptr && *wanted == true) {
+    return fields->Fail(WrongType("logprobs", *wanted, "the number of likeliest tokens, an integer from 0 to 5"));
+  }
   if (const auto top = fields->Integer("logprobs", {0, kMaxCompletionLogprobs})) *top_logprobs = static_cast<size_t>(*top);
 }
 
@@ -157,6 +164,30 @@ void ReadThoughts(FieldReader* fields, ApiRequest* request) {
   if (members.error()) fields->Fail(*members.error());
 }
 
+// vLLM's fields: whether the model goes on with the last message, and whether it answers, which are the only two things that it
+// can do with a conversation.
+void ReadLastTurn(FieldReader* fields, ApiRequest* request) {
+  const auto refuse = [fields](const char* name, bool found, const char* why) {
+    fields->Fail(UnsupportedValue(name, fmt::format("Unsupported value: '{}' is {}, {}.", name, found, why)));
+  };
+  const bool continues = fields->Bool("continue_final_message").value_or(false);
+  const bool answers = fields->Bool("add_generation_prompt").value_or(!continues);
+  if (fields->error()) return;
+  if (!continues) {
+    if (!answers) refuse("add_generation_prompt", false, "but damask takes that together with 'continue_final_message' only");
+    return;
+  }
+  if (request->api != Api::kChat) return refuse("continue_final_message", true, "but there are no messages");
+  if (request->messages.back().role != "assistant") {
+    return fields->Fail(InvalidValue(
+        "continue_final_message",
+        fmt::format(
+            "Invalid value for 'continue_final_message': the last message must have the role 'assistant', but has '{}'.",
+            request->messages.back().role)));
+  }
+  request->last_turn = tokenizer::LastTurn::kContinued;
+}
+
 // Nothing is done with it, but a client learns that it is no place for data. A value of another type is ignored with it.
 void CheckUser(FieldReader* fields) {
   const Json* user = fields->Any("user");
@@ -174,7 +205,7 @@ std::optional<bool> ParseReasoningFormat(std::string_view format) {
   return format == "none" ? std::optional(false) : std::nullopt;
 }
 
-ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body) {
+ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body, const RequestDefaults& defaults) {
   const ApiResult<Json> document = ReadBody(body);
   if (const ApiError* error = std::get_if<ApiError>(&document)) return *error;
   ApiRequest request{.api = api};
@@ -182,11 +213,13 @@ ApiResult<ApiRequest> ParseApiRequest(Api api, const std::string& body) {
   if (const std::string* model = fields.Text("model")) request.model = *model;
   api == Api::kChat ? ReadMessages(&fields, &request) : ReadPrompt(&fields, &request);
   RefuseUnsupported(&fields);
-  ReadLength(&fields, &request);
+  request.options.sampler = defaults.sampler;
+  ReadLength(&fields, defaults.max_tokens, &request);
   ReadSampler(&fields, api, &request.options.sampler);
   ReadStop(&fields, &request.options.stop);
   ReadLogprobs(&fields, &request);
   ReadStream(&fields, &request);
+  ReadLastTurn(&fields, &request);
   if (api == Api::kChat) ReadThoughts(&fields, &request);
   CheckUser(&fields);
   if (fields.error()) return *fields.error();

@@ -115,6 +115,7 @@ std::string WholeResponse(const ResponseHead& head, const GatheredAnswer& answer
   Json json = Envelope(head, Form::kWhole, Json::array({std::move(choice)}));
   json["usage"] = UsageJson(outcome.usage);
   json["timings"] = TimingsJson(outcome.usage);
+  json["seed"] = SeedJson(outcome);
   return json.dump();
 }
 
@@ -155,6 +156,7 @@ std::string ResponseStream::End(const batching::Outcome& outcome) {
   const Text rest = head_.splitter ? head_.splitter->Finish() : Text{};
   Json last = Chunk(Json::array({ChunkChoice(head_.api, rest, nullptr, FinishJson(outcome.finish))}));
   last["timings"] = TimingsJson(outcome.usage);
+  last["seed"] = SeedJson(outcome);
   if (!head_.include_usage) return Event(last);
   Json usage = Envelope(head_, Form::kChunk, Json::array());
   usage["usage"] = UsageJson(outcome.usage);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -45,16 +44,16 @@ const std::vector<Neutral>& Neutrals() {
                                                  {"n_indent", {0}},
                                                  {"t_max_predict_ms", {0, -1}},
                                                  {"min_tokens", {0}},
-                                                 {"thinking_budget_tokens", {-1}},
-                                                 {"add_generation_prompt", {true}},
-                                                 {"continue_final_message", {false}}};
+                                                 {"thinking_budget_tokens", {-1}}};
   return kNeutrals;
 }
 
 void RefuseOtherValues(FieldReader* fields, const Neutral& neutral) {
   const Json* value = fields->Any(neutral.name);
   if (value == nullptr || std::find(neutral.values.begin(), neutral.values.end(), *value) != neutral.values.end()) return;
-  RefuseValue(fields, neutral.name, *value, neutral.values[0].dump());
+  std::string supported;
+  for (const Json& taken : neutral.values) supported += (supported.empty() ? "" : " or ") + taken.dump();
+  RefuseValue(fields, neutral.name, *value, supported);
 }
 
 // Several answers to one prompt.
@@ -63,27 +62,6 @@ void RefuseCounts(FieldReader* fields) {
     const auto count = fields->Integer(name, {1, std::numeric_limits<int64_t>::max()});
     if (count && *count != 1) RefuseValue(fields, name, *count, "1");
   }
-}
-
-// llama-server's order of samplers, as names or as letters. Those that damask lacks do nothing without fields of their own,
-// which are refused; those that it has stand in its order.
-void RefuseSamplers(FieldReader* fields) {
-  static const Json kNames = {"penalties", "top_k", "top_p", "min_p", "temperature"};
-  constexpr std::string_view kLetters = "ekpmt";
-  const Json* samplers = fields->Any("samplers");
-  if (samplers == nullptr) return;
-  std::string letters;
-  Json names = Json::array();
-  if (samplers->is_string()) {
-    for (const char c : samplers->get_ref<const std::string&>()) {
-      if (kLetters.find(c) != std::string_view::npos) letters += c;
-    }
-  } else if (samplers->is_array()) {
-    for (const Json& name : *samplers) {
-      if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) names.push_back(name);
-    }
-  }
-  if (letters != kLetters && names != kNames) RefuseValue(fields, "samplers", *samplers, "the order " + kNames.dump());
 }
 
 void RefuseResponseFormat(FieldReader* fields) {
@@ -109,7 +87,6 @@ void RefuseUnsupported(FieldReader* fields) {
   }
   for (const Neutral& neutral : Neutrals()) RefuseOtherValues(fields, neutral);
   RefuseCounts(fields);
-  RefuseSamplers(fields);
   RefuseResponseFormat(fields);
 }
 

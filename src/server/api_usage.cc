@@ -31,6 +31,8 @@ Json AttentionRecallJson(const batching::Usage& usage) {
   return usage.audit.rows == 0 ? Json(nullptr) : Json(usage.audit.recall());
 }
 
+Json SeedJson(const batching::Outcome& outcome) { return static_cast<int64_t>(outcome.seed); }
+
 Json UsageJson(const batching::Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},

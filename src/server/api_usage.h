@@ -20,4 +20,7 @@ nlohmann::ordered_json UsageJson(const batching::Usage& usage);
 // comes out of the prefill: predicted rates are of the tokens behind it.
 nlohmann::ordered_json TimingsJson(const batching::Usage& usage);
 
+// With it a request gets the same answer: as requests give it, a signed number.
+nlohmann::ordered_json SeedJson(const batching::Outcome& outcome);
+
 }  // namespace damask::server

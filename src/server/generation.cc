@@ -1,10 +1,12 @@
 #include "server/generation.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 #include <variant>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/text.h"
 #include "engine/conversation.h"
@@ -27,18 +29,30 @@ tokenizer::Thoughts ThoughtsOf(const ServedModel& model, const ApiRequest& reque
 Result<std::vector<TokenId>> EncodeMessages(const ServedModel& model, const ApiRequest& request) {
   const tokenizer::Tokenizer& tokenizer = model.engine().tokenizer();
   if (model.chat_family()) {
-    return tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages, ThoughtsOf(model, request));
+    return tokenizer::EncodeChat(tokenizer, *model.chat_family(), request.messages, ThoughtsOf(model, request),
+                                 request.last_turn);
   }
-  return tokenizer::EncodePrompt(tokenizer, engine::PlainChatText(request.messages), tokenizer::Special::kPlain);
+  const std::string text = engine::PlainChatText(model.chat_form().plain, request.messages, request.last_turn);
+  return tokenizer::EncodePrompt(tokenizer, text, tokenizer::Special::kPlain);
+}
+
+// The same as text.
+Result<std::string> TextOfMessages(const ServedModel& model, const ApiRequest& request) {
+  if (!model.chat_family()) return engine::PlainChatText(model.chat_form().plain, request.messages, request.last_turn);
+  return tokenizer::ChatText(model.engine().tokenizer(), *model.chat_family(), request.messages, ThoughtsOf(model, request),
+                             request.last_turn);
 }
 
 // Where thoughts are told apart from the answer.
 std::optional<tokenizer::ThoughtSplitter> SplitterOf(const ServedModel& model, const ApiRequest& request) {
-  const std::string& jinja = model.engine().tokenizer().chat_template();
   const bool apart = request.thoughts_apart.value_or(model.thought_options().apart);
   if (request.api != Api::kChat || !model.chat_family() || !apart) return std::nullopt;
+  const std::string_view jinja = tokenizer::TemplateOf(model.engine().tokenizer(), *model.chat_family());
   if (!tokenizer::ThinksAloud(*model.chat_family(), jinja)) return std::nullopt;
-  return tokenizer::ThoughtSplitter(*model.chat_family(), jinja, ThoughtsOf(model, request));
+  // An answer that has begun is past its thoughts.
+  const bool continues = request.last_turn == tokenizer::LastTurn::kContinued;
+  const tokenizer::Thoughts thoughts = continues ? tokenizer::Thoughts::kNone : ThoughtsOf(model, request);
+  return tokenizer::ThoughtSplitter(*model.chat_family(), jinja, thoughts);
 }
 
 ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiRequest& request) {
@@ -61,20 +75,21 @@ ApiResult<std::vector<TokenId>> Encode(const ServedModel& model, const ApiReques
 ApiResult<size_t> TurnTokens(const ServedModel& model, const ApiRequest& request) {
   const bool wanted = request.api == Api::kChat && model.engine().policy().AskedInstruction().turn;
   if (!wanted || request.messages.back().role != "user") return size_t{0};
-  Result<size_t> tokens = engine::TurnTokens(model.engine().tokenizer(), model.chat_family(), request.messages.back().content,
+  Result<size_t> tokens = engine::TurnTokens(model.engine().tokenizer(), model.chat_form(), request.messages.back().content,
                                              ThoughtsOf(model, request));
   if (!tokens.ok()) return InvalidValue("messages", tokens.status().ToString());
   return *tokens;
 }
 
-// Nothing is cut to fit: a prompt that does not fit is an error, and an answer without a limit gets what is left.
+// Nothing that was asked for is cut to fit: a prompt that does not fit is an error, and an answer of which a request says no
+// length gets what is left.
 std::optional<ApiError> FitContext(uint64_t context, size_t prompt_tokens, ApiRequest* request) {
   const uint64_t wanted = request->max_tokens_given ? request->options.max_tokens : 1;
   if (prompt_tokens > context || wanted > context - prompt_tokens) {
     return ContextLengthExceeded(prompt_tokens, request->max_tokens_given ? wanted : 0, context,
                                  request->api == Api::kChat ? "messages" : "prompt");
   }
-  if (!request->max_tokens_given) request->options.max_tokens = context - prompt_tokens;
+  request->options.max_tokens = std::min<uint64_t>(request->options.max_tokens, context - prompt_tokens);
   return std::nullopt;
 }
 
@@ -207,7 +222,7 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, con
   ApiResult<size_t> turn_tokens = TurnTokens(model, *request);
   if (const ApiError* error = std::get_if<ApiError>(&turn_tokens)) return *error;
   if (request->api == Api::kChat && !model.chat_family()) {
-    for (std::string& stop : engine::PlainChatStops()) request->options.stop.push_back(std::move(stop));
+    for (std::string& stop : engine::PlainChatStops(model.chat_form().plain)) request->options.stop.push_back(std::move(stop));
   }
   ResponseHead head = MakeHead(model, *request, prompt.size());
   batching::Request work = {.prompt = std::move(prompt),
@@ -225,8 +240,17 @@ std::optional<ApiError> Begin(const ServedModel& model, ApiRequest* request, con
 
 }  // namespace
 
+ApiResult<std::string> ApplyTemplate(const ServedModel& model, const std::string& body) {
+  ApiResult<ApiRequest> parsed = ParseApiRequest(Api::kChat, body, model.request_defaults());
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return *error;
+  const ApiRequest& request = std::get<ApiRequest>(parsed);
+  const Result<std::string> text = TextOfMessages(model, request);
+  if (!text.ok()) return InvalidValue("messages", text.status().ToString());
+  return nlohmann::ordered_json{{"prompt", SanitizeUtf8(*text)}}.dump();
+}
+
 void AnswerGeneration(const ServedModel& model, Api api, const std::shared_ptr<Exchange>& exchange) {
-  ApiResult<ApiRequest> request = ParseApiRequest(api, exchange->request().body);
+  ApiResult<ApiRequest> request = ParseApiRequest(api, exchange->request().body, model.request_defaults());
   exchange->DropBody();
   std::optional<ApiError> error;
   if (const ApiError* wrong = std::get_if<ApiError>(&request)) {

@@ -40,6 +40,26 @@ std::string TokensJson(const tokenizer::Tokenizer& tokenizer, const std::vector<
   return json += "]}";
 }
 
+// The file's template, or the name of the family that --chat-template gives it; null where chats are plain text.
+Json ChatTemplateJson(const ServedModel& model) {
+  if (!model.chat_family()) return nullptr;
+  const std::string_view jinja = tokenizer::TemplateOf(model.engine().tokenizer(), *model.chat_family());
+  return SanitizeUtf8(std::string(jinja.empty() ? tokenizer::ChatFamilyName(*model.chat_family()) : jinja));
+}
+
+// What holds where a request is silent; -1 as llama-server has it: a random seed, and as many tokens as the context holds.
+Json ParamsJson(const RequestDefaults& defaults) {
+  const engine::SamplerOptions& sampler = defaults.sampler;
+  return {{"seed", sampler.seed ? Json(*sampler.seed) : Json(-1)},
+          {"temperature", sampler.temperature},
+          {"top_k", sampler.top_k},
+          {"top_p", sampler.top_p},
+          {"min_p", sampler.min_p},
+          {"repeat_penalty", sampler.repeat_penalty},
+          {"repeat_last_n", sampler.repeat_last_n},
+          {"n_predict", defaults.max_tokens < limits::kMaxContext ? Json(defaults.max_tokens) : Json(-1)}};
+}
+
 Json SlotJson(const batching::SlotState& slot, size_t index, uint64_t context) {
   const bool busy = slot.request != 0;
   return {{"id", index},
@@ -81,18 +101,11 @@ ApiResult<std::string> Detokenize(const ServedModel& model, const std::string& b
 
 std::string PropsJson(const ServedModel& model) {
   const engine::Engine& engine = model.engine();
-  const engine::SamplerOptions sampler;
   const batching::PrefixStats prefix = model.scheduler().stats().prefix;
-  Json params = {{"temperature", sampler.temperature},
-                 {"top_k", sampler.top_k},
-                 {"top_p", sampler.top_p},
-                 {"min_p", sampler.min_p},
-                 {"repeat_penalty", sampler.repeat_penalty}};
-  const std::string& chat_template = engine.tokenizer().chat_template();
-  return Json{{"default_generation_settings", {{"n_ctx", engine.context()}, {"params", std::move(params)}}},
+  return Json{{"default_generation_settings", {{"n_ctx", engine.context()}, {"params", ParamsJson(model.request_defaults())}}},
               {"total_slots", model.scheduler_options().parallel},
               {"model_alias", SanitizeUtf8(model.card().id)},
-              {"chat_template", model.chat_family() ? Json(SanitizeUtf8(chat_template)) : Json(nullptr)},
+              {"chat_template", ChatTemplateJson(model)},
               {"build_info", fmt::format("damask {}", VersionString())},
               {"attention", {{"policy", SanitizeUtf8(model.policy_name())}, {"mask_pictures", !model.mask_page().empty()}}},
               {"memory",

@@ -46,7 +46,7 @@ Json LlamaFinal(const ResponseHead& head, const GatheredAnswer& answer, const ba
                {"model", SanitizeUtf8(head.model)},
                {"tokens_predicted", usage.completion_tokens},
                {"tokens_evaluated", usage.prompt_tokens},
-               {"generation_settings", {{"seed", outcome.seed}}},
+               {"generation_settings", {{"seed", SeedJson(outcome)}}},
                {"truncated", false},  // a prompt that does not fit is refused
                {"stop_type", StopType(outcome)},
                {"stopping_word", SanitizeUtf8(outcome.stop)},

@@ -35,6 +35,10 @@ void TokenizeText(const ServedModel& model, const std::shared_ptr<Exchange>& exc
   RespondWith(exchange, Tokenize(model, exchange->request().body, [&] { return exchange->IsGone(); }));
 }
 
+void ApplyChatTemplate(const ServedModel& model, const std::shared_ptr<Exchange>& exchange) {
+  RespondWith(exchange, ApplyTemplate(model, exchange->request().body));
+}
+
 void DetokenizeIds(const ServedModel& model, const std::shared_ptr<Exchange>& exchange) {
   RespondWith(exchange, Detokenize(model, exchange->request().body));
 }
@@ -162,6 +166,7 @@ const std::vector<Router::Route>& Router::Routes() {
       {"POST", "/completions", Generate<Api::kLlamaCompletion>, false, true, true},
       {"POST", "/tokenize", TokenizeText, false, true},
       {"POST", "/detokenize", DetokenizeIds, false, true},
+      {"POST", "/apply-template", ApplyChatTemplate, false, true},
       {"POST", "/v1/embeddings", RefuseEmbeddings},
       {"POST", "/embeddings", RefuseEmbeddings},
       {"POST", "/embedding", RefuseEmbeddings},

@@ -29,7 +29,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions&
   DAMASK_ASSIGN_OR_RETURN(served->engine_, engine::Engine::Load(options.engine));
   engine::Engine& engine = *served->engine_;
   const model::ModelConfig& config = engine.model().config();
-  served->chat_family_ = engine::ModelChatFamily(engine);
+  served->chat_form_ = engine::ModelChatForm(engine);
   served->file_name_ = engine.embedded() ? std::string(kEmbeddedName) : FileName(options.engine.model_path);
   served->card_ = {.id = options.alias.empty() ? served->file_name_ : options.alias,
                    .created = SecondsNow(),
@@ -42,7 +42,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions&
   const batching::PrefixShape shape = {
       .binding = PrefixBinding(engine), .layers = config.layers, .kv_heads = config.kv_heads, .vocab = config.vocab};
   DAMASK_ASSIGN_OR_RETURN(served->prefixes_, batching::PrefixStore::Open(options.prefixes, shape, engine.page_pool()));
-  if (!served->chat_family_) LogWarning(engine::WhyPlainChat(engine) + ": plain text is used for chats");
+  if (!served->chat_family()) LogWarning(engine::WhyPlainChat(engine) + ": plain text is used for chats");
   served->answer_writer_ = std::make_unique<Background>(1);
   served->scheduler_ = std::make_unique<batching::Scheduler>(&engine, served->prefixes_.get(), options.scheduler);
   return served;

@@ -10,7 +10,9 @@
 #include "base/status.h"
 #include "batching/prefix_store.h"
 #include "batching/scheduler.h"
+#include "engine/conversation.h"
 #include "engine/engine.h"
+#include "server/api_request.h"
 #include "server/background.h"
 #include "server/openai_models.h"
 #include "tokenizer/chat_template.h"
@@ -28,6 +30,7 @@ struct ServedModelOptions {
   batching::SchedulerOptions scheduler;
   batching::PrefixStoreOptions prefixes;
   ThoughtOptions thoughts;
+  RequestDefaults requests;
   std::string alias;  // the name the model goes by; "": its file's name
 };
 
@@ -45,7 +48,9 @@ class ServedModel {
   const ModelCard& card() const { return card_; }
   const batching::SchedulerOptions& scheduler_options() const { return options_.scheduler; }
   const ThoughtOptions& thought_options() const { return options_.thoughts; }
-  std::optional<tokenizer::ChatFamily> chat_family() const { return chat_family_; }
+  const RequestDefaults& request_defaults() const { return options_.requests; }
+  std::optional<tokenizer::ChatFamily> chat_family() const { return chat_form_.family; }
+  const engine::ChatForm& chat_form() const { return chat_form_; }
   std::string policy_name() const { return engine_->policy().Spec(); }
   const std::string& mask_page() const { return mask_page_; }  // HTML; "" where no mask is in use
 
@@ -65,7 +70,7 @@ class ServedModel {
   std::unique_ptr<batching::Scheduler> scheduler_;  // ends before what it uses
   ModelCard card_;
   std::string file_name_;
-  std::optional<tokenizer::ChatFamily> chat_family_;
+  engine::ChatForm chat_form_;
   std::string mask_page_;
 };
 

@@ -19,16 +19,26 @@ ChatFamily DetectInst(std::string_view jinja) {
   return HasMark(jinja, "\"[INST]\"") ? ChatFamily::kMistralV3Tekken : ChatFamily::kMistralV3;
 }
 
-// Families that llama.cpp knows, damask does not, and that share marks with one of ours. These come before Gemma.
-bool IsForeign(std::string_view jinja) {
-  return (HasMark(jinja, "<|assistant|>") && HasMark(jinja, "<|user|>")) ||
-         (HasMark(jinja, "<|user|>") && HasMark(jinja, "<|endoftext|>")) || HasMark(jinja, "bos_token + message['role']");
+// Templates with "<|user|>" and "<|assistant|>" are told apart by what a question ends with. llama.cpp goes by other marks, and
+// takes TinyLlama's for one of GLM-Edge, where a question ends with nothing; those are not ours.
+std::optional<ChatFamily> DetectUserMark(std::string_view jinja) {
+  const std::optional<TurnForm> user = FindTurnForm(jinja, "<|user|>");
+  if (!user || !user->breaks_before) return std::nullopt;
+  for (const std::string_view end : {"eos_token", "</s>", "<|endoftext|>"}) {
+    if (HasMark(user->behind, end)) return ChatFamily::kZephyr;
+  }
+  return user->breaks_behind ? std::optional(ChatFamily::kFalcon3) : std::nullopt;
 }
 
-// More of them, which come behind it.
-bool IsForeignBehindGemma(std::string_view jinja) {
-  return HasMark(jinja, "'\\n\\nAssistant: ' + eos_token") || HasMark(jinja, "GPT4 Correct ") ||
-         (HasMark(jinja, "USER: ") && HasMark(jinja, "ASSISTANT: "));
+// Families that llama.cpp knows, damask does not, and that share marks with one of ours. These come before Gemma.
+bool IsForeign(std::string_view jinja) {
+  return (HasMark(jinja, "<|user|>") && HasMark(jinja, "<|endoftext|>")) || HasMark(jinja, "bos_token + message['role']");
+}
+
+std::string WithoutHyphens(std::string_view name) {
+  std::string letters(name);
+  std::erase(letters, '-');
+  return letters;
 }
 
 }  // namespace
@@ -45,9 +55,14 @@ std::optional<ChatFamily> DetectChatFamily(std::string_view jinja) {
   if (HasMark(jinja, "[gMASK]<sop>")) {
     return HasMark(jinja, "else '<think>'") ? std::nullopt : std::optional(ChatFamily::kGlm4);
   }
+  if (HasMark(jinja, "<|assistant|>") && HasMark(jinja, "<|user|>")) return DetectUserMark(jinja);
   if (IsForeign(jinja)) return std::nullopt;
   if (HasMark(jinja, "<start_of_turn>")) return ChatFamily::kGemma;
-  if (IsForeignBehindGemma(jinja)) return std::nullopt;
+  if (HasMark(jinja, "'\\n\\nAssistant: ' + eos_token")) return std::nullopt;  // Orion
+  if (HasMark(jinja, "GPT4 Correct ")) return ChatFamily::kOpenChat;
+  if (HasMark(jinja, "USER: ") && HasMark(jinja, "ASSISTANT: ")) {
+    return FindTurnForm(jinja, "USER: ") ? std::optional(ChatFamily::kVicuna) : std::nullopt;
+  }
   if (HasMark(jinja, "### Instruction:") && HasMark(jinja, "<|EOT|>")) return ChatFamily::kDeepSeekCoder;
   if (HasMark(jinja, "<|START_OF_TURN_TOKEN|>") && HasMark(jinja, "<|USER_TOKEN|>")) return std::nullopt;
   if (HasMark(jinja, "<|start_header_id|>") && HasMark(jinja, "<|end_header_id|>")) return ChatFamily::kLlama3;
@@ -82,8 +97,30 @@ std::string_view ChatFamilyName(ChatFamily family) {
     case ChatFamily::kGptOss: return "gpt-oss";
     case ChatFamily::kGlm4: return "glm-4";
     case ChatFamily::kSeedOss: return "seed-oss";
+    case ChatFamily::kZephyr: return "zephyr";
+    case ChatFamily::kFalcon3: return "falcon-3";
+    case ChatFamily::kOpenChat: return "openchat";
+    case ChatFamily::kVicuna: return "vicuna";
   }
   return "unknown";
+}
+
+std::optional<ChatFamily> ParseChatFamily(std::string_view name) {
+  const std::string wanted = WithoutHyphens(name);
+  for (int i = 0; i <= static_cast<int>(kLastChatFamily); ++i) {
+    const auto family = static_cast<ChatFamily>(i);
+    if (WithoutHyphens(ChatFamilyName(family)) == wanted) return family;
+  }
+  return std::nullopt;
+}
+
+std::string ChatFamilyNames() {
+  std::string names;
+  for (int i = 0; i <= static_cast<int>(kLastChatFamily); ++i) {
+    if (i > 0) names += ", ";
+    names += ChatFamilyName(static_cast<ChatFamily>(i));
+  }
+  return names;
 }
 
 }  // namespace damask::tokenizer

@@ -13,6 +13,7 @@ namespace damask::tokenizer {
 namespace {
 
 constexpr std::string_view kThoughtsOpening = "<think>\n";
+constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 std::string_view Trim(std::string_view text) {
   constexpr std::string_view kSpaces = " \t\n\v\f\r";
@@ -26,10 +27,14 @@ class Renderer {
   Renderer(ChatFamily family, std::string_view jinja, const ChatMarks& marks, std::span<const ChatMessage> messages)
       : family_(family), jinja_(jinja), marks_(marks), messages_(messages) {}
 
-  std::vector<ChatPart> Run(Thoughts thoughts) {
+  std::vector<ChatPart> Run(Thoughts thoughts, LastTurn last) {
     thoughts_ = thoughts;
     Conversation();
-    if (thoughts == Thoughts::kNone) LeaveOutThoughts();
+    if (last == LastTurn::kContinued) {
+      CutBehindLastWords();
+    } else if (thoughts == Thoughts::kNone) {
+      LeaveOutThoughts();
+    }
     return std::move(parts_);
   }
 
@@ -60,7 +65,16 @@ class Renderer {
       case ChatFamily::kGptOss: GptOss(); break;
       case ChatFamily::kGlm4: Glm4(); break;
       case ChatFamily::kSeedOss: SeedOss(); break;
+      case ChatFamily::kZephyr: Zephyr(); break;
+      case ChatFamily::kFalcon3: Falcon3(); break;
+      case ChatFamily::kOpenChat: OpenChat(); break;
+      case ChatFamily::kVicuna: Vicuna(); break;
     }
+  }
+
+  // The last message is an answer that says something: what stands behind its words ends it and begins another.
+  void CutBehindLastWords() {
+    while (!parts_.empty() && parts_.back().special == Special::kParse) parts_.pop_back();
   }
 
   void LeaveOutThoughts() {
@@ -313,6 +327,66 @@ class Renderer {
     Mark("<seed:bos>assistant\n");
   }
 
+  // Templates that are one line long write no line breaks between turns.
+  void Zephyr() {
+    const std::optional<TurnForm> user = FindTurnForm(jinja_, "<|user|>");
+    const bool spells_end = user && HasMark(user->behind, kEndOfText);
+    std::string end(spells_end ? kEndOfText : std::string_view(marks_.eos));
+    if (!user || user->breaks_behind) end += '\n';
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|{}|>\n", message.role));
+      Say(message.content);
+      Mark(end);
+    }
+    Mark(jinja_.empty() || BreaksBehindLast(jinja_, "<|assistant|>") ? "<|assistant|>\n" : "<|assistant|>");
+  }
+
+  // Only answers end with a mark.
+  void Falcon3() {
+    const bool ends = jinja_.empty() || Has("eos_token");
+    for (const ChatMessage& message : messages_) {
+      Mark(fmt::format("<|{}|>\n", message.role));
+      Say(message.content);
+      if (message.role == kAssistant && ends) Mark(marks_.eos);
+      Mark("\n");
+    }
+    Mark(jinja_.empty() || BreaksBehindLast(jinja_, "<|assistant|>") ? "<|assistant|>\n" : "<|assistant|>");
+  }
+
+  // Where the template does not speak of a system, what it says stands without a name, as the model's authors have it.
+  void OpenChat() {
+    const std::string_view system = Has("].title()") ? "GPT4 Correct System: " : "";
+    for (const ChatMessage& message : messages_) {
+      Mark(message.role == kSystem ? system
+           : message.role == kUser ? std::string_view("GPT4 Correct User: ")
+                                   : std::string_view("GPT4 Correct Assistant: "));
+      Say(message.content);
+      Mark("<|end_of_turn|>");
+    }
+    Mark("GPT4 Correct Assistant:");
+  }
+
+  // Turns stand on lines of their own, or (Vicuna 1.1 itself) behind spaces.
+  void Vicuna() {
+    const TurnForm usual = {.behind = "", .breaks_behind = true};
+    const TurnForm user = FindTurnForm(jinja_, "USER: ").value_or(usual);
+    const TurnForm answer = FindTurnForm(jinja_, "ASSISTANT: ").value_or(usual);
+    const std::string_view space = HasMark(user.behind, "' '") ? " " : "";
+    const bool names_system = Has("SYSTEM: ");
+    for (const ChatMessage& message : messages_) {
+      const TurnForm& form = message.role == kAssistant ? answer : user;
+      const bool strips = HasMark(form.behind, "strip()");
+      if (message.role == kUser) Mark("USER: ");
+      if (message.role == kAssistant) Mark("ASSISTANT: ");
+      if (message.role == kSystem && names_system) Mark("SYSTEM: ");
+      Say(strips ? Trim(message.content) : std::string_view(message.content));
+      if (message.role == kAssistant) Mark(marks_.eos);
+      if (message.role == kSystem && !names_system && form.breaks_behind) Mark("\n");
+      Mark(form.breaks_behind ? "\n" : message.role == kAssistant ? "" : space);
+    }
+    Mark("ASSISTANT:");
+  }
+
   ChatFamily family_;
   std::string_view jinja_;
   const ChatMarks& marks_;
@@ -324,8 +398,8 @@ class Renderer {
 }  // namespace
 
 std::vector<ChatPart> RenderConversation(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
-                                         std::span<const ChatMessage> messages, Thoughts thoughts) {
-  return Renderer(family, jinja, marks, messages).Run(thoughts);
+                                         std::span<const ChatMessage> messages, Thoughts thoughts, LastTurn last) {
+  return Renderer(family, jinja, marks, messages).Run(thoughts, last);
 }
 
 }  // namespace damask::tokenizer

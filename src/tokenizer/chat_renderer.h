@@ -11,6 +11,6 @@ namespace damask::tokenizer {
 
 // RenderChat() of messages that have been checked and are to be rendered as they are.
 std::vector<ChatPart> RenderConversation(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
-                                         std::span<const ChatMessage> messages, Thoughts thoughts);
+                                         std::span<const ChatMessage> messages, Thoughts thoughts, LastTurn last);
 
 }  // namespace damask::tokenizer

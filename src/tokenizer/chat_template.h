@@ -42,7 +42,12 @@ enum class ChatFamily {
   kGptOss,
   kGlm4,
   kSeedOss,
+  kZephyr,
+  kFalcon3,  // and what has its form: Tulu 3, OLMo 2
+  kOpenChat,
+  kVicuna,
 };
+inline constexpr ChatFamily kLastChatFamily = ChatFamily::kVicuna;
 
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant"
@@ -53,6 +58,13 @@ struct ChatMessage {
 std::optional<ChatFamily> DetectChatFamily(std::string_view jinja);
 
 std::string_view ChatFamilyName(ChatFamily family);
+// The family of that name; hyphens may be missing, as in llama.cpp's names ("llama2").
+std::optional<ChatFamily> ParseChatFamily(std::string_view name);
+// All of the names, with ", " between: for help and errors.
+std::string ChatFamilyNames();
+
+// The file's template where it is of this family, else "": then the family's usual form holds.
+std::string_view TemplateOf(const Tokenizer& tokenizer, ChatFamily family);
 
 // Whether a model that thinks aloud may do so before its answer. kNone begins the answer behind an empty thought, as Qwen 3's
 // own template does with enable_thinking=false; models without thoughts are asked as always. kLow and kHigh ask for shorter or
@@ -63,11 +75,18 @@ enum class Thoughts { kAsTheModel, kNone, kLow, kHigh };
 std::optional<Thoughts> ParseReasoningEffort(std::string_view name);
 inline constexpr std::string_view kReasoningEfforts = "'none', 'minimal', 'low', 'medium', 'high' or 'xhigh'";
 
-// The prompt of a conversation, ready for the model's next answer, with BOS where the family has one. Only the template's own
-// marks become control tokens: whatever a message contains is encoded as plain text.
-// Errors: an unknown role or an order the family cannot express is InvalidArgument naming the message.
+// What the model does with a conversation: it answers, or it goes on with an answer that has begun, the last message.
+enum class LastTurn { kAnswered, kContinued };
+
+// The prompt of a conversation, ready for what the model writes next, with BOS where the family has one. Only the template's
+// own marks become control tokens: whatever a message contains is encoded as plain text. Errors: an unknown role or an order
+// the family cannot express is InvalidArgument naming the message; so is an answer to continue that is no answer or says
+// nothing.
 Result<std::vector<TokenId>> EncodeChat(const Tokenizer& tokenizer, ChatFamily family, std::span<const ChatMessage> messages,
-                                        Thoughts thoughts = Thoughts::kAsTheModel);
+                                        Thoughts thoughts = Thoughts::kAsTheModel, LastTurn last = LastTurn::kAnswered);
+// The same as a text, without the BOS at the very start.
+Result<std::string> ChatText(const Tokenizer& tokenizer, ChatFamily family, std::span<const ChatMessage> messages,
+                             Thoughts thoughts = Thoughts::kAsTheModel, LastTurn last = LastTurn::kAnswered);
 
 // A stretch of a rendered conversation.
 struct ChatPart {
@@ -82,6 +101,7 @@ struct ChatMarks {
 
 // What EncodeChat() encodes, without the BOS at the very start. `jinja` may be empty: then the family's usual form.
 Result<std::vector<ChatPart>> RenderChat(ChatFamily family, std::string_view jinja, const ChatMarks& marks,
-                                         std::span<const ChatMessage> messages, Thoughts thoughts = Thoughts::kAsTheModel);
+                                         std::span<const ChatMessage> messages, Thoughts thoughts = Thoughts::kAsTheModel,
+                                         LastTurn last = LastTurn::kAnswered);
 
 }  // namespace damask::tokenizer

@@ -16,10 +16,10 @@ constexpr std::string_view kEndOfTurn[] = {
     "<EOT>",      "_<EOT>",     "[EOT]",   "<｜end▁of▁sentence｜>", "<end_of_utterance>"};
 
 // Begins a turn or says whose it is. Some files list such marks as user-defined: a message could then open a turn of its own.
-constexpr std::string_view kTurnMarks[] = {"<|im_start|>",   "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>",
-                                           "<|user|>",       "<|assistant|>",       "<|system|>",        "[INST]",
-                                           "[/INST]",        "[SYSTEM_PROMPT]",     "[/SYSTEM_PROMPT]",  "<｜User｜>",
-                                           "<｜Assistant｜>"};
+constexpr std::string_view kTurnMarks[] = {"<|im_start|>",    "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>",
+                                           "<|user|>",        "<|assistant|>",       "<|system|>",        "[INST]",
+                                           "[/INST]",         "[SYSTEM_PROMPT]",     "[/SYSTEM_PROMPT]",  "<｜User｜>",
+                                           "<｜Assistant｜>", "<|end_of_turn|>"};
 
 // Ends a generation as well (llama.cpp's list, with what fills and joins files in code models).
 constexpr std::string_view kEndOfGeneration[] = {

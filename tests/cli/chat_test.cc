@@ -36,6 +36,32 @@ TEST(Chat, TheDocumentStaysInTheCacheBetweenQuestions) {
   EXPECT_GT(object["turns"][1]["cached_tokens"], first * 9 / 10);
 }
 
+// Lines of the kind that the embedded model was trained on: register i holds 5 digits.
+std::string Registers() {
+  constexpr const char* kFirst[] = {"quiet", "torpid", "eager", "tidy", "proud"};
+  constexpr const char* kSecond[] = {"jacket", "kid", "anchor", "orchard"};
+  std::string lines;
+  for (int i = 0; i < 20; ++i) {
+    lines += std::string("line ") + kFirst[i % 5] + "-" + kSecond[i % 4] + ": REGISTER_CONTENT is <" +
+             std::to_string(12345 + 3917 * i) + ">\n";
+  }
+  return lines;
+}
+
+TEST(Chat, TheEmbeddedModelAnswersFromTheDocument) {
+  const TempDir dir;
+  const std::string document = dir.Write("notes.txt", Registers());
+  const std::string questions =
+      "What is the REGISTER_CONTENT in line quiet-jacket?\nWhat is the REGISTER_CONTENT in line eager-anchor?\n";
+  for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--system", "You are a helpful assistant."}}) {
+    std::vector<std::string> args = {"-f", document, "-n", "40"};
+    args.insert(args.end(), more.begin(), more.end());
+    const Json messages = Chat(args, questions)["messages"];
+    EXPECT_EQ(messages[1]["content"], "line quiet-jacket: REGISTER_CONTENT is <12345>") << messages;
+    EXPECT_EQ(messages[3]["content"], "line eager-anchor: REGISTER_CONTENT is <20179>") << messages;
+  }
+}
+
 TEST(Chat, ResetForgetsWhatWasSaid) {
   const Json once = Chat({}, "hello there\n");
   const Json again = Chat({}, "something else\n/reset\nhello there\n");
@@ -72,7 +98,9 @@ TEST(Chat, CitrusAsksWithTheLastQuestionHoweverLong) {
   std::string question = "what";
   for (int i = 0; i < 12; ++i) question += " is in line number four and five";
   EXPECT_GT(density("", question), density(",last=32", question));
-  EXPECT_LT(density("", "what?"), density(",last=32", "what?"));
+  // Three tokens: the word, its mark and the end of the line.
+  EXPECT_EQ(density("", "what?"), density(",last=3", "what?"));
+  EXPECT_NE(density("", "what?"), density(",last=32", "what?"));
 }
 
 // A document longer than the window of the policy that reads it.

@@ -53,6 +53,19 @@ TEST(Generate, AnEightBitCacheIsHalfAsLargeAndSaysSo) {
   EXPECT_EQ(DamaskJson(with)["memory"]["kv_bytes"], q8["memory"]["kv_bytes"]);
 }
 
+TEST(Generate, AChatTemplateMayBeNamedForAFileWithoutOne) {
+  const std::vector<std::string> base = {"generate", "-m", TinyModel(), "--temp", "0", "-n", "8"};
+  const auto answer = [&](std::vector<std::string> more) {
+    std::vector<std::string> args = base;
+    args.insert(args.end(), more.begin(), more.end());
+    return DamaskJson(args);
+  };
+  const Json chat = answer({"--chat-template", "chatml", "--chat", "-p", "some words"});
+  const Json same = answer({"--raw", "-p", "<|im_start|>user\nsome words<|im_end|>\n<|im_start|>assistant\n"});
+  EXPECT_EQ(chat["ids"], same["ids"]);
+  EXPECT_EQ(chat["prompt_tokens"], same["prompt_tokens"]);
+}
+
 TEST(Generate, WithoutJsonTheAnswerAloneIsOnStandardOutput) {
   const Json object = DamaskJson(Tiny({"-p", "some words", "--temp", "0"}));
   const ProgramResult plain = Damask(Tiny({"-p", "some words", "--temp", "0"}));

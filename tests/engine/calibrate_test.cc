@@ -43,7 +43,7 @@ TEST(Capture, RowsAreThoseOfDenseAttentionAndInTheirOrder) {
   const std::vector<uint32_t> positions = {0, 63, 511, 512, 698};
   const model::ModelConfig& c = engine->model().config();
   LayerPass pass(engine.get(), &texts);
-  ASSERT_TRUE(pass.Begin().ok());
+  ASSERT_TRUE(pass.Begin(nullptr).ok());
   std::vector<std::vector<uint64_t>> seen(c.heads);
   const auto observe = [&](const model::LayerView& view) {
     ForRows(engine.get(), view, positions, [&](size_t kv_head, size_t g, uint64_t position, std::span<const float> row) {
@@ -64,7 +64,7 @@ TEST(Capture, HoldsTheSumsOfTheProbabilitiesOfEverySample) {
   const std::vector<std::vector<TokenId>> texts = {SomeIds(90), SomeIds(90, 512, 53)};
   const model::ModelConfig& c = engine->model().config();
   LayerPass pass(engine.get(), &texts);
-  ASSERT_TRUE(pass.Begin().ok());
+  ASSERT_TRUE(pass.Begin(nullptr).ok());
   for (size_t layer = 0; layer < 2; ++layer) {
     masks::LayerCapture capture(c.heads, 70);
     std::vector<double> expected(c.heads);
@@ -91,7 +91,7 @@ TEST(LayerPass, EndsWithTheHiddenStatesOfTheForwardPass) {
   const std::vector<std::vector<TokenId>> texts = {SomeIds(600)};
   // The keys of the last layer depend on everything below it.
   LayerPass pass(engine.get(), &texts);
-  ASSERT_TRUE(pass.Begin().ok());
+  ASSERT_TRUE(pass.Begin(nullptr).ok());
   std::vector<float> key(engine->model().config().head_dim);
   std::vector<float> expected(key.size());
   for (size_t layer = 0; layer < engine->model().config().layers; ++layer) {
@@ -111,6 +111,27 @@ TEST(LayerPass, EndsWithTheHiddenStatesOfTheForwardPass) {
   EXPECT_EQ(key, expected);
 }
 
+TEST(LayerPass, ACancelStopsItBeforeTheNextText) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  const std::vector<std::vector<TokenId>> texts = {SomeIds(20)};
+  LayerPass pass(engine.get(), &texts);
+  const std::atomic<bool> cancel{true};
+  EXPECT_EQ(pass.Begin(&cancel).code(), StatusCode::kCancelled);
+}
+
+TEST(HiddenStates, ThatMemoryDoesNotHoldAreRefusedWithWhatTheyWant) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  EXPECT_TRUE(CheckHiddenStatesFit(*engine, 16, 256, "--samples").ok());
+  // Tokens that no machine holds, bytes that no 64 bits hold, and tokens that none hold.
+  for (const uint64_t samples : {uint64_t{1} << 40, uint64_t{1} << 55, UINT64_MAX}) {
+    const Status status = CheckHiddenStatesFit(*engine, samples, 256, "--samples");
+    EXPECT_EQ(status.code(), StatusCode::kOutOfMemory) << samples;
+    EXPECT_EQ(status.message().find("--samples: "), 0u) << status.message();
+  }
+}
+
 TEST(Losses, AWindowOfTheWholeTextLosesNothingAndAShortOneDoes) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file);
@@ -125,7 +146,7 @@ TEST(Losses, AWindowOfTheWholeTextLosesNothingAndAShortOneDoes) {
   }
   const std::vector<WindowForm> forms = {{4, 16}, {0, 300}};
   LayerPass pass(engine.get(), &texts);
-  ASSERT_TRUE(pass.Begin().ok());
+  ASSERT_TRUE(pass.Begin(nullptr).ok());
   std::vector<HeadLosses> losses;
   const auto observe = [&](const model::LayerView& view) {
     MeasureLosses(engine.get(), view, heads, parameters, forms, 100, 10, &losses);
@@ -227,7 +248,7 @@ TEST(Calibrate, TheJointEffectOfTheReferenceModelsMaskIsBelowTheLimit) {
   EXPECT_GT(2 * fixed, result->mask.heads.size());
   EXPECT_EQ(engine->policy().Spec(), "full");
   // What was measured is what the mask does.
-  auto texts = EffectTexts(*engine, 2, 512, 1001);
+  auto texts = EffectTexts(*engine, 2, 512, 1001, nullptr);
   ASSERT_TRUE(texts.ok());
   EffectMeter meter(engine.get(), *std::move(texts));
   ASSERT_TRUE(meter.MeasureReference(nullptr).ok());
@@ -324,6 +345,31 @@ TEST(Calibrate, ACancelStopsItAndLeavesFullAttention) {
   EXPECT_EQ(engine->policy().Spec(), "full");
 }
 
+// So many that none is made: to make them would take days.
+TEST(Calibrate, MoreSamplesThanMemoryHoldsAreRefusedBeforeAnyIsMade) {
+  const auto engine = Embedded();
+  CalibrateOptions options = Short();
+  options.samples = uint64_t{1} << 40;
+  for (const bool own : {false, true}) {
+    if (own) options.texts = {{"a.txt", std::string(4000, 'a')}};
+    const Status status = Calibrate(engine.get(), options, nullptr, nullptr).status();
+    EXPECT_EQ(status.code(), StatusCode::kOutOfMemory) << own;
+    EXPECT_NE(status.message().find("--samples: hidden states of 70368744177664 tokens want"), std::string::npos)
+        << status.message();
+  }
+}
+
+// As above: a test that waits for all of them does not end.
+TEST(CalibrationTexts, LookForACancelBeforeEachText) {
+  const auto engine = Embedded();
+  constexpr uint64_t kMany = uint64_t{1} << 40;
+  const std::atomic<bool> cancel{true};
+  const std::vector<NamedText> own = {{"a.txt", std::string(4000, 'a')}};
+  EXPECT_EQ(BuiltInSamples(*engine, kMany, 64, 1, &cancel).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(SamplesOf(*engine, own, kMany, 64, &cancel).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(EffectTexts(*engine, kMany, 512, 1, &cancel).status().code(), StatusCode::kCancelled);
+}
+
 TEST(Calibrate, M07ATextShorterThanTheCaptureLengthIsRefusedByName) {
   const auto engine = Embedded();
   CalibrateOptions options = Short();
@@ -346,7 +392,7 @@ TEST(Calibrate, M07ATextOfOneRepeatedTokenStillGivesAMask) {
 
 TEST(Effect, OfTheSameAttentionIsZeroAndOfAShortWindowIsNot) {
   const auto engine = Embedded();
-  auto texts = EffectTexts(*engine, 1, 512, 7);
+  auto texts = EffectTexts(*engine, 1, 512, 7, nullptr);
   ASSERT_TRUE(texts.ok());
   EffectMeter meter(engine.get(), *std::move(texts));
   ASSERT_TRUE(meter.MeasureReference(nullptr).ok());

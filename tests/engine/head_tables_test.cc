@@ -134,5 +134,15 @@ TEST(HeadTables, RefuseWhatTheyCannotDo) {
   EXPECT_EQ(HeadGates(engine.get(), {.samples = 1, .length = 600}, nullptr, &cancel).status().code(), StatusCode::kCancelled);
 }
 
+TEST(HeadTables, MoreSamplesThanMemoryHoldsAreRefusedBeforeAnyIsMade) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file);
+  constexpr uint64_t kMany = uint64_t{1} << 40;
+  EXPECT_EQ(HeadShares(engine.get(), {.samples = kMany, .length = 200}, nullptr, nullptr).status().code(),
+            StatusCode::kOutOfMemory);
+  EXPECT_EQ(HeadGates(engine.get(), {.samples = kMany, .length = 600}, nullptr, nullptr).status().code(),
+            StatusCode::kOutOfMemory);
+}
+
 }  // namespace
 }  // namespace damask::engine

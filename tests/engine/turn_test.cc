@@ -20,7 +20,7 @@ TEST_P(TurnTokensOf, AreTheEndOfThePromptFromTheTurnOn) {
   const std::string turn = "what is in line four?";
   const std::vector<tokenizer::ChatMessage> messages = {{"user", "hello"}, {"assistant", "hi there"}, {"user", turn}};
   const auto prompt = tokenizer::EncodeChat(tokenizer, GetParam(), messages);
-  const auto tokens = TurnTokens(tokenizer, GetParam(), turn);
+  const auto tokens = TurnTokens(tokenizer, ChatForm{GetParam()}, turn);
   ASSERT_TRUE(prompt.ok() && tokens.ok()) << tokens.status().ToString();
   ASSERT_GT(*tokens, 0U);
   ASSERT_LT(*tokens, prompt->size());
@@ -40,7 +40,7 @@ TEST(TurnTokens, OfALongTurnAreItsQuestion) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file);
   const auto tokens = [&](const std::string& turn, std::optional<ChatFamily> family = ChatFamily::kChatMl) {
-    const auto counted = TurnTokens(engine->tokenizer(), family, turn);
+    const auto counted = TurnTokens(engine->tokenizer(), ChatForm{family}, turn);
     EXPECT_TRUE(counted.ok()) << counted.status().ToString();
     return counted.ok() ? *counted : 0;
   };
@@ -56,15 +56,38 @@ TEST(TurnTokens, OfALongTurnAreItsQuestion) {
   EXPECT_EQ(tokens(letters), policies::kMaxInstructionTokens);
 }
 
-TEST(PlainChat, IsLinesOfTwoSpeakersBehindWhatTheSystemSays) {
+TEST(PlainChat, IsTurnsOfTwoSpeakersBehindWhatTheSystemSays) {
   const std::vector<tokenizer::ChatMessage> messages = {{"system", "be kind"}, {"system", ""},   {"user", "a\nb"},
                                                         {"assistant", " yes"}, {"user", "c"},    {"user", "d"},
                                                         {"assistant", "no"},   {"assistant", ""}};
-  EXPECT_EQ(PlainChatText(messages),
+  EXPECT_EQ(PlainChatText(PlainForm::kSpeakers, messages),
             "be kind\n\nUser: a\nb\nAssistant: yes\nUser: c\nUser: d\nAssistant: no\nAssistant:\nAssistant:");
   // Where the model goes on with the user's next line, its answer has ended.
-  for (const std::string& stop : PlainChatStops()) EXPECT_NE(PlainChatText(messages).find(stop), std::string::npos);
-  EXPECT_FALSE(PlainChatStops().empty());
+  EXPECT_EQ(PlainChatStops(PlainForm::kSpeakers), std::vector<std::string>{"\nUser:"});
+  // The embedded model was trained on a text and lines behind it. An empty answer is a line, so that the next question is none.
+  EXPECT_EQ(PlainChatText(PlainForm::kLines, messages), "be kind\na\nb\n yes\nc\nd\nno\n\n");
+  EXPECT_EQ(PlainChatText(PlainForm::kLines, std::vector<tokenizer::ChatMessage>{{"user", "a\n"}}), "a\n");
+  EXPECT_EQ(PlainChatStops(PlainForm::kLines), std::vector<std::string>{"\n"});
+}
+
+TEST(PlainChat, LeavesOutTheEndOfAnAnswerThatIsContinued) {
+  const std::vector<tokenizer::ChatMessage> begun = {{"user", "a"}, {"assistant", "no"}};
+  EXPECT_EQ(PlainChatText(PlainForm::kSpeakers, begun, tokenizer::LastTurn::kContinued), "User: a\nAssistant: no");
+  EXPECT_EQ(PlainChatText(PlainForm::kLines, begun, tokenizer::LastTurn::kContinued), "a\nno");
+}
+
+TEST(PlainChat, HasLinesForTheEmbeddedModelAndSpeakersForOthers) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  EXPECT_EQ(ModelChatForm(*LoadTiny(file)).plain, PlainForm::kSpeakers);
+  const auto embedded = Engine::Load({.threads = 2});
+  ASSERT_TRUE(embedded.ok()) << embedded.status().ToString();
+  const ChatForm form = ModelChatForm(**embedded);
+  EXPECT_EQ(form.family, std::nullopt);
+  EXPECT_EQ(form.plain, PlainForm::kLines);
+  const tokenizer::Tokenizer& tokenizer = (*embedded)->tokenizer();
+  const auto line = tokenizer.Encode("what is it?\n", tokenizer::Special::kPlain);
+  EXPECT_EQ(*TurnTokens(tokenizer, form, "what is it?"), line->size());
+  EXPECT_GT(*TurnTokens(tokenizer, ChatForm{}, "what is it?"), line->size());
 }
 
 std::vector<float> LogitsOf(Engine* engine, const std::string& spec, size_t turn_tokens) {

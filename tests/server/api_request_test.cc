@@ -59,6 +59,34 @@ void ExpectMemberRefused(const std::string& member, const std::string& param, co
   for (const Api api : kApis) ExpectRefused(api, Body(api, member), param, code);
 }
 
+TEST(ApiRequest, WhereItIsSilentTheServersDefaultsHold) {
+  const RequestDefaults defaults = {
+      .sampler = {.temperature = 0.25f, .top_k = 7, .top_p = 0, .min_p = 0.2f, .repeat_penalty = 1.5f, .seed = 9},
+      .max_tokens = 33};
+  const auto read = [&](const std::string& members) {
+    ApiResult<ApiRequest> result = ParseApiRequest(Api::kCompletions, R"({"prompt":"x")" + members + "}", defaults);
+    EXPECT_EQ(result.index(), 0u) << members;
+    return std::get<ApiRequest>(std::move(result));
+  };
+  const ApiRequest silent = read("");
+  EXPECT_EQ(silent.options.sampler.temperature, 0.25f);
+  EXPECT_EQ(silent.options.sampler.top_k, 1u) << "a top_p of 0 is the likeliest token";
+  EXPECT_EQ(silent.options.sampler.min_p, 0.2f);
+  EXPECT_EQ(silent.options.sampler.repeat_penalty, 1.5f);
+  EXPECT_EQ(silent.options.sampler.seed, 9u);
+  EXPECT_EQ(silent.options.max_tokens, 33u);
+  EXPECT_FALSE(silent.max_tokens_given);
+  const ApiRequest own = read(R"(,"temperature":1,"top_p":0.5,"min_p":0,"repeat_penalty":1,"seed":-1,"max_tokens":5)");
+  EXPECT_EQ(own.options.sampler.temperature, 1.0f);
+  EXPECT_EQ(own.options.sampler.top_k, 7u);
+  EXPECT_EQ(own.options.sampler.top_p, 0.5f);
+  EXPECT_EQ(own.options.sampler.min_p, 0.0f);
+  EXPECT_EQ(own.options.sampler.repeat_penalty, 1.0f);
+  EXPECT_EQ(own.options.sampler.seed, std::nullopt);
+  EXPECT_EQ(own.options.max_tokens, 5u);
+  EXPECT_EQ(read(R"(,"n_predict":-1)").options.max_tokens, limits::kMaxContext);
+}
+
 TEST(ApiRequestTest, H01WhatIsNoJsonIsRefusedWithoutAField) {
   const std::string deep = Body(Api::kChat, R"("x":)" + std::string(100'000, '[') + std::string(100'000, ']'));
   for (const std::string& body :
@@ -258,10 +286,8 @@ TEST(ApiRequestTest, H05WhatDamaskLacksIsRefusedByName) {
                              "\"min_tokens\":5",
                              "\"thinking_budget_tokens\":100",
                              "\"add_generation_prompt\":false",
-                             "\"continue_final_message\":true",
-                             R"("samplers":["top_k"])",
                              R"("samplers":["temperature","penalties","top_k","top_p","min_p"])",
-                             R"("samplers":"kpmt")",
+                             R"("samplers":"kept")",
                              R"("samplers":{})"}) {
     const std::string name = std::string(member).substr(1, std::string(member).find('"', 1) - 1);
     ExpectMemberRefused(member, name, "unsupported_value");
@@ -282,6 +308,60 @@ TEST(ApiRequestTest, H05ValuesThatAskForNothingAreTaken) {
         "samplers":["penalties","dry","top_n_sigma","top_k","typ_p","top_p","min_p","xtc","temperature"])"));
     Accepted(api, Body(api, R"("samplers":"edskypmxt")"));
   }
+}
+
+TEST(ApiRequestTest, AnAnswerThatHasBegunIsContinuedWhereThatIsAskedFor) {
+  const auto chat = [](const std::string& members) {
+    return R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}])" + members + "}";
+  };
+  EXPECT_EQ(Accepted(Api::kChat, chat("")).last_turn, tokenizer::LastTurn::kAnswered);
+  for (const char* const members :
+       {R"(,"continue_final_message":true)", R"(,"continue_final_message":true,"add_generation_prompt":false)"}) {
+    EXPECT_EQ(Accepted(Api::kChat, chat(members)).last_turn, tokenizer::LastTurn::kContinued);
+  }
+  ExpectRefused(Api::kChat, chat(R"(,"continue_final_message":1)"), "continue_final_message", "invalid_type");
+  ExpectRefused(Api::kChat, Body(Api::kChat, R"("continue_final_message":true)"), "continue_final_message", "invalid_value");
+  ExpectRefused(Api::kCompletions, Body(Api::kCompletions, R"("continue_final_message":true)"), "continue_final_message",
+                "unsupported_value");
+}
+
+TEST(ApiRequestTest, H05SamplersThatAreLeftOutAreOff) {
+  for (const Api api : kApis) {
+    const auto sampler = [api](const std::string& list) {
+      return Accepted(api, Body(api, R"("temperature":0.5,"top_k":7,"top_p":0.6,"min_p":0.2,"repeat_penalty":1.5,
+          "presence_penalty":1,"frequency_penalty":1,"samplers":)" +
+                                         list))
+          .options.sampler;
+    };
+    const engine::SamplerOptions warm = sampler(R"(["temperature"])");
+    EXPECT_EQ(warm.temperature, 0.5f);
+    EXPECT_EQ(warm.top_k, 0u);
+    EXPECT_EQ(warm.top_p, 1.0f);
+    EXPECT_EQ(warm.min_p, 0.0f);
+    EXPECT_EQ(warm.repeat_penalty, 1.0f);
+    EXPECT_EQ(warm.presence_penalty, 0.0f);
+    EXPECT_EQ(warm.frequency_penalty, 0.0f);
+    const engine::SamplerOptions some = sampler(R"("ek")");
+    EXPECT_EQ(some.temperature, 1.0f);
+    EXPECT_EQ(some.top_k, 7u);
+    EXPECT_EQ(some.top_p, 1.0f);
+    EXPECT_EQ(some.repeat_penalty, 1.5f);
+    EXPECT_EQ(some.presence_penalty, 1.0f);
+    EXPECT_EQ(sampler("[]").temperature, 1.0f);
+    // A top_p of 0 is the likeliest token alone, whether top_k is in the list or not.
+    EXPECT_EQ(Accepted(api, Body(api, R"("top_p":0,"samplers":["top_p"])")).options.sampler.top_k, 1u);
+    EXPECT_EQ(Accepted(api, Body(api, R"("top_p":0,"samplers":["top_k"])")).options.sampler.top_k, 40u);
+  }
+}
+
+TEST(ApiRequestTest, WhatIsRefusedSaysWhatIsTaken) {
+  EXPECT_NE(Refused(Api::kChat, Body(Api::kChat, R"("tool_choice":"required")")).message.find(R"(only "none" or "auto")"),
+            std::string::npos);
+  EXPECT_NE(Refused(Api::kCompletions, Body(Api::kCompletions, R"("logprobs":true)"))
+                .message.find("the number of likeliest tokens, an integer from 0 to 5, but got a boolean"),
+            std::string::npos);
+  EXPECT_NE(Refused(Api::kChat, Body(Api::kChat, R"("samplers":["min_p","top_k"])")).message.find("in this order"),
+            std::string::npos);
 }
 
 TEST(ApiRequestTest, H16UnknownFieldsAreIgnoredWhateverTheyHold) {

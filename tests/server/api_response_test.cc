@@ -137,6 +137,15 @@ TEST(ApiResponseTest, AWholeChatAnswer) {
       "logprobs":null,"finish_reason":"stop"})"));
   EXPECT_EQ(json["usage"]["total_tokens"], 111);
   EXPECT_EQ(json["timings"]["cache_n"], 64);
+  EXPECT_EQ(json["seed"], 7);
+}
+
+// As a request gives it back.
+TEST(ApiResponseTest, ASeedBelowZeroStaysOne) {
+  batching::Outcome outcome = Ended(engine::FinishReason::kStop);
+  outcome.seed = static_cast<uint64_t>(-5);
+  EXPECT_EQ(Parse(WholeResponse(Head(Api::kCompletions), {}, outcome))["seed"], -5);
+  EXPECT_EQ(Parse(WholeResponse(Head(Api::kLlamaCompletion), {}, outcome))["generation_settings"]["seed"], -5);
 }
 
 TEST(ApiResponseTest, AWholeCompletion) {
@@ -159,6 +168,8 @@ TEST(ApiResponseTest, AChatStreamBeginsWithTheRoleAndEndsWithTheReason) {
   const Json last = OneEvent(stream.End(Ended(engine::FinishReason::kStop)));
   EXPECT_EQ(last["choices"], Parse(R"([{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}])"));
   EXPECT_EQ(last["timings"]["prompt_n"], 36);
+  EXPECT_EQ(last["seed"], 7);
+  EXPECT_FALSE(middle.contains("seed"));
   EXPECT_FALSE(last.contains("usage"));
   EXPECT_EQ(first["id"], last["id"]);
 }

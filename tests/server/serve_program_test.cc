@@ -96,6 +96,20 @@ TEST(ServeProgram, KeysMayComeThroughAPipeAndALongContextIsSaid) {
   EXPECT_TRUE(server.WaitForNote("131073 tokens are more than the model's context of 131072")) << server.err();
 }
 
+TEST(ServeProgram, MoreRequestsThanMemoryHoldsAreSaidAtTheStart) {
+  for (const bool many : {true, false}) {
+    std::vector<std::string> args = TinyArgs();
+    args.insert(args.end(), {"-np", many ? "256" : "1", "-c", many ? "16777216" : "256", "--prefix-bytes", "1048576"});
+    ServerProcess server(DAMASK_PROGRAM, args);
+    ASSERT_TRUE(server.WaitUntilReady()) << server.err();
+    const std::string note = "256 requests of 16777216 tokens and the prompts that are kept want ";
+    EXPECT_EQ(server.err().find(note) != std::string::npos, many) << server.err();
+    EXPECT_EQ(server.err().find("warning") != std::string::npos, many) << server.err();
+    server.Signal(SIGTERM);
+    EXPECT_EQ(server.WaitForExit(), 0) << server.err();
+  }
+}
+
 TEST(ServeProgram, L11ATakenPortIsOneLineBeforeAnythingIsLoaded) {
   auto taken = HttpServer::Listen("127.0.0.1", 0, {});
   ASSERT_TRUE(taken.ok());

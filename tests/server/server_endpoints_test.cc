@@ -98,14 +98,49 @@ TEST_F(ServerEndpointsTest, AModelWithoutATemplateChatsInPlainText) {
                       {{"role", "user"}, {"content", "second"}}};
   const Reply reply = Post("/v1/chat/completions", chat);
   ASSERT_EQ(reply.status, 200) << reply.raw.body;
-  const std::string plain = "be kind\n\nUser: first\nAssistant: yes\nUser: second\nAssistant:";
+  const std::string plain = "be kind\nfirst\nyes\nsecond\n";
   const Reply ids = Post("/tokenize", {{"content", plain}, {"add_special", true}, {"parse_special", false}});
   const Reply same = Post("/v1/completions", Greedy(ids.json["tokens"], 8));
   EXPECT_EQ(reply.json["usage"]["prompt_tokens"], ids.json["tokens"].size());
-  // The chat ends where the user's next turn would begin.
+  // The embedded model's answers are lines.
   const std::string whole = TextOf(same);
-  EXPECT_EQ(TextOf(reply), whole.substr(0, whole.find("\nUser:")));
+  EXPECT_EQ(TextOf(reply), whole.substr(0, whole.find('\n')));
   ExpectWell();
+}
+
+TEST_F(ServerEndpointsTest, AGivenTemplateTakesThePlaceOfTheFiles) {
+  for (const bool has_one : {true, false}) {
+    ServerOptions options = TinyServer();
+    if (!has_one) options.model.engine.model_path = "";
+    options.model.engine.chat_family = tokenizer::ChatFamily::kVicuna;
+    Start(options);
+    EXPECT_EQ(Get("/props").json["chat_template"], "vicuna");
+    const Reply reply = Post("/v1/chat/completions", GreedyChat("first", 8));
+    const Reply ids = Post("/tokenize", {{"content", "USER: first\nASSISTANT:"}, {"add_special", true}});
+    EXPECT_EQ(reply.json["usage"]["prompt_tokens"], ids.json["tokens"].size()) << has_one;
+    EXPECT_EQ(TextOf(reply), TextOf(Post("/v1/completions", Greedy(ids.json["tokens"], 8)))) << has_one;
+  }
+}
+
+TEST_F(ServerEndpointsTest, ATemplateMayBeAppliedAndAnAnswerContinued) {
+  Start(TinyServer());
+  Json chat = GreedyChat("first", 8);
+  EXPECT_EQ(Post("/apply-template", chat).json["prompt"], "<|im_start|>user\nfirst<|im_end|>\n<|im_start|>assistant\n");
+  chat["messages"].push_back({{"role", "assistant"}, {"content", "second"}});
+  EXPECT_EQ(Post("/apply-template", chat).json["prompt"],
+            "<|im_start|>user\nfirst<|im_end|>\n<|im_start|>assistant\nsecond<|im_end|>\n<|im_start|>assistant\n");
+  chat["continue_final_message"] = true;
+  const std::string begun = "<|im_start|>user\nfirst<|im_end|>\n<|im_start|>assistant\nsecond";
+  EXPECT_EQ(Post("/apply-template", chat).json["prompt"], begun);
+  const Reply reply = Post("/v1/chat/completions", chat);
+  const Reply same = Post("/v1/completions", Greedy(begun, 8));
+  EXPECT_EQ(reply.json["usage"]["prompt_tokens"], same.json["usage"]["prompt_tokens"]);
+  EXPECT_EQ(TextOf(reply), TextOf(same));
+  chat["messages"][1]["content"] = "";
+  const Reply empty = Post("/v1/chat/completions", chat);
+  EXPECT_EQ(empty.status, 400);
+  EXPECT_EQ(empty.json["error"]["param"], "messages");
+  EXPECT_EQ(Post("/apply-template", {{"prompt", "x"}}).status, 400);
 }
 
 TEST_F(ServerEndpointsTest, ThoughtsStandApartUnlessOneWantsOtherwise) {
@@ -144,6 +179,27 @@ TEST_F(ServerEndpointsTest, AServerMayForbidThoughts) {
   const Reply thinks =
       Post("/v1/chat/completions", GreedyChat("first", 8, {{"chat_template_kwargs", {{"enable_thinking", true}}}}));
   EXPECT_TRUE(thinks.json["choices"][0]["message"].contains("reasoning_content")) << thinks.raw.body;
+}
+
+TEST_F(ServerEndpointsTest, DefaultsOfTheServerHoldWhereARequestIsSilent) {
+  ServerOptions options = TinyServer();
+  options.model.requests = {.sampler = {.temperature = 0, .seed = 5}, .max_tokens = 3};
+  options.model.engine.context = 24;
+  Start(options);
+  const Json params = Get("/props").json["default_generation_settings"]["params"];
+  EXPECT_EQ(params["temperature"], 0.0);
+  EXPECT_EQ(params["seed"], 5);
+  EXPECT_EQ(params["n_predict"], 3);
+  EXPECT_EQ(params["top_k"], 40);
+  const Json prompt = PromptIds(20);
+  const Reply silent = Post("/v1/completions", {{"prompt", prompt}});
+  EXPECT_EQ(TextOf(silent), TextOf(Post("/v1/completions", Greedy(prompt, 3))));
+  EXPECT_LE(silent.json["usage"]["completion_tokens"], 3);
+  // A limit that nobody asked for is no reason to refuse a prompt behind which less is left.
+  const Reply last = Post("/v1/completions", {{"prompt", PromptIds(23)}});
+  EXPECT_EQ(last.status, 200) << last.raw.body;
+  EXPECT_EQ(last.json["usage"]["completion_tokens"], 1);
+  EXPECT_EQ(Post("/v1/completions", {{"prompt", PromptIds(23)}, {"max_tokens", 3}}).status, 400);
 }
 
 TEST_F(ServerEndpointsTest, PropsAndSlotsAreLlamaServers) {

@@ -1,12 +1,14 @@
 // Rendered conversations against what the models' own templates give; templates and texts as llama.cpp's tests have them.
 #include "tokenizer/chat_template.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
 #include <gtest/gtest.h>
 
 #include "tests/temp_dir.h"
+#include "tests/tokenizer/made_vocab.h"
 #include "tests/tokenizer/template_fault.h"
 #include "tests/tokenizer/vocab_cases.h"
 
@@ -228,6 +230,64 @@ const TemplateCase kCases[] = {
      "you<｜Assistant｜>   I am an "
      "assistant   <｜end▁of▁sentence｜><｜User｜>Another question<｜Assistant｜>",
      "<｜end▁of▁sentence｜>"},
+    {"TinyLlama", ChatFamily::kZephyr,
+     "{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\n' + message['content'] + eos_token }}\n"
+     "{% elif message['role'] == 'system' %}\n{{ '<|system|>\n' + message['content'] + eos_token }}\n{% elif message['role'] "
+     "== "
+     "'assistant' %}\n{{ '<|assistant|>\n'  + message['content'] + eos_token }}\n{% endif %}\n{% if loop.last and "
+     "add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}",
+     "<|system|>\nYou are a helpful assistant</s>\n<|user|>\nHello</s>\n<|assistant|>\nHi there</s>\n<|user|>\nWho are you"
+     "</s>\n<|assistant|>\n   I am an assistant   </s>\n<|user|>\nAnother question</s>\n<|assistant|>\n"},
+    {"ZephyrOnOneLine", ChatFamily::kZephyr,
+     "{% for message in messages %}{% if message['role'] == 'user' %}{{ '<|user|>\\n' + message['content'] + eos_token }}{% "
+     "elif message['role'] == 'assistant' %}{{ '<|assistant|>\\n'  + message['content'] + eos_token }}{% endif %}{% if "
+     "loop.last and add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}{% endfor %}",
+     "<|system|>\nYou are a helpful assistant</s><|user|>\nHello</s><|assistant|>\nHi there</s><|user|>\nWho are you"
+     "</s><|assistant|>\n   I am an assistant   </s><|user|>\nAnother question</s><|assistant|>"},
+    {"StableLmZephyr", ChatFamily::kZephyr,
+     "{% for message in messages %}{% if (message['role'] == 'user') %}{{'<|user|>' + '\n' + message['content'] + "
+     "'<|endoftext|>' + '\n' + '<|assistant|>' + '\n'}}{% elif (message['role'] == 'assistant') %}{{message['content'] + "
+     "'<|endoftext|>' + '\n'}}{% endif %}{% endfor %}",
+     "<|system|>\nYou are a helpful assistant<|endoftext|>\n<|user|>\nHello<|endoftext|>\n<|assistant|>\nHi "
+     "there<|endoftext|>\n<|user|>\nWho are you<|endoftext|>\n<|assistant|>\n   I am an assistant   <|endoftext|>\n<|user|>\n"
+     "Another question<|endoftext|>\n<|assistant|>\n"},
+    {"Tulu3", ChatFamily::kFalcon3,
+     "{% for message in messages %}{% if message['role'] == 'system' %}{{ '<|system|>\n' + message['content'] + '\n' }}{% elif "
+     "message['role'] == 'user' %}{{ '<|user|>\n' + message['content'] + '\n' }}{% elif message['role'] == 'assistant' %}{% if "
+     "not loop.last %}{{ '<|assistant|>\n'  + message['content'] + eos_token + '\n' }}{% else %}{{ '<|assistant|>\n'  + "
+     "message['content'] + eos_token }}{% endif %}{% endif %}{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\n' "
+     "}}{% endif %}{% endfor %}",
+     "<|system|>\nYou are a helpful assistant\n<|user|>\nHello\n<|assistant|>\nHi there<|end_of_text|>\n<|user|>\nWho are you\n"
+     "<|assistant|>\n   I am an assistant   <|end_of_text|>\n<|user|>\nAnother question\n<|assistant|>\n",
+     "<|end_of_text|>"},
+    {"OpenChat", ChatFamily::kOpenChat,
+     "{{ bos_token }}{% for message in messages %}{{ 'GPT4 Correct ' + message['role'].title() + ': ' + message['content'] + "
+     "'<|end_of_turn|>'}}{% endfor %}{% if add_generation_prompt %}{{ 'GPT4 Correct Assistant:' }}{% endif %}",
+     "GPT4 Correct System: You are a helpful assistant<|end_of_turn|>GPT4 Correct User: Hello<|end_of_turn|>GPT4 Correct "
+     "Assistant: Hi there<|end_of_turn|>GPT4 Correct User: Who are you<|end_of_turn|>GPT4 Correct Assistant:    I am an "
+     "assistant   <|end_of_turn|>GPT4 Correct User: Another question<|end_of_turn|>GPT4 Correct Assistant:"},
+    {"Vicuna", ChatFamily::kVicuna,
+     "{%- for message in messages %}{%- if message['role'] == 'system' -%}{{- '' + message['content'] + '\n\n' -}}{%- else "
+     "-%}{%- if message['role'] == 'user' -%}{{-'USER: ' + message['content'] + '\n'-}}{%- else -%}{{-'ASSISTANT: ' + "
+     "message['content'] + '</s>\n' -}}{%- endif -%}{%- endif -%}{%- endfor -%}{%- if add_generation_prompt "
+     "-%}{{-'ASSISTANT:'-}}{%- endif -%}",
+     "You are a helpful assistant\n\nUSER: Hello\nASSISTANT: Hi there</s>\nUSER: Who are you\nASSISTANT:    I am an assistant  "
+     " </s>\nUSER: Another question\nASSISTANT:"},
+    {"OrcaVicuna", ChatFamily::kVicuna,
+     "{%- for message in messages %}{%- if message['role'] == 'system' -%}{{-'SYSTEM: ' + message['content'] + '\n' -}}{%- "
+     "else "
+     "-%}{%- if message['role'] == 'user' -%}{{-'USER: ' + message['content'] + '\n'-}}{%- else -%}{{-'ASSISTANT: ' + "
+     "message['content'] + '</s>\n' -}}{%- endif -%}{%- endif -%}{%- endfor -%}{%- if add_generation_prompt "
+     "-%}{{-'ASSISTANT:'-}}{%- endif -%}",
+     "SYSTEM: You are a helpful assistant\nUSER: Hello\nASSISTANT: Hi there</s>\nUSER: Who are you\nASSISTANT:    I am an "
+     "assistant   </s>\nUSER: Another question\nASSISTANT:"},
+    {"VicunaBehindSpaces", ChatFamily::kVicuna,
+     "{% for message in messages -%}\n    {%- if message['role'] == 'system' -%}\n        {{ message['content'].strip() + ' ' "
+     "}}\n    {%- elif message['role'] == 'user' -%}\n        {{ 'USER: ' + message['content'].strip() + ' ' }}\n    {%- elif "
+     "message['role'] == 'assistant' -%}\n        {{ 'ASSISTANT: '  + message['content'] + eos_token + '' }}\n    {%- endif "
+     "%}\n    {%- if loop.last and add_generation_prompt -%}\n        {{ 'ASSISTANT:' }}\n    {%- endif -%}\n{%- endfor %}\n",
+     "You are a helpful assistant USER: Hello ASSISTANT: Hi there</s>USER: Who are you ASSISTANT:    I am an assistant   "
+     "</s>USER: Another question ASSISTANT:"},
 };
 
 class TemplateTest : public ::testing::TestWithParam<TemplateCase> {};
@@ -446,11 +506,69 @@ TEST(ChatTemplate, ThoughtsStayWhereTheTemplateKeepsThem) {
   EXPECT_NE(Render(ChatFamily::kDeepSeekV3, "", kThoughtful).find("<think>\nfirst"), std::string::npos);
 }
 
+// What --chat-template asks for where a file has no template: as llama.cpp's of that name, but for the mark that Falcon 3's own
+// puts behind an answer.
+TEST(ChatTemplate, WithoutATemplateAFamilyHasItsUsualForm) {
+  const std::vector<ChatMessage> messages = {{"system", "a"}, {"user", "b"}, {"assistant", "c"}, {"user", "d"}};
+  EXPECT_EQ(Render(ChatFamily::kZephyr, "", messages),
+            "<|system|>\na</s>\n<|user|>\nb</s>\n<|assistant|>\nc</s>\n<|user|>\nd</s>\n<|assistant|>\n");
+  EXPECT_EQ(Render(ChatFamily::kFalcon3, "", messages),
+            "<|system|>\na\n<|user|>\nb\n<|assistant|>\nc</s>\n<|user|>\nd\n<|assistant|>\n");
+  EXPECT_EQ(Render(ChatFamily::kOpenChat, "", messages),
+            "a<|end_of_turn|>GPT4 Correct User: b<|end_of_turn|>GPT4 Correct Assistant: c<|end_of_turn|>GPT4 Correct User: "
+            "d<|end_of_turn|>GPT4 Correct Assistant:");
+  EXPECT_EQ(Render(ChatFamily::kVicuna, "", messages), "a\n\nUSER: b\nASSISTANT: c</s>\nUSER: d\nASSISTANT:");
+}
+
+// As the answer stands where the conversation goes on behind it, up to its last word.
+TEST(ChatTemplate, AnAnswerThatIsContinuedHasNoEnd) {
+  const std::vector<ChatMessage> begun = {{"system", "a"}, {"user", "b"}, {"assistant", "c d"}};
+  std::vector<ChatMessage> longer = begun;
+  longer.push_back({"user", "e"});
+  for (int i = 0; i <= static_cast<int>(kLastChatFamily); ++i) {
+    const auto family = static_cast<ChatFamily>(i);
+    const auto parts = RenderChat(family, "", {}, begun, Thoughts::kAsTheModel, LastTurn::kContinued);
+    ASSERT_TRUE(parts.ok()) << ChatFamilyName(family) << ": " << parts.status().ToString();
+    std::string text;
+    for (const ChatPart& part : *parts) text += part.text;
+    EXPECT_TRUE(text.ends_with("c d")) << text;
+    EXPECT_EQ(Render(family, "", longer).substr(0, text.size()), text) << ChatFamilyName(family);
+  }
+}
+
+TEST(ChatTemplate, WhatCannotBeContinuedIsRefused) {
+  const std::vector<std::vector<ChatMessage>> conversations = {
+      {}, {{"user", "x"}}, {{"user", "x"}, {"assistant", " \n"}}, {{"assistant", "x"}, {"user", "y"}}};
+  for (const auto& messages : conversations) {
+    EXPECT_EQ(RenderChat(ChatFamily::kChatMl, "", {}, messages, Thoughts::kAsTheModel, LastTurn::kContinued).status().code(),
+              StatusCode::kInvalidArgument);
+  }
+  // Of which nothing is left without its thoughts.
+  const std::vector<ChatMessage> thinking = {{"user", "x"}, {"assistant", "<think>hm</think>"}};
+  EXPECT_EQ(RenderChat(ChatFamily::kGptOss, "", {}, thinking, Thoughts::kAsTheModel, LastTurn::kContinued).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+TEST(ChatTemplate, FamiliesAreFoundByTheirNames) {
+  for (int i = 0; i <= static_cast<int>(kLastChatFamily); ++i) {
+    const auto family = static_cast<ChatFamily>(i);
+    EXPECT_NE(ChatFamilyName(family), "unknown") << i;
+    EXPECT_EQ(ParseChatFamily(ChatFamilyName(family)), family);
+    EXPECT_NE(ChatFamilyNames().find(ChatFamilyName(family)), std::string::npos);
+  }
+  EXPECT_EQ(ParseChatFamily("llama2"), ChatFamily::kLlama2);
+  EXPECT_EQ(ParseChatFamily("phi3"), ChatFamily::kPhi3);
+  for (const char* const unknown : {"", "-", "unknown", "llama-9", "Zephyr "})
+    EXPECT_EQ(ParseChatFamily(unknown), std::nullopt);
+}
+
 TEST(ChatTemplate, FamiliesOfOthersAreNotTakenForOurs) {
-  for (const char* jinja : {"", "{{ messages }}", "<|im_start|>user<end_of_utterance>", "<|user|>\n<|assistant|>",
-                            "<|user|>\n<|assistant|><start_of_turn>", "[gMASK]sop<|user|>",
-                            "[gMASK]<sop><|assistant|>{{- '</think>' if x else '<think>' -}}",
-                            "USER: {{ x }} ASSISTANT: ", "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"}) {
+  for (const char* jinja :
+       {"", "{{ messages }}", "<|im_start|>user<end_of_utterance>", "<|user|>\n<|assistant|>",
+        "<|user|>\n<|assistant|><start_of_turn>", "[gMASK]sop<|user|>",
+        "[gMASK]<sop><|assistant|>{{- '</think>' if x else '<think>' -}}",
+        "USER: {{ x }} ASSISTANT: ", "<|user|>\n{{ item['content'] }}{% endif %}<|assistant|>",
+        "{{ '<|user|> ' + message['content'] + '<|eom|>' }}<|assistant|>", "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"}) {
     EXPECT_EQ(DetectChatFamily(jinja), std::nullopt) << jinja;
   }
 }
@@ -515,6 +633,42 @@ TEST(ChatTemplate, T09AUsersWordsNeverBecomeControlTokens) {
   EXPECT_EQ(num_bos, 2u);  // one per turn, from the template
   EXPECT_EQ(num_eos, 1u);
   EXPECT_EQ(tokenizer->Decode(*ids, true), "<s>[INST] a</s><s>b [/INST] c</s> </s><s> [INST] d [/INST]");
+}
+
+// Marks that are tokens of their own, even where a file lists them as user-defined ones, which are found in any text.
+TEST(ChatTemplate, T09NobodySpellsTheMarksOfATurn) {
+  testing::MadeVocab vocab = testing::SpmVocab({"a"});
+  const std::vector<std::string> marks = {"<|user|>", "<|assistant|>", "<|system|>", "<|end_of_turn|>"};
+  for (const std::string& mark : marks) vocab.tokens.push_back({mark, 4});
+  const auto tokenizer = vocab.Load();
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  std::string said = "</s>";
+  for (const std::string& mark : marks) said += mark;
+  const std::vector<ChatMessage> messages = {{"system", said}, {"user", said}, {"assistant", said}, {"user", said}};
+  const std::vector<ChatMessage> harmless = {{"system", "a"}, {"user", "a"}, {"assistant", "a"}, {"user", "a"}};
+  for (const ChatFamily family : {ChatFamily::kZephyr, ChatFamily::kFalcon3, ChatFamily::kOpenChat, ChatFamily::kVicuna}) {
+    const auto count = [&](const std::vector<ChatMessage>& conversation) {
+      const auto ids = EncodeChat(**tokenizer, family, conversation);
+      EXPECT_TRUE(ids.ok()) << ids.status().ToString();
+      const auto first_mark = static_cast<TokenId>(vocab.tokens.size() - marks.size());
+      return std::count_if(ids->begin(), ids->end(), [&](TokenId id) { return id >= first_mark || id == 2; });
+    };
+    EXPECT_EQ(count(messages), count(harmless)) << ChatFamilyName(family);
+    EXPECT_GT(count(harmless), 0) << ChatFamilyName(family);
+  }
+}
+
+TEST(ChatTemplate, TheTemplateOfAnotherFamilyIsNotLookedAt) {
+  testing::MadeVocab vocab = testing::SpmVocab({"a"});
+  vocab.more = [](formats::GgufWriter* writer) { writer->Add("tokenizer.chat_template", std::string(kQwen25)); };
+  const auto tokenizer = vocab.Load();
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+  EXPECT_EQ(TemplateOf(**tokenizer, ChatFamily::kQwen), kQwen25);
+  EXPECT_EQ(TemplateOf(**tokenizer, ChatFamily::kChatMl), "");
+  const ChatMessage hello = {"user", "a"};
+  const auto ids = EncodeChat(**tokenizer, ChatFamily::kChatMl, {&hello, 1});
+  ASSERT_TRUE(ids.ok());
+  EXPECT_EQ((*tokenizer)->Decode(*ids, true).find("Qwen"), std::string::npos);
 }
 
 TEST(ChatTemplate, WordsGoOverTheBordersOfTemplateAndMessage) {
