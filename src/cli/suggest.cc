@@ -7,30 +7,10 @@
 namespace damask::cli {
 namespace {
 
-<<<<<<< HEAD
 struct Hint {
   std::string_view names;  // with a space between them
   std::string_view text;
 };
-=======
-constexpr std::string_view kNoGpu = "everything runs on the CPU";
-constexpr std::string_view kBlocks = "attention is always computed in blocks";
-constexpr std::string_view kCacheType = "the KV cache's type is --kv q8";
-constexpr std::string_view kBatches = "prompts are read in chunks of a fixed size";
-constexpr std::string_view kMemory = "the system decides what stays in memory; --no-mmap reads the file whole";
-constexpr std::string_view kWarmUp = "there is no warm-up";
-constexpr std::string_view kVerbose = "notes are shown unless --quiet is given";
-constexpr std::string_view kThreads = "-t is for reading and answering";
-constexpr std::string_view kTogether = "'damask serve' always draws answers together";
-constexpr std::string_view kTemplate =
-    "a model's chat template is used as it is, where damask knows its family, and --chat-template NAME gives another";
-constexpr std::string_view kGrammar = "answers cannot be bound to a grammar or a schema";
-constexpr std::string_view kDownload = "nothing is downloaded: -m names a file or a folder";
-constexpr std::string_view kPrefixes = "'damask serve --prefix-cache' keeps what was read";
-constexpr std::string_view kNoEcho = "the prompt is never printed";
-constexpr std::string_view kQuiet = "--quiet leaves notes away";
-constexpr std::string_view kChat = "'damask chat' is the conversation";
->>>>>>> 2b92817 (serve takes defaults for answers: -n, --temp, --top-k, --top-p, --min-p, --repeat-penalty, --repeat-last-n, --seed)
 
 constexpr Hint kLlamaFlags[] = {
     {"-ngl --gpu-layers --n-gpu-layers -sm --split-mode -mg --main-gpu -ts --tensor-split -dev --device -nkvo --no-kv-offload "
@@ -51,7 +31,7 @@ constexpr Hint kLlamaFlags[] = {
      "the system chooses the cores (taskset or numactl bind the program to some)"},
     {"-cb --cont-batching -nocb --no-cont-batching", "'damask serve' always draws answers together"},
     {"--jinja --no-jinja --chat-template --chat-template-file --chat-template-kwargs --in-prefix --in-prefix-bos --in-suffix",
-     "a model's chat template is used as it is, where damask knows its family"},
+     "a model's chat template is used as it is, where damask knows its family (--chat-template NAME gives another)"},
     {"--grammar --grammar-file -j --json-schema -jf --json-schema-file", "answers cannot be bound to a grammar or a schema"},
     {"-hf --hf-repo -hff --hf-file -mu --model-url", "nothing is downloaded: -m names a file or a folder"},
     {"--offline", "nothing is ever downloaded"},
