@@ -203,8 +203,11 @@ TEST(Chat, AnAnswerMayFillTheContextAndThenThereIsReset) {
 }
 
 TEST(Chat, WithoutAModelItSaysWhatTheEmbeddedOneIsFor) {
-  const ProgramResult result = DamaskWithInput({"chat", "--temp", "0"}, "hello\n");
-  EXPECT_NE(result.err.find(", cut off after -n 256 tokens"), std::string::npos) << result.err;  // it never ends by itself
+  const std::string question = "What is the REGISTER_CONTENT in line quiet-jacket?\n";
+  const ProgramResult result = DamaskWithInput({"chat", "--temp", "0", "-n", "3"}, question);
+  EXPECT_NE(result.err.find(", cut off after -n 3 tokens"), std::string::npos) << result.err;
+  // An answer is a line.
+  EXPECT_EQ(DamaskWithInput({"chat", "--temp", "0"}, question).err.find("cut off"), std::string::npos);
   EXPECT_NE(result.err.find("it answers facts from a document given with -f"), std::string::npos) << result.err;
   EXPECT_EQ(DamaskWithInput({"chat", "-n", "1", "--quiet"}, "hello\n").err.find("it answers"), std::string::npos);
 }
