@@ -187,7 +187,7 @@ class Serve : public Command {
     if (wanted <= left) return;
     LogWarning(
         fmt::format("{} requests of {} tokens and the prompts that are kept want {} of memory, {} are left: --parallel, -c, "
-                    "--kv q8 and --prefix-bytes say less",
+                    "--prefix-bytes and --kv q8 lower that",
                     options.scheduler.parallel, engine.context(), FormatBytes(wanted), FormatBytes(left)));
   }
 
