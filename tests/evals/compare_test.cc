@@ -229,7 +229,7 @@ TEST(Compare, WindowsOfTheProgramsProseAreNeitherCalibrationsNorThoseOfAnotherSe
     ASSERT_TRUE(result.ok()) << result.status().ToString();
     for (const double score : result->rows[0].cell.scores()) seen.insert(score);
   }
-  const auto texts = engine::EffectTexts(*engine, 2, 200, 1);
+  const auto texts = engine::EffectTexts(*engine, 2, 200, 1, nullptr);
   ASSERT_TRUE(texts.ok()) << texts.status().ToString();
   for (const engine::EffectText& text : *texts) {
     if (text.kind != engine::TextKind::kProse) continue;
