@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -112,8 +113,10 @@ Result<OpenTensors> Open(const std::string& path, LoadMode load) {
     auto bytes = FileBytes::Borrow(EmbeddedModel(), std::string(EmbeddedModelName()));
     DAMASK_ASSIGN_OR_RETURN(open.gguf, formats::GgufFile::Parse(std::move(bytes), {}));
   } else if (IsDirectory(path)) {
-    DAMASK_RETURN_IF_ERROR(formats::CheckModelFolder(path));
-    DAMASK_ASSIGN_OR_RETURN(open.safetensors, formats::SafetensorsFiles::OpenFolder(path, load));
+    auto files = formats::SafetensorsFiles::OpenFolder(path, load);
+    // A folder of something else is told as everywhere.
+    if (files.status().code() == StatusCode::kNotFound) DAMASK_RETURN_IF_ERROR(formats::CheckModelFolder(path));
+    DAMASK_ASSIGN_OR_RETURN(open.safetensors, std::move(files));
   } else {
     DAMASK_ASSIGN_OR_RETURN(open.gguf, formats::GgufFile::Open(path, {.load = load}));
   }
