@@ -23,8 +23,11 @@ FailingNew::~FailingNew() { left = kAll; }
 
 }  // namespace damask::test
 
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return damask::test::Take() ? std::malloc(bytes == 0 ? 1 : bytes) : nullptr;
+}
 void* operator new(size_t bytes) {
-  void* const memory = damask::test::Take() ? std::malloc(bytes == 0 ? 1 : bytes) : nullptr;
+  void* const memory = operator new(bytes, std::nothrow);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }

@@ -131,7 +131,8 @@ TEST(EvalCompare, TasksTakeTheOptionsOfTheSingleCommands) {
 }
 
 TEST(EvalCompare, KeepGivesEveryScore) {
-  for (const Json& row : DamaskJson(Compare({"--keep"}))["rows"]) {
+  const Json object = DamaskJson(Compare({"--keep"}));
+  for (const Json& row : object["rows"]) {
     ASSERT_EQ(row["scores"].size(), 2U);
     const double mean = (row["scores"][0].get<double>() + row["scores"][1].get<double>()) / 2;
     EXPECT_NEAR(mean, row[row["task"] == "perplexity" ? "nll" : "accuracy"].get<double>(), 1e-12);
