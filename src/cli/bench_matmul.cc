@@ -68,6 +68,7 @@ class BenchMatmul : public Command {
       list.push_back({{"backend", timing.backend},
                       {"weights", timing.weights},
                       {"chosen", timing.chosen},
+                      {"repacked", timing.repacked},
                       {"seconds", timing.seconds},
                       {"tflops", timing.tflops},
                       {"fraction_of_peak", FractionOf(peak, timing.tflops)},
@@ -81,9 +82,10 @@ class BenchMatmul : public Command {
   static std::string ToText(const std::vector<kernels::MatmulTiming>& timings, double peak) {
     report::Table table({"backend", "weights", "seconds", "TFLOP/s", "of peak", "fastest", "of peak", ""});
     for (const kernels::MatmulTiming& timing : timings) {
-      table.Add({timing.backend, timing.weights, FourDigits(timing.seconds), FourDigits(timing.tflops),
-                 fmt::format("{:.3f}", FractionOf(peak, timing.tflops)), FourDigits(timing.fastest_tflops),
-                 fmt::format("{:.3f}", FractionOf(peak, timing.fastest_tflops)), timing.chosen ? "runs" : ""});
+      table.Add({timing.backend + (timing.repacked ? " (--repack)" : ""), timing.weights, FourDigits(timing.seconds),
+                 FourDigits(timing.tflops), fmt::format("{:.3f}", FractionOf(peak, timing.tflops)),
+                 FourDigits(timing.fastest_tflops), fmt::format("{:.3f}", FractionOf(peak, timing.fastest_tflops)),
+                 timing.chosen ? "runs" : ""});
     }
     return table.ToString();
   }

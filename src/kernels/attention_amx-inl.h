@@ -3,7 +3,7 @@
 // way.
 //
 // Unit by unit of 64 keys, one unit ahead: the scores of the next unit run between this unit's exponentials, and this unit's
-// values between the next unit's maxima. What shaped it, measured on a Xeon with AMX (docs/benchmarks.md):
+// values between the next unit's maxima. What shaped it, measured on a Xeon with AMX (docs/engineering-notes.md):
 //   - a tile is stored half a set of products after its last one: stored at once it stalls the next products (1.4 against 1.05
 //     times their own time). So two pairs of accumulators take turns;
 //   - while tiles multiply, 512-bit float products, conversions and maxima run at half their rate, additions and integer

@@ -1,5 +1,5 @@
 // Attention with AVX2: products of pairs of 16-bit integers (vpmaddwd), which with the addition that each of them needs are 1.5
-// times as quick as float32's (docs/benchmarks.md, "With AVX2 only"). Lanes lie side by side, as in attention-inl.h.
+// times as quick as float32's (docs/engineering-notes.md, "AVX2"). Lanes lie side by side, as in attention-inl.h.
 //
 // A query's numbers are within 2^13 of a scale of its own, keys and values as int16_runs_avx2-inl.h has them: finer than bf16.
 // Values of a step are summed up as integers, so their powers of two have to go somewhere else: into the weights. A weight is

@@ -17,7 +17,7 @@
 namespace damask::kernels {
 namespace {
 
-constexpr size_t kChunkRows = 2048;
+constexpr size_t kChunkRows = 512;
 constexpr uint64_t kMaxCacheBytes = uint64_t{64} << 30;
 
 Status CheckShape(const AttentionBenchOptions& options) {

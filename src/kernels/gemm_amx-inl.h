@@ -4,7 +4,7 @@
 // often, needs no transposing; y^T comes out and is turned while it is stored.
 //
 // A part is up to 512 activation rows x 512 weight rows; k goes in pieces of 512. From measurements on Xeons with AMX (2 MiB
-// L2, 48 KiB L1d a core; docs/benchmarks.md):
+// L2, 48 KiB L1d a core; docs/engineering-notes.md):
 //   - the reused operand, a group of 32 weight rows x 512 numbers (32 KB), stays in L1; activations stream past it by loads
 //     that do not push it out (TILELOADDT1): 2.7 instead of 2.1 TFLOP/s;
 //   - each tile load stands right before its first use; four loads and then four products is three times slower;
@@ -184,15 +184,17 @@ void Swap(T* (&buffers)[2]) {
   buffers[1] = first;
 }
 
-// Makes a part's groups one ahead, a little at a time, in two buffers in turn; where groups are kept, it fetches them.
+// Makes a part's groups one ahead, a little at a time, in two buffers in turn, or each in its place among those that are to be
+// kept; where groups are kept, it fetches them.
 class GroupStream {
  public:
-  // `buffers`: two groups.
-  GroupStream(const AmxWeights* weights, const Part& part, uint16_t* buffers, float* floats)
+  // `buffers`: two groups. `panel`: where the groups of the only weights are to be kept, or null.
+  GroupStream(const AmxWeights* weights, const Part& part, uint16_t* buffers, float* floats, uint16_t* panel = nullptr)
       : weights_(weights),
         n_begin_(part.n_begin),
         n_end_(part.n_end),
         buffers_{buffers, buffers + AmxBlocks::kGroupNumbers},
+        panel_(panel),
         floats_(floats) {}
 
   void Begin(const AmxGroup& group) {
@@ -201,6 +203,7 @@ class GroupStream {
     n_ = group.n;
     piece_ = WeightPieceOf(*from.w, group.piece);
     kept_group_ = from.kept == nullptr ? nullptr : from.kept + index * AmxBlocks::kGroupNumbers;
+    if (panel_ != nullptr) buffers_[0] = panel_ + index * AmxBlocks::kGroupNumbers;
     k_tiles_ = TilesOf(piece_.numbers);
     row_ = 0;
     tile_ = 0;
@@ -237,6 +240,7 @@ class GroupStream {
   size_t n_begin_;
   size_t n_end_;
   uint16_t* buffers_[2];
+  uint16_t* panel_;
   float* floats_;
   size_t n_ = 0;  // of the group that is being made
   WeightPiece piece_{};
@@ -526,15 +530,13 @@ void MultiplyAmx(const Product& product, const Part& part, Scratch* scratch) {
   const bool keep = weights.kept == nullptr && part.m_end - part.m_begin > AmxBlocks::kRowsAtOnce;
   const AmxScratch memory(keep ? AmxPanelBytes(w.k, part.n_end - part.n_begin) : 0, scratch);
   scratch->rows.Reserve(kPieceNumbers);
-  if (keep) {
-    UnpackAmxPanel(w, part.n_begin, part.n_end, scratch, memory.panel);
-    weights.kept = memory.panel;
-  }
-  GroupStream stream(&weights, part, memory.groups, scratch->rows.data());
   Tiles::Configure(amx::FullTiles());
   ForRowsAtOnce(part, [&](const Part& rows) {
+    uint16_t* const panel = keep && weights.kept == nullptr ? memory.panel : nullptr;
+    GroupStream stream(&weights, part, memory.groups, scratch->rows.data(), panel);
     YEnding ending(product, rows, memory.ends);
     MultiplyRows<Tiles>(*product.x, rows, 1, memory, &stream, &ending);
+    if (panel != nullptr) weights.kept = panel;
   });
   Tiles::Release();
 }

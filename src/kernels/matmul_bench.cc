@@ -10,6 +10,7 @@
 #include "kernels/dnnl_products.h"
 #include "kernels/matmul.h"
 #include "kernels/matmul_bodies.h"
+#include "kernels/packed_weights.h"
 #include "kernels/quant.h"
 
 namespace damask::kernels {
@@ -55,12 +56,14 @@ class ProductTimer {
   ProductTimer(formats::TensorType type, size_t m, size_t n, size_t k, ThreadPool* pool)
       : pool_(pool), x_(Random(m * k, 1)), weights_(RandomWeights(type, n, k)), w_{type, weights_.data(), n, k}, y_(m * n) {}
 
-  // By multiply(product), of activations in these forms.
+  const WeightView& weights() const { return w_; }
+
+  // By multiply(product), of activations in these forms; `packed` is the product's.
   template <typename Multiply>
-  MatmulTiming Time(const char* backend, unsigned forms, const Multiply& multiply) {
+  MatmulTiming Time(const char* backend, unsigned forms, const std::byte* packed, const Multiply& multiply) {
     const size_t m = x_.size() / w_.k;
     MakeForms(Phase::kPrefill, forms, x_.data(), m, w_.k, w_.k, pool_, &loaded_.forms());
-    const Product product{&loaded_.forms(), &w_, nullptr, Store::kSet, y_.data(), w_.n};
+    const Product product{.x = &loaded_.forms(), .w = &w_, .y = y_.data(), .y_stride = w_.n, .packed = packed};
     multiply(product);
     std::vector<double> seconds;
     const Timer all;
@@ -71,6 +74,7 @@ class ProductTimer {
     }
     MatmulTiming timing;
     timing.backend = backend;
+    timing.repacked = packed != nullptr;
     timing.weights = std::string(formats::GetTensorType(w_.type).name);
     const double tera = 2e-12 * static_cast<double>(m) * static_cast<double>(w_.n) * static_cast<double>(w_.k);
     timing.seconds = Median(&seconds);
@@ -96,14 +100,21 @@ std::vector<MatmulTiming> BenchMatmul(Target target, formats::TensorType type, s
   std::vector<Scratch> scratch(pool->num_threads());
   std::vector<MatmulTiming> timings;
   for (const Body* body : PrefillBodies(target, type)) {
-    timings.push_back(timer.Time(body->name, body->forms,
-                                 [&](const Product& product) { RunProducts(&body, &product, 1, pool, scratch.data()); }));
-    timings.back().chosen = body == &FindBody(target, Phase::kPrefill, type);
+    const auto time = [&](const std::byte* packed) {
+      timings.push_back(timer.Time(body->name, body->forms, packed,
+                                   [&](const Product& product) { RunProducts(&body, &product, 1, pool, scratch.data()); }));
+      timings.back().chosen = body == &FindBody(target, Phase::kPrefill, type);
+    };
+    time(nullptr);
+    if (body->pack_panel == nullptr) continue;
+    PackedWeights packed;
+    packed.Add(*body, timer.weights(), pool, scratch.data());
+    if (const std::byte* const panels = packed.Find(timer.weights().data); panels != nullptr) time(panels);
   }
   DnnlProducts dnnl(pool);
   for (const DnnlType numbers : {DnnlType::kBf16, DnnlType::kFloat32}) {
     if (target < (numbers == DnnlType::kBf16 ? Target::kAvx512Bf16 : Target::kAvx2)) continue;
-    timings.push_back(timer.Time(DnnlProducts::NameOf(numbers), DnnlProducts::FormOf(numbers),
+    timings.push_back(timer.Time(DnnlProducts::NameOf(numbers), DnnlProducts::FormOf(numbers), nullptr,
                                  [&](const Product& product) { dnnl.Multiply(numbers, product); }));
   }
   return timings;

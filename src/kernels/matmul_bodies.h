@@ -2,6 +2,7 @@
 // kernels folder and its tests.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -116,8 +117,9 @@ struct Activations::Forms {
 };
 
 struct Scratch {
-  AlignedArray<std::byte> panel;  // unpacked weights of one panel
-  AlignedArray<float> rows;       // decoded weight rows
+  AlignedArray<std::byte> panel;       // unpacked weights of one panel
+  AlignedArray<float> rows;            // decoded weight rows
+  std::atomic<size_t> next_range = 0;  // of the thread's share of a product whose weight rows are read range by range
   size_t bytes() const { return panel.bytes() + rows.bytes(); }
 };
 

@@ -3,7 +3,7 @@
 // Keys are the A operand as they lie in a bf16 page. A query is the sum of two bf16 numbers, what the first leaves being
 // rounded to the second, and both are multiplied: 17 bits of it count, so the error is below 2^-17 |q| |k| scale (scores.h asks
 // for 1e-5). Two quarters times two blocks of 16 rows at a time; sums come out as [key][row] and are turned while the next ones
-// are multiplied. Against AVX-512, which transposes keys first and multiplies in float32: docs/benchmarks.md.
+// are multiplied. Against AVX-512, which transposes keys first and multiplies in float32: docs/engineering-notes.md.
 #pragma once
 
 #include <immintrin.h>

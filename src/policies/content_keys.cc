@@ -18,7 +18,7 @@ constexpr size_t kQuarter = kernels::kQuarterTokens;
 constexpr size_t kCoarseFrom = 64;
 
 // Means of a quarter, each of as many keys. One mean for all 16 hides the key that a link of a chain needs: a first pass by
-// these loses it (docs/benchmarks.md).
+// these loses it (docs/engineering-notes.md).
 constexpr size_t kMeans = 4;
 
 // Keys that are projected together: what that takes of the directions is done once for all of them.
