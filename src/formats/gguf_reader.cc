@@ -354,6 +354,10 @@ Status GgufReader::PlaceTensors(std::vector<Described> tensors) {
     if (tensor.sized) AddTensor(std::move(tensor));
   }
   context_.clear();
+  if (tensors_behind_end_ > 1) {
+    DAMASK_RETURN_IF_ERROR(Note(Truncated(fmt::format("{} more tensors end behind its end: whole it has {} bytes or more",
+                                                      tensors_behind_end_ - 1, wanted_size_))));
+  }
   if (!expected_offset_ || !options_.require_tensor_data) return {};
   return CheckEnd(end, padded_end);
 }
@@ -381,7 +385,9 @@ Status GgufReader::PlaceTensor(Described* tensor, uint64_t data_begin) {
   const uint64_t size = bytes_->size();
   if (data_begin + *end > size) {
     if (!options_.require_tensor_data) return {};
-    return Note(Truncated(fmt::format("ends at byte {}, the file has {} bytes", data_begin + *end, size)));
+    wanted_size_ = std::max(wanted_size_, data_begin + *end);
+    if (++tensors_behind_end_ > 1) return {};  // told together
+    return Note(Truncated(fmt::format("ends at byte {}, the file has {} bytes: it was cut off", data_begin + *end, size)));
   }
   // Bytes that an earlier tensor has are not given out again: the work on all tensors stays within the file's size.
   if (data_begin + offset <= size && offset >= data_end_) tensor->info.data = bytes_->bytes().data() + data_begin + offset;

@@ -79,6 +79,8 @@ class GgufReader {
   uint64_t num_keys_ = 0;
   uint64_t alignment_ = 32;
   uint64_t data_end_ = 0;                        // of the tensors placed so far, from the start of the data section
+  size_t tensors_behind_end_ = 0;                // that the file is too short for
+  uint64_t wanted_size_ = 0;                     // of the file, for all of these
   std::optional<uint64_t> expected_offset_ = 0;  // where the next tensor must begin; nothing after one of unknown size
 };
 

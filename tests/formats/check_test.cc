@@ -97,6 +97,21 @@ TEST(CheckTest, EveryFaultThatCanBeReadPastIsListed) {
   for (const Fault& fault : faults) EXPECT_NE(fault.where.find("'memory'"), std::string::npos) << fault.where;
 }
 
+TEST(CheckTest, AFileThatWasCutOffHasOneFaultAndACountOfTheRest) {
+  GgufBuilder builder;
+  builder.Describe("whole", kTypeF32, {16}, 0);
+  builder.Describe("cut", kTypeF32, {16}, 64);
+  builder.Describe("missing", kTypeF32, {16}, 128);
+  builder.Describe("missing too", kTypeF32, {16}, 192);
+  builder.Data(std::string(96, '\0'));
+  const auto faults = Check(builder.Build());
+  ASSERT_EQ(faults.size(), 2u);
+  ExpectFault(faults, "'cut'", "cut off");
+  EXPECT_EQ(faults[1].where, "'memory'");
+  EXPECT_EQ(faults[1].what,
+            "2 more tensors end behind its end: whole it has " + std::to_string(builder.data_begin() + 256) + " bytes or more");
+}
+
 TEST(CheckTest, WhatCannotBeReadPastIsTheLastFault) {
   const auto faults = Check(GgufBuilder().U8("a", 1).U8("a", 1).Text("b", "some longer text").NumKeys(4).Build());
   ASSERT_EQ(faults.size(), 2u);
