@@ -129,6 +129,9 @@ void Scheduler::Admit() {
     }
     Job* const job = running_.back().get();
     Guarded(job, [&] { job->Start(engine_); });
+    // The first part of a prompt takes a second: until then it should be seen that it is read.
+    const std::lock_guard lock(mutex_);
+    if (job->state() != JobState::kDone) Publish();
   }
 }
 

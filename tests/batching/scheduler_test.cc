@@ -428,6 +428,21 @@ TEST(Scheduler, H13_RequestsForFreePlacesAreNoQueue) {
   for (const auto& collector : accepted) EXPECT_TRUE(collector->Done());
 }
 
+TEST(Scheduler, APromptIsSeenToBeReadBeforeItsFirstPartHasBeen) {
+  Fixture run({.parallel = 2});
+  const auto reading = std::make_shared<Hook>();
+  std::vector<SchedulerStats> seen;
+  reading->on_progress = [&] { seen.push_back(run.scheduler->stats()); };
+  run.Submit(MakeRequest(1900, 1), reading);
+  reading->Wait();
+  ASSERT_GE(seen.size(), 2u);
+  EXPECT_EQ(seen[0].queued, 0u);
+  EXPECT_EQ(seen[0].reading, 1u);
+  EXPECT_EQ(seen[0].slots[0].request, reading->request);
+  EXPECT_EQ(seen[0].slots[0].usage.read_tokens, 0u);
+  EXPECT_GT(seen[1].slots[0].usage.read_tokens, 0u);
+}
+
 TEST(Scheduler, L01_ACancelEndsTheWorkWhereverItIs) {
   Fixture run({.parallel = 2});
   const auto gate = run.Submit<Gate>(MakeRequest(12, 0, 91));
