@@ -42,9 +42,9 @@ struct AttentionBenchResult {
   double efficiency = 0.0;        // dense seconds * density / seconds: 1 where time shrinks as the pairs do
 };
 
-// Prefill of `context` rows in chunks of 2048: for each chunk all (KV head, query block) items over the pool. The first result
-// is the dense run. A cancel is no error: repetitions that were finished count, and a density without any has no result.
-// InvalidArgument for shapes the kernels do not take, TooLarge where the cache would exceed 64 GiB.
+// Prefill of `context` rows in chunks of 512, as the engine reads a prompt: for each chunk all (KV head, query block) items
+// over the pool. The first result is the dense run. A cancel is no error: repetitions that were finished count, and a density
+// without any has no result. InvalidArgument for shapes the kernels do not take, TooLarge where the cache would exceed 64 GiB.
 Result<std::vector<AttentionBenchResult>> BenchAttention(const AttentionBenchOptions& options);
 
 struct DecodeBenchResult {

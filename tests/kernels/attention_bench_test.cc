@@ -10,7 +10,7 @@ AttentionBenchOptions SmallOptions(ThreadPool* pool) {
   options.head_dim = 64;
   options.heads = 4;
   options.kv_heads = 2;
-  options.context = 2500;  // a chunk and a part of one that ends within a block
+  options.context = 2500;  // chunks, and a part of one that ends within a block
   options.densities = {0.5, 0.1};
   options.target = BestTarget();
   options.pool = pool;
