@@ -132,7 +132,7 @@ Answer AnswerOf(engine::GenerateResult result, const model::SegmentReport& prefi
 }
 
 // Of a session that was moved from, or for which there was no memory.
-Status NoSession() { return OutOfMemory("there was no memory for this session, or it has been moved from"); }
+Status NoSession() { return OutOfMemory("no memory was left for the Session, or it has been moved from"); }
 
 }  // namespace
 

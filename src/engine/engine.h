@@ -166,7 +166,7 @@ class Session {
   Status Restore(std::span<const TokenId> prompt, const std::function<Result<uint64_t>(model::KvCache*)>& restore);
   const model::KvCache& cache() const { return cache_; }
 
-  // Becomes what `other` of the same engine is, in pages that both own; this session must be empty. Unsupported where pages of
+  // Becomes what `other` of the same engine is, in pages that both own; has to be empty before. Unsupported where pages of
   // the other were released, or where the policy remembers of a text what its keys do not tell (Policy::WantsChunks): nothing
   // has then changed.
   Status Share(const Session& other);
