@@ -261,7 +261,7 @@ TEST(Bench, AnInterruptShowsWhatIsFinished) {
   }
   const std::vector<std::vector<std::string>> benches = {{"policies", "--context", "1024,4096", "--policies", specs},
                                                          {"attention", "--head-dim", "64", "--heads", "4", "--kv-heads", "2",
-                                                          "--context", "256", "--min-seconds", "0.2", "--density", densities}};
+                                                          "--context", "2048", "--min-seconds", "0.2", "--density", densities}};
   for (const std::vector<std::string>& bench : benches) {
     ProgramRun run;
     run.args = {DAMASK_PROGRAM, "bench"};
