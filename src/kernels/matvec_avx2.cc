@@ -199,41 +199,63 @@ struct SixteenSteps : Blocks {
   }
 };
 
-// out[r * DecodeBlock::kColumns] = row m + r of activations, of R, times weight row n.
-template <typename Format, size_t R>
-void MultiplyRows(const Product& product, size_t n, size_t m, float* out) {
+// out[r * DecodeBlock::kColumns + i * apart] = row m + r of activations, of R, times weight row n + i * apart, of W.
+template <typename Format, size_t R, size_t W = 1>
+void MultiplyRows(const Product& product, size_t n, size_t m, float* out, size_t apart = 0) {
   const DecodeRows& d = product.x->decode;
   const size_t k = product.w->k;
-  const std::byte* block = product.w->data + n * formats::RowBytes(product.w->type, k);
-  Row rows[R];
-  for (size_t r = 0; r < R; ++r) {
-    const size_t at = (m + r) * d.stride;
-    rows[r] = {d.natural.data() + at,
-               d.scale.data() + at / 32,
-               d.scaled_sum.data() + at / 32,
-               d.sixteen_sums.data() + at / 16,
-               {_mm256_setzero_ps(), _mm256_setzero_ps()},
-               0};
+  const size_t row_bytes = formats::RowBytes(product.w->type, k);
+  const std::byte* block = product.w->data + n * row_bytes;
+  const size_t bytes_apart = apart * row_bytes;
+  Row rows[W][R];
+  for (size_t i = 0; i < W * R; ++i) {
+    const size_t at = (m + i % R) * d.stride;
+    rows[i / R][i % R] = {d.natural.data() + at,
+                          d.scale.data() + at / 32,
+                          d.scaled_sum.data() + at / 32,
+                          d.sixteen_sums.data() + at / 16,
+                          {_mm256_setzero_ps(), _mm256_setzero_ps()},
+                          0};
   }
   size_t begin = 0;
   for (; begin + 2 * Format::kNumbers <= k; begin += 2 * Format::kNumbers, block += 2 * Format::kBytes) {
-    Prefetch(block, 2 * Format::kBytes);
-    Format::template Step<0>(block, begin, rows);
-    Format::template Step<1>(block + Format::kBytes, begin + Format::kNumbers, rows);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < W; ++i) {
+      const std::byte* const of_row = block + i * bytes_apart;
+      Prefetch(of_row, 2 * Format::kBytes);
+      Format::template Step<0>(of_row, begin, rows[i]);
+      Format::template Step<1>(of_row + Format::kBytes, begin + Format::kNumbers, rows[i]);
+    }
   }
-  if (begin < k) Format::template Step<0>(block, begin, rows);
-  for (size_t r = 0; r < R; ++r) {
-    out[r * DecodeBlock::kColumns] = HorizontalSum(_mm256_add_ps(rows[r].products[0], rows[r].products[1])) + rows[r].rest;
+  for (size_t i = 0; i < W && begin < k; ++i) Format::template Step<0>(block + i * bytes_apart, begin, rows[i]);
+  for (size_t i = 0; i < W * R; ++i) {
+    const Row& row = rows[i / R][i % R];
+    out[i % R * DecodeBlock::kColumns + i / R * apart] =
+        HorizontalSum(_mm256_add_ps(row.products[0], row.products[1])) + row.rest;
   }
+}
+
+// Rows m .. m + R of activations times weight rows n_begin .. n_end: out[r * DecodeBlock::kColumns + n - n_begin].
+template <typename Format, size_t R>
+void MultiplyBlock(const Product& product, size_t n_begin, size_t n_end, size_t m, float* out) {
+  const auto one = [&](size_t n) { MultiplyRows<Format, R>(product, n, m, out + (n - n_begin)); };
+  if constexpr (R == 1) {
+    constexpr size_t kStreams = StreamsOf(R);
+    const auto many = [&](size_t n, size_t apart) {
+      MultiplyRows<Format, R, kStreams>(product, n, m, out + (n - n_begin), apart);
+    };
+    if (OnIntel()) return ForStreams<kStreams>(n_begin, n_end, many, one);
+  }
+  for (size_t n = n_begin; n < n_end; ++n) one(n);
 }
 
 template <typename Format>
 void MultiplyBlocks(const Product& product, const Part& part) {
-  ForDecodeBlocks(Target::kAvx2, product, part, [&](size_t n, size_t m, size_t m_end, float* out) {
+  ForDecodeBlocks(Target::kAvx2, product, part, [&](size_t n_begin, size_t n_end, size_t m, size_t m_end, float* out) {
     for (; m + kMostRows <= m_end; m += kMostRows, out += kMostRows * DecodeBlock::kColumns) {
-      MultiplyRows<Format, kMostRows>(product, n, m, out);
+      MultiplyBlock<Format, kMostRows>(product, n_begin, n_end, m, out);
     }
-    for (; m < m_end; ++m, out += DecodeBlock::kColumns) MultiplyRows<Format, 1>(product, n, m, out);
+    for (; m < m_end; ++m, out += DecodeBlock::kColumns) MultiplyBlock<Format, 1>(product, n_begin, n_end, m, out);
   });
 }
 
@@ -260,30 +282,53 @@ struct BF16 {
   }
 };
 
-template <typename Format>
-float DotFloats(const std::byte* w, const float* x, size_t k) {
-  __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+// out[i * apart] = x times the weight row i * apart rows behind `w`, of W.
+template <typename Format, size_t W = 1>
+void DotFloats(const std::byte* w, const float* x, size_t k, float* out, size_t apart = 0) {
+  const auto at = [&](size_t row, size_t i) { return w + (row * apart * k + i) * Format::kBytes; };
+  __m256 sums[W][4];
+  for (size_t row = 0; row < W; ++row) {
+    for (__m256& sum : sums[row]) sum = _mm256_setzero_ps();
+  }
+  const auto add = [&](size_t i, size_t c) {
+#pragma GCC unroll 4
+    for (size_t row = 0; row < W; ++row) {
+      sums[row][c] = _mm256_fmadd_ps(Format::Load(at(row, i)), _mm256_loadu_ps(x + i), sums[row][c]);
+    }
+  };
   size_t i = 0;
   for (; i + 32 <= k; i += 32) {
 #pragma GCC unroll 4
-    for (size_t c = 0; c < 4; ++c) {
-      sums[c] = _mm256_fmadd_ps(Format::Load(w + (i + 8 * c) * Format::kBytes), _mm256_loadu_ps(x + i + 8 * c), sums[c]);
-    }
+    for (size_t c = 0; c < 4; ++c) add(i + 8 * c, c);
   }
-  for (; i + 8 <= k; i += 8) sums[0] = _mm256_fmadd_ps(Format::Load(w + i * Format::kBytes), _mm256_loadu_ps(x + i), sums[0]);
-  float sum = HorizontalSum(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
-  for (; i < k; ++i) sum += Format::One(w + i * Format::kBytes) * x[i];
-  return sum;
+  for (; i + 8 <= k; i += 8) add(i, 0);
+  for (size_t row = 0; row < W; ++row) {
+    float sum =
+        HorizontalSum(_mm256_add_ps(_mm256_add_ps(sums[row][0], sums[row][1]), _mm256_add_ps(sums[row][2], sums[row][3])));
+    for (size_t rest = i; rest < k; ++rest) sum += Format::One(at(row, rest)) * x[rest];
+    out[row * apart] = sum;
+  }
 }
 
 template <typename Format>
 void MultiplyFloats(const Product& product, const Part& part) {
   const Activations::Forms& x = *product.x;
-  ForDecodeBlocks(Target::kAvx2, product, part, [&](size_t n, size_t m, size_t m_end, float* out) {
-    const std::byte* const row = product.w->data + n * product.w->k * Format::kBytes;
-    for (; m < m_end; ++m, out += DecodeBlock::kColumns) {
-      *out = DotFloats<Format>(row, x.floats.data() + m * x.float_stride, product.w->k);
-    }
+  const size_t k = product.w->k;
+  constexpr size_t kStreams = StreamsOf(1);
+  ForDecodeBlocks(Target::kAvx2, product, part, [&](size_t n_begin, size_t n_end, size_t m_begin, size_t m_end, float* out) {
+    const auto one = [&](size_t n) {
+      const std::byte* const row = product.w->data + n * k * Format::kBytes;
+      float* of_row = out + (n - n_begin);
+      for (size_t m = m_begin; m < m_end; ++m, of_row += DecodeBlock::kColumns) {
+        DotFloats<Format>(row, x.floats.data() + m * x.float_stride, k, of_row);
+      }
+    };
+    const auto many = [&](size_t n, size_t apart) {
+      const std::byte* const row = product.w->data + n * k * Format::kBytes;
+      DotFloats<Format, kStreams>(row, x.floats.data() + m_begin * x.float_stride, k, out + (n - n_begin), apart);
+    };
+    if (m_end - m_begin == 1 && OnIntel()) return ForStreams<kStreams>(n_begin, n_end, many, one);
+    for (size_t n = n_begin; n < n_end; ++n) one(n);
   });
 }
 

@@ -87,52 +87,69 @@ template <int kOffsetShift, size_t M>
   }
 }
 
-// out[r * DecodeBlock::kColumns] = row m + r of activations, of M, times one weight row.
-template <typename Format, size_t M>
-void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* out) {
+// out[r * DecodeBlock::kColumns + i * apart] = row m + r of activations, of M, times the weight row i * apart rows behind
+// `row`, of W.
+template <typename Format, size_t M, size_t W = 1>
+void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* out, size_t apart = 0) {
   const Forms& x = *product.x;
   const size_t k = product.w->k;
-  Sums sums[M];
+  const size_t bytes_apart = W == 1 ? 0 : apart * formats::RowBytes(product.w->type, k);
+  Sums sums[W][M];
 #pragma GCC unroll 8
-  for (size_t r = 0; r < M; ++r) sums[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for (size_t i = 0; i < W * M; ++i) sums[i / M][i % M] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   size_t begin = 0;
   for (; begin + Format::kStepNumbers <= k; begin += Format::kStepNumbers, row += Format::kStepBytes) {
-    Format::template Step<M>(row, x, m, begin, sums);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < W; ++i) Format::template Step<M>(row + i * bytes_apart, x, m, begin, sums[i]);
   }
   if (begin < k) {
     // The last blocks, fewer than a step: nothing may be read behind them, it may be the end of the file.
     alignas(64) std::byte last[Format::kStepBytes] = {};
-    __builtin_memcpy(last, row, formats::RowBytes(product.w->type, k - begin));
-    Format::template Step<M>(last, x, m, begin, sums);
+    for (size_t i = 0; i < W; ++i) {
+      __builtin_memcpy(last, row + i * bytes_apart, formats::RowBytes(product.w->type, k - begin));
+      Format::template Step<M>(last, x, m, begin, sums[i]);
+    }
   }
 #pragma GCC unroll 8
-  for (size_t r = 0; r < M; ++r) {
-    out[r * DecodeBlock::kColumns] = _mm512_reduce_add_ps(_mm512_add_ps(sums[r].products, sums[r].minima));
+  for (size_t i = 0; i < W * M; ++i) {
+    const Sums& of = sums[i / M][i % M];
+    out[i % M * DecodeBlock::kColumns + i / M * apart] = _mm512_reduce_add_ps(_mm512_add_ps(of.products, of.minima));
   }
+}
+
+// Rows m .. m + M of activations times weight rows n_begin .. n_end: out[r * DecodeBlock::kColumns + n - n_begin].
+template <typename Format, size_t M>
+void MultiplyBlock(const Product& product, size_t n_begin, size_t n_end, size_t m, float* out) {
+  const size_t row_bytes = formats::RowBytes(product.w->type, product.w->k);
+  const auto row_of = [&](size_t n) { return product.w->data + n * row_bytes; };
+  const auto one = [&](size_t n) { MultiplyRow<Format, M>(product, row_of(n), m, out + (n - n_begin)); };
+  constexpr size_t kStreams = StreamsOf(M);
+  if (kStreams > 1 && OnIntel()) {
+    const auto many = [&](size_t n, size_t apart) {
+      MultiplyRow<Format, M, kStreams>(product, row_of(n), m, out + (n - n_begin), apart);
+    };
+    return ForStreams<kStreams>(n_begin, n_end, many, one);
+  }
+  for (size_t n = n_begin; n < n_end; ++n) one(n);
 }
 
 // The same for `rows` rows, fewer than M + 1.
 template <typename Format, size_t M>
-void MultiplyRest(const Product& product, const std::byte* row, size_t m, size_t rows, float* out) {
+void MultiplyRest(const Product& product, size_t n_begin, size_t n_end, size_t m, size_t rows, float* out) {
   if constexpr (M > 0) {
-    if (rows == M) {
-      MultiplyRow<Format, M>(product, row, m, out);
-    } else {
-      MultiplyRest<Format, M - 1>(product, row, m, rows, out);
-    }
+    if (rows == M) return MultiplyBlock<Format, M>(product, n_begin, n_end, m, out);
+    MultiplyRest<Format, M - 1>(product, n_begin, n_end, m, rows, out);
   }
 }
 
 template <typename Format>
 void MultiplyRows(const Product& product, const Part& part) {
   constexpr size_t kRows = Format::kRows;
-  const size_t row_bytes = formats::RowBytes(product.w->type, product.w->k);
-  ForDecodeBlocks(Target::kAvx512, product, part, [&](size_t n, size_t m, size_t m_end, float* out) {
-    const std::byte* const row = product.w->data + n * row_bytes;
+  ForDecodeBlocks(Target::kAvx512, product, part, [&](size_t n_begin, size_t n_end, size_t m, size_t m_end, float* out) {
     for (; m + kRows <= m_end; m += kRows, out += kRows * DecodeBlock::kColumns) {
-      MultiplyRow<Format, kRows>(product, row, m, out);
+      MultiplyBlock<Format, kRows>(product, n_begin, n_end, m, out);
     }
-    MultiplyRest<Format, kRows - 1>(product, row, m, m_end - m, out);
+    MultiplyRest<Format, kRows - 1>(product, n_begin, n_end, m, m_end - m, out);
   });
 }
 

@@ -33,54 +33,71 @@ struct BF16 {
   }
 };
 
-// out[r * DecodeBlock::kColumns] = row m + r of activations, of M, times one weight row.
-template <typename Format, size_t M>
-void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* out) {
+// out[r * DecodeBlock::kColumns + i * apart] = row m + r of activations, of M, times the weight row i * apart rows behind
+// `row`, of W.
+template <typename Format, size_t M, size_t W = 1>
+void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* out, size_t apart = 0) {
+  static_assert(M == 1 || W == 1);
   constexpr size_t kChains = 4;  // the latency of one sum's chain
   const Activations::Forms& x = *product.x;
   const size_t k = product.w->k;
   const float* input = x.floats.data() + m * x.float_stride;
-  __m512 sums[M][kChains];
+  __m512 sums[M * W][kChains];
 #pragma GCC unroll 4
-  for (size_t r = 0; r < M; ++r) {
+  for (size_t r = 0; r < M * W; ++r) {
 #pragma GCC unroll 4
     for (size_t c = 0; c < kChains; ++c) sums[r][c] = _mm512_setzero_ps();
   }
+  // Numbers i .. i + 16 of all rows, to chain c.
+  const auto step = [&](__mmask16 lanes, size_t i, size_t c) {
+#pragma GCC unroll 4
+    for (size_t w = 0; w < W; ++w) {
+      const std::byte* at = row + (w * apart * k + i) * Format::kBytes;
+      // NOLINTNEXTLINE(performance-no-int-to-ptr)
+      _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + kAhead), _MM_HINT_T0);
+      const __m512 weights = Format::Load(lanes, at);
+#pragma GCC unroll 4
+      for (size_t r = 0; r < M; ++r) {
+        const __m512 numbers = _mm512_maskz_loadu_ps(lanes, input + r * x.float_stride + i);
+        sums[w * M + r][c] = _mm512_fmadd_ps(weights, numbers, sums[w * M + r][c]);
+      }
+    }
+  };
   size_t i = 0;
   for (; i + 16 * kChains <= k; i += 16 * kChains) {
 #pragma GCC unroll 4
-    for (size_t c = 0; c < kChains; ++c) {
-      const std::byte* at = row + (i + 16 * c) * Format::kBytes;
-      // NOLINTNEXTLINE(performance-no-int-to-ptr)
-      _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(at) + kAhead), _MM_HINT_T0);
-      const __m512 w = Format::Load(0xffff, at);
-#pragma GCC unroll 4
-      for (size_t r = 0; r < M; ++r) {
-        sums[r][c] = _mm512_fmadd_ps(w, _mm512_loadu_ps(input + r * x.float_stride + i + 16 * c), sums[r][c]);
-      }
-    }
+    for (size_t c = 0; c < kChains; ++c) step(0xffff, i + 16 * c, c);
   }
-  for (; i < k; i += 16) {
-    const __m512 w = Format::Load(Lanes(k - i), row + i * Format::kBytes);
+  for (; i < k; i += 16) step(Lanes(k - i), i, 0);
 #pragma GCC unroll 4
-    for (size_t r = 0; r < M; ++r) sums[r][0] = _mm512_fmadd_ps(w, _mm512_loadu_ps(input + r * x.float_stride + i), sums[r][0]);
-  }
-#pragma GCC unroll 4
-  for (size_t r = 0; r < M; ++r) {
+  for (size_t r = 0; r < M * W; ++r) {
     const __m512 sum = _mm512_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]), _mm512_add_ps(sums[r][2], sums[r][3]));
-    out[r * DecodeBlock::kColumns] = _mm512_reduce_add_ps(sum);
+    out[r % M * DecodeBlock::kColumns + r / M * apart] = _mm512_reduce_add_ps(sum);
   }
+}
+
+// Rows m .. m + M of activations times weight rows n_begin .. n_end: out[r * DecodeBlock::kColumns + n - n_begin].
+template <typename Format, size_t M>
+void MultiplyBlock(const Product& product, size_t n_begin, size_t n_end, size_t m, float* out) {
+  const auto row_of = [&product](size_t n) { return product.w->data + n * product.w->k * Format::kBytes; };
+  const auto one = [&](size_t n) { MultiplyRow<Format, M>(product, row_of(n), m, out + (n - n_begin)); };
+  if constexpr (M == 1) {
+    constexpr size_t kStreams = StreamsOf(M);
+    const auto many = [&](size_t n, size_t apart) {
+      MultiplyRow<Format, M, kStreams>(product, row_of(n), m, out + (n - n_begin), apart);
+    };
+    if (OnIntel()) return ForStreams<kStreams>(n_begin, n_end, many, one);
+  }
+  for (size_t n = n_begin; n < n_end; ++n) one(n);
 }
 
 template <typename Format>
 void MultiplyRows(const Product& product, const Part& part) {
-  const size_t row_bytes = product.w->k * Format::kBytes;
-  ForDecodeBlocks(Target::kAvx512, product, part, [&](size_t n, size_t m, size_t m_end, float* out) {
-    const std::byte* const row = product.w->data + n * row_bytes;
+  ForDecodeBlocks(Target::kAvx512, product, part, [&](size_t n_begin, size_t n_end, size_t m, size_t m_end, float* out) {
     for (; m + kMaxRows <= m_end; m += kMaxRows, out += kMaxRows * DecodeBlock::kColumns) {
-      MultiplyRow<Format, kMaxRows>(product, row, m, out);
+      MultiplyBlock<Format, kMaxRows>(product, n_begin, n_end, m, out);
     }
-    for (; m < m_end; ++m, out += DecodeBlock::kColumns) MultiplyRow<Format, 1>(product, row, m, out);
+    for (; m < m_end; ++m, out += DecodeBlock::kColumns) MultiplyBlock<Format, 1>(product, n_begin, n_end, m, out);
   });
 }
 
