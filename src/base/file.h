@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "base/aligned.h"
 #include "base/status.h"
 
 namespace damask {
@@ -38,7 +39,7 @@ class FileBytes {
   std::string path_;
   std::span<const std::byte> bytes_;
   void* mapping_ = nullptr;
-  std::unique_ptr<std::byte[]> storage_;
+  std::unique_ptr<std::byte[], FreeDeleter> storage_;
 };
 
 // The whole of a regular file, at most `max_bytes` (TooLarge beyond).

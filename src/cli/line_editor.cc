@@ -1,5 +1,7 @@
 #include "cli/line_editor.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -7,7 +9,9 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 #include "cli/interrupt.h"
 #include "cli/line_view.h"
@@ -50,13 +54,27 @@ void ChangeBackBelow() {
   ChangeBack();
 }
 
+// Readable once the program has gone on after a stop: read() would not notice a stop right before it. -1 while no editor
+// exists.
+int gone_on = -1;
+
+void SayGoneOn() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t put = write(gone_on, &one, sizeof(one));
+}
+
+void ForgetGoneOn() {
+  uint64_t count;
+  [[maybe_unused]] const ssize_t got = read(gone_on, &count, sizeof(count));
+}
+
 extern "C" void OnStop(int signal);
 
 void CatchStop() {
   struct sigaction action = {};
   action.sa_handler = OnStop;
   sigemptyset(&action.sa_mask);
-  action.sa_flags = static_cast<int>(SA_NODEFER | SA_RESETHAND);  // no SA_RESTART: read() returns, and the line is drawn again
+  action.sa_flags = static_cast<int>(SA_NODEFER | SA_RESETHAND);
   sigaction(SIGTSTP, &action, nullptr);
 }
 
@@ -67,6 +85,7 @@ extern "C" void OnStop(int signal) {
   raise(signal);
   CatchStop();
   Change();
+  SayGoneOn();
   errno = saved;
 }
 
@@ -82,6 +101,7 @@ class ChangedTerminal {
     changed.c_cc[VMIN] = 1;
     changed.c_cc[VTIME] = 0;
     changed.c_cc[VQUIT] = _POSIX_VDISABLE;  // it would leave the terminal changed
+    gone_on = eventfd(0, static_cast<int>(EFD_CLOEXEC) | static_cast<int>(EFD_NONBLOCK));
     sigaction(SIGTSTP, nullptr, &stop_);
     if (stop_.sa_handler != SIG_IGN) CatchStop();
     SetBeforeExit(ChangeBackBelow);
@@ -93,6 +113,7 @@ class ChangedTerminal {
     ChangeBack();
     SetBeforeExit(nullptr);
     sigaction(SIGTSTP, &stop_, nullptr);
+    if (gone_on >= 0) close(std::exchange(gone_on, -1));
   }
 
  private:
@@ -129,6 +150,15 @@ class Screen {
   size_t cursor_row_ = 0;
 };
 
+// Whether there is something to read, at last; false: the line is to be drawn again.
+bool AwaitKeys() {
+  pollfd both[2] = {{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0}, {.fd = gone_on, .events = POLLIN, .revents = 0}};
+  if (poll(both, 2, -1) < 0) return errno != EINTR;
+  if (both[1].revents == 0) return true;
+  ForgetGoneOn();
+  return false;
+}
+
 }  // namespace
 
 bool LineEditor::Possible() {
@@ -155,13 +185,15 @@ std::optional<std::string> LineEditor::Read(std::string_view prompt) {
     }
     typed_.clear();
     view.Draw(buffer_);
+    if (!AwaitKeys()) {
+      view.Forget();  // the program was stopped, and others have written meanwhile
+      continue;
+    }
     char bytes[4096];
     const ssize_t got = read(STDIN_FILENO, bytes, sizeof(bytes));
     if (got > 0) {
       typed_.assign(bytes, static_cast<size_t>(got));
-    } else if (got < 0 && errno == EINTR) {
-      view.Forget();  // the program was stopped, and others have written meanwhile
-    } else {
+    } else if (!(got < 0 && errno == EINTR)) {
       return std::nullopt;  // the terminal has gone
     }
   }

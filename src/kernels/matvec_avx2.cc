@@ -239,14 +239,21 @@ void MultiplyRows(const Product& product, size_t n, size_t m, float* out, size_t
 template <typename Format, size_t R>
 void MultiplyBlock(const Product& product, size_t n_begin, size_t n_end, size_t m, float* out) {
   const auto one = [&](size_t n) { MultiplyRows<Format, R>(product, n, m, out + (n - n_begin)); };
-  if constexpr (R == 1) {
-    constexpr size_t kStreams = StreamsOf(R);
-    const auto many = [&](size_t n, size_t apart) {
-      MultiplyRows<Format, R, kStreams>(product, n, m, out + (n - n_begin), apart);
-    };
-    if (OnIntel()) return ForStreams<kStreams>(n_begin, n_end, many, one);
-  }
+  constexpr size_t kStreams = StreamsOf(R);
+  const auto many = [&](size_t n, size_t apart) {
+    MultiplyRows<Format, R, kStreams>(product, n, m, out + (n - n_begin), apart);
+  };
+  if (OnIntel()) return ForStreams<kStreams>(n_begin, n_end, many, one);
   for (size_t n = n_begin; n < n_end; ++n) one(n);
+}
+
+// The same for `rows` rows, fewer than R + 1.
+template <typename Format, size_t R>
+void MultiplyRest(const Product& product, size_t n_begin, size_t n_end, size_t m, size_t rows, float* out) {
+  if constexpr (R > 0) {
+    if (rows == R) return MultiplyBlock<Format, R>(product, n_begin, n_end, m, out);
+    MultiplyRest<Format, R - 1>(product, n_begin, n_end, m, rows, out);
+  }
 }
 
 template <typename Format>
@@ -255,7 +262,7 @@ void MultiplyBlocks(const Product& product, const Part& part) {
     for (; m + kMostRows <= m_end; m += kMostRows, out += kMostRows * DecodeBlock::kColumns) {
       MultiplyBlock<Format, kMostRows>(product, n_begin, n_end, m, out);
     }
-    for (; m < m_end; ++m, out += DecodeBlock::kColumns) MultiplyBlock<Format, 1>(product, n_begin, n_end, m, out);
+    MultiplyRest<Format, kMostRows - 1>(product, n_begin, n_end, m, m_end - m, out);
   });
 }
 

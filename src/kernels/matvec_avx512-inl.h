@@ -124,12 +124,10 @@ void MultiplyBlock(const Product& product, size_t n_begin, size_t n_end, size_t 
   const auto row_of = [&](size_t n) { return product.w->data + n * row_bytes; };
   const auto one = [&](size_t n) { MultiplyRow<Format, M>(product, row_of(n), m, out + (n - n_begin)); };
   constexpr size_t kStreams = StreamsOf(M);
-  if (kStreams > 1 && OnIntel()) {
-    const auto many = [&](size_t n, size_t apart) {
-      MultiplyRow<Format, M, kStreams>(product, row_of(n), m, out + (n - n_begin), apart);
-    };
-    return ForStreams<kStreams>(n_begin, n_end, many, one);
-  }
+  const auto many = [&](size_t n, size_t apart) {
+    MultiplyRow<Format, M, kStreams>(product, row_of(n), m, out + (n - n_begin), apart);
+  };
+  if (OnIntel()) return ForStreams<kStreams>(n_begin, n_end, many, one);
   for (size_t n = n_begin; n < n_end; ++n) one(n);
 }
 
