@@ -18,8 +18,8 @@ struct DecodeBlock {
 inline bool OnIntel() { return __builtin_cpu_is("intel") != 0; }
 
 // Weight rows that a body for `m` rows of activations reads at a time, from as many places of a block: each place is a stream
-// of its own to the prefetchers, so that more lines are under way. A Xeon with AMX decodes 12 to 33 % faster with four than
-// with one (Q8_0: 28; with two 24, with eight 5; 2026-11-29). Not measured yet on other makes, which go row by row.
+// of its own to the prefetchers, so that more lines are under way. A Xeon with AMX decodes 8 to 28 % faster with four than with
+// one, up to 46 % by AVX2's bodies (docs/engineering-notes.md). Not measured yet on other makes, which go row by row.
 constexpr size_t StreamsOf(size_t m) { return m <= 2 ? 4 : 2; }
 
 // Calls many(n, apart) for rows n, n + apart, .. of kStreams streams that together are n_begin .. n_end, one(n) for rows left
