@@ -23,10 +23,10 @@ inline bool OnIntel() { return __builtin_cpu_is("intel") != 0; }
 constexpr size_t StreamsOf(size_t m) { return m <= 2 ? 4 : 2; }
 
 // Calls many(n, apart) for rows n, n + apart, .. of kStreams streams that together are n_begin .. n_end, one(n) for rows left
-// over.
+// over, or for all.
 template <size_t kStreams, typename Many, typename One>
 inline void ForStreams(size_t n_begin, size_t n_end, const Many& many, const One& one) {
-  const size_t share = (n_end - n_begin) / kStreams;
+  const size_t share = OnIntel() ? (n_end - n_begin) / kStreams : 0;
   for (size_t n = n_begin; n < n_begin + share; ++n) many(n, share);
   for (size_t n = n_begin + share * kStreams; n < n_end; ++n) one(n);
 }
@@ -47,6 +47,37 @@ inline void ForDecodeBlocks(Target target, const Product& product, const Part& p
       }
     }
   }
+}
+
+// Rows m .. m + M of activations times weight rows n_begin .. n_end: out[r * DecodeBlock::kColumns + n - n_begin]. `rows` as
+// MultiplyByRows has it.
+template <size_t M, typename Rows>
+inline void MultiplyBlock(size_t n_begin, size_t n_end, size_t m, float* out, const Rows& rows) {
+  constexpr size_t kStreams = StreamsOf(M);
+  ForStreams<kStreams>(
+      n_begin, n_end, [&](size_t n, size_t apart) { rows.template operator()<M, kStreams>(n, m, out + (n - n_begin), apart); },
+      [&](size_t n) { rows.template operator()<M, 1>(n, m, out + (n - n_begin), 0); });
+}
+
+// The same for `count` rows of activations, fewer than M + 1.
+template <size_t M, typename Rows>
+inline void MultiplyRest(size_t n_begin, size_t n_end, size_t m, size_t count, float* out, const Rows& rows) {
+  if constexpr (M > 0) {
+    if (count == M) return MultiplyBlock<M>(n_begin, n_end, m, out, rows);
+    MultiplyRest<M - 1>(n_begin, n_end, m, count, out, rows);
+  }
+}
+
+// A product whose bodies take up to kMostRows rows of activations at a time: rows.operator()<M, W>(n, m, out, apart) sets
+// out[r * DecodeBlock::kColumns + i * apart] to row m + r of activations, of M, times weight row n + i * apart, of W.
+template <size_t kMostRows, typename Rows>
+inline void MultiplyByRows(Target target, const Product& product, const Part& part, const Rows& rows) {
+  ForDecodeBlocks(target, product, part, [&](size_t n_begin, size_t n_end, size_t m, size_t m_end, float* out) {
+    for (; m + kMostRows <= m_end; m += kMostRows, out += kMostRows * DecodeBlock::kColumns) {
+      MultiplyBlock<kMostRows>(n_begin, n_end, m, out, rows);
+    }
+    MultiplyRest<kMostRows - 1>(n_begin, n_end, m, m_end - m, out, rows);
+  });
 }
 
 }  // namespace

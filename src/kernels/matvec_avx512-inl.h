@@ -87,13 +87,14 @@ template <int kOffsetShift, size_t M>
   }
 }
 
-// out[r * DecodeBlock::kColumns + i * apart] = row m + r of activations, of M, times the weight row i * apart rows behind
-// `row`, of W.
-template <typename Format, size_t M, size_t W = 1>
-void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* out, size_t apart = 0) {
+// out[r * DecodeBlock::kColumns + i * apart] = row m + r of activations, of M, times weight row n + i * apart, of W.
+template <typename Format, size_t M, size_t W>
+void MultiplyRow(const Product& product, size_t n, size_t m, float* out, size_t apart) {
   const Forms& x = *product.x;
   const size_t k = product.w->k;
-  const size_t bytes_apart = W == 1 ? 0 : apart * formats::RowBytes(product.w->type, k);
+  const size_t row_bytes = formats::RowBytes(product.w->type, k);
+  const std::byte* row = product.w->data + n * row_bytes;
+  const size_t bytes_apart = apart * row_bytes;
   Sums sums[W][M];
 #pragma GCC unroll 8
   for (size_t i = 0; i < W * M; ++i) sums[i / M][i % M] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
@@ -117,38 +118,12 @@ void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* 
   }
 }
 
-// Rows m .. m + M of activations times weight rows n_begin .. n_end: out[r * DecodeBlock::kColumns + n - n_begin].
-template <typename Format, size_t M>
-void MultiplyBlock(const Product& product, size_t n_begin, size_t n_end, size_t m, float* out) {
-  const size_t row_bytes = formats::RowBytes(product.w->type, product.w->k);
-  const auto row_of = [&](size_t n) { return product.w->data + n * row_bytes; };
-  const auto one = [&](size_t n) { MultiplyRow<Format, M>(product, row_of(n), m, out + (n - n_begin)); };
-  constexpr size_t kStreams = StreamsOf(M);
-  const auto many = [&](size_t n, size_t apart) {
-    MultiplyRow<Format, M, kStreams>(product, row_of(n), m, out + (n - n_begin), apart);
-  };
-  if (OnIntel()) return ForStreams<kStreams>(n_begin, n_end, many, one);
-  for (size_t n = n_begin; n < n_end; ++n) one(n);
-}
-
-// The same for `rows` rows, fewer than M + 1.
-template <typename Format, size_t M>
-void MultiplyRest(const Product& product, size_t n_begin, size_t n_end, size_t m, size_t rows, float* out) {
-  if constexpr (M > 0) {
-    if (rows == M) return MultiplyBlock<Format, M>(product, n_begin, n_end, m, out);
-    MultiplyRest<Format, M - 1>(product, n_begin, n_end, m, rows, out);
-  }
-}
-
 template <typename Format>
 void MultiplyRows(const Product& product, const Part& part) {
-  constexpr size_t kRows = Format::kRows;
-  ForDecodeBlocks(Target::kAvx512, product, part, [&](size_t n_begin, size_t n_end, size_t m, size_t m_end, float* out) {
-    for (; m + kRows <= m_end; m += kRows, out += kRows * DecodeBlock::kColumns) {
-      MultiplyBlock<Format, kRows>(product, n_begin, n_end, m, out);
-    }
-    MultiplyRest<Format, kRows - 1>(product, n_begin, n_end, m, m_end - m, out);
-  });
+  MultiplyByRows<Format::kRows>(Target::kAvx512, product, part,
+                                [&]<size_t M, size_t W>(size_t n, size_t m, float* out, size_t apart) {
+                                  MultiplyRow<Format, M, W>(product, n, m, out, apart);
+                                });
 }
 
 }  // namespace

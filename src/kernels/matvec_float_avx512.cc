@@ -78,7 +78,7 @@ void MultiplyRow(const Product& product, const std::byte* row, size_t m, float* 
 
 // Rows m .. m + M of activations times weight rows n_begin .. n_end: out[r * DecodeBlock::kColumns + n - n_begin].
 template <typename Format, size_t M>
-void MultiplyBlock(const Product& product, size_t n_begin, size_t n_end, size_t m, float* out) {
+void MultiplyFloatBlock(const Product& product, size_t n_begin, size_t n_end, size_t m, float* out) {
   const auto row_of = [&product](size_t n) { return product.w->data + n * product.w->k * Format::kBytes; };
   const auto one = [&](size_t n) { MultiplyRow<Format, M>(product, row_of(n), m, out + (n - n_begin)); };
   if constexpr (M == 1) {
@@ -86,18 +86,19 @@ void MultiplyBlock(const Product& product, size_t n_begin, size_t n_end, size_t 
     const auto many = [&](size_t n, size_t apart) {
       MultiplyRow<Format, M, kStreams>(product, row_of(n), m, out + (n - n_begin), apart);
     };
-    if (OnIntel()) return ForStreams<kStreams>(n_begin, n_end, many, one);
+    ForStreams<kStreams>(n_begin, n_end, many, one);
+  } else {
+    for (size_t n = n_begin; n < n_end; ++n) one(n);
   }
-  for (size_t n = n_begin; n < n_end; ++n) one(n);
 }
 
 template <typename Format>
 void MultiplyRows(const Product& product, const Part& part) {
   ForDecodeBlocks(Target::kAvx512, product, part, [&](size_t n_begin, size_t n_end, size_t m, size_t m_end, float* out) {
     for (; m + kMaxRows <= m_end; m += kMaxRows, out += kMaxRows * DecodeBlock::kColumns) {
-      MultiplyBlock<Format, kMaxRows>(product, n_begin, n_end, m, out);
+      MultiplyFloatBlock<Format, kMaxRows>(product, n_begin, n_end, m, out);
     }
-    for (; m < m_end; ++m, out += DecodeBlock::kColumns) MultiplyBlock<Format, 1>(product, n_begin, n_end, m, out);
+    for (; m < m_end; ++m, out += DecodeBlock::kColumns) MultiplyFloatBlock<Format, 1>(product, n_begin, n_end, m, out);
   });
 }
 
