@@ -5,6 +5,7 @@
 
 #include "base/aligned.h"
 #include "base/checked.h"
+#include "kernels/activation_tiles.h"
 
 namespace damask::kernels {
 namespace {
@@ -74,14 +75,9 @@ void MakeFloatRow(const float* x, size_t k, size_t stride, float* out) {
   std::memset(out + k, 0, (stride - k) * sizeof(float));
 }
 
-// Rows m .. of the last pair of tiles.
-void ZeroLastTiles(Forms* forms) {
-  for (size_t row = forms->m; row < RoundUp(forms->m, 32); ++row) {
-    for (size_t tile = 0; tile < forms->k_tiles; ++tile) {
-      uint16_t* at = forms->tiles.data() + (row / 16 * forms->k_tiles + tile) * 512 + row % 16 * 32;
-      std::memset(at, 0, 32 * sizeof(uint16_t));
-    }
-  }
+void ZeroTilesRow(size_t row, Forms* forms) {
+  uint16_t* at = forms->tiles.data() + row / kTileColumns * forms->k_tiles * 512 + row % kTileColumns * 32;
+  for (size_t tile = 0; tile < forms->k_tiles; ++tile, at += 512) std::memset(at, 0, 32 * sizeof(uint16_t));
 }
 
 void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
@@ -120,20 +116,46 @@ void PrepareForms(Phase phase, unsigned bits, size_t m, size_t k, Forms* out) {
   Reserve(m, k, out);
 }
 
+namespace {
+
+// Rows that a worker takes at a time: about 64 KB of floats, or all of a row of tiles, which are ended while they are near.
+size_t GrainOf(unsigned bits, size_t k) {
+  if ((bits & kFormTiles) != 0) return kTileColumns;
+  return std::max<size_t>(1, 16384 / std::max<size_t>(1, k));
+}
+
+// row_of(row, worker): k floats. Tiles have rows behind the last one, so that there is an even number of them.
+template <typename RowOf>
+void FillForms(const RowOf& row_of, ThreadPool* pool, Forms* out) {
+  const bool tiles = (out->bits & kFormTiles) != 0;
+  const size_t rows = tiles ? RoundUp(out->m, 2 * kTileColumns) : out->m;
+  pool->ParallelFor(rows, GrainOf(out->bits, out->k), [&](size_t begin, size_t end, size_t worker) {
+    for (size_t row = begin; row < std::min(end, out->m); ++row) MakeRow(row_of(row, worker), out->k, row, out);
+    if (!tiles) return;
+    for (size_t row = std::max(begin, out->m); row < end; ++row) ZeroTilesRow(row, out);
+#if defined(__x86_64__)
+    avx512bf16::PairTiles(out->k_tiles, out->tiles.data() + begin / kTileColumns * out->k_tiles * 512);
+#endif
+  });
+}
+
+}  // namespace
+
 void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool, Forms* out) {
   PrepareForms(phase, bits, m, k, out);
-  if ((bits & kFormTiles) != 0) ZeroLastTiles(out);
-  // About 64 KB of floats a range.
-  const size_t grain = std::max<size_t>(1, 16384 / std::max<size_t>(1, k));
-  pool->ParallelFor(m, grain, [&](size_t begin, size_t end, size_t /*worker*/) {
-    for (size_t row = begin; row < end; ++row) MakeRow(x + row * x_stride, k, row, out);
-  });
-#if defined(__x86_64__)
-  if ((bits & kFormTiles) == 0) return;
-  pool->ParallelFor(RoundUp(m, 32) / 16, 1, [&](size_t begin, size_t end, size_t /*worker*/) {
-    for (size_t i = begin; i < end; ++i) avx512bf16::PairTiles(out->k_tiles, out->tiles.data() + i * out->k_tiles * 512);
-  });
-#endif
+  FillForms([&](size_t row, size_t /*worker*/) { return x + row * x_stride; }, pool, out);
+}
+
+void MakeForms(Phase phase, unsigned bits, RowMaker rows, size_t m, size_t k, ThreadPool* pool, Scratch* scratch, Forms* out) {
+  PrepareForms(phase, bits, m, k, out);
+  for (size_t worker = 0; worker < pool->num_threads(); ++worker) scratch[worker].rows.Reserve(k);
+  FillForms([&](size_t row, size_t worker) { return rows(row, scratch[worker].rows.data()); }, pool, out);
+}
+
+void ZeroTilesBehind(size_t m, const ActivationTiles& tiles) {
+  for (size_t row = m / kTileColumns * kTileColumns; row < RoundUp(m, 2 * kTileColumns); row += kTileColumns) {
+    if (row >= m || m - row < kTileColumns) std::memset(tiles.Line(row, 0), 0, tiles.k_tiles * 512 * sizeof(uint16_t));
+  }
 }
 
 }  // namespace damask::kernels

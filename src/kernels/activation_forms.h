@@ -14,6 +14,9 @@ void PrepareForms(Phase phase, unsigned bits, size_t m, size_t k, Activations::F
 // Fills the forms named by `bits` from x [m, k]; rows are spread over the pool.
 void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool,
                Activations::Forms* out);
+// The same from rows that are made on the way. `scratch` holds one for each thread of the pool.
+void MakeForms(Phase phase, unsigned bits, RowMaker rows, size_t m, size_t k, ThreadPool* pool, Scratch* scratch,
+               Activations::Forms* out);
 
 // One row each, by instruction set.
 namespace avx2 {

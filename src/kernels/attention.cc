@@ -41,15 +41,14 @@ struct Choice {
   Target target;
   AttentionFn run;
   const char* name;
+  bool fills_tiles = false;
 };
 
 // The plainest first; the last one that the target includes runs.
 constexpr Choice kChoices[] = {
-    {Target::kScalar, AttentionReference, "scalar"},
-    {Target::kAvx2, RunAvx2, "avx2 int16"},
-    {Target::kAvx512, RunAvx512, "avx512 float32"},
-    {Target::kAvx512Bf16, RunAvx512Bf16, "avx512bf16"},
-    {Target::kAmx, RunAmx, "amx bf16"},
+    {Target::kScalar, AttentionReference, "scalar"}, {Target::kAvx2, RunAvx2, "avx2 int16"},
+    {Target::kAvx512, RunAvx512, "avx512 float32"},  {Target::kAvx512Bf16, RunAvx512Bf16, "avx512bf16"},
+    {Target::kAmx, RunAmx, "amx bf16", true},
 };
 
 const Choice& Choose(Target target, const AttentionShape& shape) {
@@ -69,6 +68,12 @@ AttentionScratch::AttentionScratch(AttentionScratch&&) noexcept = default;
 AttentionScratch& AttentionScratch::operator=(AttentionScratch&&) noexcept = default;
 
 AttentionFn FindAttention(Target target, const AttentionShape& shape) { return Choose(target, shape).run; }
+
+bool FillsTiles(Target target, const AttentionShape& shape, const QueryBlock& block) {
+  // Sixteen rows of one head then lie side by side in a lane block, as in a tile.
+  return Choose(target, shape).fills_tiles && block.sinks == nullptr && shape.head_dim % 32 == 0 &&
+         block.rows % kTileColumns == 0 && block.tiles_row % kTileColumns == 0 && block.rows * shape.group > kFewLanes;
+}
 
 std::string AttentionName(Target target, const AttentionShape& shape) { return Choose(target, shape).name; }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/cpu.h"
+#include "kernels/activation_tiles.h"
 #include "kernels/page.h"
 #include "kernels/plan.h"
 
@@ -32,6 +33,11 @@ struct QueryBlock {
   uint64_t first_position = 0;  // row r is position first_position + r
   // [group] The logit of a key without a value that every row of a head sees besides, or null.
   const float* sinks = nullptr;
+  // Where these are, results go there instead of to `out`, rounded to bf16: row r, head g, dimension d to row tiles_row + r and
+  // column tiles_column + g * head_dim + d. Only where FillsTiles says so.
+  ActivationTiles tiles{};
+  size_t tiles_row = 0;
+  size_t tiles_column = 0;
 };
 
 // Per-thread memory of the kernels, kept between calls.
@@ -62,6 +68,9 @@ inline constexpr size_t kFewLanes = 8;
 
 // What `target` runs, for every head_dim and group; the scalar reference for f32 pages.
 AttentionFn FindAttention(Target target, const AttentionShape& shape);
+
+// Whether what `target` runs can leave this block's results as tiles.
+bool FillsTiles(Target target, const AttentionShape& shape, const QueryBlock& block);
 
 // "avx512bf16", "scalar", ...: the name of what FindAttention gives.
 std::string AttentionName(Target target, const AttentionShape& shape);

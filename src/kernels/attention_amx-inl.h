@@ -298,6 +298,20 @@ struct AmxSteps {
     for (size_t lane = 0; lane < kRow; ++lane) block->sum[lane] = block->out[head_dim * kRow + lane];
     FinishRows<kRow>(block, head_dim, outs);
   }
+  // O^T already has the order of the tiles: two dimensions of sixteen rows are a line.
+  static void FinishTiles(LaneBlock* block, size_t head_dim, uint16_t* const* lines) {
+    for (size_t lane = 0; lane < kRow; ++lane) block->sum[lane] = block->out[head_dim * kRow + lane];
+    for (size_t lane = 0; lane < block->lanes; lane += 16) {
+      const __m512 inverse = InverseSums(block->sum + lane);
+      const float* out = block->out + lane;
+      auto* line = reinterpret_cast<uint32_t*>(lines[lane / 16]);
+      for (size_t d = 0; d < head_dim; d += 2, out += 2 * kRow, line += 16) {
+        const __m512 even = _mm512_mul_ps(_mm512_load_ps(out), inverse);
+        const __m512 odd = _mm512_mul_ps(_mm512_load_ps(out + kRow), inverse);
+        Bf16Ops::StoreWeights<16>(even, odd, line, 0);
+      }
+    }
+  }
   static void Enter() { Tiles::Configure(amx::FullTiles()); }
   static void Leave() { Tiles::Release(); }
 };
@@ -305,9 +319,8 @@ struct AmxSteps {
 template <class Tiles>
 constexpr AttentionBody MakeAmxBody(const char* name) {
   using Steps = AmxSteps<Tiles>;
-  return {name,         Steps::kRow,     Steps::kRunKeys, kMaxStepKeys,  Steps::kRow * sizeof(bf16),
-          Steps::Pack,  nullptr,         Steps::Step,     Steps::Finish, Steps::Enter,
-          Steps::Leave, ExpandAvx512Bf16};
+  return {name,        Steps::kRow,   Steps::kRunKeys, kMaxStepKeys, Steps::kRow * sizeof(bf16), Steps::Pack,       nullptr,
+          Steps::Step, Steps::Finish, Steps::Enter,    Steps::Leave, ExpandAvx512Bf16,           Steps::FinishTiles};
 }
 
 }  // namespace

@@ -117,6 +117,7 @@ class Prefill {
         width_(options.heads * options.head_dim),
         q_(std::min(kChunkRows, options.context) * width_),
         out_(q_.size()),
+        tiles_(kChunkRows * CeilDiv(width_, size_t{32}) * 32),
         scratch_(options.pool->num_threads()),
         plans_(options.pool->num_threads()),
         totals_(options.pool->num_threads()) {
@@ -164,6 +165,7 @@ class Prefill {
     query.out_stride = width_;
     query.first_position = chunk + row;
     query.rows = std::min(kQueryBlockRows, chunk_rows - row);
+    FillTiles(row, kv_head, &query);
     Plan& plan = plans_[worker];
     if (density < 1.0) {
       std::minstd_rand random(static_cast<uint32_t>(options_.seed + 7919 * query.first_position + kv_head));
@@ -176,6 +178,15 @@ class Prefill {
     run_(shape_, query, plan, cache_.Head(kv_head), &scratch_[worker]);
   }
 
+  // Results as the engine has them where the next product reads tiles.
+  void FillTiles(size_t row, size_t kv_head, QueryBlock* query) {
+    QueryBlock filling = *query;
+    filling.tiles = {tiles_.data(), CeilDiv(width_, size_t{32})};
+    filling.tiles_row = row;
+    filling.tiles_column = kv_head * shape_.group * shape_.head_dim;
+    if (FillsTiles(options_.target, shape_, filling)) *query = filling;
+  }
+
   const AttentionBenchOptions& options_;
   const Cache& cache_;
   AttentionShape shape_;
@@ -183,6 +194,7 @@ class Prefill {
   size_t width_;
   AlignedArray<float> q_;
   AlignedArray<float> out_;
+  AlignedArray<uint16_t> tiles_;
   std::vector<AttentionScratch> scratch_;
   std::vector<Plan> plans_;
   std::vector<Totals> totals_;  // of each worker

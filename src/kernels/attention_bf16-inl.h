@@ -93,12 +93,17 @@ void PackPairs(const float* const* queries, size_t head_dim, float sign, LaneBlo
   VectorSteps<Bf16Ops, kRow>::ClearState(head_dim, block);
 }
 
+// Zero for a lane for which nothing is planned.
+inline __m512 InverseSums(const float* sums) {
+  const __m512 sum = _mm512_load_ps(sums);
+  const __mmask16 some = _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_GT_OQ);
+  return _mm512_maskz_div_ps(some, _mm512_set1_ps(1.0f), sum);
+}
+
 template <size_t kRow>
 void FinishRows(LaneBlock* block, size_t head_dim, float* const* outs) {
   for (size_t lane = 0; lane < block->lanes; lane += 16) {
-    const __m512 sum = _mm512_load_ps(block->sum + lane);
-    const __mmask16 some = _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_GT_OQ);
-    const __m512 inverse = _mm512_maskz_div_ps(some, _mm512_set1_ps(1.0f), sum);
+    const __m512 inverse = InverseSums(block->sum + lane);
     for (size_t d = 0; d < head_dim; d += 16) {
       __m512i rows[16];
       for (size_t i = 0; i < 16; ++i) {

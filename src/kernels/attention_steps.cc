@@ -295,6 +295,7 @@ void LayOutBlocks(const AttentionBody& body, const AttentionShape& shape, const 
   buffers->blocks.resize(count);
   buffers->queries.assign(count * kLanes, nullptr);
   buffers->outs.assign(count * kLanes, nullptr);
+  buffers->lines.clear();
   buffers->packed.Reserve(count * query_bytes);
   buffers->state.Reserve(count * state_floats);
   buffers->lane_ids.Reserve(count * 2 * kLanes);
@@ -316,6 +317,9 @@ void LayOutBlocks(const AttentionBody& body, const AttentionShape& shape, const 
       block.row[lane] = static_cast<int32_t>(row);
       block.head_bit[lane] = static_cast<int32_t>(1u << head);
       block.heads |= 1u << head;
+      if (query.tiles.numbers != nullptr && lane % kTileColumns == 0) {
+        buffers->lines.push_back(query.tiles.Line(query.tiles_row + row, query.tiles_column + head * head_dim));
+      }
       buffers->queries[i * kLanes + lane] = query.q + row * query.q_stride + head * head_dim;
       buffers->outs[i * kLanes + lane] = query.out + row * query.out_stride + head * head_dim;
       if (++row < query.rows) continue;
@@ -368,7 +372,11 @@ void FinishBlock(const AttentionBody& body, const AttentionShape& shape, const Q
                  AttentionScratch::Buffers* buffers) {
   LaneBlock& lanes = buffers->blocks[index];
   float* const* const outs = buffers->outs.data() + index * kLanes;
-  body.finish(&lanes, shape.head_dim, outs);
+  if (query.tiles.numbers == nullptr) {
+    body.finish(&lanes, shape.head_dim, outs);
+  } else {
+    body.finish_tiles(&lanes, shape.head_dim, buffers->lines.data() + index * body.lanes / kTileColumns);
+  }
   if (query.lse == nullptr && query.sinks == nullptr) return;
   for (size_t lane = 0; lane < lanes.lanes; ++lane) {
     const size_t position = index * body.lanes + lane;
@@ -390,7 +398,7 @@ class BlockRunner {
     sign_ = shape.scale == 0.0f ? 0.0f : sign;
     scale_ = shape.scale == 0.0f ? 1.0f : sign * shape.scale;
     LayOutBlocks(body, shape, query, buffers);
-    fetch->reads = fetch->writes = RowFetch{nullptr, 0, shape.head_dim * sizeof(float), 0, 0};
+    assert(query.tiles.numbers == nullptr || body.finish_tiles != nullptr);
     buffers->scores.Reserve(kMaxStepKeys * kLanes);
     buffers->weights.Reserve(kMaxStepKeys * kLanes);
     buffers->rescale.Reserve(kLanes);
@@ -409,7 +417,7 @@ class BlockRunner {
     for (size_t i = 0; i < buffers_->blocks.size(); ++i) {
       LaneBlock& block = buffers_->blocks[i];
       Pack(i);
-      if (last) Announce(buffers_->outs.data() + i * kLanes, block.lanes, &fetch_->writes);
+      if (last) AnnounceResults(i);
       SelectRuns(step, runs.data(), block, &buffers_->block_runs);
       if (!buffers_->block_runs.empty()) {
         body_.step(buffers_->block_runs.data(), buffers_->block_runs.size(), shape_.head_dim, scale_ * kLog2E, scratch, &block);
@@ -436,15 +444,26 @@ class BlockRunner {
     body_.pack(buffers_->queries.data() + index * kLanes, shape_.head_dim, sign_, &block);
     packed_ = index + 1;
     if (packed_ == buffers_->blocks.size()) return;
-    Announce(buffers_->queries.data() + packed_ * kLanes, buffers_->blocks[packed_].lanes, &fetch_->reads);
+    Announce(buffers_->queries.data() + packed_ * kLanes, buffers_->blocks[packed_].lanes, shape_.head_dim * sizeof(float),
+             &fetch_->reads);
+  }
+  void AnnounceResults(size_t index) {
+    const size_t lanes = buffers_->blocks[index].lanes;
+    if (query_.tiles.numbers == nullptr) {
+      return Announce(buffers_->outs.data() + index * kLanes, lanes, shape_.head_dim * sizeof(float), &fetch_->writes);
+    }
+    Announce(buffers_->lines.data() + index * body_.lanes / kTileColumns, lanes / kTileColumns,
+             shape_.head_dim * kTileColumns * sizeof(bf16), &fetch_->writes);
   }
   void Finish(size_t index) {
     FinishBlock(body_, shape_, query_, scale_, index, buffers_);
     finished_ = index + 1;
   }
-  static void Announce(const float* const* rows, size_t count, RowFetch* fetch) {
-    fetch->rows = rows;
+  template <typename T>
+  static void Announce(T* const* rows, size_t count, size_t row_bytes, RowFetch* fetch) {
+    std::copy_n(rows, count, fetch->rows);
     fetch->num_rows = count;
+    fetch->row_bytes = row_bytes;
     fetch->row = 0;
     fetch->offset = 0;
   }

@@ -53,7 +53,7 @@ struct LaneBlock {
 
 // Rows of lanes that are to be fetched: queries that the next lane block packs, or where this one's results go.
 struct RowFetch {
-  const float* const* rows;  // [num_rows]
+  const void* rows[kLanes];  // [num_rows]
   size_t num_rows;
   size_t row_bytes;
   size_t row;     // where it goes on: in this row
@@ -103,6 +103,9 @@ struct AttentionBody {
   void (*enter)();
   void (*leave)();
   ExpandFn expand;  // q8 keys and values to the bf16 ones of a KeyRun; null: the body reads q8 pages, and nothing else
+  // As `finish`, where every sixteen lanes are rows of one tile: their lines (ActivationTiles) begin at lines[lane / 16]. Null:
+  // the body does not fill tiles.
+  void (*finish_tiles)(LaneBlock* block, size_t head_dim, uint16_t* const* lines) = nullptr;
 };
 
 // Runs `plan` with `body`: the driver shared by all bodies.
@@ -194,6 +197,7 @@ struct AttentionScratch::Buffers {
   std::vector<KeyRun> block_runs;  // those that concern one lane block
   std::vector<const float*> queries;
   std::vector<float*> outs;
+  std::vector<uint16_t*> lines;    // of each sixteen lanes, where results go to tiles
   AlignedArray<std::byte> packed;  // queries of all lane blocks
   AlignedArray<float> state;       // max, sum, O^T of all lane blocks
   AlignedArray<int32_t> lane_ids;  // row, head bit

@@ -59,10 +59,33 @@ void Matmul::Load(Phase phase, const float* x, size_t m, size_t k, size_t x_stri
   MakeForms(phase, impl_->FormsOfPhase(phase), x, m, k, x_stride, impl_->pool, &out->forms());
 }
 
+void Matmul::Load(Phase phase, RowMaker rows, size_t m, size_t k, Activations* out) {
+  MakeForms(phase, impl_->FormsOfPhase(phase), rows, m, k, impl_->pool, impl_->scratch.data(), &out->forms());
+}
+
+ActivationTiles Matmul::PrepareTiles(Phase phase, size_t m, size_t k, Activations* out) {
+  if (impl_->FormsOfPhase(phase) != kFormTiles) return {};
+  PrepareForms(phase, kFormTiles, m, k, &out->forms());
+  const ActivationTiles tiles{out->forms().tiles.data(), out->forms().k_tiles};
+  ZeroTilesBehind(m, tiles);
+  return tiles;
+}
+
 void Matmul::Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride) {
   const Store store = epilogue.accumulate ? Store::kAdd : Store::kSet;
   Product product{&x.forms(), &w, epilogue.bias, store, y, y_stride};
   impl_->Run(&product, 1);
+}
+
+void Matmul::MultiplyEach(const Activations& x, std::span<const Factor> factors) {
+  std::vector<Product> products;
+  std::vector<const Body*> bodies;
+  for (const Factor& factor : factors) {
+    const Store store = factor.epilogue.accumulate ? Store::kAdd : Store::kSet;
+    products.push_back({&x.forms(), factor.w, factor.epilogue.bias, store, factor.y, factor.y_stride});
+    bodies.push_back(impl_->Find(&products.back()));
+  }
+  RunSideBySide(bodies.data(), products.data(), products.size(), impl_->pool, impl_->scratch.data());
 }
 
 void Matmul::MultiplyGated(const Activations& x, GateFunction function, const WeightView& gate, const WeightView& up,

@@ -13,8 +13,10 @@
 #include <string>
 
 #include "base/cpu.h"
+#include "base/function_ref.h"
 #include "base/thread_pool.h"
 #include "formats/tensor_type.h"
+#include "kernels/activation_tiles.h"
 #include "kernels/ops.h"
 #include "kernels/peak.h"
 
@@ -49,6 +51,9 @@ class Activations {
   std::unique_ptr<Forms> forms_;
 };
 
+// Row `row` of activations, k floats; they may have been put into `buffer` [k]. Called from any thread, once for a row.
+using RowMaker = FunctionRef<const float*(size_t row, float* buffer)>;
+
 struct Epilogue {
   const float* bias = nullptr;  // [n], added to every row
   bool accumulate = false;      // y += instead of y = (the residual stream)
@@ -65,6 +70,13 @@ class Matmul {
 
   // Reads x [m, k], row stride `x_stride` floats, into `out`. x may be freed afterwards.
   void Load(Phase phase, const float* x, size_t m, size_t k, size_t x_stride, Activations* out);
+  // The same of rows that are made when they are wanted, and are never written as floats: 8 bytes a number of memory's way
+  // less.
+  void Load(Phase phase, RowMaker rows, size_t m, size_t k, Activations* out);
+
+  // Room for activations [m, k] that somebody else fills with rows as tiles, all of them; without numbers where products of
+  // that phase want another form. Rows behind the last one are zeros.
+  ActivationTiles PrepareTiles(Phase phase, size_t m, size_t k, Activations* out);
 
   // y [m, n], row stride `y_stride` floats. x must have been loaded with k == w.k. y must not alias x or the weights.
   // Mean square of the error over that of y, for normal numbers, against exact arithmetic on the decoded weights:
@@ -79,6 +91,15 @@ class Matmul {
   //   decode, quantised          weights exact, 8 bits per block of 32 for x, as llama.cpp does         4e-5
   // A row of y depends neither on which rows share the call nor on the number of threads.
   void Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride);
+
+  // The same for several weights; each y is its own.
+  struct Factor {
+    const WeightView* w;
+    Epilogue epilogue;
+    float* y;
+    size_t y_stride;
+  };
+  void MultiplyEach(const Activations& x, std::span<const Factor> factors);
 
   // out [m, n] = f(x gate^T) * (x up^T): the first half of SwiGLU or GeGLU (GateTimes in ops.h). gate and up have one
   // shape.

@@ -187,6 +187,10 @@ std::vector<const Body*> PrefillBodies(Target target, formats::TensorType type);
 // cache. `scratch` holds one for each thread of the pool.
 void RunProducts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch);
 
+// Several products of the same activations. Parts are as large as if their weights were one: each reads all activations, so few
+// are better, and threads wait for each other once. (Decode, whose threads read ranges of a matrix, takes one after the other.)
+void RunSideBySide(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch);
+
 // f(gate) * up by body.run_gated, into forms that were prepared (PrepareForms).
 void RunGated(const Body& body, const Product& gate, const Product& up, ThreadPool* pool, Scratch* scratch,
               Activations::Forms* out);

@@ -1,5 +1,6 @@
 // Cuts products into parts for the pool.
 #include <algorithm>
+#include <vector>
 
 #include "base/checked.h"
 #include "kernels/matmul_bodies.h"
@@ -22,10 +23,9 @@ constexpr size_t kMinimumPartRows = 128;
 
 size_t RoundUp(size_t value, size_t grain) { return CeilDiv(value, grain) * grain; }
 
-// Rows of w, at most `n_part` where the body takes more than a panel, and of x in a part.
-Part PartSize(const Body& body, size_t n_part, const Product& product, size_t num_threads) {
+// Rows of w, at most `n_part` where the body takes more than a panel, and of x in a part; `n` rows are multiplied altogether.
+Part PartSize(const Body& body, size_t n_part, const Product& product, size_t n, size_t num_threads) {
   const size_t m = product.x->m;
-  const size_t n = product.w->n;
   const size_t wanted = kPartsPerThread * num_threads;
   if (body.split == Split::kRowRanges) {
     const size_t row_bytes = std::max<size_t>(1, formats::RowBytes(product.w->type, product.w->k));
@@ -63,21 +63,27 @@ void ForEachRange(const Product& product, size_t rows, ThreadPool* pool, Scratch
   });
 }
 
-// Calls run(part, worker) for all parts of a product, `size` each, over the pool.
+// The parts of a product, `size` each.
+size_t NumParts(const Product& product, const Part& size) {
+  return CeilDiv(product.w->n, size.n_end) * CeilDiv(product.x->m, size.m_end);
+}
+Part PartAt(const Product& product, const Part& size, size_t index) {
+  const size_t m = product.x->m;
+  const size_t cuts = CeilDiv(m, size.m_end);
+  const size_t n_begin = index / cuts * size.n_end;
+  const size_t m_begin = index % cuts * size.m_end;
+  return {n_begin, std::min(n_begin + size.n_end, product.w->n), m_begin, std::min(m_begin + size.m_end, m)};
+}
+
+// Calls run(part, worker) for all of them over the pool.
 template <typename Run>
 void ForEachPart(const Product& product, const Part& size, ThreadPool* pool, const Run& run) {
-  const size_t m = product.x->m;
-  const size_t n = product.w->n;
-  const size_t cuts = CeilDiv(m, size.m_end);
-  pool->ParallelFor(CeilDiv(n, size.n_end) * cuts, 1, [&](size_t index, size_t /*end*/, size_t worker) {
-    const size_t n_begin = index / cuts * size.n_end;
-    const size_t m_begin = index % cuts * size.m_end;
-    run(Part{n_begin, std::min(n_begin + size.n_end, n), m_begin, std::min(m_begin + size.m_end, m)}, worker);
-  });
+  pool->ParallelFor(NumParts(product, size), 1,
+                    [&](size_t index, size_t /*end*/, size_t worker) { run(PartAt(product, size, index), worker); });
 }
 
 void RunParts(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch) {
-  const Part size = PartSize(*bodies[0], bodies[0]->n_part, products[0], pool->num_threads());
+  const Part size = PartSize(*bodies[0], bodies[0]->n_part, products[0], products[0].w->n, pool->num_threads());
   const auto run = [&](const Part& part, size_t worker) {
     for (size_t i = 0; i < count; ++i) bodies[i]->run(products[i], part, &scratch[worker]);
   };
@@ -95,10 +101,32 @@ void RunProducts(const Body* const* bodies, const Product* products, size_t coun
   for (size_t i = 0; i < count; ++i) RunParts(bodies + i, products + i, 1, pool, scratch);
 }
 
+void RunSideBySide(const Body* const* bodies, const Product* products, size_t count, ThreadPool* pool, Scratch* scratch) {
+  const bool ranges = std::any_of(bodies, bodies + count, [](const Body* body) { return body->split == Split::kRowRanges; });
+  if (ranges || products[0].x->m == 0) {
+    for (size_t i = 0; i < count; ++i) RunProducts(bodies + i, products + i, 1, pool, scratch);
+    return;
+  }
+  size_t n = 0;
+  for (size_t i = 0; i < count; ++i) n += products[i].w->n;
+  std::vector<Part> sizes(count);
+  std::vector<size_t> ends(count);  // of each one's parts in the order of all
+  size_t parts = 0;
+  for (size_t i = 0; i < count; ++i) {
+    sizes[i] = PartSize(*bodies[i], bodies[i]->n_part, products[i], n, pool->num_threads());
+    ends[i] = parts += NumParts(products[i], sizes[i]);
+  }
+  pool->ParallelFor(parts, 1, [&](size_t index, size_t /*end*/, size_t worker) {
+    const auto i = static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), index) - ends.begin());
+    const size_t first = i == 0 ? 0 : ends[i - 1];
+    bodies[i]->run(products[i], PartAt(products[i], sizes[i], index - first), &scratch[worker]);
+  });
+}
+
 void RunGated(const Body& body, const Product& gate, const Product& up, ThreadPool* pool, Scratch* scratch,
               Activations::Forms* out) {
   if (gate.x->m == 0 || gate.w->n == 0) return;
-  const Part size = PartSize(body, body.n_part / 2, gate, pool->num_threads());
+  const Part size = PartSize(body, body.n_part / 2, gate, gate.w->n, pool->num_threads());
   ForEachPart(gate, size, pool,
               [&](const Part& part, size_t worker) { body.run_gated(gate, up, part, &scratch[worker], out); });
 }

@@ -13,7 +13,7 @@ namespace {
 template <int kWrite>
 [[gnu::always_inline]] inline void FetchLine(RowFetch* fetch) {
   if (fetch->row == fetch->num_rows) return;
-  __builtin_prefetch(reinterpret_cast<const char*>(fetch->rows[fetch->row]) + fetch->offset, kWrite, kWrite ? 3 : 2);
+  __builtin_prefetch(static_cast<const char*>(fetch->rows[fetch->row]) + fetch->offset, kWrite, kWrite ? 3 : 2);
   fetch->offset += kCacheLine;
   if (fetch->offset < fetch->row_bytes) return;
   fetch->offset = 0;

@@ -18,14 +18,26 @@ void AttentionStep::Report(size_t layer, const Item& item, const kernels::Plan& 
   if (audit_options_.enabled() && !item.run->aside) AuditItem(layer, item, plan, worker_index);
 }
 
+bool AttentionStep::Audits(size_t layer, const Item& item, size_t row) const {
+  // Of the last layer a prefill computes this one row: a sample would leave the layer out.
+  if (item.run->answers && audit_options_.prefill_every != 0) return true;
+  return AuditsRow(audit_options_, item.run->decode, layer, item.kv_head, item.first_position + row);
+}
+
+bool AttentionStep::AuditsAnyRow(size_t layer, const Item& item) const {
+  if (!audit_options_.enabled() || item.run->aside) return false;
+  for (size_t row = 0; row < item.rows; ++row) {
+    if (Audits(layer, item, row)) return true;
+  }
+  return false;
+}
+
 void AttentionStep::AuditItem(size_t layer, const Item& item, const kernels::Plan& plan, size_t worker_index) {
   const ModelConfig& c = model_->config();
   Worker& worker = workers_[worker_index];
   const kernels::QueryBlock block = BlockOf(layer, item);
   for (size_t row = 0; row < item.rows; ++row) {
-    // Of the last layer a prefill computes this one row: a sample would leave the layer out.
-    const bool always = item.run->answers && audit_options_.prefill_every != 0;
-    if (!always && !AuditsRow(audit_options_, item.run->decode, layer, item.kv_head, item.first_position + row)) continue;
+    if (!Audits(layer, item, row)) continue;
     worker.audited.resize(c.heads);
     worker.row_audit.assign(c.group(), {});
     AuditRow(target_, shape_, layout_, block, plan, PagesOf(layer, item), row, c.window(layer), &worker.audit,

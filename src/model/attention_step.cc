@@ -41,11 +41,11 @@ void AttentionStep::ShowKeys(size_t layer, std::span<const RowRun> runs) {
   });
 }
 
-void AttentionStep::ShowKeysAndRun(size_t layer, std::span<const RowRun> runs, const float* q, float* out) {
+void AttentionStep::ShowKeysAndRun(size_t layer, std::span<const RowRun> runs, const float* q, const Results& results) {
   const bool guesses = std::any_of(runs.begin(), runs.end(), [](const RowRun& run) { return run.decode && run.rows > 1; });
   if (!guesses || !policy_->WantsKeys()) {
     ShowKeys(layer, runs);
-    Run(layer, runs, q, out);
+    Run(layer, runs, q, results);
     return;
   }
   std::vector<RowRun> single;
@@ -60,7 +60,7 @@ void AttentionStep::ShowKeysAndRun(size_t layer, std::span<const RowRun> runs, c
       single.push_back(run);
     }
     ShowKeys(layer, single);
-    Run(layer, single, q, out);
+    Run(layer, single, q, results);
   }
 }
 
@@ -91,9 +91,9 @@ void AttentionStep::MakeItems(size_t layer, std::span<const RowRun> runs) {
                    [](const Item& a, const Item& b) { return a.first_position > b.first_position; });
 }
 
-void AttentionStep::Run(size_t layer, std::span<const RowRun> runs, const float* q, float* out) {
+void AttentionStep::Run(size_t layer, std::span<const RowRun> runs, const float* q, const Results& results) {
   q_ = q;
-  out_ = out;
+  results_ = results;
   MakeItems(layer, runs);
   if (decode_items_.size() < items_.size()) decode_items_.resize(items_.size());
   pool_->ParallelFor(items_.size(), 1, [&](size_t begin, size_t end, size_t worker) {
@@ -113,12 +113,30 @@ kernels::QueryBlock AttentionStep::BlockOf(size_t layer, const Item& item) const
   const FloatVector& sinks = model_->layers()[layer].sinks;
   return {.q = q_ + offset,
           .q_stride = c.q_width(),
-          .out = out_ + offset,
+          .out = results_.rows + offset,
           .out_stride = c.q_width(),
           .lse = nullptr,
           .rows = item.rows,
           .first_position = item.first_position,
           .sinks = sinks.size() == 0 ? nullptr : sinks.data() + item.kv_head * c.group()};
+}
+
+// Lets the kernel leave the item's results as tiles, where it can. The audit reads rows.
+void AttentionStep::AskForTiles(size_t layer, const Item& item, kernels::QueryBlock* block) const {
+  if (results_.tiles.numbers == nullptr || AuditsAnyRow(layer, item)) return;
+  block->tiles_row = item.first_row;
+  block->tiles_column = item.kv_head * shape_.group * shape_.head_dim;
+  if (kernels::FillsTiles(target_, shape_, *block)) block->tiles = results_.tiles;
+}
+
+// What an item left as rows goes to the tiles, if there are any.
+void AttentionStep::RowsToTiles(const Item& item) const {
+  if (results_.tiles.numbers == nullptr) return;
+  const size_t width = model_->config().q_width();
+  const size_t columns = shape_.group * shape_.head_dim;
+  const size_t column = item.kv_head * columns;
+  kernels::StoreTiles(results_.rows + item.first_row * width + column, width, item.rows, columns, results_.tiles,
+                      item.first_row, column);
 }
 
 void AttentionStep::MakePlan(size_t layer, const Item& item, kernels::Plan* plan) const {
@@ -151,7 +169,10 @@ void AttentionStep::RunItem(size_t layer, size_t index, size_t worker_index) {
   MakePlan(layer, item, &plan);
   if (item.run->decode) kernels::CutPlan(plan, &decode.parts);
   if (decode.parts.size() > 1) return;
-  attention_(shape_, BlockOf(layer, item), plan, PagesOf(layer, item), &worker.attention);
+  kernels::QueryBlock block = BlockOf(layer, item);
+  AskForTiles(layer, item, &block);
+  attention_(shape_, block, plan, PagesOf(layer, item), &worker.attention);
+  if (block.tiles.numbers == nullptr) RowsToTiles(item);
   Report(layer, item, plan, worker_index);
 }
 
@@ -191,6 +212,7 @@ void AttentionStep::MergeItem(size_t layer, size_t index, size_t worker_index) {
   if (decode.parts.size() < 2) return;
   kernels::MergeParts(shape_, BlockOf(layer, items_[index]), decode.parts.size(), part_lanes(), PartOut(decode.first_part),
                       PartLse(decode.first_part));
+  RowsToTiles(items_[index]);
   Report(layer, items_[index], decode.plan, worker_index);
 }
 

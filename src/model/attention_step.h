@@ -54,10 +54,16 @@ class AttentionStep {
   // The keys of `runs`, which lie in their pages, become the policy's; without a Run of their own where nobody asks for their
   // answers.
   void ShowKeys(size_t layer, std::span<const RowRun> runs);
-  // Rotated queries q [rows, heads, head_dim] to outputs of the same shape.
-  void Run(size_t layer, std::span<const RowRun> runs, const float* q, float* out);
+  // Where results go: floats of the queries' shape, or where these are, the tiles that the next product reads. `rows` is used
+  // either way.
+  struct Results {
+    float* rows = nullptr;
+    kernels::ActivationTiles tiles{};
+  };
+  // Rotated queries q [rows, heads, head_dim] to results.
+  void Run(size_t layer, std::span<const RowRun> runs, const float* q, const Results& results);
   // Both. Of a drawn token and guesses behind it a policy sees for each row what it would see without those that follow.
-  void ShowKeysAndRun(size_t layer, std::span<const RowRun> runs, const float* q, float* out);
+  void ShowKeysAndRun(size_t layer, std::span<const RowRun> runs, const float* q, const Results& results);
   // The layer's attention for the chunk is done.
   void ShowChunk(size_t layer, std::span<const RowRun> runs, const float* q);
   // Gives back pages that no head can reach again.
@@ -94,6 +100,10 @@ class AttentionStep {
   size_t DecodeRowsTogether(size_t layer, uint64_t position) const;
   void MakeItems(size_t layer, std::span<const RowRun> runs);
   kernels::QueryBlock BlockOf(size_t layer, const Item& item) const;
+  bool Audits(size_t layer, const Item& item, size_t row) const;
+  bool AuditsAnyRow(size_t layer, const Item& item) const;
+  void AskForTiles(size_t layer, const Item& item, kernels::QueryBlock* block) const;
+  void RowsToTiles(const Item& item) const;
   void MakePlan(size_t layer, const Item& item, kernels::Plan* plan) const;
   void RunItem(size_t layer, size_t item, size_t worker);
   void RunParts(size_t layer);
@@ -121,7 +131,7 @@ class AttentionStep {
   std::vector<SegmentReport> reports_;
   std::vector<Item> items_;
   const float* q_ = nullptr;  // of the Run at hand
-  float* out_ = nullptr;
+  Results results_;
   std::vector<DecodeItem> decode_items_;  // [items], and memory of batches before
   std::vector<Part> parts_;
   AlignedArray<float> part_outs_;  // [parts][part_lanes][head_dim]

@@ -210,7 +210,6 @@ Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* 
   for (size_t layer = 0; layer < c.layers; ++layer) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled();
     const LayerWeights& weights = model_->layers()[layer];
-    NormRows(weights.attention_norm);
     DAMASK_RETURN_IF_ERROR(AttentionInputs(weights, layer));
     Attend(batch, layer);
     if (rows_ == 0) break;
@@ -222,23 +221,33 @@ Status Forward::Layers(std::span<const Segment> batch, const std::atomic<bool>* 
 void Forward::Attend(std::span<const Segment> batch, size_t layer) {
   const Stopwatch watch(&stats_.attention_seconds);
   const float* q = buffers_->q.data();
-  float* out = buffers_->attended.data();
   if (layer + 1 < model_->config().layers || runs_.front().decode) {
-    attention_.ShowKeysAndRun(layer, runs_, q, out);
+    attention_.ShowKeysAndRun(layer, runs_, q, AttentionResults());
     attention_.ShowChunk(layer, runs_, q);
     return;
   }
   attention_.ShowKeys(layer, runs_);
   // Behind the last layer's keys and values only the rows whose logits are asked for still matter.
   const std::vector<RowRun> all = std::exchange(runs_, WantedRuns(batch));
-  attention_.Run(layer, runs_, q, out);
+  attended_as_tiles_ = false;
+  attention_.Run(layer, runs_, q, {.rows = buffers_->attended.data()});
   attention_.ShowChunk(layer, all, q);
   KeepWantedRows();
 }
 
+// Where the next product reads tiles, attention leaves its results as such: the layer's inputs, which its products have read,
+// make room for them.
+AttentionStep::Results Forward::AttentionResults() {
+  const ModelConfig& c = model_->config();
+  AttentionStep::Results results{.rows = buffers_->attended.data()};
+  // Heads then begin at tiles.
+  if (c.head_dim % 32 == 0) results.tiles = matmul_.PrepareTiles(phase_, rows_, c.q_width(), &buffers_->activations);
+  attended_as_tiles_ = results.tiles.numbers != nullptr;
+  return results;
+}
+
 void Forward::LayerAfterAttention(const LayerWeights& weights) {
   AttentionOutput(weights);
-  NormRows(weights.ffn_norm);
   FeedForward(weights);
 }
 
@@ -254,10 +263,9 @@ Status Forward::RunLayer(size_t layer, KvCache* cache, uint64_t first_position, 
     FillRotations();
     std::copy(x.begin(), x.end(), buffers_->x.data());
     const LayerWeights& weights = model_->layers()[layer];
-    NormRows(weights.attention_norm);
     DAMASK_RETURN_IF_ERROR(AttentionInputs(weights, layer));
     if (observer) observer({layer, first_position, rows, buffers_->q.data(), cache});
-    attention_.Run(layer, runs_, buffers_->q.data(), buffers_->attended.data());
+    attention_.Run(layer, runs_, buffers_->q.data(), AttentionResults());
     attention_.ShowChunk(layer, runs_, buffers_->q.data());
     LayerAfterAttention(weights);
   } catch (const std::bad_alloc&) {
@@ -282,20 +290,28 @@ void Forward::Embed(std::span<const tokenizer::TokenId> tokens, float* x) {
   });
 }
 
+// The residual stream as a step reads it. Layers whose norms stand behind their products have none before: x as it is.
+const float* Forward::NormedRow(const FloatVector& weight, size_t row, float* buffer) const {
+  const ModelConfig& c = model_->config();
+  const float* const x = buffers_->x.data() + row * c.width;
+  if (weight.size() == 0) return x;
+  kernels::RmsNorm(target_, x, weight.data(), c.rms_epsilon, c.width, buffer);
+  return buffer;
+}
+
+void Forward::LoadNormed(const FloatVector& weight, size_t first_row, size_t rows) {
+  const auto row_at = [&](size_t row, float* buffer) { return NormedRow(weight, first_row + row, buffer); };
+  matmul_.Load(phase_, row_at, rows, model_->config().width, &buffers_->activations);
+}
+
 void Forward::NormRows(const FloatVector& weight) {
   const Stopwatch watch(&stats_.other_seconds);
-  const ModelConfig& c = model_->config();
-  const float* x = buffers_->x.data();
-  float* normed = buffers_->normed.data();
+  const size_t width = model_->config().width;
   pool_->ParallelFor(rows_, RowGrain(), [&](size_t begin, size_t end, size_t) {
     for (size_t row = begin; row < end; ++row) {
-      const float* in = x + row * c.width;
-      float* out = normed + row * c.width;
-      if (weight.size() == 0) {  // a layer whose norms stand behind its products reads the residual stream as it is
-        std::copy_n(in, c.width, out);
-      } else {
-        kernels::RmsNorm(target_, in, weight.data(), c.rms_epsilon, c.width, out);
-      }
+      float* const out = buffers_->normed.data() + row * width;
+      const float* const normed = NormedRow(weight, row, out);
+      if (normed != out) std::copy_n(normed, width, out);
     }
   });
 }
@@ -305,10 +321,13 @@ Status Forward::AttentionInputs(const LayerWeights& weights, size_t layer) {
     const Stopwatch watch(&stats_.product_seconds);
     const ModelConfig& c = model_->config();
     Buffers& b = *buffers_;
-    matmul_.Load(phase_, b.normed.data(), rows_, c.width, c.width, &b.activations);
-    matmul_.Multiply(b.activations, weights.q, {.bias = weights.q_bias.data()}, b.q.data(), c.q_width());
-    matmul_.Multiply(b.activations, weights.k, {.bias = weights.k_bias.data()}, b.k.data(), c.kv_width());
-    matmul_.Multiply(b.activations, weights.v, {.bias = weights.v_bias.data()}, b.v.data(), c.kv_width());
+    LoadNormed(weights.attention_norm, 0, rows_);
+    const kernels::Matmul::Factor factors[] = {
+        {&weights.q, {.bias = weights.q_bias.data()}, b.q.data(), c.q_width()},
+        {&weights.k, {.bias = weights.k_bias.data()}, b.k.data(), c.kv_width()},
+        {&weights.v, {.bias = weights.v_bias.data()}, b.v.data(), c.kv_width()},
+    };
+    matmul_.MultiplyEach(b.activations, factors);
   }
   return RotateAndStore(weights, layer);
 }
@@ -395,7 +414,7 @@ void Forward::AttentionOutput(const LayerWeights& weights) {
   const Stopwatch watch(&stats_.product_seconds);
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
-  matmul_.Load(phase_, b.attended.data(), rows_, c.q_width(), c.q_width(), &b.activations);
+  if (!attended_as_tiles_) matmul_.Load(phase_, b.attended.data(), rows_, c.q_width(), c.q_width(), &b.activations);
   AddToResidual(b.activations, weights.o, weights.o_bias, weights.attention_post_norm);
 }
 
@@ -403,14 +422,13 @@ Status Forward::Logits(std::span<const Segment> batch, const LogitsSink& sink) {
   if (rows_ == 0) return {};
   const ModelConfig& c = model_->config();
   Buffers& b = *buffers_;
-  NormRows(model_->output_norm());
   b.logits.Reserve(std::min(rows_, kLogitRows) * c.vocab);
   // All segments' rows together: the output matrix is large, and decoding reads it once for all.
   for (size_t done = 0; done < rows_; done += kLogitRows) {
     const size_t rows = std::min(kLogitRows, rows_ - done);
     {
       const Stopwatch watch(&stats_.product_seconds);
-      matmul_.Load(phase_, b.normed.data() + done * c.width, rows, c.width, c.width, &b.activations);
+      LoadNormed(model_->output_norm(), done, rows);
       matmul_.Multiply(b.activations, model_->output(), {}, b.logits.data(), c.vocab);
     }
     if (!AllFinite(b.logits.data(), rows * c.vocab)) return BrokenNumbers("logits");

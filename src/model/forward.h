@@ -144,8 +144,12 @@ class Forward {
   Status Prepare(std::span<const Segment> batch);
   Status Layers(std::span<const Segment> batch, const std::atomic<bool>* cancel);
   void Attend(std::span<const Segment> batch, size_t layer);
+  AttentionStep::Results AttentionResults();
   // Rows that a worker takes at a time in the small steps: of the few of a decode each is one's own.
   size_t RowGrain() const { return rows_ <= kDecodeRows ? 1 : kRowGrain; }
+  const float* NormedRow(const FloatVector& weight, size_t row, float* buffer) const;
+  // The residual stream's rows, normed, as activations; and as floats.
+  void LoadNormed(const FloatVector& weight, size_t first_row, size_t rows);
   void NormRows(const FloatVector& weight);
   Status AttentionInputs(const LayerWeights& weights, size_t layer);
   Status RotateAndStore(const LayerWeights& weights, size_t layer);
@@ -184,6 +188,7 @@ class Forward {
   bool release_ = false;
   size_t rows_ = 0;  // rows of the buffers in use
   kernels::Phase phase_ = kernels::Phase::kPrefill;
+  bool attended_as_tiles_ = false;  // what attention gave last lies in the activations
   std::vector<RowRun> runs_;
   std::vector<uint64_t> shown_before_;  // by segment: keys that its policy's state had seen before the run
   std::unique_ptr<Buffers> buffers_;

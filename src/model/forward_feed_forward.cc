@@ -57,18 +57,23 @@ void Forward::LoadGated(const FeedForwardWeights& network, size_t rows) {
 }
 
 void Forward::FeedForward(const LayerWeights& weights) {
+  const bool experts = weights.router.data != nullptr;
+  if (experts) NormRows(weights.ffn_norm);
   const Stopwatch watch(&stats_.product_seconds);
-  if (weights.router.data == nullptr) return Network(weights.feed_forward[0], weights.ffn_post_norm);
-  Experts(weights);
-  if (weights.shared.down.data != nullptr) Network(weights.shared, weights.ffn_post_norm);
+  if (experts) {
+    Experts(weights);
+    if (weights.shared.down.data == nullptr) return;
+    matmul_.Load(phase_, buffers_->normed.data(), rows_, weights.shared.gate.k, weights.shared.gate.k, &buffers_->activations);
+    return Network(weights.shared, weights.ffn_post_norm);
+  }
+  LoadNormed(weights.ffn_norm, 0, rows_);
+  Network(weights.feed_forward[0], weights.ffn_post_norm);
 }
 
-// All rows through one network.
+// All rows, which are loaded, through one network.
 void Forward::Network(const FeedForwardWeights& network, const FloatVector& post_norm) {
-  Buffers& b = *buffers_;
-  matmul_.Load(phase_, b.normed.data(), rows_, network.gate.k, network.gate.k, &b.activations);
   LoadGated(network, rows_);
-  AddToResidual(b.gated, network.down, network.down_bias, post_norm);
+  AddToResidual(buffers_->gated, network.down, network.down_bias, post_norm);
 }
 
 void Forward::Experts(const LayerWeights& weights) {

@@ -134,6 +134,59 @@ TEST_F(MatmulTest, ResultsAreTheSameBitsForAnyNumberOfThreads) {
   }
 }
 
+TEST_F(MatmulTest, RowsMadeOnTheWayGiveTheSameBits) {
+  const Weights w(TensorType::kQ8_0, 70, 512, 41);
+  for (const size_t m : {1, 5, 16, 40, 140}) {
+    const std::vector<float> x = RandomFloats(m * w.k, 42);
+    // Half of the rows lie somewhere, the others are put into the buffer.
+    const auto row_at = [&](size_t row, float* buffer) {
+      const float* const from = x.data() + row * w.k;
+      return row % 2 == 0 ? from : std::copy_n(from, w.k, buffer) - w.k;
+    };
+    for (const Target target : SupportedTargets()) {
+      for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+        Matmul matmul(target, &pool_);
+        Activations loaded;
+        matmul.Load(phase, row_at, m, w.k, &loaded);
+        std::vector<float> y(m * w.n);
+        matmul.Multiply(loaded, w.view(), {}, y.data(), w.n);
+        EXPECT_EQ(y, Multiply(target, phase, w, x, m, &pool_)) << CaseName(target, w.type, m, w.n, w.k);
+      }
+    }
+  }
+}
+
+// Of several sizes and types, one of them smaller than any part.
+TEST_F(MatmulTest, ProductsSideBySideGiveTheBitsOfOneAfterTheOther) {
+  const Weights weights[] = {Weights(TensorType::kQ4_K, 1100, 512, 43), Weights(TensorType::kQ6_K, 3, 512, 44),
+                             Weights(TensorType::kBF16, 300, 512, 45)};
+  const std::vector<float> bias = RandomFloats(1100, 46);
+  for (const size_t m : {1, 33, 300}) {
+    const std::vector<float> x = RandomFloats(m * 512, 47);
+    for (const Target target : SupportedTargets()) {
+      for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+        Matmul matmul(target, &pool_);
+        Activations loaded;
+        matmul.Load(phase, x.data(), m, 512, 512, &loaded);
+        std::vector<float> together[3];
+        std::vector<WeightView> views;
+        for (const Weights& w : weights) views.push_back(w.view());
+        std::vector<Matmul::Factor> factors;
+        for (size_t i = 0; i < 3; ++i) {
+          together[i].assign(m * weights[i].n, 1.0f);
+          factors.push_back({&views[i], {bias.data(), i == 2}, together[i].data(), weights[i].n});
+        }
+        matmul.MultiplyEach(loaded, factors);
+        for (size_t i = 0; i < 3; ++i) {
+          std::vector<float> alone(m * weights[i].n, 1.0f);
+          matmul.Multiply(loaded, views[i], {bias.data(), i == 2}, alone.data(), weights[i].n);
+          EXPECT_EQ(together[i], alone) << CaseName(target, weights[i].type, m, weights[i].n, 512);
+        }
+      }
+    }
+  }
+}
+
 TEST_F(MatmulTest, BiasAndAccumulationAndStridesAreHonoured) {
   for (const TensorType type : {TensorType::kF32, TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ4_K}) {
     const Weights w(type, 75, 512, 17);
