@@ -1,5 +1,6 @@
 // damask bench policies: what the choice of keys costs as a text grows.
 #include <cmath>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -48,10 +49,11 @@ struct Line {
   std::vector<policies::PolicyBenchResult> results;
 
   // The power of the context with which a time grows, from the first context to the last: 0 flat, 1 in proportion.
-  double Growth(double policies::PolicyBenchResult::*seconds) const {
+  // Nothing where there is one context.
+  std::optional<double> Growth(double policies::PolicyBenchResult::*seconds) const {
     const policies::PolicyBenchResult& first = results.front();
     const policies::PolicyBenchResult& last = results.back();
-    if (results.size() < 2) return 0;
+    if (results.size() < 2) return std::nullopt;
     return std::log(last.*seconds / first.*seconds) /
            std::log(static_cast<double>(last.context) / static_cast<double>(first.context));
   }
@@ -80,6 +82,7 @@ class BenchPolicies : public Command {
       specs.clear();
       for (const std::string_view spec : Split(*policies_, ';')) specs.emplace_back(WithoutSpaces(spec));
     }
+    for (const std::string& spec : specs) DAMASK_RETURN_IF_ERROR(policies::CheckPolicyBench(spec, options_));
     const CancelScope cancel;
     report::ProgressLine progress(!common.quiet && StderrIsTerminal(), "steps");
     const Timer timer;
@@ -128,7 +131,8 @@ class BenchPolicies : public Command {
       std::vector<std::string> row = {line.spec};
       for (const auto seconds : {&policies::PolicyBenchResult::prefill_seconds, &policies::PolicyBenchResult::decode_seconds}) {
         for (const policies::PolicyBenchResult& result : line.results) row.push_back(FourDigits(1e6 * (result.*seconds)));
-        row.push_back(fmt::format("{:.2f}", line.Growth(seconds)));
+        const std::optional<double> growth = line.Growth(seconds);
+        row.push_back(growth ? fmt::format("{:.2f}", *growth) : "-");
       }
       row.push_back(fmt::format("{:.0f}", line.results.back().planned_keys));
       table.Add(std::move(row));

@@ -29,6 +29,8 @@ namespace {
 
 constexpr uint64_t kMaxSamples = 1000000;
 constexpr const char* kTarget = "--target";
+constexpr const char* kThreads = "--threads";
+constexpr const char* kRepack = "--repack";
 
 // The parts of a list without the spaces around them; an empty part is an error.
 Result<std::vector<std::string>> ParseList(const std::string& flag, const std::string& text, char separator) {
@@ -119,7 +121,7 @@ class EvalCompare : public Command {
                             evals::RunCompare(engine.get(), run_, cells.get(), progress, cancel.flag()));
     line.Clear();
     result.notes.insert(result.notes.begin(), left_out.begin(), left_out.end());
-    if (cells) NoteTargets(cells->asked(), &result.notes);
+    if (cells) NoteSettings(cells->asked(), AskedOf(*engine), &result.notes);
     for (const std::string& note : result.notes) LogWarning(note);
     // What can fail comes last: the table is worth more.
     if (common.json) {
@@ -181,7 +183,10 @@ class EvalCompare : public Command {
             ContextOf(engine),
             {"rope", fmt::format("{} {} {} {}", model_.rope_scaling.value_or("as the model"), model_.rope_scale,
                                  model_.rope_base, model_.yarn_context)},
-            {.name = kTarget, .value = std::string(TargetName(engine.target())), .may_differ = any_target_},
+            {.name = kTarget, .value = std::string(TargetName(engine.target())), .may_differ = any_target_, .may_join = true},
+            // On these only times depend. Files of the time before they were kept do not say them.
+            {.name = kThreads, .value = fmt::format("{}", engine.threads()), .may_differ = true, .unsaid = ""},
+            {.name = kRepack, .value = model_.repack ? "on" : "off", .may_differ = true, .unsaid = ""},
             // Files of the time before there was a choice do not say it.
             {.name = "--kv", .value = engine.kv_type() == kernels::KvType::kQ8 ? "q8" : "bf16", .unsaid = "bf16"},
             {"--seed", fmt::format("{}", run_.seed)},
@@ -207,11 +212,13 @@ class EvalCompare : public Command {
     return context;
   }
 
-  static void NoteTargets(const evals::Asked& asked, std::vector<std::string>* notes) {
-    for (const evals::AskedValue& one : asked) {
-      if (one.name != kTarget || one.value.find(' ') == std::string::npos) continue;
-      notes->push_back(
-          fmt::format("the answers were computed with {} {}: equal within rounding, not in speed", kTarget, one.value));
+  // What answers of the file were computed with, where that is not what this run has.
+  static void NoteSettings(const evals::Asked& asked, const evals::Asked& own, std::vector<std::string>* notes) {
+    for (size_t i = 0; i < asked.size(); ++i) {
+      const evals::AskedValue& one = asked[i];
+      if (!one.may_differ || one.value.empty() || one.value == own[i].value) continue;
+      const char* const so = one.name == kTarget ? "equal within rounding, not in speed" : "times are of these together";
+      notes->push_back(fmt::format("the answers were computed with {} {}: {}", one.name, one.value, so));
     }
   }
 

@@ -166,7 +166,7 @@ class Calibration {
                                      .content = options_.content,
                                      .content_blocks = options_.content_blocks,
                                      .each_head = options_.each_head};
-    const auto passed = [&](uint64_t passes) { Report("passes over the effect texts", passes, std::max(passes, kMaxPasses)); };
+    const auto passed = [&](uint64_t passes, uint64_t most) { Report("passes over the effect texts", passes, most); };
     DAMASK_ASSIGN_OR_RETURN(result_.treatments, ChooseTreatments(static_options_, wanted, options_.effect ? &meter : nullptr,
                                                                  &result_.mask, engine_->shape(), passed, cancel_));
     KeepNeededDirections();

@@ -45,7 +45,7 @@ struct CalibrateResult {
   double density = 0;  // planned, at cost_length; content heads as dense
 };
 
-// stage: "layers", or "passes over the effect texts" (of kMaxPasses, often fewer).
+// stage: "layers", or "passes over the effect texts" (of as many as there may be; often fewer).
 using CalibrateProgress = std::function<void(std::string_view stage, uint64_t done, uint64_t total, double seconds)>;
 
 // Works with the engine's model; its policy is `full` afterwards. Memory: one layer's maps, the hidden states of all samples, a

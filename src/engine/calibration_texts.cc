@@ -42,6 +42,8 @@ Result<std::vector<std::vector<TokenId>>> BuiltInSamples(const Engine& engine, u
 Result<std::vector<std::vector<TokenId>>> SamplesOf(const Engine& engine, const std::vector<NamedText>& texts, uint64_t samples,
                                                     uint64_t tokens, const std::atomic<bool>* cancel) {
   const uint64_t own = tokens - BosTokens(engine);
+  if (samples < texts.size())
+    return InvalidArgument(fmt::format("--samples is {}, fewer than the {} texts of --text", samples, texts.size()));
   std::vector<std::vector<TokenId>> encoded;
   for (const NamedText& text : texts) {
     if (IsSet(cancel)) return Cancelled();

@@ -147,7 +147,8 @@ Result<model::Segment> Session::NextSegment(std::span<const TokenId> tokens, siz
   const bool all = wanted == model::LogitsWanted::kAll;  // a text whose every token is judged: nothing is asked of it
   const policies::Instruction instruction = all ? policies::Instruction() : AskedNow();
   const size_t closing = std::min(instruction.text.empty() ? instruction.last : 0, tokens.size());
-  if (tokens.size() > closing) count = std::min(count, tokens.size() - closing);
+  // What is asked at the end of a prompt is one chunk: cut in two, its second part would judge the first.
+  count = tokens.size() > closing ? std::min(count, tokens.size() - closing) : tokens.size();
   if (instruction.given()) DAMASK_RETURN_IF_ERROR(LookAhead(instruction, tokens, cancel));
   const bool last = count == tokens.size();
   ReserveTokens(count);

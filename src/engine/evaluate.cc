@@ -36,6 +36,7 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
   const size_t step = context - bos;
   PerplexityResult result;
   double sum = 0;
+  model::ForwardStats finished;  // when the last whole window was
   engine->ResetStats();
   for (size_t begin = 0; begin + 1 < tokens.size(); begin += step) {
     const size_t end = std::min(tokens.size(), begin + step);
@@ -62,6 +63,7 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
       break;
     }
     DAMASK_RETURN_IF_ERROR(status);
+    finished = engine->stats();
     result.kv_bytes = std::max(result.kv_bytes, session.kv_bytes());
     result.audit.Add(engine->audit());
     if (progress) progress(end, tokens.size(), timer.Seconds());
@@ -69,7 +71,7 @@ Result<PerplexityResult> Perplexity(Engine* engine, std::span<const TokenId> tok
   result.nll = sum / static_cast<double>(result.tokens);
   result.perplexity = std::exp(result.nll);
   result.seconds = timer.Seconds();
-  if (engine->stats().causal_pairs > 0) result.density = engine->stats().density();
+  if (finished.causal_pairs > 0) result.density = finished.density();
   return result;
 }
 

@@ -51,7 +51,7 @@ double ContentCost(uint64_t length) {
 class Chooser {
  public:
   Chooser(const std::vector<std::vector<StaticOption>>& options, const TreatmentOptions& wanted, EffectMeter* meter, Mask* mask,
-          const policies::ModelShape& shape, const std::function<void(uint64_t)>& progress, const std::atomic<bool>* cancel)
+          const policies::ModelShape& shape, const PassProgress& progress, const std::atomic<bool>* cancel)
       : options_(options),
         wanted_(wanted),
         meter_(meter),
@@ -60,7 +60,8 @@ class Chooser {
         progress_(progress),
         cancel_(cancel),
         dearest_(wanted.content ? kCheapShare * ContentCost(wanted.length) : 1.0),
-        floor_(options.size(), 0.0) {}
+        floor_(options.size(), 0.0),
+        most_passes_(MostPasses()) {}
 
   Result<TreatmentResult> Run() {
     DAMASK_RETURN_IF_ERROR(wanted_.effect ? ChooseByEffect() : ChooseByQuality());
@@ -72,6 +73,14 @@ class Chooser {
   }
 
  private:
+  // The search for static heads and what it chose; the blocks of content heads, down and up the ladder; the rest; single heads.
+  uint64_t MostPasses() const {
+    uint64_t most = kMaxPasses + 1 + kRestPasses;
+    if (wanted_.content) most += kContentPasses;
+    if (wanted_.content && wanted_.content_blocks == 0) most += 2 * (BlocksToTry().size() - 1);
+    return most + (wanted_.each_head ? options_.size() : 0);
+  }
+
   Status ChooseByQuality() {
     Assign(kQualityWithoutEffect);
     if (!wanted_.content) return {};
@@ -91,7 +100,7 @@ class Chooser {
     DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy, policies::MakeDam(*mask_, "calibration", {}, shape_));
     DAMASK_ASSIGN_OR_RETURN(const Effect effect, meter_->Measure(std::move(policy), enough, cancel_));
     ++result_.passes;
-    if (progress_) progress_(result_.passes);
+    if (progress_) progress_(result_.passes, most_passes_);
     return effect;
   }
 
@@ -302,10 +311,11 @@ class Chooser {
   EffectMeter* meter_;
   Mask* mask_;
   const policies::ModelShape& shape_;
-  const std::function<void(uint64_t)>& progress_;
+  const PassProgress& progress_;
   const std::atomic<bool>* cancel_;
   double dearest_;             // the cost of the dearest form that is worth a look
   std::vector<double> floor_;  // quality that a head has been found to need
+  uint64_t most_passes_;
   TreatmentResult result_;
 };
 
@@ -336,7 +346,7 @@ std::vector<StaticOption> StaticOptions(const HeadMask& head, const masks::Param
 
 Result<TreatmentResult> ChooseTreatments(const std::vector<std::vector<StaticOption>>& options, const TreatmentOptions& wanted,
                                          EffectMeter* meter, Mask* mask, const policies::ModelShape& shape,
-                                         const std::function<void(uint64_t)>& progress, const std::atomic<bool>* cancel) {
+                                         const PassProgress& progress, const std::atomic<bool>* cancel) {
   return Chooser(options, wanted, meter, mask, shape, progress, cancel).Run();
 }
 

@@ -54,10 +54,13 @@ struct TreatmentResult {
   uint64_t passes = 0;
 };
 
+// After every pass over the effect texts: how many there were, and how many there may be.
+using PassProgress = std::function<void(uint64_t passes, uint64_t most)>;
+
 // Sets treatment, form, window and figures of every head of `mask`. `options` [heads] as StaticOptions gives them. `meter` has
-// its reference; null without effect. `progress` is called after every pass.
+// its reference; null without effect.
 Result<TreatmentResult> ChooseTreatments(const std::vector<std::vector<StaticOption>>& options, const TreatmentOptions& wanted,
                                          EffectMeter* meter, masks::Mask* mask, const policies::ModelShape& shape,
-                                         const std::function<void(uint64_t passes)>& progress, const std::atomic<bool>* cancel);
+                                         const PassProgress& progress, const std::atomic<bool>* cancel);
 
 }  // namespace damask::engine

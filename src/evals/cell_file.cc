@@ -170,6 +170,7 @@ std::vector<std::string_view> ValuesOf(std::string_view text) {
 
 // `values` and those of `more` that it lacks.
 std::string WithValues(std::string values, std::string_view more) {
+  if (values.empty()) return std::string(more);
   for (const std::string_view one : ValuesOf(more)) {
     const std::vector<std::string_view> there = ValuesOf(values);
     if (std::find(there.begin(), there.end(), one) == there.end()) values.append(kAnd).append(one);
@@ -177,7 +178,7 @@ std::string WithValues(std::string values, std::string_view more) {
   return values;
 }
 
-// InvalidArgument naming what is not as in the file's first line. What may differ gets the file's values, too.
+// InvalidArgument naming what is not as in the file's first line. What may differ gets the file's values.
 Status TakeHeader(std::string_view line, Asked* asked) {
   const Result<Json> header = formats::ParseJson(line);
   if (!header.ok() || !header->is_object() || header->value("format", Json()) != kFormat) {
@@ -191,7 +192,7 @@ Status TakeHeader(std::string_view line, Asked* asked) {
     const auto found = values.find(now.name);
     const std::string then = found != values.end() && found->is_string() ? found->get<std::string>() : now.unsaid;
     if (now.may_differ) {
-      now.value = WithValues(then, now.value);
+      now.value = then;
     } else if (then != now.value && std::find(now.formerly.begin(), now.formerly.end(), then) == now.formerly.end()) {
       return InvalidArgument(
           fmt::format("is of another run, {} was {} and is {} now", now.name, Quote(then), Quote(now.value)));
@@ -216,6 +217,9 @@ std::string StampOf(const std::string& path) {
 Result<std::unique_ptr<CellFile>> CellFile::Open(const std::string& path, const Asked& asked) {
   std::unique_ptr<CellFile> file(new CellFile(path, asked));
   DAMASK_RETURN_IF_ERROR(file->TakeOthers());
+  for (Asked* const values : {&file->own_, &file->asked_}) {
+    for (AskedValue& one : *values) one.may_differ = one.may_differ || one.may_join;
+  }
   if (file->stamp_.empty()) {
     file->dirty_ = true;
     DAMASK_RETURN_IF_ERROR(file->Flush());  // before hours of work, not after them
@@ -266,7 +270,13 @@ Status CellFile::Put(const Cell& cell) {
   if (lines_[index].cell.answers.size() > cell.answers.size()) return {};
   lines_[index] = {cell, ""};
   dirty_ = true;
+  has_own_answers_ = true;
+  NameOwnValues();
   return since_written_.Seconds() < kWriteEverySeconds ? Status() : Flush();
+}
+
+void CellFile::NameOwnValues() {
+  for (size_t i = 0; i < asked_.size(); ++i) asked_[i].value = WithValues(asked_[i].value, own_[i].value);
 }
 
 Status CellFile::TakeOthers() {
@@ -274,7 +284,7 @@ Status CellFile::TakeOthers() {
   if (stamp.empty() || stamp == stamp_) return {};
   DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path_, limits::kMaxTextFileBytes));
   if (text.empty()) return {};
-  CellFile others(path_, asked_);
+  CellFile others(path_, own_);
   if (const Status status = others.Read(text); !status.ok()) return status.At(Quote(path_, 300));
   for (Line& line : others.lines_) {
     const size_t index = IndexOf(line.cell);
@@ -282,6 +292,7 @@ Status CellFile::TakeOthers() {
     if (line.cell.answers.size() > lines_[index].cell.answers.size()) lines_[index] = std::move(line);
   }
   asked_ = std::move(others.asked_);
+  if (has_own_answers_) NameOwnValues();
   stamp_ = stamp;
   return {};
 }

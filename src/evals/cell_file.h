@@ -22,6 +22,8 @@ struct AskedValue {
   std::string value;
   // Answers of another value may stand beside these: the file then names both, "avx2 and amx".
   bool may_differ = false;
+  // The same of answers that other runs add to the file while this one has it open.
+  bool may_join = false;
   std::string unsaid = "not said";         // the value of a file that does not name it
   std::vector<std::string> formerly = {};  // what files of earlier versions say for the same
 };
@@ -38,7 +40,8 @@ class CellFile : public CellStore {
   Status Put(const Cell& cell) override;
   Status Flush() override;
 
-  // As it was opened with; what may differ has the values of all answers in the file.
+  // As it was opened with; what may differ has the values of all answers in the file, this run's only once it has put one.
+  // Empty: the file does not say.
   const Asked& asked() const { return asked_; }
 
   static constexpr double kWriteEverySeconds = 2;
@@ -49,14 +52,17 @@ class CellFile : public CellStore {
     std::string text;  // with a newline
   };
 
-  CellFile(std::string path, Asked asked) : path_(std::move(path)), asked_(std::move(asked)) {}
+  CellFile(std::string path, const Asked& asked) : path_(std::move(path)), own_(asked), asked_(asked) {}
   Status Read(const std::string& text);
   // Answers that are in the file and not here; where there is no file, or an empty one, none.
   Status TakeOthers();
+  void NameOwnValues();
   size_t IndexOf(const Cell& wanted) const;  // lines_.size(): none
 
   std::string path_;
+  Asked own_;  // of this run alone
   Asked asked_;
+  bool has_own_answers_ = false;
   std::vector<Line> lines_;
   std::string stamp_;  // of the file as this object last read or wrote it; empty: never
   bool dirty_ = false;

@@ -28,8 +28,9 @@ size_t WindowTokens(const engine::Engine& engine, uint64_t context) {
 
 }  // namespace
 
-Result<CellQuestions> CellQuestions::Make(engine::Engine* engine, const CompareRun& run, const Cell& cell) {
-  CellQuestions questions(engine, run, cell.context);
+Result<CellQuestions> CellQuestions::Make(engine::Engine* engine, const CompareRun& run, const Prompts& prompts,
+                                          const Cell& cell) {
+  CellQuestions questions(engine, run, prompts, cell.context);
   if (cell.task == kPerplexity) {
     if (cell.context < 3) return InvalidArgument("a perplexity wants windows of 3 tokens at least");
     if (!run.text.empty()) DAMASK_RETURN_IF_ERROR(questions.CutWindows());
@@ -38,6 +39,10 @@ Result<CellQuestions> CellQuestions::Make(engine::Engine* engine, const CompareR
   DAMASK_ASSIGN_OR_RETURN(questions.task_, TaskRunOf(run, cell.task));
   questions.placements_ = Placements(*questions.task_);
   return questions;
+}
+
+Status CellQuestions::Check() const {
+  return task_ ? MakeTaskSample(*prompts_, *task_, context_, placements_.front()).status() : Status();
 }
 
 Status CellQuestions::CutWindows() {
@@ -56,7 +61,7 @@ Status CellQuestions::CutWindows() {
 
 Result<Answered> CellQuestions::Ask(size_t index, const std::atomic<bool>* cancel) const {
   if (!task_) return AskWindow(index, cancel);
-  DAMASK_ASSIGN_OR_RETURN(AskedSample asked, AskPlacement(engine_, prompts_, *task_, context_, placements_[index], cancel));
+  DAMASK_ASSIGN_OR_RETURN(AskedSample asked, AskPlacement(engine_, *prompts_, *task_, context_, placements_[index], cancel));
   return std::move(asked.answered);
 }
 

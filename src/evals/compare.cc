@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -38,7 +39,7 @@ class Comparison {
  public:
   Comparison(engine::Engine* engine, const CompareRun& run, CellStore* store, const EvalProgress& progress,
              const std::atomic<bool>* cancel)
-      : engine_(engine), run_(run), store_(store), progress_(progress), cancel_(cancel) {}
+      : engine_(engine), run_(run), prompts_(engine, run.form), store_(store), progress_(progress), cancel_(cancel) {}
 
   Result<CompareResult> Run() {
     DAMASK_ASSIGN_OR_RETURN(cells_, PlanCells(*engine_, run_, &result_.notes));
@@ -46,12 +47,14 @@ class Comparison {
       TakeStored(&cell);
       total_ += (run_.samples - cell.answers.size()) * cell.context;
     }
-    const Status status = AskAll();
+    DAMASK_RETURN_IF_ERROR(ForEachTask([&](const std::vector<Cell*>& cells) { return Check(*cells.front()); }));
+    const Status status = ForEachTask([&](const std::vector<Cell*>& cells) { return AskInTurn(cells); });
     const bool lost = !result_.kept.ok();
     // Whatever stopped the run, what it has found out is kept.
     if (store_ != nullptr && !lost) result_.kept = store_->Flush();
     result_.cancelled = !lost && status.code() == StatusCode::kCancelled;
     if (!lost && !result_.cancelled) DAMASK_RETURN_IF_ERROR(status);
+    if (result_.cancelled) result_.notes.emplace_back("interrupted: answers are missing");
     for (Cell& cell : cells_) {
       if (cell.answers.empty()) continue;  // never in a run that went to its end
       FinishCell(&cell);
@@ -68,7 +71,8 @@ class Comparison {
     if (cell->answers.size() > run_.samples) cell->answers.resize(run_.samples);
   }
 
-  Status AskAll() {
+  // The cells of each task and context that lack answers.
+  Status ForEachTask(const std::function<Status(const std::vector<Cell*>& cells)>& visit) {
     for (const uint64_t context : run_.contexts) {
       for (const std::string& task : run_.tasks) {
         std::vector<Cell*> side_by_side;
@@ -76,15 +80,26 @@ class Comparison {
           const bool asks = cell.task == task && cell.context == context && cell.answers.size() < run_.samples;
           if (asks) side_by_side.push_back(&cell);
         }
-        if (!side_by_side.empty()) DAMASK_RETURN_IF_ERROR(AskInTurn(side_by_side));
+        if (!side_by_side.empty()) DAMASK_RETURN_IF_ERROR(visit(side_by_side));
       }
     }
     return {};
   }
 
+  // What is wrong with a question is to be known before others have been answered for hours.
+  Status Check(const Cell& cell) {
+    DAMASK_ASSIGN_OR_RETURN(const CellQuestions questions, CellQuestions::Make(engine_, run_, prompts_, cell));
+    if (questions.size() < run_.samples) {
+      result_.notes.push_back(
+          fmt::format("{} at {} tokens: the text has {} windows, fewer than the {} samples that were asked for", cell.task,
+                      cell.context, questions.size(), run_.samples));
+    }
+    return questions.Check();
+  }
+
   // A question is put to all policies before the next one is, so that whatever else the machine does slows all of them.
   Status AskInTurn(const std::vector<Cell*>& cells) {
-    DAMASK_ASSIGN_OR_RETURN(const CellQuestions questions, CellQuestions::Make(engine_, run_, *cells.front()));
+    DAMASK_ASSIGN_OR_RETURN(const CellQuestions questions, CellQuestions::Make(engine_, run_, prompts_, *cells.front()));
     total_ -= (run_.samples - questions.size()) * cells.front()->context * cells.size();
     for (size_t i = 0; i < questions.size(); ++i) {
       for (Cell* cell : cells) {
@@ -170,6 +185,7 @@ class Comparison {
 
   engine::Engine* engine_;
   const CompareRun& run_;
+  Prompts prompts_;
   CellStore* store_;
   const EvalProgress& progress_;
   const std::atomic<bool>* cancel_;

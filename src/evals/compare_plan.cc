@@ -59,6 +59,10 @@ std::vector<Variant> VariantsOf(const CompareRun& run, const policies::ModelShap
   return variants;
 }
 
+Status SamePolicy(const std::string& one, const std::string& other) {
+  return InvalidArgument(fmt::format("--policies: {} and {} are the same policy", Quote(one), Quote(other)));
+}
+
 // What runs as it is given would answer everything twice under another spelling of its SPEC.
 Status CheckDistinct(const std::vector<Variant>& variants, const policies::ModelShape& shape) {
   std::map<std::pair<std::string, uint64_t>, std::string> seen;
@@ -67,8 +71,7 @@ Status CheckDistinct(const std::vector<Variant>& variants, const policies::Model
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<policies::Policy> policy, policies::Create(variant.policy, shape));
     const auto [same, is_new] = seen.emplace(std::pair(policy->Spec(), policy->ContentHash()), variant.policy);
     if (!is_new) {
-      return InvalidArgument(
-          fmt::format("--policies: {} and {} are the same policy", Quote(same->second), Quote(variant.policy)));
+      return SamePolicy(same->second, variant.policy);
     }
   }
   return {};
@@ -103,13 +106,16 @@ class Planner {
     Cell cell;
     cell.policy = variant.policy;
     cell.spec = policy->Spec();
-    cell.content = policy->ContentHash();
+    const uint64_t content = policy->ContentHash();
+    cell.content = content;
     cell.density_target = variant.density;
     cell.context = context;
     const auto same = std::find_if(cells_.begin(), cells_.end(), [&](const Cell& other) {
-      return variant.density && other.density_target && other.policy == cell.policy && other.spec == cell.spec &&
+      const bool one_policy = other.policy == cell.policy || other.density_target == cell.density_target;
+      return variant.density && other.density_target && one_policy && other.spec == cell.spec && other.content == content &&
              other.context == context;
     });
+    if (same != cells_.end() && same->policy != cell.policy) return SamePolicy(same->policy, cell.policy);
     if (same != cells_.end()) {
       LeaveOut(variant, context, fmt::format("{} comes to the same as at density {}", Quote(spec), *same->density_target));
       return {};

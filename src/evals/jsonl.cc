@@ -68,6 +68,12 @@ Result<texts::Sample> ParseSample(std::string_view line, texts::Metric metric) {
   return sample;
 }
 
+// A question as it is put.
+struct Fitted {
+  texts::Sample sample;
+  bool truncated = false;
+};
+
 // Cuts the middle out of sample->text until the prompt has at most `tokens` tokens; whether anything was cut.
 Result<bool> FitPrompt(const engine::Engine& engine, const Prompts& prompts, uint64_t tokens, texts::Sample* sample) {
   DAMASK_ASSIGN_OR_RETURN(std::vector<engine::TokenId> prompt, prompts.Encode(*sample));
@@ -89,6 +95,20 @@ Result<bool> FitPrompt(const engine::Engine& engine, const Prompts& prompts, uin
     DAMASK_ASSIGN_OR_RETURN(prompt, prompts.Encode(*sample));
   }
   return true;
+}
+
+// All of them, as the last one may be the one that does not fit.
+Result<std::vector<Fitted>> FitAll(const engine::Engine& engine, const Prompts& prompts, uint64_t tokens,
+                                   const std::vector<texts::Sample>& samples, const std::atomic<bool>* cancel) {
+  std::vector<Fitted> fitted;
+  for (const texts::Sample& sample : samples) {
+    if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) break;
+    Fitted& one = fitted.emplace_back(Fitted{sample});
+    const Result<bool> truncated = FitPrompt(engine, prompts, tokens, &one.sample);
+    if (!truncated.ok()) return truncated.status().At(fmt::format("sample {}", fitted.size()));
+    one.truncated = *truncated;
+  }
+  return fitted;
 }
 
 }  // namespace
@@ -123,14 +143,14 @@ Result<JsonlResult> RunJsonl(engine::Engine* engine, const std::vector<texts::Sa
   uint64_t done = 0;
   const Timer timer;
   JsonlResult result;
-  for (size_t i = 0; i < samples.size(); ++i) {
-    texts::Sample sample = samples[i];
+  DAMASK_ASSIGN_OR_RETURN(const std::vector<Fitted> fitted,
+                          FitAll(*engine, prompts, context - run.max_tokens, samples, cancel));
+  result.cancelled = fitted.size() < samples.size();
+  for (size_t i = 0; i < samples.size() && !result.cancelled; ++i) {
     JsonlAnswer answer;
     answer.sample = i;
-    Result<bool> truncated = FitPrompt(*engine, prompts, context - run.max_tokens, &sample);
-    if (!truncated.ok()) return truncated.status().At(fmt::format("sample {}", i + 1));
-    answer.truncated = *truncated;
-    Result<Answered> answered = Ask(engine, prompts, sample, run.max_tokens, cancel);
+    answer.truncated = fitted[i].truncated;
+    Result<Answered> answered = Ask(engine, prompts, fitted[i].sample, run.max_tokens, cancel);
     result.cancelled = answered.status().code() == StatusCode::kCancelled;
     if (result.cancelled) break;
     if (!answered.ok()) return answered.status().At(fmt::format("sample {}", i + 1));

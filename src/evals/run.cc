@@ -76,7 +76,9 @@ Status CheckContexts(const engine::Engine& engine, const std::vector<uint64_t>& 
       return InvalidArgument(fmt::format("--context: {} is there twice", context));
     }
     if (context > engine.context()) {
-      return InvalidArgument(fmt::format("--context is {}, the model's context is {}", context, engine.context()));
+      const bool own = engine.context() == engine.model().config().context;
+      return InvalidArgument(
+          fmt::format("--context is {}, the {} is {}", context, own ? "model's context" : "context (-c)", engine.context()));
     }
   }
   return {};
@@ -133,6 +135,10 @@ Result<TaskResult> RunTask(engine::Engine* engine, const TaskRun& run, const Eva
   uint64_t done = 0;
   const Timer timer;
   TaskResult result;
+  // What is wrong with a context is to be known before others have been asked about.
+  for (const uint64_t context : run.contexts) {
+    DAMASK_RETURN_IF_ERROR(MakeTaskSample(prompts, run, context, placements.front()).status());
+  }
   for (const uint64_t context : run.contexts) {
     ContextResult& cell = result.contexts.emplace_back();
     cell.context = context;

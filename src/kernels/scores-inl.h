@@ -307,10 +307,16 @@ double SoftmaxRow(float* scores, size_t n) {
   const float lowest = -std::numeric_limits<float>::infinity();
   float best[kLanes];
   std::fill(best, best + kLanes, lowest);
-  Lanes largest = LoadLanes(best);
+  // Four at a time, so that no maximum waits for the one before.
+  Lanes largest[4];
+  for (Lanes& lanes : largest) lanes = LoadLanes(best);
   size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) largest = Larger(largest, LoadLanes(scores + i));
-  StoreLanes(largest, best);
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; ++j) largest[j] = Larger(largest[j], LoadLanes(scores + i + j * kLanes));
+  }
+  for (; i + kLanes <= n; i += kLanes) largest[0] = Larger(largest[0], LoadLanes(scores + i));
+  StoreLanes(Larger(Larger(largest[0], largest[1]), Larger(largest[2], largest[3])), best);
   for (; i < n; ++i) best[0] = std::max(best[0], scores[i]);
   const float top = *std::max_element(best, best + kLanes);
   if (top == lowest) {

@@ -182,8 +182,9 @@ class Reading {
 
 }  // namespace
 
-Result<std::vector<PolicyBenchResult>> BenchPolicy(const std::string& spec, const PolicyBenchOptions& options,
-                                                   const std::atomic<bool>* cancel) {
+namespace {
+
+Result<std::unique_ptr<Policy>> PolicyOf(const std::string& spec, const PolicyBenchOptions& options) {
   DAMASK_RETURN_IF_ERROR(Check(options));
   const ModelShape shape = {.layers = 1,
                             .heads = options.group,
@@ -192,10 +193,19 @@ Result<std::vector<PolicyBenchResult>> BenchPolicy(const std::string& spec, cons
                             .windows = {},
                             .target = options.target,
                             .fingerprint = {}};
-  DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy, MakePolicy(spec, options, shape));
   const uint64_t bytes = options.contexts.back() * options.head_dim * 4;
   if (bytes > kMaxBytes)
     return TooLarge(fmt::format("keys and values would take {} bytes, at most {} are allowed", bytes, kMaxBytes));
+  return MakePolicy(spec, options, shape);
+}
+
+}  // namespace
+
+Status CheckPolicyBench(const std::string& spec, const PolicyBenchOptions& options) { return PolicyOf(spec, options).status(); }
+
+Result<std::vector<PolicyBenchResult>> BenchPolicy(const std::string& spec, const PolicyBenchOptions& options,
+                                                   const std::atomic<bool>* cancel) {
+  DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy, PolicyOf(spec, options));
   Reading reading(options, std::move(policy));
   std::vector<PolicyBenchResult> results;
   for (const uint64_t context : options.contexts) {

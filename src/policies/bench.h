@@ -29,6 +29,9 @@ struct PolicyBenchResult {
   double planned_keys = 0;     // of the last drawn token, mean over the heads
 };
 
+// The errors that BenchPolicy has before it begins.
+Status CheckPolicyBench(const std::string& spec, const PolicyBenchOptions& options);
+
 // `spec` is a policy's, or "content-heads:rank=R": dam with heads that all choose their keys by R directions, without a mask
 // file.
 //

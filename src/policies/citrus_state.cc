@@ -16,8 +16,10 @@ void CitrusSet::AddChunk(Target target, const ChunkRequest& chunk, size_t head, 
                          uint64_t budget, KeptAttentionScratch* scratch) {
   if (text_.IsDrawn(chunk)) return;
   Sums& sums = sums_[head];
+  // An instruction that is read in front of a chunk is forgotten: what it keeps is for that chunk.
+  const uint64_t next = chunk.queries.first_position + (chunk.aside ? 0 : chunk.queries.rows);
   const auto add = [&](const KeptKeys& kept, std::vector<float>* out) {
-    KeptAttention(target, chunk.queries, group, chunk.keys, kept.kept(), kept.low(), own_window, scratch, out);
+    KeptAttention(target, chunk.queries, group, chunk.keys, kept.kept(), kept.low(), own_window, next, scratch, out);
   };
   if (!chunk.aside) add(text_, &sums.text);
   if (chunk.closing && cache_ != CitrusCache::kStandard) add(kept(true), &sums.asked);

@@ -57,6 +57,9 @@ std::string NoDensityOption(const PolicyInfo& info) {
 }
 
 // One warning about a mask of other weights, by who makes the policy, is enough.
+// Tokens at which an option that does nothing is told from one that does something.
+constexpr uint64_t kProbedContext = 4096;
+
 ModelShape WithoutFingerprint(ModelShape shape) {
   shape.fingerprint = nullptr;
   return shape;
@@ -99,9 +102,15 @@ std::string WhyNoDensity(std::string_view spec, const ModelShape& shape) {
   if (Gives(GivenOptions(spec), option)) return fmt::format("{} sets {} itself", Quote(spec), option);
   const std::string base = WithSettings(spec, info->density_settings, option);
   const ModelShape quiet = WithoutFingerprint(shape);
-  const auto one = Create(fmt::format("{}{}=1", base, option), quiet);
-  const auto two = Create(fmt::format("{}{}=2", base, option), quiet);
-  if (!one.ok() || !two.ok() || (*one)->Spec() != (*two)->Spec()) return "";
+  const auto with = [&](uint64_t value) { return Create(fmt::format("{}{}={}", base, option, value), quiet); };
+  const auto one = with(1);
+  const auto two = with(2);
+  if (!one.ok() || !two.ok()) return "";
+  if ((*one)->Spec() != (*two)->Spec()) {
+    // It may be overruled by other options all the same.
+    const auto most = with(kProbedContext);
+    if (!most.ok() || ShapeDensity(**one, quiet, kProbedContext) != ShapeDensity(**most, quiet, kProbedContext)) return "";
+  }
   return fmt::format("{} computes the same whatever {} is", Quote(spec), option);
 }
 

@@ -73,7 +73,7 @@ void KeptKeys::Truncate(uint64_t length) {
   before_ = {};
   if (length == 0) now_ = {};
   if (length >= now_.end) return;
-  now_.low = std::min(now_.low, length / kQuarterTokens * kQuarterTokens);
+  now_.low = std::min(now_.low, length / kPageTokens * kPageTokens);  // some decide page by page
   now_.end = length;
   now_.rows = {};
   std::erase_if(now_.positions, [this](uint32_t position) { return position >= now_.low; });
@@ -115,7 +115,7 @@ void AddShape(uint64_t kept, uint64_t low, QuarterChoice* choice) {
 }
 
 void KeptAttention(Target target, const QueryRows& queries, size_t group, const KeyPages& keys, std::span<const uint32_t> kept,
-                   uint64_t low, uint32_t own_window, KeptAttentionScratch* scratch, std::vector<float>* sums) {
+                   uint64_t low, uint32_t own_window, uint64_t next, KeptAttentionScratch* scratch, std::vector<float>* sums) {
   constexpr float kHidden = -std::numeric_limits<float>::infinity();
   const size_t dim = keys.layout->head_dim;
   const uint64_t end = queries.first_position + queries.rows;
@@ -142,11 +142,11 @@ void KeptAttention(Target target, const QueryRows& queries, size_t group, const 
       for (size_t row = 0; row < rows; ++row) {
         float* const p = scores + row * stride;
         const uint64_t position = queries.first_position + done + row;
-        const uint64_t lowest = kernels::LowestKey(position, own_window);
+        const uint64_t lowest = kernels::LowestKey(std::max(position, next), own_window);
         for (size_t i = 0; lowest > 0 && i < kept.size(); ++i) p[i] = kept[i] < lowest ? kHidden : p[i];
         for (const uint32_t i : scratch->released) p[i] = kHidden;
-        if (lowest > low) std::fill_n(p + kept.size(), lowest - low, kHidden);
         const size_t seen = kept.size() + (position + 1 - low);
+        if (lowest > low) std::fill(p + kept.size(), p + kept.size() + (std::min(lowest, position + 1) - low), kHidden);
         kernels::Softmax(target, p, seen);
         for (size_t i = 0; i < seen; ++i) (*sums)[i] += p[i];
       }

@@ -109,8 +109,9 @@ struct KeptAttentionScratch {
 };
 // Causal attention of `queries` over the keys at `kept` and those from `low` on, within the model's own window (0: none), added
 // up over rows and the heads of the group: sums[i] of kept[i], then of low, low + 1, ... up to the last row. Overwrites `sums`.
-// Keys of released pages get nothing. Cost: 2 head_dim flops a row, head and key.
+// Keys that row `next`, the first to see what stays, can no longer see, count for none: their pages may have been released,
+// which must change nothing. Keys of released pages get nothing. Cost: 2 head_dim flops a row, head and key.
 void KeptAttention(Target target, const QueryRows& queries, size_t group, const KeyPages& keys, std::span<const uint32_t> kept,
-                   uint64_t low, uint32_t own_window, KeptAttentionScratch* scratch, std::vector<float>* sums);
+                   uint64_t low, uint32_t own_window, uint64_t next, KeptAttentionScratch* scratch, std::vector<float>* sums);
 
 }  // namespace damask::policies

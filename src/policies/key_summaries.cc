@@ -10,13 +10,31 @@ namespace {
 
 using kernels::kPageTokens;
 
-void StoreRow(const kernels::PageLayout& layout, const std::vector<float>& numbers, std::byte* row) {
+// The next bf16 that is smaller, or larger.
+bf16 Below(bf16 x) {
+  if (x.bits == 0) return bf16{0x8001};
+  return bf16{static_cast<uint16_t>((x.bits & 0x8000u) != 0 ? x.bits + 1 : x.bits - 1)};
+}
+bf16 Above(bf16 x) {
+  const bf16 below = Below(bf16{static_cast<uint16_t>(x.bits ^ 0x8000u)});
+  return bf16{static_cast<uint16_t>(below.bits ^ 0x8000u)};
+}
+
+// Numbers of 8-bit keys lie between those of bf16: a bound must not be rounded to the inside.
+bf16 Rounded(KeySummary::Kind kind, float number) {
+  const bf16 nearest = ToBf16(number);
+  if (kind == KeySummary::Kind::kLowest && ToFloat(nearest) > number) return Below(nearest);
+  if (kind == KeySummary::Kind::kHighest && ToFloat(nearest) < number) return Above(nearest);
+  return nearest;
+}
+
+void StoreRow(const kernels::PageLayout& layout, KeySummary::Kind kind, const std::vector<float>& numbers, std::byte* row) {
   if (layout.type == kernels::KvType::kF32) {
     std::memcpy(row, numbers.data(), numbers.size() * sizeof(float));
     return;
   }
   auto* const out = reinterpret_cast<bf16*>(row);
-  for (size_t d = 0; d < numbers.size(); ++d) out[d] = ToBf16(numbers[d]);
+  for (size_t d = 0; d < numbers.size(); ++d) out[d] = Rounded(kind, numbers[d]);
 }
 
 }  // namespace
@@ -60,7 +78,7 @@ void KeySummary::MakeRow(const KeyPages& keys, size_t row, uint64_t end) {
     for (float& number : row_) number /= static_cast<float>(row_end - begin);
   }
   const size_t row_bytes = layout_.head_dim * layout_.element_bytes();
-  StoreRow(layout_, row_, storage_[row / kPageTokens].data() + row % kPageTokens * row_bytes);
+  StoreRow(layout_, kind_, row_, storage_[row / kPageTokens].data() + row % kPageTokens * row_bytes);
 }
 
 void KeySummary::Truncate(uint64_t length) {

@@ -17,8 +17,8 @@ class KeySummary {
  public:
   enum class Kind {
     kMean,     // rounded as keys are
-    kLowest,   // of each channel, of the keys as attention reads them; exact
-    kHighest,  // the same
+    kLowest,   // of each channel, of the keys as attention reads them; exact, of 8-bit keys rounded down
+    kHighest,  // the same, rounded up
   };
 
   KeySummary(Kind kind, size_t keys_per_row) : kind_(kind), keys_per_row_(keys_per_row) {}

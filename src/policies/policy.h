@@ -168,7 +168,8 @@ class Policy {
 
   virtual bool WantsChunks() const { return false; }
   virtual void ChunkDone(const ChunkRequest&) const {}
-  // For policies that decide chunk by chunk: no chunk goes past a multiple of this, 64, 128, 256 or 512; 0: it is all the same.
+  // For policies that decide chunk by chunk: no chunk goes past a multiple of this, 64, 128, 256 or 512, but for the rows of
+  // an instruction at the prompt's end, which are one; 0: it is all the same.
   virtual size_t ChunkRows() const { return 0; }
   virtual Instruction AskedInstruction() const { return {}; }
   // Whether decode with keys that are forgotten again leaves no trace: PolicyState::Truncate brings back what was, whatever

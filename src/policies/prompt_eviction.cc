@@ -95,7 +95,7 @@ class PromptEvictionPolicy : public Policy {
     if (candidates <= budget) return;  // as long as everything fits nothing is decided
     thread_local Scratch scratch;
     KeptAttention(shape_.target, kept->rows().View(shape_.group() * shape_.head_dim), shape_.group(), chunk.keys, kept->kept(),
-                  kept->low(), shape_.window(chunk.layer), &scratch.attention, &scratch.sums);
+                  kept->low(), shape_.window(chunk.layer), kept->end(), &scratch.attention, &scratch.sums);
     Smooth({scratch.sums.data(), candidates}, s_.pool, &scratch.smooth);
     ChooseUnits(*kept, scratch.smooth, s_.unit, budget / s_.unit, &scratch.units, &scratch.chosen);
     kept->Decide(border, scratch.chosen);

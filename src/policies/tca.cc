@@ -80,7 +80,7 @@ class TcaPolicy : public Policy {
     if (border <= kept.low()) return;
     thread_local Scratch scratch;
     KeptAttention(shape_.target, kept.rows().View(shape_.group() * shape_.head_dim), shape_.group(), chunk.keys, kept.kept(),
-                  kept.low(), shape_.window(chunk.layer), &scratch.attention, &scratch.sums);
+                  kept.low(), shape_.window(chunk.layer), kept.end(), &scratch.attention, &scratch.sums);
     if (s_.pages) {
       ChoosePages(kept, border, share, &scratch);
     } else {

@@ -61,6 +61,7 @@ std::optional<PicturePoint> PointOf(const evals::CompareRun& run, const evals::C
     point.value = *value;
     what = fmt::format("{} {:.3f}", figure == Figure::kRecall ? "recall" : "strong keys", point.value);
   } else if (figure == Figure::kSeconds) {
+    if (cell.nll) return std::nullopt;  // logits of all positions and their logarithms are in it
     point.value = summary.prefill_seconds;
     what = fmt::format("{:.3f} s", point.value);
   } else if (cell.nll) {
@@ -142,13 +143,13 @@ std::string TableRow(const evals::CompareRow& row) {
   const evals::Summary& summary = row.cell.summary;
   return Row(
       {row.cell.task, fmt::format("{}", row.cell.context), row.cell.spec,
-       row.cell.density_target ? fmt::format("{}", *row.cell.density_target) : "",
+       row.cell.density_target ? fmt::format("{}", *row.cell.density_target) : "", fmt::format("{}", summary.samples),
        row.cell.nll ? fmt::format("perplexity {:.3f}", std::exp(*row.cell.nll)) : fmt::format("{:.3f}", summary.accuracy),
        row.cell.nll ? "" : fmt::format("{:.3f} to {:.3f}", summary.interval.low, summary.interval.high),
        row.difference ? DifferenceText(*row.difference) : "", fmt::format("{:.4f}", summary.density),
        FigureText(summary.density_decode), FigureText(summary.recall_mean), FigureText(summary.strong_key_hit),
        FigureText(summary.output_error), FigureText(summary.recall_decode), FigureText(summary.strong_key_hit_decode),
-       fmt::format("{:.3f}", summary.prefill_seconds),
+       row.cell.nll ? "" : fmt::format("{:.3f}", summary.prefill_seconds),
        summary.decode_tokens_per_second ? fmt::format("{:.1f}", *summary.decode_tokens_per_second) : "",
        FormatBytes(summary.kv_bytes)},
       "td");
@@ -163,7 +164,7 @@ std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& r
   html += kStyle;
   html += "</style></head><body>\n<h1>Attention policies on the same samples</h1>\n";
   html += fmt::format(
-      "<p>Model: {}. {} samples of each task and context, seed {}. damask {}, {} kernels, KV cache {}, {} threads.</p>\n",
+      "<p>Model: {}. Up to {} samples of each task and context, seed {}. damask {}, {} kernels, KV cache {}, {} threads.</p>\n",
       EscapeHtml(ModelName(engine)), run.samples, run.seed, EscapeHtml(VersionString()), TargetName(engine.target()),
       kernels::KvTypeName(engine.kv_type()), engine.threads());
   html +=
@@ -180,9 +181,10 @@ std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& r
   if (const std::string prose = ProseSentence(run); !prose.empty()) html += fmt::format("<p>{}</p>\n", EscapeHtml(prose));
   html += Legend(run) + Pictures(run, result);
   html += "<h2>All figures</h2>\n<div class=\"wide\"><table><thead>";
-  html += Row({"task", "context", "policy", "asked density", "accuracy", "95 %", "to the first", "density", "decode density",
-               "recall", "strong", "error", "decode recall", "decode strong", "prefill s", "decode tokens/s", "KV cache"},
-              "th");
+  html += Row(
+      {"task", "context", "policy", "asked density", "samples", "accuracy", "95 %", "to the first", "density", "decode density",
+       "recall", "strong", "error", "decode recall", "decode strong", "prefill s", "decode tokens/s", "KV cache"},
+      "th");
   html += "</thead><tbody>\n";
   for (const evals::CompareRow& row : result.rows) html += TableRow(row);
   html += "</tbody></table></div>\n";

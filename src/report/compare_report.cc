@@ -27,6 +27,7 @@ Json RowJson(const evals::CompareRow& row, Scores scores) {
   if (cell.nll) {
     // A perplexity is no accuracy.
     for (const char* key : {"accuracy", "ci_low", "ci_high"}) object[key] = nullptr;
+    object["prefill_s"] = nullptr;  // logits of all positions and their logarithms are in it
   }
   object["nll"] = OrNull(cell.nll);
   object["perplexity"] = cell.nll ? Json(std::exp(*cell.nll)) : Json(nullptr);
@@ -101,17 +102,18 @@ Json CompareJson(const engine::Engine& engine, const evals::CompareRun& run, con
 }
 
 std::string CompareText(const evals::CompareRun& run, const evals::CompareResult& result) {
-  Table table({"task", "context", "policy", "accuracy (95 %)", "to the first (95 %)", "asked", "density", "decode", "recall",
-               "strong", "prefill s", "tokens/s", "KV"});
+  Table table({"task", "context", "policy", "samples", "accuracy (95 %)", "to the first (95 %)", "asked", "density", "decode",
+               "recall", "strong", "prefill s", "tokens/s", "KV"});
   for (const evals::CompareRow& row : result.rows) {
     const evals::Summary& summary = row.cell.summary;
     table.Add({row.cell.task, fmt::format("{}", row.cell.context), SanitizeUtf8(row.cell.spec),
+               fmt::format("{}", summary.samples),
                row.cell.nll ? fmt::format("perplexity {:.3f}", std::exp(*row.cell.nll))
                             : AccuracyText(summary.accuracy, summary.interval),
                row.difference ? DifferenceText(*row.difference) : "-",
                row.cell.density_target ? fmt::format("{}", *row.cell.density_target) : "-",
                fmt::format("{:.4f}", summary.density), FigureText(summary.density_decode), FigureText(summary.recall_mean),
-               FigureText(summary.strong_key_hit), fmt::format("{:.3f}", summary.prefill_seconds),
+               FigureText(summary.strong_key_hit), row.cell.nll ? "-" : fmt::format("{:.3f}", summary.prefill_seconds),
                summary.decode_tokens_per_second ? fmt::format("{:.1f}", *summary.decode_tokens_per_second) : "-",
                FormatBytes(summary.kv_bytes)});
   }

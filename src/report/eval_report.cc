@@ -1,5 +1,6 @@
 #include "report/eval_report.h"
 
+#include <algorithm>
 #include <initializer_list>
 
 #include <fmt/format.h>
@@ -17,6 +18,12 @@ constexpr const char* kNoSample = "no sample was finished\n";
 
 void SetNull(std::initializer_list<const char*> keys, Json* object) {
   for (const char* key : keys) (*object)[key] = nullptr;
+}
+
+// Answers to questions whose context did not fit.
+int64_t Truncated(const evals::JsonlResult& result) {
+  return std::count_if(result.answers.begin(), result.answers.end(),
+                       [](const evals::JsonlAnswer& answer) { return answer.truncated; });
 }
 
 Json DepthsJson(const evals::ContextResult& result) {
@@ -126,8 +133,10 @@ std::string TaskRunText(const evals::TaskRun& run, const evals::TaskResult& resu
 std::string JsonlRunText(const std::vector<texts::Sample>& samples, const evals::JsonlResult& result) {
   const evals::Summary& summary = result.summary;
   if (summary.samples == 0) return kNoSample;
-  return fmt::format("{} {} over {} samples\n", evals::MetricName(samples.front().metric),
-                     AccuracyText(summary.accuracy, summary.interval), summary.samples);
+  const auto truncated = Truncated(result);
+  return fmt::format("{} {} over {} samples{}\n", evals::MetricName(samples.front().metric),
+                     AccuracyText(summary.accuracy, summary.interval), summary.samples,
+                     truncated == 0 ? "" : fmt::format(", {} of them without the middle of their context", truncated));
 }
 
 Json JsonlRunJson(const engine::Engine& engine, const std::vector<texts::Sample>& samples, const evals::JsonlResult& result,
@@ -135,11 +144,9 @@ Json JsonlRunJson(const engine::Engine& engine, const std::vector<texts::Sample>
   const Json summary = SummaryJson(result.summary);
   Json object = {{"metric", evals::MetricName(samples.front().metric)}, {"score", summary["accuracy"]}};
   object.update(summary);
-  uint64_t truncated = 0;
   Json kept = Json::array();
   for (const evals::JsonlAnswer& answer : result.answers) {
     const texts::Sample& sample = samples[answer.sample];
-    truncated += answer.truncated ? 1 : 0;
     kept.push_back({{"sample", answer.sample},
                     {"answer", SanitizeUtf8(answer.answered.text)},
                     {"expected", sample.expected},
@@ -147,7 +154,7 @@ Json JsonlRunJson(const engine::Engine& engine, const std::vector<texts::Sample>
                     {"truncated", answer.truncated},
                     {"prompt_tokens", answer.answered.prompt_tokens}});
   }
-  object["truncated"] = truncated;
+  object["truncated"] = Truncated(result);
   if (examples == Examples::kKeep) object["examples"] = std::move(kept);
   AddRun(engine, &object);
   return object;

@@ -30,6 +30,7 @@ TEST(EvalCompare, OneRowForEachTaskContextAndPolicy) {
     }
     EXPECT_EQ(row["accuracy"].is_null(), row["task"] == "perplexity");
     EXPECT_EQ(row["perplexity"].is_null(), row["task"] != "perplexity");
+    EXPECT_EQ(row["prefill_s"].is_null(), row["task"] == "perplexity");
     if (row["policy"] == "full") {
       EXPECT_TRUE(row["difference"].is_null());
       EXPECT_TRUE(row["recall_mean"].is_null());
@@ -77,6 +78,53 @@ TEST(EvalCompare, APolicyThatSetsItsDensityItselfRunsAsItIs) {
   EXPECT_EQ(object["rows"][0]["spec"], "streaming:sinks=4,window=64");
   EXPECT_EQ(object["rows"][1]["density_target"], 0.5);
   EXPECT_EQ(object["notes"][0], "'streaming:window=64' sets window itself: it runs as it is");
+}
+
+// Hours of answers would be lost with what is wrong with the last task.
+TEST(EvalCompare, WhatIsWrongIsFoundBeforeAnythingIsAsked) {
+  const TempDir dir;
+  const auto compare = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> args = Compare({"--quiet", "--resume", dir.File("cells")});
+    args.insert(args.end(), more.begin(), more.end());
+    return Damask(args);
+  };
+  ExpectRefused(compare({"--context", "400,40"}), "--context 40");
+  ExpectRefused(compare({"--context", "400,600", "-f", dir.Write("short.txt", "A few words of a text.")}),
+                "fewer than a window");
+  EXPECT_EQ(ReadBytes(dir.File("cells")).find("answers"), std::string::npos);
+}
+
+TEST(EvalCompare, OnePolicyUnderTwoNamesIsRefusedWhereADensitySetsItToo) {
+  ExpectRefused(Damask(Compare({"--policies", "streaming;streaming:sinks=4", "--density", "0.3", "--quiet"})),
+                "are the same policy");
+  // The same setting for two densities is another thing, and so is a SPEC that sets itself what a density sets for the other.
+  EXPECT_EQ(Damask(Compare({"--policies", "streaming;streaming:window=64", "--density", "0.3", "--quiet"})).exit_code, 0);
+}
+
+TEST(EvalCompare, OfAShortTextThereAreAsManySamplesAsWindows) {
+  const TempDir dir;
+  std::string prose;
+  for (int i = 0; i < 100; ++i) prose += "The river rose again in spring. ";
+  const std::string text = dir.Write("prose.txt", prose);
+  const Json object = DamaskJson({"eval", "compare", "--policies", "full", "--tasks", "perplexity", "--context", "200",
+                                  "--samples", "50", "-f", text, "-o", dir.File("page.html")});
+  const auto samples = object["rows"][0]["samples"].get<uint64_t>();
+  EXPECT_GT(samples, 1U);
+  EXPECT_LT(samples, 50U);
+  EXPECT_NE(object["notes"].dump().find(std::to_string(samples) + " windows, fewer than the 50"), std::string::npos);
+  EXPECT_NE(ReadBytes(dir.File("page.html")).find("<td>" + std::to_string(samples) + "</td>"), std::string::npos);
+}
+
+TEST(EvalCompare, OtherThreadsOfStoredAnswersAreSaid) {
+  const TempDir dir;
+  const auto notes = [&](const char* threads, const char* samples) {
+    return DamaskJson({"eval", "compare", "--policies", "full", "--tasks", "kv", "--context", "300", "--samples", samples, "-t",
+                       threads, "--resume", dir.File("cells")})["notes"]
+        .dump();
+  };
+  EXPECT_EQ(notes("1", "1"), "[]");
+  EXPECT_NE(notes("2", "1").find("with --threads 1: times"), std::string::npos) << "all answers are of the other";
+  EXPECT_NE(notes("2", "2").find("with --threads 1 and 2: times"), std::string::npos);
 }
 
 TEST(EvalCompare, ADensityBelowWhatAPolicyCanIsLeftOutAndSaid) {
@@ -256,6 +304,7 @@ TEST(EvalCompare, AnInterruptKeepsEveryAnswer) {
   uint64_t answered = 0;
   for (const Json& row : object["rows"]) answered += row["samples"].get<uint64_t>();
   EXPECT_GT(answered, 0U);
+  EXPECT_NE(object["notes"].dump().find("interrupted"), std::string::npos);
   uint64_t stored = 0;
   std::istringstream lines(ReadBytes(dir.File("cells")));
   for (std::string line; std::getline(lines, line);) {

@@ -252,6 +252,13 @@ TEST(Bench, PoliciesGiveALineForEachAndContext) {
   ExpectRefused(Damask({"bench", "policies", "--policies", "full;nothing"}), "unknown policy");
 }
 
+TEST(Bench, AWrongPolicyIsNamedBeforeAnyIsMeasured) {
+  const ProgramResult result =
+      Damask({"bench", "policies", "--policies", "streaming:window=64;quest:budge=64", "-c", "1024", "--json", "--quiet"});
+  ExpectRefused(result, "no option 'budge'");
+  EXPECT_EQ(result.out, "");
+}
+
 TEST(Bench, AnInterruptShowsWhatIsFinished) {
   std::string specs = "quest";
   std::string densities = "0.5";

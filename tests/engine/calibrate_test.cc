@@ -238,7 +238,13 @@ std::unique_ptr<Engine> Embedded() {
 
 TEST(Calibrate, TheJointEffectOfTheReferenceModelsMaskIsBelowTheLimit) {
   const auto engine = Embedded();
-  const auto result = Calibrate(engine.get(), Short(), nullptr, nullptr);
+  uint64_t steps = 0;
+  const auto progress = [&](std::string_view, uint64_t done, uint64_t total, double) {
+    EXPECT_LE(done, total);
+    ++steps;
+  };
+  const auto result = Calibrate(engine.get(), Short(), progress, nullptr);
+  EXPECT_GT(steps, 20u);
   ASSERT_TRUE(result.ok()) << result.status().ToString();
   EXPECT_LE(result->treatments.joint.worst(), 0.05);
   EXPECT_GT(result->treatments.joint.worst(), 0.0);
@@ -368,6 +374,14 @@ TEST(CalibrationTexts, LookForACancelBeforeEachText) {
   EXPECT_EQ(BuiltInSamples(*engine, kMany, 64, 1, &cancel).status().code(), StatusCode::kCancelled);
   EXPECT_EQ(SamplesOf(*engine, own, kMany, 64, &cancel).status().code(), StatusCode::kCancelled);
   EXPECT_EQ(EffectTexts(*engine, kMany, 512, 1, &cancel).status().code(), StatusCode::kCancelled);
+}
+
+TEST(CalibrationTexts, MoreTextsThanSamplesAreRefused) {
+  const auto engine = Embedded();
+  const std::vector<NamedText> own(3, {"a.txt", std::string(4000, 'a')});
+  const Status status = SamplesOf(*engine, own, 2, 64, nullptr).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("--samples is 2, fewer than the 3 texts"), std::string::npos) << status.message();
 }
 
 TEST(Calibrate, M07ATextShorterThanTheCaptureLengthIsRefusedByName) {

@@ -112,5 +112,25 @@ TEST(SetTurnTokens, TakesThePlaceOfTheUsualLastTokensButNotOfGivenOnes) {
   EXPECT_EQ(LogitsOf(engine.get(), given, 50), LogitsOf(engine.get(), given, 0));
 }
 
+// The instruction's 32 rows, one kept key and itself are what a drawn token sees, wherever the prompt ends: rows of the
+// instruction that a chunk's border cut off would have been judged by those behind it.
+TEST(Citrus, TheInstructionIsOneChunkWhereverItStands) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file, {.policy = "citrus:keep=1,chunk=64,last=32"});
+  for (const size_t length : {160, 144, 129, 191, 520}) {
+    Session session(engine.get());
+    ASSERT_TRUE(session.Append(SomeIds(length), nullptr, nullptr).ok());
+    session.TakeReport();
+    std::vector<Session*> one = {&session};
+    const std::vector<TokenId> drawn = {5};
+    ASSERT_TRUE(engine->Decode(one, drawn, nullptr).ok());
+    const model::SegmentReport report = session.TakeReport();
+    const uint64_t rows = report.causal_pairs / (length + 1);
+    // Keys stay by quarters of a page: those of the instruction's first one besides.
+    const uint64_t keys = length - (length - 32) / 16 * 16 + 1 + 1;
+    EXPECT_EQ(report.planned_pairs, rows * keys) << length;
+  }
+}
+
 }  // namespace
 }  // namespace damask::engine

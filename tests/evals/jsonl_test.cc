@@ -108,6 +108,14 @@ TEST(RunJsonl, AQuestionThatDoesNotFitIsNamed) {
   ASSERT_TRUE(samples.ok());
   const auto result = RunJsonl(engine.get(), *samples, {.context = 64, .max_tokens = 4}, nullptr, nullptr);
   EXPECT_NE(result.status().ToString().find("sample 1"), std::string::npos) << result.status().ToString();
+  // The last one as well, before the first is asked.
+  std::vector<texts::Sample> both = *ReadJsonlSamples(kGood, Metric::kF1);
+  both.push_back(samples->front());
+  uint64_t asked = 0;
+  const auto count = [&](uint64_t, uint64_t, double) { ++asked; };
+  const auto second = RunJsonl(engine.get(), both, {.context = 64, .max_tokens = 4}, count, nullptr);
+  EXPECT_NE(second.status().ToString().find("sample 2"), std::string::npos) << second.status().ToString();
+  EXPECT_EQ(asked, 0U);
 }
 
 }  // namespace

@@ -202,6 +202,27 @@ TEST(AllPolicies, APlanOfEverythingThatMayBeReleasedIsNeverMade) {
   }
 }
 
+// Rows that decide have seen keys which later rows cannot see any more.
+TEST(AllPolicies, PagesThatWereReleasedBehindAModelsOwnWindowChangeNoPlan) {
+  Text text(1400, 2, 1);
+  for (const std::string spec :
+       {"snapkv:cap=64,rows=32", "snapkv:cap=64,rows=32,prefill=sparse,chunk=64", "pyramidkv:cap=64,rows=32",
+        "tca:keep=200,window=100,rows=96,chunk=64", "tca:keep=200,window=64,form=pages", "citrus:keep=40,chunk=64",
+        "citrus:keep=40,chunk=128,cache=standard", "h2o:budget=64"}) {
+    PolicyRun kept(spec, &text, 1, {128});
+    PolicyRun released(spec, &text, 1, {128});
+    for (const size_t count : {512, 8, 1, 300, 1, 210, 1}) {
+      kept.Append(count);
+      released.Append(count);
+      for (uint64_t block = 0; (block + 1) * 64 <= released.length(); ++block) {
+        if (released.policy().MayRelease(0, 0, block, released.length(), released.state())) released.Release(block);
+      }
+    }
+    SCOPED_TRACE(spec);
+    ExpectSamePlans(kept, released);
+  }
+}
+
 TEST(AllPolicies, ThoseThatChooseByContentDoNotChoosePagesThatAnotherPolicyHadReleased) {
   Text text(1300, 2, 1);
   for (const std::string spec :
@@ -314,6 +335,9 @@ TEST(SpecForDensity, WhatASpecSetsItselfIsToldApart) {
   EXPECT_EQ(WhyNoDensity("streaming:sinks=8,window=99", shape), "'streaming:sinks=8,window=99' sets window itself");
   EXPECT_EQ(WhyNoDensity("dense", shape), "policy full has no option that sets its density");
   EXPECT_EQ(WhyNoDensity("none", shape), "");
+  for (const char* overruled : {"masformer:layers=64/full", "spans:heads=32/32/64/32/32/32/32/32"}) {
+    EXPECT_NE(WhyNoDensity(overruled, shape).find("computes the same whatever span is"), std::string::npos) << overruled;
+  }
   for (const PolicyInfo& info : AllPolicies()) {
     if (!info.density_option.empty()) {
       EXPECT_EQ(WhyNoDensity(info.name, shape), "") << info.name;

@@ -100,7 +100,13 @@ TEST_F(KeySummaryTest, RowsOfEightBitKeysAreBf16) {
     for (uint64_t p = 0; p < 300; ++p) {
       kernels::LoadKey(q8, pages[p / 64], p % 64, key.data());
       summary.LoadRow(p, row.data());
-      for (size_t d = 0; d < Text::kDim; ++d) ASSERT_EQ(row[d], ToFloat(ToBf16(key[d])));
+      for (size_t d = 0; d < Text::kDim; ++d) {
+        const float nearest = ToFloat(ToBf16(key[d]));
+        ASSERT_TRUE(kind != KeySummary::Kind::kMean || row[d] == nearest);
+        ASSERT_TRUE(kind != KeySummary::Kind::kLowest || row[d] <= key[d]);
+        ASSERT_TRUE(kind != KeySummary::Kind::kHighest || row[d] >= key[d]);
+        ASSERT_NEAR(row[d], key[d], std::abs(key[d]) / 128);
+      }
     }
   }
 }
