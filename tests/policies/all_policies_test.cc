@@ -211,9 +211,10 @@ TEST(AllPolicies, PagesThatWereReleasedBehindAModelsOwnWindowChangeNoPlan) {
         "citrus:keep=40,chunk=128,cache=standard", "h2o:budget=64"}) {
     PolicyRun kept(spec, &text, 1, {128});
     PolicyRun released(spec, &text, 1, {128});
-    for (const size_t count : {512, 8, 1, 300, 1, 210, 1}) {
-      kept.Append(count);
-      released.Append(count);
+    // Of the first prompt's last rows most came with the chunk before.
+    for (const auto& [count, prompt_end] : {std::pair(512, false), {8, true}, {1, true}, {503, false}, {20, true}, {1, true}}) {
+      kept.Append(count, prompt_end);
+      released.Append(count, prompt_end);
       for (uint64_t block = 0; (block + 1) * 64 <= released.length(); ++block) {
         if (released.policy().MayRelease(0, 0, block, released.length(), released.state())) released.Release(block);
       }
