@@ -33,7 +33,11 @@ HeadShape ShapeOf(Engine* engine, size_t layer) {
 class DenseRows {
  public:
   DenseRows(Engine* engine, const model::LayerView& view, size_t kv_head)
-      : target_(engine->target()), shape_(ShapeOf(engine, view.layer)), view_(view), kv_head_(kv_head) {}
+      : target_(engine->target()),
+        shape_(ShapeOf(engine, view.layer)),
+        sinks_(engine->model().layers()[view.layer].sinks.data(), engine->model().layers()[view.layer].sinks.size()),
+        view_(view),
+        kv_head_(kv_head) {}
 
   // Calls row(position, g, probabilities [position + 1]) for `count` rows, `stride` apart, from the view's row `first` on; the
   // probabilities may be overwritten.
@@ -54,15 +58,24 @@ class DenseRows {
       for (size_t g = 0; g < shape_.group; ++g) {
         float* scores = scores_.data() + (r * shape_.group + g) * end;
         std::fill_n(scores, kernels::LowestKey(position, shape_.window), -INFINITY);
-        kernels::Softmax(target_, scores, position + 1);
+        const double lse = kernels::Softmax(target_, scores, position + 1);
+        LeaveToSink(lse, kv_head_ * shape_.group + g, {scores, position + 1});
         row(position, g, std::span<float>(scores, position + 1));
       }
     }
   }
 
  private:
+  // A learned sink takes its share of a row (kernels::QueryBlock::sinks).
+  void LeaveToSink(double lse, size_t head, std::span<float> probabilities) const {
+    if (sinks_.empty()) return;
+    const auto of_keys = static_cast<float>(1.0 / (1.0 + std::exp(static_cast<double>(sinks_[head]) - lse)));
+    for (float& probability : probabilities) probability *= of_keys;
+  }
+
   Target target_;
   HeadShape shape_;
+  std::span<const float> sinks_;  // [heads] of the layer, or none
   const model::LayerView& view_;
   size_t kv_head_;
   std::vector<float> q_;

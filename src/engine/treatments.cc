@@ -104,10 +104,13 @@ class Chooser {
     return effect;
   }
 
+  // Where a head can never choose, no form is too dear.
+  double Dearest(size_t head) const { return HasNarrowWindow(head / shape_.heads) ? 1.0 : dearest_; }
+
   // The cheapest form that reaches the threshold and what the head itself has been found to need; -1: none.
   int Choice(size_t head, double threshold) const {
     const double needed = std::max(threshold, floor_[head]);
-    for (size_t i = 0; i < options_[head].size() && options_[head][i].cost <= dearest_; ++i) {
+    for (size_t i = 0; i < options_[head].size() && options_[head][i].cost <= Dearest(head); ++i) {
       if (options_[head][i].quality >= needed) return static_cast<int>(i);
     }
     return -1;
@@ -272,7 +275,7 @@ class Chooser {
     const auto best = [&](size_t h) {
       const StaticOption* found = nullptr;
       for (const StaticOption& option : options_[h]) {
-        if (option.cost <= dearest_ && (found == nullptr || option.quality > found->quality)) found = &option;
+        if (option.cost <= Dearest(h) && (found == nullptr || option.quality > found->quality)) found = &option;
       }
       return found;
     };

@@ -1,7 +1,7 @@
 // Reading GGUF v2 and v3 files, split ones too. Bytes in, validated structures out; no model knowledge.
 //
 // Every number is checked against the bytes that are left before it sizes anything. What a file may not be:
-// tests/formats/gguf_test.cc lists it row by row. Source of the format: the GGUF specification of the ggml project.
+// tests/formats/gguf_*_test.cc list it row by row. Source of the format: the GGUF specification of the ggml project.
 #pragma once
 
 #include <cstddef>

@@ -31,13 +31,13 @@ Result<std::vector<float>> ParseLine(std::string_view line) {
     while (at != end && IsSeparator(*at)) ++at;
     if (at == end) return values;
     if (values.size() == kMaxCaptureLength) return TooLarge(fmt::format("a row of more than {} values", kMaxCaptureLength));
-    float value = 0.0f;
+    double value = 0.0;  // numpy.savetxt writes means of many samples as they are: 1e-50
     const auto [rest, error] = std::from_chars(at, end, value);
     if (error != std::errc() || (rest != end && !IsSeparator(*rest))) {
       const auto* const stop = std::find_if(at, end, IsSeparator);
       return BadFormat(fmt::format("found {} where a number was expected", Quote({at, static_cast<size_t>(stop - at)}, 40)));
     }
-    values.push_back(value);
+    values.push_back(static_cast<float>(value));
     at = rest;
   }
 }

@@ -36,8 +36,6 @@ Status RefuseWhatDiffers(const Json& json) {
     DAMASK_ASSIGN_OR_RETURN(const std::optional<double> cap, JsonNumber(json, key));
     if (cap.value_or(0.0) != 0.0) return Unsupported(fmt::format("{} is {}, which is not supported", key, *cap));
   }
-  DAMASK_ASSIGN_OR_RETURN(const std::optional<bool> both_ways, JsonBool(json, "use_bidirectional_attention"));
-  if (both_ways.value_or(false)) return Unsupported("use_bidirectional_attention is true, only causal attention is supported");
   return {};
 }
 

@@ -125,6 +125,10 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& file) {
   DAMASK_ASSIGN_OR_RETURN(config.heads, keys.SameInAllLayers("attention.head_count", 0));
   DAMASK_ASSIGN_OR_RETURN(config.kv_heads, keys.SameInAllLayers("attention.head_count_kv", config.heads));
   DAMASK_ASSIGN_OR_RETURN(config.head_dim, ReadHeadDim(keys, config));
+  DAMASK_ASSIGN_OR_RETURN(const bool causal, keys.BoolOr("attention.causal", true));  // not where a model embeds texts
+  if (!causal) {
+    return Unsupported(fmt::format("{} is false, only causal attention is supported", keys.Key("attention.causal")));
+  }
   DAMASK_ASSIGN_OR_RETURN(config.context, keys.Uint("context_length"));
   DAMASK_ASSIGN_OR_RETURN(config.vocab, ReadVocab(keys));
   DAMASK_ASSIGN_OR_RETURN(const double epsilon, keys.FloatOr("attention.layer_norm_rms_epsilon", 1e-5));

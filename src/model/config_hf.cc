@@ -52,12 +52,13 @@ Result<Architecture> ReadArchitecture(const Json& config) {
   return Unsupported(fmt::format("the model_type {} is not supported; damask runs {}", Quote(*type), known));
 }
 
-// mistral, phi3: one window for all layers. qwen: only with use_sliding_window, in the layers that layer_types names; where no
-// types are listed, from max_window_layers on.
+// mistral, mixtral, phi3: one window for all layers. qwen: only with use_sliding_window, in the layers that layer_types names;
+// where no types are listed, from max_window_layers on.
 Status ReadWindows(const Json& json, ModelConfig* config) {
   DAMASK_ASSIGN_OR_RETURN(const std::optional<uint64_t> window, JsonUint(json, "sliding_window"));
   if (!window || *window == 0 || *window >= config->context) return {};
-  if (config->architecture == Architecture::kMistral || config->architecture == Architecture::kPhi3) {
+  DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> type, JsonString(json, "model_type"));
+  if (config->architecture == Architecture::kMistral || config->architecture == Architecture::kPhi3 || type == "mixtral") {
     config->windows.assign(config->layers, static_cast<uint32_t>(*window));
     return {};
   }
@@ -152,7 +153,17 @@ FieldNames NamesOf(const ModelConfig& config) {
           .experts_used = "num_experts_per_tok"};
 }
 
+// Models that embed texts may be of the same types.
+Status RefuseBothDirections(const Json& json) {
+  for (const auto& [key, refused] : {std::pair("is_causal", false), {"use_bidirectional_attention", true}}) {
+    DAMASK_ASSIGN_OR_RETURN(const std::optional<bool> value, JsonBool(json, key));
+    if (value == refused) return Unsupported(fmt::format("{} is {}, only causal attention is supported", key, refused));
+  }
+  return {};
+}
+
 Result<ModelConfig> ReadConfig(const Json& json, ModelConfig config) {
+  DAMASK_RETURN_IF_ERROR(RefuseBothDirections(json));
   DAMASK_RETURN_IF_ERROR(RefuseOtherActivations(json, config.architecture));
   DAMASK_ASSIGN_OR_RETURN(const std::optional<std::string> name, JsonString(json, "_name_or_path"));
   config.name = name.value_or("");

@@ -51,11 +51,13 @@ HeadFigures FiguresOf(const Mask& mask, size_t index, const DirectionsOfHead& di
   return figures;
 }
 
-double DensityOf(const HeadMask& head, const masks::Parameters& parameters, uint64_t length) {
-  if (head.treatment == Treatment::kDense) return 1.0;
+// Without directions a head has nothing to choose by and sees everything.
+double DensityOf(const HeadMask& head, bool has_directions, const masks::Parameters& parameters, uint64_t length) {
+  if (head.treatment == Treatment::kDense || (head.treatment == Treatment::kContent && !has_directions)) return 1.0;
   const masks::GroupMask alone(std::span(&head, 1), parameters);
   if (head.treatment == Treatment::kStatic) return masks::PlannedDensity(alone, length, masks::PlanMode::kBlocks);
-  policies::ContentOptions options;
+  policies::ContentOptions options;  // as dam sets them
+  options.sinks = parameters.sink_keys;
   options.max_quarters = parameters.content_blocks;
   std::vector<masks::QuarterRange> most;
   const std::vector<masks::QuarterRange>* const of_head = &most;
@@ -96,7 +98,7 @@ MaskFigures MeasureMask(const Mask& mask, const std::vector<uint64_t>& lengths, 
       HeadFigures& head = figures.heads[i];
       head = FiguresOf(mask, i, directions);
       for (const uint64_t length : lengths) {
-        head.planned_density.push_back(DensityOf(mask.heads[i], mask.parameters, length));
+        head.planned_density.push_back(DensityOf(mask.heads[i], head.rank.has_value(), mask.parameters, length));
       }
     }
   });

@@ -49,7 +49,8 @@ std::vector<std::pair<std::string, std::string>> DescribeParameters(const masks:
   lines.emplace_back("mu, match", fmt::format("{:g}, {} of patterns from {} cells on", p.match.mu,
                                               p.match.match == masks::Match::kUnion ? "union" : "best", p.match.min_cells));
   lines.emplace_back("sinks", fmt::format("first {} keys", p.sink_keys));
-  lines.emplace_back("window", p.window == 0 ? "not tried" : fmt::format("{} keys", p.window));
+  // The choice by effect tries windows of its own.
+  if (p.max_kl == masks::kNoGoal) lines.emplace_back("window", p.window == 0 ? "not tried" : fmt::format("{} keys", p.window));
   if (masks::HasContentHeads(mask))
     lines.emplace_back("content blocks", fmt::format("at most {}, of 16 keys each", p.content_blocks));
   if (p.effect_length != 0) lines.emplace_back("effect length", fmt::format("{} tokens", p.effect_length));

@@ -12,7 +12,6 @@
 namespace damask::tokenizer {
 namespace {
 
-constexpr std::string_view kThoughtsOpening = "<think>\n";
 constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 std::string_view Trim(std::string_view text) {
@@ -85,8 +84,9 @@ class Renderer {
     } else if (family_ == ChatFamily::kGlm4) {
       if (Has("enable_thinking")) Mark("\n<think></think>");
       if (GlmPromptEnd(jinja_).ends_with(kThinkMarks.begin)) Mark(kThinkMarks.end);
-    } else if (!parts_.empty() && parts_.back().text.ends_with(kThoughtsOpening)) {
-      Mark("\n</think>\n\n");
+    } else if (const std::string_view opening = ThoughtsOpening(family_, jinja_);
+               !opening.empty() && !parts_.empty() && parts_.back().text.ends_with(opening)) {
+      Mark(opening.ends_with('\n') ? "\n</think>\n\n" : "\n\n</think>\n\n");
     } else if (Has("enable_thinking")) {
       Mark("<think>\n\n</think>\n\n");
     }
@@ -184,7 +184,7 @@ class Renderer {
       if (system) Mark(fmt::format("<|im_start|>system\n{}<|im_end|>\n", *system));
     }
     Turns("<|im_start|>", "\n", "<|im_end|>\n");
-    if (PromptBeginsThoughts(family_, jinja_)) Mark(kThoughtsOpening);
+    Mark(ThoughtsOpening(family_, jinja_));
   }
 
   void DeepSeekCoder() {
@@ -213,7 +213,7 @@ class Renderer {
       if (message.role == kAssistant) Mark(marks_.eos);
     }
     Mark("<｜Assistant｜>");
-    if (PromptBeginsThoughts(family_, jinja_)) Mark(kThoughtsOpening);
+    Mark(ThoughtsOpening(family_, jinja_));
   }
 
   // Every turn the same, whoever speaks.

@@ -4,8 +4,8 @@
 // Spacing follows the model's own template where llama.cpp's built-in rendering simplifies it (spaces around answers in Llama
 // 2, Qwen's default system message, no blank line behind DeepSeek V3's). Three things are simplified here as well: Mistral's
 // system message goes into the first user turn; the line with today's date of Llama 3.1 and gpt-oss is left out, so that a
-// prompt depends on nothing else; and so are the default system messages of Granite 3, SmolLM 3 and Mistral Small, which only
-// running the template would give, with a date in them.
+// prompt depends on nothing else; and so are default system messages that only running the template would give: of Granite 3,
+// SmolLM 3 and Mistral Small, with a date in them, of Phi-4's reasoning models and OLMo 3 Instruct (docs/models.md).
 //
 // Where the template cuts answers at "</think>" (Qwen 3, QwQ, DeepSeek R1) or keeps only what went to the last channel
 // (gpt-oss), so do we: of an earlier answer only what follows the model's thoughts stays in the conversation.

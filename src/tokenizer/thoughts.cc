@@ -1,6 +1,7 @@
 #include "tokenizer/thoughts.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/text_tail.h"
@@ -15,7 +16,7 @@ std::variant<ThinkSplitter, ChannelSplitter> SplitterOf(ChatFamily family, std::
   if (family == ChatFamily::kGptOss) return ChannelSplitter(thoughts == Thoughts::kNone);
   // Seed-OSS thinks about not thinking.
   if (family == ChatFamily::kSeedOss) return ThinkSplitter(thoughts == Thoughts::kNone, kSeedThinkMarks);
-  return ThinkSplitter(thoughts != Thoughts::kNone && PromptBeginsThoughts(family, jinja));
+  return ThinkSplitter(thoughts != Thoughts::kNone && !ThoughtsOpening(family, jinja).empty());
 }
 
 }  // namespace
@@ -26,15 +27,18 @@ bool ThinksAloud(ChatFamily family, std::string_view jinja) {
   return MarksThoughtsItsOwnWay(family) || jinja.find(kThinkMarks.end) != std::string_view::npos;
 }
 
-bool PromptBeginsThoughts(ChatFamily family, std::string_view jinja) {
-  const auto has = [jinja](std::string_view mark) { return jinja.find(mark) != std::string_view::npos; };
+std::string_view ThoughtsOpening(ChatFamily family, std::string_view jinja) {
+  std::string_view turn;
   switch (family) {
     case ChatFamily::kChatMl:
-    case ChatFamily::kQwen: return has("<|im_start|>assistant\\n<think>\\n");
-    case ChatFamily::kDeepSeekV3: return has("<｜Assistant｜><think>\\n");
-    case ChatFamily::kGlm4: return GlmPromptEnd(jinja).ends_with(kThinkMarks.begin);
-    default: return false;
+    case ChatFamily::kQwen: turn = "<|im_start|>assistant\\n"; break;
+    case ChatFamily::kDeepSeekV3: turn = "<｜Assistant｜>"; break;
+    case ChatFamily::kGlm4: return GlmPromptEnd(jinja).ends_with(kThinkMarks.begin) ? kThinkMarks.begin : "";
+    default: return {};
   }
+  const auto has = [&](std::string_view behind) { return HasMark(jinja, std::string(turn).append(behind)); };
+  if (has("<think>\\n")) return "<think>\n";
+  return has("<think>'") || has("<think>\"") ? kThinkMarks.begin : "";
 }
 
 // Thoughts begin with their mark, at most white space before it.

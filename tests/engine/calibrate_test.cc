@@ -32,12 +32,19 @@ std::vector<double> RowByHand(Engine* engine, const model::LayerView& view, size
     p[k] = std::exp(score / std::sqrt(static_cast<double>(c.head_dim)));
     sum += p[k];
   }
+  const auto& sinks = engine->model().layers()[view.layer].sinks;
+  if (sinks.size() != 0) sum += std::exp(static_cast<double>(sinks.data()[head]));
   for (double& x : p) x /= sum;
   return p;
 }
 
-TEST(Capture, RowsAreThoseOfDenseAttentionAndInTheirOrder) {
-  const TinyModelFile file(make_model::ModelSpec{});
+class CaptureOf : public ::testing::TestWithParam<make_model::Arch> {};
+INSTANTIATE_TEST_SUITE_P(Capture, CaptureOf, ::testing::Values(make_model::Arch::kLlama, make_model::Arch::kGptOss));
+
+// Of gpt-oss a learned sink has its share of them.
+TEST_P(CaptureOf, RowsAreThoseOfDenseAttentionAndInTheirOrder) {
+  const TinyModelFile file(
+      make_model::ModelSpec{.arch = GetParam(), .window = GetParam() == make_model::Arch::kGptOss ? 1000u : 0u});
   const auto engine = LoadTiny(file);
   const std::vector<std::vector<TokenId>> texts = {SomeIds(700)};
   const std::vector<uint32_t> positions = {0, 63, 511, 512, 698};

@@ -25,6 +25,12 @@ TEST(TextMap, ReadsTrianglesAndSquaresAlike) {
   EXPECT_EQ(square->cells, triangle->cells);
 }
 
+TEST(TextMap, TakesMeansThatAreTooSmallForAFloat) {
+  const Result<AttentionMap> map = ParseTextMap("1\n0.5 0.5\n1e-50 5e-324 1\n");
+  ASSERT_TRUE(map.ok()) << map.status().ToString();
+  EXPECT_EQ(map->cells, (std::vector<float>{1, 0.5, 0.5, 0, 0, 1}));
+}
+
 TEST(TextMap, ReadsThePublishedMaps) {
   for (const char* name : {"average_layer_10_head_1.txt", "average_layer_14_head_9.txt"}) {
     const Result<AttentionMap> map = ReadMapFile(std::string(DAMASK_SOURCE_DIR) + "/tests/masks/data/" + name);

@@ -154,6 +154,11 @@ TEST(ConfigFromGguf, NamesAnUnknownRopeScaling) {
   ExpectError("llama.rope.scaling.type", std::string("longrope"), StatusCode::kUnsupported, "longrope");
 }
 
+TEST(ConfigFromGguf, AttentionInBothDirectionsIsRefused) {
+  ExpectError("llama.attention.causal", false, StatusCode::kUnsupported, "attention.causal is false");
+  EXPECT_TRUE(ReadWith("llama.attention.causal", true).ok());
+}
+
 TEST(ConfigFromGguf, ReadsASlidingWindow) {
   const Result<ModelConfig> config = ReadWith("llama.attention.sliding_window", uint32_t{128});
   ASSERT_TRUE(config.ok()) << config.status().ToString();
@@ -575,6 +580,10 @@ TEST(ConfigFromHuggingFace, ReadsTheExpertsOfQwen3AndMixtral) {
   EXPECT_EQ(config->ffn, 512u);
   EXPECT_TRUE(config->shares_sum_to_one);
   EXPECT_EQ(config->traits().qk_norm, QkNorm::kNone);
+  EXPECT_TRUE(config->windows.empty());
+  config = ReadExperts(R"("model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 2, "sliding_window": 64)");
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->windows, std::vector<uint32_t>(config->layers, 64));
 }
 
 // What results and kept prompts are bound to.
@@ -649,6 +658,8 @@ TEST(ConfigFromHuggingFace, RefusesWhatItCannotRun) {
   for (const std::string& extra :
        {std::string(R"("model_type": "gemma")"), std::string(R"("model_type": "llama", "hidden_act": "gelu")"),
         std::string(R"("model_type": "llama", "quantization_config": {"bits": 4})"),
+        std::string(R"("model_type": "qwen2", "is_causal": false)"),
+        std::string(R"("model_type": "qwen3", "use_bidirectional_attention": true)"),
         std::string(R"("model_type": "llama", "rope_scaling": {"rope_type": "dynamic", "factor": 2.0})")}) {
     const auto json = formats::ParseJson("{" + base + "," + extra + "}");
     ASSERT_TRUE(json.ok());

@@ -101,6 +101,17 @@ TEST(MaskFigures, ContentHeadsCountWithAsManyKeysAsTheyMayChoose) {
   EXPECT_EQ(Measure(mask, {64}).heads[2].planned_density[0], 1.0);
 }
 
+TEST(MaskFigures, ContentHeadsSeeTheMasksSinksAndWithoutDirectionsEverything) {
+  Mask mask = FourHeads();
+  mask.parameters.content_blocks = 4;
+  mask.parameters.sink_keys = 500;
+  const double many = Measure(mask, {4096}).heads[2].planned_density[0];
+  EXPECT_NEAR(many, (500 + 64 + 32 + 32.5) / 2048.5, 0.05);
+  EXPECT_GT(many, 0.2);
+  mask.key_directions.clear();
+  EXPECT_EQ(Measure(mask, {4096}).heads[2].planned_density[0], 1.0);
+}
+
 TEST(MaskFigures, NameWhatHeadsAreMadeOf) {
   const Mask mask = FourHeads();
   const MaskFigures figures = Measure(mask, {1000});

@@ -377,6 +377,9 @@ TEST(ChatTemplate, WithoutThoughtsAnAnswerBeginsBehindAnEmptyOne) {
   const std::string qwq = "{{- '<|im_start|>assistant\\n<think>\\n' }}";
   EXPECT_EQ(end(ChatFamily::kChatMl, qwq, Thoughts::kAsTheModel), "ssistant\n<think>\n");
   EXPECT_EQ(end(ChatFamily::kChatMl, qwq, Thoughts::kNone), "ssistant\n<think>\n\n</think>\n\n");
+  const std::string olmo3 = "{{ '<|im_start|>assistant\\n<think>' }}";  // no line break behind it
+  EXPECT_EQ(end(ChatFamily::kChatMl, olmo3, Thoughts::kAsTheModel), "ssistant\n<think>");
+  EXPECT_EQ(end(ChatFamily::kChatMl, olmo3, Thoughts::kNone), "ssistant\n<think>\n\n</think>\n\n");
   // Nobody who does not think is told not to.
   EXPECT_EQ(end(ChatFamily::kQwen, std::string(kQwen25), Thoughts::kNone), "ssistant\n");
 }

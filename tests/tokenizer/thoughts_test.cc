@@ -120,10 +120,10 @@ TEST(Thoughts, AreKnownByTheTemplate) {
   EXPECT_FALSE(ThinksAloud(ChatFamily::kChatMl, ""));
   EXPECT_TRUE(ThinksAloud(ChatFamily::kGptOss, "<|channel|>"));
   const std::string_view qwq = R"({{- '<|im_start|>assistant\n<think>\n' }})";
-  EXPECT_TRUE(PromptBeginsThoughts(ChatFamily::kChatMl, qwq));
-  EXPECT_FALSE(PromptBeginsThoughts(ChatFamily::kDeepSeekV3, qwq));
-  EXPECT_TRUE(PromptBeginsThoughts(ChatFamily::kDeepSeekV3, R"({{'<｜Assistant｜><think>\n'}})"));
-  EXPECT_FALSE(PromptBeginsThoughts(ChatFamily::kChatMl, R"({{- '<|im_start|>assistant\n' }})"));
+  EXPECT_EQ(ThoughtsOpening(ChatFamily::kChatMl, qwq), "<think>\n");
+  EXPECT_EQ(ThoughtsOpening(ChatFamily::kDeepSeekV3, qwq), "");
+  EXPECT_EQ(ThoughtsOpening(ChatFamily::kDeepSeekV3, R"({{'<｜Assistant｜><think>\n'}})"), "<think>\n");
+  EXPECT_EQ(ThoughtsOpening(ChatFamily::kChatMl, R"({{- '<|im_start|>assistant\n' }})"), "");
 }
 
 }  // namespace
