@@ -10,7 +10,6 @@ namespace damask::model {
 namespace {
 
 using formats::Json;
-using formats::JsonBool;
 using formats::JsonNumber;
 using formats::JsonUint;
 
