@@ -121,7 +121,7 @@ class EvalCompare : public Command {
                             evals::RunCompare(engine.get(), run_, cells.get(), progress, cancel.flag()));
     line.Clear();
     result.notes.insert(result.notes.begin(), left_out.begin(), left_out.end());
-    if (cells) NoteSettings(cells->asked(), AskedOf(*engine), &result.notes);
+    if (cells) NoteSettings(cells->asked(), cells->own(), &result.notes);
     for (const std::string& note : result.notes) LogWarning(note);
     // What can fail comes last: the table is worth more.
     if (common.json) {

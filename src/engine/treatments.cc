@@ -60,8 +60,7 @@ class Chooser {
         progress_(progress),
         cancel_(cancel),
         dearest_(wanted.content ? kCheapShare * ContentCost(wanted.length) : 1.0),
-        floor_(options.size(), 0.0),
-        most_passes_(MostPasses()) {}
+        floor_(options.size(), 0.0) {}
 
   Result<TreatmentResult> Run() {
     DAMASK_RETURN_IF_ERROR(wanted_.effect ? ChooseByEffect() : ChooseByQuality());
@@ -100,7 +99,7 @@ class Chooser {
     DAMASK_ASSIGN_OR_RETURN(std::unique_ptr<policies::Policy> policy, policies::MakeDam(*mask_, "calibration", {}, shape_));
     DAMASK_ASSIGN_OR_RETURN(const Effect effect, meter_->Measure(std::move(policy), enough, cancel_));
     ++result_.passes;
-    if (progress_) progress_(result_.passes, most_passes_);
+    if (progress_) progress_(result_.passes, MostPasses());
     return effect;
   }
 
@@ -318,7 +317,6 @@ class Chooser {
   const std::atomic<bool>* cancel_;
   double dearest_;             // the cost of the dearest form that is worth a look
   std::vector<double> floor_;  // quality that a head has been found to need
-  uint64_t most_passes_;
   TreatmentResult result_;
 };
 

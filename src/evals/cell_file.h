@@ -43,6 +43,8 @@ class CellFile : public CellStore {
   // As it was opened with; what may differ has the values of all answers in the file, this run's only once it has put one.
   // Empty: the file does not say.
   const Asked& asked() const { return asked_; }
+  // Of this run alone.
+  const Asked& own() const { return own_; }
 
   static constexpr double kWriteEverySeconds = 2;
 
@@ -60,7 +62,7 @@ class CellFile : public CellStore {
   size_t IndexOf(const Cell& wanted) const;  // lines_.size(): none
 
   std::string path_;
-  Asked own_;  // of this run alone
+  Asked own_;
   Asked asked_;
   bool has_own_answers_ = false;
   std::vector<Line> lines_;

@@ -106,14 +106,12 @@ class Planner {
     Cell cell;
     cell.policy = variant.policy;
     cell.spec = policy->Spec();
-    const uint64_t content = policy->ContentHash();
-    cell.content = content;
+    cell.content = policy->ContentHash();
     cell.density_target = variant.density;
     cell.context = context;
     const auto same = std::find_if(cells_.begin(), cells_.end(), [&](const Cell& other) {
       const bool one_policy = other.policy == cell.policy || other.density_target == cell.density_target;
-      return variant.density && other.density_target && one_policy && other.spec == cell.spec && other.content == content &&
-             other.context == context;
+      return variant.density && other.density_target && one_policy && other.spec == cell.spec && other.context == context;
     });
     if (same != cells_.end() && same->policy != cell.policy) return SamePolicy(same->policy, cell.policy);
     if (same != cells_.end()) {

@@ -75,11 +75,6 @@ void MakeFloatRow(const float* x, size_t k, size_t stride, float* out) {
   std::memset(out + k, 0, (stride - k) * sizeof(float));
 }
 
-void ZeroTilesRow(size_t row, Forms* forms) {
-  uint16_t* at = forms->tiles.data() + row / kTileColumns * forms->k_tiles * 512 + row % kTileColumns * 32;
-  for (size_t tile = 0; tile < forms->k_tiles; ++tile, at += 512) std::memset(at, 0, 32 * sizeof(uint16_t));
-}
-
 void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
   if ((forms->bits & kFormFloat) != 0)
     MakeFloatRow(x, k, forms->float_stride, forms->floats.data() + row * forms->float_stride);
@@ -99,6 +94,25 @@ void MakeRow(const float* x, size_t k, size_t row, Forms* forms) {
 #endif
 }
 
+// Rows that a worker takes at a time: about 64 KB of floats, or all of a row of tiles, which are ended while they are near.
+size_t GrainOf(unsigned bits, size_t k) {
+  if ((bits & kFormTiles) != 0) return kTileColumns;
+  return std::max<size_t>(1, 16384 / std::max<size_t>(1, k));
+}
+
+// row_of(row, worker): k floats.
+template <typename RowOf>
+void FillForms(const RowOf& row_of, ThreadPool* pool, Forms* out) {
+  const bool tiles = (out->bits & kFormTiles) != 0;
+  if (tiles) ZeroTilesBehind(out->m, {out->tiles.data(), out->k_tiles});
+  pool->ParallelFor(out->m, GrainOf(out->bits, out->k), [&](size_t begin, size_t end, size_t worker) {
+    for (size_t row = begin; row < end; ++row) MakeRow(row_of(row, worker), out->k, row, out);
+#if defined(__x86_64__)
+    if (tiles) avx512bf16::PairTiles(out->k_tiles, out->tiles.data() + begin / kTileColumns * out->k_tiles * 512);
+#endif
+  });
+}
+
 }  // namespace
 
 size_t Forms::bytes() const {
@@ -115,31 +129,6 @@ void PrepareForms(Phase phase, unsigned bits, size_t m, size_t k, Forms* out) {
   out->k = k;
   Reserve(m, k, out);
 }
-
-namespace {
-
-// Rows that a worker takes at a time: about 64 KB of floats, or all of a row of tiles, which are ended while they are near.
-size_t GrainOf(unsigned bits, size_t k) {
-  if ((bits & kFormTiles) != 0) return kTileColumns;
-  return std::max<size_t>(1, 16384 / std::max<size_t>(1, k));
-}
-
-// row_of(row, worker): k floats. Tiles have rows behind the last one, so that there is an even number of them.
-template <typename RowOf>
-void FillForms(const RowOf& row_of, ThreadPool* pool, Forms* out) {
-  const bool tiles = (out->bits & kFormTiles) != 0;
-  const size_t rows = tiles ? RoundUp(out->m, 2 * kTileColumns) : out->m;
-  pool->ParallelFor(rows, GrainOf(out->bits, out->k), [&](size_t begin, size_t end, size_t worker) {
-    for (size_t row = begin; row < std::min(end, out->m); ++row) MakeRow(row_of(row, worker), out->k, row, out);
-    if (!tiles) return;
-    for (size_t row = std::max(begin, out->m); row < end; ++row) ZeroTilesRow(row, out);
-#if defined(__x86_64__)
-    avx512bf16::PairTiles(out->k_tiles, out->tiles.data() + begin / kTileColumns * out->k_tiles * 512);
-#endif
-  });
-}
-
-}  // namespace
 
 void MakeForms(Phase phase, unsigned bits, const float* x, size_t m, size_t k, size_t x_stride, ThreadPool* pool, Forms* out) {
   PrepareForms(phase, bits, m, k, out);

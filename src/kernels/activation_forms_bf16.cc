@@ -39,14 +39,10 @@ void PairTiles(size_t k_tiles, uint16_t* tiles) {
 namespace damask::kernels {
 namespace {
 
-__m512i Bf16Pairs(const float* x) {
-  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
-}
-
 // 32 columns of sixteen rows: all of a tile.
 void StoreTile(const float* x, size_t x_stride, uint16_t* tile) {
   __m512i rows[kTileColumns];
-  for (size_t r = 0; r < kTileColumns; ++r) rows[r] = Bf16Pairs(x + r * x_stride);
+  for (size_t r = 0; r < kTileColumns; ++r) rows[r] = ToBf16x32(x + r * x_stride);
   Transpose16(rows);
   for (size_t pair = 0; pair < 16; ++pair) _mm512_store_si512(tile + pair * 32, rows[pair]);
 }
@@ -54,7 +50,7 @@ void StoreTile(const float* x, size_t x_stride, uint16_t* tile) {
 // 32 columns of one row: a pair in each line of the tile.
 void StoreTileRow(const float* x, uint16_t* tile, size_t row_of_tile) {
   const __m512i lines = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  _mm512_i32scatter_epi32(tile + row_of_tile * 2, _mm512_slli_epi32(lines, 4), Bf16Pairs(x), sizeof(uint32_t));
+  _mm512_i32scatter_epi32(tile + row_of_tile * 2, _mm512_slli_epi32(lines, 4), ToBf16x32(x), sizeof(uint32_t));
 }
 
 }  // namespace

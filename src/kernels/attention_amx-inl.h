@@ -294,13 +294,17 @@ struct AmxSteps {
     PackPairs<kRow>(queries, head_dim, sign, block);
     for (size_t i = 0; i < kSumRows * kRow; ++i) block->out[head_dim * kRow + i] = 0.0f;
   }
-  static void Finish(LaneBlock* block, size_t head_dim, float* const* outs) {
+  // Sums of weights lie behind the dimensions.
+  static void TakeSums(LaneBlock* block, size_t head_dim) {
     for (size_t lane = 0; lane < kRow; ++lane) block->sum[lane] = block->out[head_dim * kRow + lane];
+  }
+  static void Finish(LaneBlock* block, size_t head_dim, float* const* outs) {
+    TakeSums(block, head_dim);
     FinishRows<kRow>(block, head_dim, outs);
   }
   // O^T already has the order of the tiles: two dimensions of sixteen rows are a line.
   static void FinishTiles(LaneBlock* block, size_t head_dim, uint16_t* const* lines) {
-    for (size_t lane = 0; lane < kRow; ++lane) block->sum[lane] = block->out[head_dim * kRow + lane];
+    TakeSums(block, head_dim);
     for (size_t lane = 0; lane < block->lanes; lane += 16) {
       const __m512 inverse = InverseSums(block->sum + lane);
       const float* out = block->out + lane;

@@ -57,17 +57,17 @@ void Forward::LoadGated(const FeedForwardWeights& network, size_t rows) {
 }
 
 void Forward::FeedForward(const LayerWeights& weights) {
-  const bool experts = weights.router.data != nullptr;
-  if (experts) NormRows(weights.ffn_norm);
-  const Stopwatch watch(&stats_.product_seconds);
-  if (experts) {
-    Experts(weights);
-    if (weights.shared.down.data == nullptr) return;
-    matmul_.Load(phase_, buffers_->normed.data(), rows_, weights.shared.gate.k, weights.shared.gate.k, &buffers_->activations);
-    return Network(weights.shared, weights.ffn_post_norm);
+  if (weights.router.data == nullptr) {
+    const Stopwatch watch(&stats_.product_seconds);
+    LoadNormed(weights.ffn_norm, 0, rows_);
+    return Network(weights.feed_forward[0], weights.ffn_post_norm);
   }
-  LoadNormed(weights.ffn_norm, 0, rows_);
-  Network(weights.feed_forward[0], weights.ffn_post_norm);
+  NormRows(weights.ffn_norm);
+  const Stopwatch watch(&stats_.product_seconds);
+  Experts(weights);
+  if (weights.shared.down.data == nullptr) return;
+  matmul_.Load(phase_, buffers_->normed.data(), rows_, weights.shared.gate.k, weights.shared.gate.k, &buffers_->activations);
+  Network(weights.shared, weights.ffn_post_norm);
 }
 
 // All rows, which are loaded, through one network.

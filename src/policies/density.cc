@@ -56,10 +56,10 @@ std::string NoDensityOption(const PolicyInfo& info) {
   return fmt::format("policy {} has no option that sets its density", info.name);
 }
 
-// One warning about a mask of other weights, by who makes the policy, is enough.
 // Tokens at which an option that does nothing is told from one that does something.
 constexpr uint64_t kProbedContext = 4096;
 
+// One warning about a mask of other weights, by who makes the policy, is enough.
 ModelShape WithoutFingerprint(ModelShape shape) {
   shape.fingerprint = nullptr;
   return shape;

@@ -101,6 +101,16 @@ TEST(EvalCompare, OnePolicyUnderTwoNamesIsRefusedWhereADensitySetsItToo) {
   EXPECT_EQ(Damask(Compare({"--policies", "streaming;streaming:window=64", "--density", "0.3", "--quiet"})).exit_code, 0);
 }
 
+// Also where perplexity, whose cells are of their text besides, is the only task.
+TEST(EvalCompare, TwoDensitiesWithOneSettingRunOnceWhateverTheTask) {
+  for (const char* task : {"kv", "perplexity"}) {
+    const Json object = DamaskJson({"eval", "compare", "--policies", "streaming", "--tasks", task, "--context", "300",
+                                    "--samples", "1", "--density", "0.5,0.5001"});
+    EXPECT_EQ(object["rows"].size(), 1U) << task;
+    EXPECT_NE(object["notes"].dump().find("comes to the same"), std::string::npos) << task;
+  }
+}
+
 TEST(EvalCompare, OfAShortTextThereAreAsManySamplesAsWindows) {
   const TempDir dir;
   std::string prose;
