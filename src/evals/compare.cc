@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -47,8 +46,8 @@ class Comparison {
       TakeStored(&cell);
       total_ += (run_.samples - cell.answers.size()) * cell.context;
     }
-    DAMASK_RETURN_IF_ERROR(ForEachTask([&](const std::vector<Cell*>& cells) { return Check(*cells.front()); }));
-    const Status status = ForEachTask([&](const std::vector<Cell*>& cells) { return AskInTurn(cells); });
+    DAMASK_ASSIGN_OR_RETURN(const std::vector<Round> rounds, MakeRounds());
+    const Status status = AskAll(rounds);
     const bool lost = !result_.kept.ok();
     // Whatever stopped the run, what it has found out is kept.
     if (store_ != nullptr && !lost) result_.kept = store_->Flush();
@@ -71,8 +70,15 @@ class Comparison {
     if (cell->answers.size() > run_.samples) cell->answers.resize(run_.samples);
   }
 
-  // The cells of each task and context that lack answers.
-  Status ForEachTask(const std::function<Status(const std::vector<Cell*>& cells)>& visit) {
+  // The cells of a task and context that lack answers, and what they are asked.
+  struct Round {
+    std::vector<Cell*> cells;
+    CellQuestions questions;
+  };
+
+  // What is wrong with a question is to be known before others have been answered for hours.
+  Result<std::vector<Round>> MakeRounds() {
+    std::vector<Round> rounds;
     for (const uint64_t context : run_.contexts) {
       for (const std::string& task : run_.tasks) {
         std::vector<Cell*> side_by_side;
@@ -80,32 +86,36 @@ class Comparison {
           const bool asks = cell.task == task && cell.context == context && cell.answers.size() < run_.samples;
           if (asks) side_by_side.push_back(&cell);
         }
-        if (!side_by_side.empty()) DAMASK_RETURN_IF_ERROR(visit(side_by_side));
+        if (side_by_side.empty()) continue;
+        DAMASK_ASSIGN_OR_RETURN(CellQuestions questions, CellQuestions::Make(engine_, run_, prompts_, *side_by_side.front()));
+        DAMASK_RETURN_IF_ERROR(questions.Check());
+        NoteFewWindows(*side_by_side.front(), questions.size());
+        total_ -= (run_.samples - questions.size()) * context * side_by_side.size();
+        rounds.push_back({std::move(side_by_side), std::move(questions)});
       }
     }
+    return rounds;
+  }
+
+  void NoteFewWindows(const Cell& cell, size_t windows) {
+    if (windows == run_.samples) return;
+    result_.notes.push_back(
+        fmt::format("{} at {} tokens: the text has {} windows, fewer than the {} samples that were asked for", cell.task,
+                    cell.context, windows, run_.samples));
+  }
+
+  Status AskAll(const std::vector<Round>& rounds) {
+    for (const Round& round : rounds) DAMASK_RETURN_IF_ERROR(AskInTurn(round));
     return {};
   }
 
-  // What is wrong with a question is to be known before others have been answered for hours.
-  Status Check(const Cell& cell) {
-    DAMASK_ASSIGN_OR_RETURN(const CellQuestions questions, CellQuestions::Make(engine_, run_, prompts_, cell));
-    if (questions.size() < run_.samples) {
-      result_.notes.push_back(
-          fmt::format("{} at {} tokens: the text has {} windows, fewer than the {} samples that were asked for", cell.task,
-                      cell.context, questions.size(), run_.samples));
-    }
-    return questions.Check();
-  }
-
   // A question is put to all policies before the next one is, so that whatever else the machine does slows all of them.
-  Status AskInTurn(const std::vector<Cell*>& cells) {
-    DAMASK_ASSIGN_OR_RETURN(const CellQuestions questions, CellQuestions::Make(engine_, run_, prompts_, *cells.front()));
-    total_ -= (run_.samples - questions.size()) * cells.front()->context * cells.size();
-    for (size_t i = 0; i < questions.size(); ++i) {
-      for (Cell* cell : cells) {
+  Status AskInTurn(const Round& round) {
+    for (size_t i = 0; i < round.questions.size(); ++i) {
+      for (Cell* cell : round.cells) {
         if (cell->answers.size() > i) continue;
         DAMASK_RETURN_IF_ERROR(UsePolicy(cell->spec));
-        DAMASK_ASSIGN_OR_RETURN(Answered answered, questions.Ask(i, cancel_));
+        DAMASK_ASSIGN_OR_RETURN(Answered answered, round.questions.Ask(i, cancel_));
         cell->answers.push_back(std::move(answered));
         if (store_ != nullptr) result_.kept = store_->Put(*cell);
         DAMASK_RETURN_IF_ERROR(result_.kept);

@@ -41,13 +41,15 @@ struct Choice {
   Target target;
   AttentionFn run;
   const char* name;
-  bool fills_tiles = false;
+  bool fills_tiles;
 };
 
 // The plainest first; the last one that the target includes runs.
 constexpr Choice kChoices[] = {
-    {Target::kScalar, AttentionReference, "scalar"}, {Target::kAvx2, RunAvx2, "avx2 int16"},
-    {Target::kAvx512, RunAvx512, "avx512 float32"},  {Target::kAvx512Bf16, RunAvx512Bf16, "avx512bf16"},
+    {Target::kScalar, AttentionReference, "scalar", false},
+    {Target::kAvx2, RunAvx2, "avx2 int16", false},
+    {Target::kAvx512, RunAvx512, "avx512 float32", false},
+    {Target::kAvx512Bf16, RunAvx512Bf16, "avx512bf16", false},
     {Target::kAmx, RunAmx, "amx bf16", true},
 };
 

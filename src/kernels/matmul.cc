@@ -9,6 +9,15 @@
 #include "kernels/packed_weights.h"
 
 namespace damask::kernels {
+namespace {
+
+Product ProductOf(const Activations& x, const Matmul::Factor& factor) {
+  const Store store = factor.epilogue.accumulate ? Store::kAdd : Store::kSet;
+  return {&x.forms(), factor.w, factor.epilogue.bias, store, factor.y, factor.y_stride};
+}
+
+}  // namespace
+
 struct Matmul::Impl {
   Target target;
   ThreadPool* pool;
@@ -72,8 +81,7 @@ ActivationTiles Matmul::PrepareTiles(Phase phase, size_t m, size_t k, Activation
 }
 
 void Matmul::Multiply(const Activations& x, const WeightView& w, const Epilogue& epilogue, float* y, size_t y_stride) {
-  const Store store = epilogue.accumulate ? Store::kAdd : Store::kSet;
-  Product product{&x.forms(), &w, epilogue.bias, store, y, y_stride};
+  Product product = ProductOf(x, {&w, epilogue, y, y_stride});
   impl_->Run(&product, 1);
 }
 
@@ -81,8 +89,7 @@ void Matmul::MultiplyEach(const Activations& x, std::span<const Factor> factors)
   std::vector<Product> products;
   std::vector<const Body*> bodies;
   for (const Factor& factor : factors) {
-    const Store store = factor.epilogue.accumulate ? Store::kAdd : Store::kSet;
-    products.push_back({&x.forms(), factor.w, factor.epilogue.bias, store, factor.y, factor.y_stride});
+    products.push_back(ProductOf(x, factor));
     bodies.push_back(impl_->Find(&products.back()));
   }
   RunSideBySide(bodies.data(), products.data(), products.size(), impl_->pool, impl_->scratch.data());

@@ -24,9 +24,8 @@ bool MarksThoughtsItsOwnWay(ChatFamily family);
 // Whether models of this template may think aloud (Qwen 3, QwQ, DeepSeek R1, GLM-4.5, Seed-OSS, gpt-oss).
 bool ThinksAloud(ChatFamily family, std::string_view jinja);
 
-// What its prompts end with where they end inside of thoughts, so that an answer starts there: "<think>\n" (QwQ, DeepSeek R1)
-// or
-// "<think>" (OLMo 3 Think, GLM-Z1); empty: they do not.
+// What its prompts end with where they end inside of thoughts, so that an answer starts there: "<think>\n" (QwQ, DeepSeek
+// R1) or "<think>" (OLMo 3 Think, GLM-Z1); empty: they do not.
 std::string_view ThoughtsOpening(ChatFamily family, std::string_view jinja);
 
 // Splits one answer with such marks. Thoughts stand at its beginning or nowhere. Both come without the marks, and without white
