@@ -118,28 +118,27 @@ class Prefill {
         q_(std::min(kChunkRows, options.context) * width_),
         out_(q_.size()),
         tiles_(kChunkRows * CeilDiv(width_, size_t{32}) * 32),
-        scratch_(options.pool->num_threads()),
-        plans_(options.pool->num_threads()),
-        totals_(options.pool->num_threads()) {
+        scratch_(options.pool->num_threads()) {
     std::mt19937 random(options.seed);
     std::normal_distribution<float> normal;
     for (size_t i = 0; i < q_.size(); ++i) q_[i] = normal(random);
   }
 
-  // Seconds of one pass over all chunks; nothing where it was cancelled.
+  // Seconds that the kernel takes in one pass over all chunks, without making the plans; nothing where it was cancelled.
   std::optional<double> Run(double density) {
-    std::fill(totals_.begin(), totals_.end(), Totals());
-    const Timer timer;
+    Totals totals;
+    double seconds = 0.0;
     for (uint64_t chunk = 0; chunk < options_.context; chunk += kChunkRows) {
       if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) return std::nullopt;
-      RunChunk(chunk, density);
+      const size_t rows = std::min<uint64_t>(kChunkRows, options_.context - chunk);
+      MakePlans(chunk, rows, density);
+      seconds += SecondsOfChunk(chunk, rows);
+      for (const Item& item : items_) {
+        totals.pairs += item.pairs;
+        totals.blocks += item.plan.entries.size();
+      }
     }
-    const double seconds = timer.Seconds();
-    of_a_pass_ = Totals();
-    for (const Totals& totals : totals_) {
-      of_a_pass_.pairs += totals.pairs;
-      of_a_pass_.blocks += totals.blocks;
-    }
+    of_a_pass_ = totals;
     return seconds;
   }
 
@@ -148,15 +147,44 @@ class Prefill {
   uint64_t causal_pairs() const { return CausalPairs(0, options_.context, options_.heads); }
 
  private:
-  void RunChunk(uint64_t chunk, double density) {
-    const size_t rows = std::min<uint64_t>(kChunkRows, options_.context - chunk);
-    const size_t blocks = CeilDiv(rows, kQueryBlockRows);
-    options_.pool->ParallelFor(blocks * options_.kv_heads, 1, [&](size_t begin, size_t end, size_t worker) {
-      for (size_t item = begin; item < end; ++item) RunItem(chunk, rows, item % blocks, item / blocks, density, worker);
+  // A query block of a chunk and a KV head.
+  struct Item {
+    Plan plan;
+    uint64_t pairs = 0;  // planned
+  };
+
+  static size_t RowsOf(size_t block, size_t chunk_rows) {
+    return std::min(kQueryBlockRows, chunk_rows - block * kQueryBlockRows);
+  }
+
+  void MakePlans(uint64_t chunk, size_t chunk_rows, double density) {
+    const size_t blocks = CeilDiv(chunk_rows, kQueryBlockRows);
+    items_.resize(blocks * options_.kv_heads);
+    options_.pool->ParallelFor(items_.size(), 1, [&](size_t begin, size_t end, size_t) {
+      for (size_t i = begin; i < end; ++i) {
+        const uint64_t first = chunk + i % blocks * kQueryBlockRows;
+        const size_t rows = RowsOf(i % blocks, chunk_rows);
+        if (density < 1.0) {
+          std::minstd_rand random(static_cast<uint32_t>(options_.seed + 7919 * first + i / blocks));
+          RandomPlan(first, rows, density, &random, &items_[i].plan);
+        } else {
+          FullPlan(first, rows, 0, &items_[i].plan);
+        }
+        items_[i].pairs = PlannedPairs(items_[i].plan, first, rows, shape_.group);
+      }
     });
   }
 
-  void RunItem(uint64_t chunk, size_t chunk_rows, size_t block, size_t kv_head, double density, size_t worker) {
+  double SecondsOfChunk(uint64_t chunk, size_t chunk_rows) {
+    const size_t blocks = CeilDiv(chunk_rows, kQueryBlockRows);
+    const Timer timer;
+    options_.pool->ParallelFor(items_.size(), 1, [&](size_t begin, size_t end, size_t worker) {
+      for (size_t i = begin; i < end; ++i) RunItem(chunk, chunk_rows, i % blocks, i / blocks, items_[i].plan, worker);
+    });
+    return timer.Seconds();
+  }
+
+  void RunItem(uint64_t chunk, size_t chunk_rows, size_t block, size_t kv_head, const Plan& plan, size_t worker) {
     QueryBlock query;
     const size_t row = block * kQueryBlockRows;
     query.q = q_.data() + row * width_ + kv_head * shape_.group * shape_.head_dim;
@@ -164,17 +192,8 @@ class Prefill {
     query.q_stride = width_;
     query.out_stride = width_;
     query.first_position = chunk + row;
-    query.rows = std::min(kQueryBlockRows, chunk_rows - row);
+    query.rows = RowsOf(block, chunk_rows);
     FillTiles(row, kv_head, &query);
-    Plan& plan = plans_[worker];
-    if (density < 1.0) {
-      std::minstd_rand random(static_cast<uint32_t>(options_.seed + 7919 * query.first_position + kv_head));
-      RandomPlan(query.first_position, query.rows, density, &random, &plan);
-    } else {
-      FullPlan(query.first_position, query.rows, 0, &plan);
-    }
-    totals_[worker].pairs += PlannedPairs(plan, query.first_position, query.rows, shape_.group);
-    totals_[worker].blocks += plan.entries.size();
     run_(shape_, query, plan, cache_.Head(kv_head), &scratch_[worker]);
   }
 
@@ -196,8 +215,7 @@ class Prefill {
   AlignedArray<float> out_;
   AlignedArray<uint16_t> tiles_;
   std::vector<AttentionScratch> scratch_;
-  std::vector<Plan> plans_;
-  std::vector<Totals> totals_;  // of each worker
+  std::vector<Item> items_;  // [kv_heads][query blocks] of a chunk
   Totals of_a_pass_;
 };
 

@@ -36,7 +36,7 @@ struct AttentionBenchOptions {
 struct AttentionBenchResult {
   double density = 0.0;           // planned pairs over causal pairs, as planned: near what was asked for
   uint64_t blocks = 0;            // planned key blocks, over all KV heads and query blocks
-  double seconds = 0.0;           // median
+  double seconds = 0.0;           // median; making the plans is not counted
   double tflops = 0.0;            // 4 * head_dim * planned pairs / seconds / 1e12
   double fraction_of_peak = 0.0;  // 0 where the peak is unknown
   double efficiency = 0.0;        // dense seconds * density / seconds: 1 where time shrinks as the pairs do
