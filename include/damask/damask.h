@@ -11,7 +11,8 @@
 // one model share one compute pool and take turns: a call waits until another's is done or is in a callback. A callback may use
 // the model and other sessions, of its own only what reads it (length(), tokens()).
 // Errors are Status values whose text is one sentence for people; it names an option as the command line does ("--ctx-size" is
-// ModelOptions::context). No function throws but what a callback of yours throws, which ends the call.
+// ModelOptions::context). No function throws but what a callback of yours throws, which ends the call, and the
+// value of a Result that has none.
 // Versioning: names in this header stay within a major version; fields are only added.
 #pragma once
 

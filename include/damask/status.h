@@ -75,7 +75,7 @@ class [[nodiscard]] Result {
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }
 
-  // Only after ok(): otherwise std::bad_optional_access, which is a bug of ours.
+  // Only after ok(): otherwise std::bad_optional_access.
   T& value() & { return value_.value(); }
   const T& value() const& { return value_.value(); }
   T&& value() && { return std::move(value_).value(); }

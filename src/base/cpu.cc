@@ -66,13 +66,19 @@ Status AskForTiles() {
                                  error == ENOSPC ? "a thread's signal stack has no room for them" : std::strerror(error)));
 }
 
+// What every CPU with AVX-512 has, and the Highway body is compiled for; a hypervisor may hide single ones.
+bool CpuHasWhatCameAlong() {
+  return __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("aes") &&
+         __builtin_cpu_supports("pclmul");
+}
+
 Target Detect() {
   __builtin_cpu_init();
   if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && CpuHasF16c())) {
     return Target::kScalar;
   }
   if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))) {
+        __builtin_cpu_supports("avx512vl") && CpuHasWhatCameAlong())) {
     return Target::kAvx2;
   }
   if (!__builtin_cpu_supports("avx512vnni")) return Target::kAvx512;

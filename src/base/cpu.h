@@ -16,7 +16,7 @@ enum class Target {
   kAvx512,      // AVX-512 F, BW, DQ, VL (Skylake-X on)
   kAvx512Vnni,  // and VNNI (Cascade Lake, Ice Lake on)
   kAvx512Bf16,  // and BF16 (Cooper Lake, Zen 4 on)
-  kAmx,         // and AVX-512 VBMI and AMX tiles in bf16 (Sapphire Rapids on): EnableTarget
+  kAmx,         // and AVX-512 VBMI and AMX tiles in bf16 and int8 (Sapphire Rapids on): EnableTarget
 };
 
 std::string_view TargetName(Target target);  // "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"

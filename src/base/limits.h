@@ -1,4 +1,5 @@
-// Every limit that untrusted input meets, in one place. Parsers, the engine and the server use these names.
+// Limits that untrusted input meets, of files, texts and models. Those of HTTP stand with what they are limits of (HttpLimits,
+// the readers of requests).
 #pragma once
 
 #include <cstddef>

@@ -133,6 +133,10 @@ std::string Escape(std::string_view bytes, size_t max_bytes) {
 
 std::string Quote(std::string_view bytes, size_t max_bytes) { return "'" + Escape(bytes, max_bytes) + "'"; }
 
+std::string Counted(uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 std::string FormatBytes(uint64_t bytes) {
   static constexpr const char* kUnits[] = {"KB", "MB", "GB", "TB", "PB", "EB"};
   if (bytes < 1000) return fmt::format("{} B", bytes);

@@ -34,6 +34,9 @@ std::string SanitizeUtf8(std::string_view text);
 // A surrogate or a value over U+10FFFF becomes U+FFFD.
 void AppendUtf8(uint32_t code_point, std::string* out);
 
+// "1 token", "2 tokens": for nouns whose plural is an s more.
+std::string Counted(uint64_t count, std::string_view noun);
+
 // "1.3 GB", "912 KB", "17 B": powers of 1000, as disk sizes are.
 std::string FormatBytes(uint64_t bytes);
 

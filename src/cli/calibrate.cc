@@ -58,7 +58,8 @@ class Calibrate : public Command {
     flags->Switch("--each-head", &each_head_, "also measure every head's effect alone, a pass a head");
     flags->Switch("--patterns-only", &patterns_only_, "the paper's masks: every head static, by its patterns");
     flags->Uint("--effect-length", 64, limits::kMaxContext, &effect_length_,
-                "tokens of the texts that effects are measured on (default: max(2048, 4 x capture length))");
+                "tokens of the texts that effects are measured on (default: max(2048, 4 x capture length), with --no-effect "
+                "max(1024, 2 x))");
     flags->Uint("--cost-length", 64, limits::kMaxContext, &cost_length_,
                 "text length for which costs are compared (default 4096)");
     model_.DeclareReading(flags);

@@ -114,8 +114,8 @@ class CalibrateHeads : public Command {
   }
 
   std::string Comment(const engine::HeadTableResult& result) const {
-    return fmt::format("# {} of KV heads, a line a layer: {}, {} texts of {} tokens, seed {}\n", is_duo() ? "gates" : "shares",
-                       How(), result.texts, result.length, seed_);
+    return fmt::format("# {} of KV heads, a line a layer: {}, {} of {} tokens, seed {}\n", is_duo() ? "gates" : "shares", How(),
+                       Counted(result.texts, "text"), result.length, seed_);
   }
 
   static double Mean(const std::vector<float>& values) {

@@ -136,7 +136,8 @@ class Chat : public Command {
   Status Ask(Dialogue* dialogue, engine::Session* session, const std::string& question) {
     if (!IsValidUtf8(question)) return InvalidArgument("the question is not valid UTF-8");
     dialogue->AddQuestion(question);
-    const Result<engine::GenerateResult> result = Answer(*dialogue, session);
+    report::Json turn;
+    const Result<engine::GenerateResult> result = Answer(*dialogue, session, &turn);
     if (!result.ok() || (result->finish == engine::FinishReason::kCancelled && result->text.empty())) {
       dialogue->DropLast();
       return WithAWayOut(result.status(), *dialogue);
@@ -144,6 +145,7 @@ class Chat : public Command {
     dialogue->AddAnswer(result->text);
     said_.push_back({{"role", "user"}, {"content", question}});
     said_.push_back({{"role", "assistant"}, {"content", SanitizeUtf8(result->text)}});
+    turns_.push_back(std::move(turn));
     kv_bytes_ = session->kv_bytes();
     return Status();
   }
@@ -154,15 +156,16 @@ class Chat : public Command {
     return TooLarge(status.ToString() + "; /reset forgets what was said");
   }
 
-  Result<engine::GenerateResult> Answer(const Dialogue& dialogue, engine::Session* session) {
+  // `turn`: what --json says of it.
+  Result<engine::GenerateResult> Answer(const Dialogue& dialogue, engine::Session* session, report::Json* turn) {
     DAMASK_ASSIGN_OR_RETURN(const std::vector<engine::TokenId> prompt, dialogue.Encode(engine_->tokenizer()));
     if (engine_->policy().AskedInstruction().turn) {
-      DAMASK_ASSIGN_OR_RETURN(const size_t turn, dialogue.TurnTokens(engine_->tokenizer()));
-      session->SetTurnTokens(turn);
+      DAMASK_ASSIGN_OR_RETURN(const size_t turn_tokens, dialogue.TurnTokens(engine_->tokenizer()));
+      session->SetTurnTokens(turn_tokens);
     }
     const size_t held = engine::ReusePrefix(session, prompt);
     // So that a question asked again after /reset has another answer, and the whole run the same answers with the same seed.
-    options_.sampler.seed = seed_ + turns_.size();
+    options_.sampler.seed = seed_ + asked_++;
     CancelScope cancel;
     report::ProgressLine progress(!common_.quiet && StderrIsTerminal());
     engine::GenerateCallbacks callbacks;
@@ -190,14 +193,14 @@ class Chat : public Command {
                 sampling_.random_seed() ? std::optional(seed_) : std::nullopt);
     }
     const model::HeadAudit audit = result->audit.Total();
-    turns_.push_back({{"prompt_tokens", prompt.size()},
-                      {"cached_tokens", held},
-                      {"generated_tokens", result->ids.size()},
-                      {"finish_reason", engine::FinishReasonName(result->finish)},
-                      {"density_prefill", result->prefill_stats.density()},
-                      {"recall_mean", audit.rows == 0 ? report::Json(nullptr) : report::Json(audit.recall())},
-                      {"prefill_s", result->prefill_seconds},
-                      {"decode_s", result->decode_seconds}});
+    *turn = {{"prompt_tokens", prompt.size()},
+             {"cached_tokens", held},
+             {"generated_tokens", result->ids.size()},
+             {"finish_reason", engine::FinishReasonName(result->finish)},
+             {"density_prefill", result->prefill_stats.density()},
+             {"recall_mean", audit.rows == 0 ? report::Json(nullptr) : report::Json(audit.recall())},
+             {"prefill_s", result->prefill_seconds},
+             {"decode_s", result->decode_seconds}};
     return result;
   }
 
@@ -224,7 +227,8 @@ class Chat : public Command {
   std::unique_ptr<engine::Engine> engine_;
   report::Json said_ = report::Json::array();
   report::Json turns_ = report::Json::array();
-  uint64_t seed_ = 0;  // of the first answer; the next ones count on
+  uint64_t seed_ = 0;   // of the first answer; the next ones count on
+  uint64_t asked_ = 0;  // questions that the model was given
   uint64_t kv_bytes_ = 0;
 };
 

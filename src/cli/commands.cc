@@ -121,7 +121,12 @@ Result<int> Dispatch(std::vector<std::string> arguments) {
   if (arguments.empty()) return InvalidArgument("a command is missing; 'damask --help' lists the commands");
   const std::string first = arguments[0];
   if (first == "--version" || first == "version") {
-    if (arguments.size() > 1 && arguments[1] == "--json") {
+    const bool json = arguments.size() > 1 && arguments[1] == "--json";
+    if (arguments.size() > (json ? 2U : 1U)) {
+      return InvalidArgument(
+          fmt::format("'damask {}' does not know what to do with {}", first, Quote(arguments[json ? 2 : 1])));
+    }
+    if (json) {
       WriteJson({{"version", VersionString()}});
     } else {
       Write(fmt::format("damask {}\n", VersionString()));
@@ -144,7 +149,8 @@ Result<int> Dispatch(std::vector<std::string> arguments) {
   }
   if (entry == nullptr) return UnknownCommand(arguments);
   // "bench mat" is a misspelt "bench matmul", not bench with a stray word.
-  if (words == 1 && HasWord(arguments, 1) && !CommandsOf(entry->name).empty()) return UnknownCommand(arguments);
+  const bool misspelt = words == 1 && HasWord(arguments, 1) && !CommandsOf(entry->name).empty();
+  if (misspelt && !LooksLikeAPath(arguments[1])) return UnknownCommand(arguments);
   return RunCommand(*entry, {arguments.begin() + static_cast<ptrdiff_t>(words), arguments.end()});
 }
 

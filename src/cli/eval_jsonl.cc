@@ -39,7 +39,7 @@ class EvalJsonl : public Command {
     DAMASK_ASSIGN_OR_RETURN(const texts::Metric metric, ParseMetric());
     DAMASK_ASSIGN_OR_RETURN(const std::string text, ReadDocument(*file_));
     Result<std::vector<texts::Sample>> samples = evals::ReadJsonlSamples(text, metric);
-    if (!samples.ok()) return samples.status().At(Quote(*file_));
+    if (!samples.ok()) return samples.status().At(*file_ == "-" ? "standard input" : Quote(*file_));
     DAMASK_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, LoadEngine(model_, common));
     run_.form = raw_ ? evals::PromptForm::kRaw : evals::PromptForm::kAuto;
     const CancelScope cancel;

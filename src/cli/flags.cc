@@ -48,6 +48,10 @@ std::string Range(double min, double max) {
 
 }  // namespace
 
+bool LooksLikeAPath(std::string_view word) {
+  return word.find('/') != std::string_view::npos || word.ends_with(".gguf") || word.ends_with(".safetensors");
+}
+
 Result<uint64_t> ParseUint(std::string_view text, uint64_t min, uint64_t max) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -174,7 +178,7 @@ void Flags::Seed(const std::string& names, std::optional<uint64_t>* target, cons
       target->reset();
       return Status();
     }
-    const Result<uint64_t> seed = ParseUint(text, 0, UINT64_MAX);
+    const Result<uint64_t> seed = ParseUint(text, 0, INT64_MAX);
     if (!seed.ok()) return InvalidArgument(seed.status().message() + ", or -1 for a random one");
     *target = *seed;
     return Status();
@@ -323,8 +327,10 @@ Result<Flags::Parsed> Flags::Parse(const std::vector<std::string>& arguments) {
   try {
     app_->parse(std::vector<std::string>(normalised.rbegin(), normalised.rend()));
   } catch (const CLI::ExtrasError&) {
-    return InvalidArgument(
-        fmt::format("'damask {}' does not know what to do with {}", command_, Quote(app_->remaining().at(0))));
+    const std::string word = app_->remaining().at(0);
+    const char* const hint =
+        LooksLikeAPath(word) && app_->get_option_no_throw("--model") != nullptr ? ": a model is given with -m" : "";
+    return InvalidArgument(fmt::format("'damask {}' does not know what to do with {}{}", command_, Quote(word), hint));
   } catch (const CLI::ParseError& error) {
     return InvalidArgument(error.what());
   }

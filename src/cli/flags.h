@@ -94,6 +94,9 @@ class Flags {
   bool help_ = false;
 };
 
+// Whether a word is more likely a file than anything else: with a slash in it, or an ending of model files.
+bool LooksLikeAPath(std::string_view word);
+
 // A decimal whole number, nothing around it. Errors say what was expected.
 Result<uint64_t> ParseUint(std::string_view text, uint64_t min, uint64_t max);
 // The same with K, M or G behind it, powers of 1024.

@@ -57,6 +57,7 @@ class Inspect : public Command {
       others.push_back({"-o", *page_});
     }
     if (!png_.empty()) DAMASK_RETURN_IF_ERROR(CheckOutputFile("--png", png_[1], others));
+    if (diff_ && diff_->empty()) return InvalidArgument("--diff: the path is empty");
     if (diff_ && (page_ || !png_.empty())) return InvalidArgument("--diff compares figures, and writes neither -o nor --png");
     DAMASK_ASSIGN_OR_RETURN(const masks::Mask mask, masks::ReadMaskFile(*mask_));
     HeadName head;

@@ -20,7 +20,7 @@ void ModelFlags::DeclareModel(Flags* flags) {
 
 void ModelFlags::DeclareReading(Flags* flags) {
   DeclareModel(flags);
-  flags->Uint("-c,--ctx-size", 1, limits::kMaxContext, &context, context_help);
+  flags->Uint("-c,--ctx-size", 0, limits::kMaxContext, &context, context_help);
   flags->Text("--kv", "TYPE", &kv, "KV cache: bf16, or q8 in about half the memory (default: bf16)");
   flags->Switch("--repack", &repack, "keep the weights a second time, as prefill wants them: faster, in more memory");
   flags->Text("--rope-scaling", "NAME", &rope_scaling, "read past the trained length: none, linear, llama3, yarn");

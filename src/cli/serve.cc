@@ -196,13 +196,12 @@ class Serve : public Command {
     const server::ServedModel& model = server.model();
     const engine::Engine& engine = model.engine();
     const uint64_t request = engine.kv_bytes_per_token() * engine.context();
-    LogInfo(fmt::format("{}: {} requests at once with up to {} tokens ({} of keys and values each), policy {}",
-                        Quote(model.card().id), options.model.scheduler.parallel, engine.context(), FormatBytes(request),
+    LogInfo(fmt::format("{}: {} at once with up to {} tokens ({} of keys and values each), policy {}", Quote(model.card().id),
+                        Counted(options.model.scheduler.parallel, "request"), engine.context(), FormatBytes(request),
                         model.policy_name()));
     WarnOfMemory(engine, options.model);
     AnnouncePrefixes(model, options.model.prefixes);
-    if (options.access.api_keys.empty() && options.host != "127.0.0.1" && options.host != "localhost" &&
-        options.host != "::1") {
+    if (options.access.api_keys.empty() && !server::IsLoopback(options.host)) {
       LogWarning("the server can be reached from other machines, and no --api-key is asked for");
     }
     if (!common.json) return;

@@ -38,7 +38,7 @@ class Tokenize : public Command {
       Write(fmt::format("{}\n", fmt::join(ids, ",")));
     } else {
       for (const tokenizer::TokenId id : ids) Write(fmt::format("{:>7}  {}\n", id, Quote(tokenizer->Piece(id, true))));
-      LogInfo(fmt::format("{} tokens", ids.size()));
+      LogInfo(Counted(ids.size(), "token"));
     }
     return kExitDone;
   }

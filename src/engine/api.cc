@@ -90,11 +90,13 @@ struct Session::Impl {
   Result<Answer> GenerateText(Turn* turn, std::string_view prompt, const GenerateOptions& options);
   Result<Answer> Chat(Turn* turn, std::string_view message, const GenerateOptions& options);
   void Truncate(uint64_t length);
+  std::string TextOf(std::span<const TokenId> ids) const;
 
   Model::Impl* model;
   std::optional<engine::Session> session;        // but in the destructor there is one
   Content content = Content::kNothing;           // of the cache
   std::vector<tokenizer::ChatMessage> messages;  // of Chat
+  std::vector<TokenId> said;                     // the last of these, an answer
   // The last token of an answer that it does not end by itself: said, and not in the cache yet.
   std::optional<TokenId> pending;
   bool answering = false;
@@ -190,16 +192,29 @@ Result<Answer> Session::Impl::Read(Turn* turn, std::span<const TokenId> ids, con
 Result<Answer> Session::Impl::Generate(Turn* turn, std::span<const TokenId> prompt, const GenerateOptions& options) {
   // Nothing new is said: the answer of a conversation goes on.
   const bool same_answer = prompt.empty() && pending && content == Content::kConversation && !messages.empty();
+  session->SetTurnTokens(0);
   DAMASK_ASSIGN_OR_RETURN(Answer answer, Read(turn, prompt, options, same_answer ? Content::kConversation : Content::kText));
-  if (same_answer) messages.back().content += answer.text;
+  if (same_answer) {
+    said.insert(said.end(), answer.ids.begin(), answer.ids.end());
+    messages.back().content = TextOf(said);
+  }
   return answer;
+}
+
+// Of all the tokens at once: an answer may have been cut off within a character.
+std::string Session::Impl::TextOf(std::span<const TokenId> ids) const {
+  tokenizer::StreamDecoder decoder(&model->engine->tokenizer(), /*at_start=*/false);
+  std::string text;
+  for (const TokenId id : ids) text += decoder.Add(id);
+  return text + decoder.Finish();
 }
 
 Result<Answer> Session::Impl::GenerateText(Turn* turn, std::string_view prompt, const GenerateOptions& options) {
   const tokenizer::Tokenizer& tokenizer = model->engine->tokenizer();
   DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
                           session->length() == 0 ? tokenizer::EncodePrompt(tokenizer, prompt, tokenizer::Special::kParse)
-                                                 : tokenizer.Encode(prompt, tokenizer::Special::kParse));
+                                                 : tokenizer.EncodeBehind(pending.value_or(session->tokens().back()), prompt,
+                                                                          tokenizer::Special::kParse));
   return Generate(turn, ids, options);
 }
 
@@ -213,6 +228,14 @@ Result<Answer> Session::Impl::Chat(Turn* turn, std::string_view message, const G
   std::vector<tokenizer::ChatMessage> all = messages;
   all.push_back({"user", std::string(message)});
   DAMASK_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer::EncodeChat(model->engine->tokenizer(), *family, all));
+  // Before anything of the session is given up.
+  DAMASK_RETURN_IF_ERROR(engine::ValidateGenerateOptions(EngineOptionsOf(options)));
+  DAMASK_RETURN_IF_ERROR(model->engine->CheckLength(ids.size()));
+  size_t turn_tokens = 0;
+  if (model->engine->policy().AskedInstruction().turn) {
+    DAMASK_ASSIGN_OR_RETURN(turn_tokens, engine::TurnTokens(model->engine->tokenizer(), {.family = family}, message));
+  }
+  session->SetTurnTokens(turn_tokens);
   pending.reset();  // the conversation is encoded anew
   content = Content::kConversation;
   const size_t shared = engine::ReusePrefix(&*session, ids);
@@ -220,6 +243,7 @@ Result<Answer> Session::Impl::Chat(Turn* turn, std::string_view message, const G
   if (answer.ids.empty()) return answer;  // nothing was said: what was read is kept or dropped by the next turn
   all.push_back({"assistant", answer.text});
   messages = std::move(all);
+  said = answer.ids;
   return answer;
 }
 
@@ -323,6 +347,7 @@ Result<Session> Session::Fork() {
     DAMASK_RETURN_IF_ERROR(fork->session->Share(*impl_->session));
     fork->content = impl_->content;
     fork->messages = impl_->messages;
+    fork->said = impl_->said;
     fork->pending = impl_->pending;
     return Session(std::move(fork));
   });

@@ -79,7 +79,8 @@ class Calibration {
     parameters().effect_length = std::min(EffectLength(), engine_->context());
     // Without effects the texts only show which strong keys static forms lose: a few hundred rows tell, and prose has none.
     const uint64_t pairs = options_.effect && parameters().effect_length <= kLongEffectText ? kEffectPairs : 1;
-    DAMASK_RETURN_IF_ERROR(CheckHiddenStatesFit(*engine_, 2 * pairs, parameters().effect_length, "--effect-length"));
+    DAMASK_RETURN_IF_ERROR(
+        CheckHiddenStatesFit(*engine_, 2 * pairs, parameters().effect_length, "--effect-length", samples_ * length));
     DAMASK_ASSIGN_OR_RETURN(effect_texts_,
                             EffectTexts(*engine_, pairs, parameters().effect_length, options_.seed + 1000, cancel_));
     if (!ScoreAnswers(effect_texts_)) {
@@ -166,6 +167,7 @@ class Calibration {
                                      .content = options_.content,
                                      .content_blocks = options_.content_blocks,
                                      .each_head = options_.each_head};
+    stage_began_ = timer_.Seconds();
     const auto passed = [&](uint64_t passes, uint64_t most) { Report("passes over the effect texts", passes, most); };
     DAMASK_ASSIGN_OR_RETURN(result_.treatments, ChooseTreatments(static_options_, wanted, options_.effect ? &meter : nullptr,
                                                                  &result_.mask, engine_->shape(), passed, cancel_));
@@ -183,8 +185,9 @@ class Calibration {
     });
   }
 
+  // Seconds are those of the stage: time left follows from them.
   void Report(std::string_view stage, uint64_t done, uint64_t total) {
-    if (progress_) progress_(stage, done, total, timer_.Seconds());
+    if (progress_) progress_(stage, done, total, timer_.Seconds() - stage_began_);
   }
 
   Engine* engine_;
@@ -193,6 +196,7 @@ class Calibration {
   const std::atomic<bool>* cancel_;
   const model::ModelConfig& config_;
   Timer timer_;
+  double stage_began_ = 0;
   std::vector<std::vector<TokenId>> texts_;  // samples, then the effect texts
   size_t samples_ = 0;
   std::vector<EffectText> effect_texts_;

@@ -32,7 +32,7 @@ struct CalibrateOptions {
   bool content = true;
   uint32_t content_blocks = 0;  // so many at most; 0: as few as keep the limit. Sets parameters.content_blocks
   bool each_head = false;
-  uint64_t effect_length = 0;  // 0: max(2048, 4 x capture length), at most the engine's context
+  uint64_t effect_length = 0;  // 0: max(2048, 4 x capture length), without effects max(1024, 2 x), at most the engine's context
   uint64_t cost_length = 4096;
   uint64_t seed = 1;
 };
@@ -45,7 +45,7 @@ struct CalibrateResult {
   double density = 0;  // planned, at cost_length; content heads as dense
 };
 
-// stage: "layers", or "passes over the effect texts" (of as many as there may be; often fewer).
+// stage: "layers", or "passes over the effect texts" (of as many as there may be; often fewer). Seconds are the stage's.
 using CalibrateProgress = std::function<void(std::string_view stage, uint64_t done, uint64_t total, double seconds)>;
 
 // Works with the engine's model; its policy is `full` afterwards. Memory: one layer's maps, the hidden states of all samples, a

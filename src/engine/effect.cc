@@ -30,12 +30,6 @@ double Divergence(const float* reference, const float* logits, size_t n, std::ve
 
 EffectMeter::EffectMeter(Engine* engine, std::vector<EffectText> texts) : engine_(engine), texts_(std::move(texts)) {}
 
-uint64_t EffectMeter::tokens() const {
-  uint64_t tokens = 0;
-  for (const EffectText& text : texts_) tokens += text.ids.size();
-  return tokens;
-}
-
 // Answers are few and count most: prose gives way.
 void EffectMeter::LimitScoredPositions() {
   const uint64_t row_bytes = engine_->model().config().vocab * sizeof(float);
@@ -56,7 +50,6 @@ void EffectMeter::LimitScoredPositions() {
 
 Status EffectMeter::Run(const Rows& rows, const GoesOn& goes_on, const std::atomic<bool>* cancel) {
   const size_t vocab = engine_->model().config().vocab;
-  ++passes_;
   for (const EffectText& text : texts_) {
     Session session(engine_);
     size_t next = 0;

@@ -42,9 +42,6 @@ class EffectMeter {
   // what comes back is then too small, but larger than `enough`.
   Result<Effect> Measure(std::unique_ptr<policies::Policy> policy, double enough, const std::atomic<bool>* cancel);
 
-  uint64_t tokens() const;
-  uint64_t passes() const { return passes_; }
-
  private:
   using Rows = std::function<void(const EffectText& text, size_t scored, const float* logits)>;
   // Whether to go on, asked after each chunk; null: every text is read to its end.
@@ -55,7 +52,6 @@ class EffectMeter {
   Engine* engine_;
   std::vector<EffectText> texts_;
   std::vector<float> reference_;  // log-probabilities [scored positions of all texts, vocab]
-  uint64_t passes_ = 0;
 };
 
 // Larger than any effect: Measure goes to the end.

@@ -132,12 +132,14 @@ Status Engine::CheckIds(std::span<const TokenId> tokens) const {
   return {};
 }
 
-Status Session::CheckRoom(size_t tokens) const {
-  if (length() + tokens <= engine_->context()) return {};
+Status Engine::CheckLength(uint64_t tokens) const {
+  if (tokens <= context_) return {};
   return TooLarge(
       fmt::format("{} tokens do not fit the context of {} (raise --ctx-size, and --rope-scaling past the trained length)",
-                  length() + tokens, engine_->context()));
+                  tokens, context_));
 }
+
+Status Session::CheckRoom(size_t tokens) const { return engine_->CheckLength(length() + tokens); }
 
 // Chunks end at fixed positions, so that query blocks and policies see the same rows however a text was cut.
 Result<model::Segment> Session::NextSegment(std::span<const TokenId> tokens, size_t border, model::LogitsWanted wanted,
@@ -215,6 +217,7 @@ Status Session::LookAhead(const policies::Instruction& instruction, std::span<co
   const size_t skipped = policies::FirstInstructionToken(ids.size(), engine_->context() - length());
   ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(skipped));
   if (ids.empty()) return {};
+  DAMASK_RETURN_IF_ERROR(engine_->CheckIds(ids));
   const model::Segment segment = {.cache = &cache_, .tokens = ids, .prompt_end = false, .aside = true};
   DAMASK_RETURN_IF_ERROR(engine_->forward_->Run({&segment, 1}, {}, cancel));
   report_.Add(engine_->forward_->segment_reports()[0]);
@@ -249,7 +252,9 @@ Status Engine::AppendChunks(std::span<Session* const> sessions, std::span<const 
     const std::span<const TokenId> text = texts[i];
     if (text.empty()) return InvalidArgument("there is no token to read");
     DAMASK_RETURN_IF_ERROR(sessions[i]->CheckRoom(text.size()));
-    DAMASK_RETURN_IF_ERROR(CheckIds(text.first(std::min(text.size(), border))));
+    // What is asked at the end of a prompt is read as one chunk, and before it.
+    const size_t read_now = std::max(border, policies::kMaxInstructionTokens);
+    DAMASK_RETURN_IF_ERROR(CheckIds(text.first(std::min(text.size(), read_now))));
     if (sessions.size() > 1 && !sessions[i]->ReadsInCompany(text))
       return InvalidArgument("this text is read in a batch of its own");
     DAMASK_ASSIGN_OR_RETURN(const model::Segment segment,

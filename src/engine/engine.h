@@ -76,6 +76,8 @@ class Engine {
   uint64_t repacked_bytes() const;
   // InvalidArgument naming an id outside the vocabulary.
   Status CheckIds(std::span<const TokenId> tokens) const;
+  // TooLarge where a text of so many tokens is longer than the context.
+  Status CheckLength(uint64_t tokens) const;
   uint64_t kv_bytes() const { return pages_->bytes_in_use(); }
   model::ForwardStats stats() const { return forward_->stats(); }
   void ResetStats() { forward_->ResetStats(); }

@@ -12,8 +12,9 @@
 
 namespace damask::engine {
 
-Status CheckHiddenStatesFit(const Engine& engine, uint64_t texts, uint64_t length, std::string_view flag) {
-  const std::optional<uint64_t> tokens = CheckedMul(texts, length);
+Status CheckHiddenStatesFit(const Engine& engine, uint64_t texts, uint64_t length, std::string_view flag, uint64_t beside) {
+  const std::optional<uint64_t> own = CheckedMul(texts, length);
+  const std::optional<uint64_t> tokens = own ? CheckedAdd(*own, beside) : std::nullopt;
   if (!tokens) return OutOfMemory(fmt::format("{}: {} texts of {} tokens are no number of tokens", flag, texts, length));
   const uint64_t left = AvailableMemory();
   const std::optional<uint64_t> wanted = CheckedMul(*tokens, engine.model().config().width * sizeof(float) + sizeof(TokenId));

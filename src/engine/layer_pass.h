@@ -18,7 +18,8 @@ namespace damask::engine {
 // Whether the memory that is left holds `texts` x `length` tokens with their hidden states, which a pass through the layers
 // keeps all at once. Asked before any text is made: memory that is not there would be missed only when it is written.
 // OutOfMemory names `flag`, which says how many there are.
-Status CheckHiddenStatesFit(const Engine& engine, uint64_t texts, uint64_t length, std::string_view flag);
+// `beside`: tokens of other texts that are held at the same time.
+Status CheckHiddenStatesFit(const Engine& engine, uint64_t texts, uint64_t length, std::string_view flag, uint64_t beside = 0);
 
 class LayerPass {
  public:
@@ -31,9 +32,6 @@ class LayerPass {
   // Runs text `text` through layer `layer`, in chunks; the observer sees every chunk before its attention. Layers in order,
   // each text once a layer.
   Status Run(size_t layer, size_t text, const model::Forward::LayerObserver& observer, const std::atomic<bool>* cancel);
-
-  size_t texts() const { return texts_->size(); }
-  uint64_t tokens() const { return tokens_; }
 
  private:
   Engine* engine_;

@@ -84,8 +84,10 @@ struct VectorSteps {
     for (size_t lane = 0; lane < block->lanes; lane += kN) {
       const Vec old_max = Ops::Load(block->max + lane);
       const Vec new_max = Ops::Load(scratch.rescale + lane);
-      const Vec shift = Ops::Mul(Ops::ZeroIfMinusInfinity(new_max), scale);
-      const Vec factor = Ops::Exp2(Ops::MulSub(old_max, scale, shift));
+      const Vec base = Ops::ZeroIfMinusInfinity(new_max);
+      const Vec shift = Ops::Mul(base, scale);
+      // Of the difference: old_max * scale - shift would be what rounding `shift` left, at every step again.
+      const Vec factor = Ops::Exp2(Ops::Mul(Ops::Sub(old_max, base), scale));
       Ops::Store(new_max, block->max + lane);
       Ops::Store(factor, scratch.rescale + lane);
       Vec sum_even = Ops::Zero();

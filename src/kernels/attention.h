@@ -56,9 +56,9 @@ class AttentionScratch {
 
 // Runs `plan`, its pooled entries over pages that the plan brings along. `pages[block]` is the page of key block `block`;
 // entries of pages the plan does not name may be null. Queries, keys and values are finite (model/forward.cc looks before): of
-// others some bodies make zeros. A (row, head) for which nothing is planned gives zeros and lse
-// -infinity, or the sink's logit. Thread-safe for distinct `out` and scratch. Cost: 4 * head_dim * planned pairs flops. Error
-// against the reference: see tests/kernels/attention_test.cc.
+// others some bodies make zeros, and so they do where scores (times shape.scale) pass 10^9. A (row, head) for which nothing is
+// planned gives zeros and lse -infinity, or the sink's logit. Thread-safe for distinct `out` and scratch. Cost: 4 * head_dim *
+// planned pairs flops. Error against the reference: see tests/kernels/attention_test.cc.
 using AttentionFn = void (*)(const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
                              const std::byte* const* pages, AttentionScratch* scratch);
 

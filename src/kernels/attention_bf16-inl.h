@@ -28,6 +28,7 @@ struct Bf16Ops {
   static UnitVec LoadUnits(const uint32_t* p) { return _mm512_load_si512(p); }
   static UnitVec Splat(const uint32_t* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
   static Vec Add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+  static Vec Sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
   static Vec Mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
   static Vec MulAdd(Vec sum, UnitVec a, UnitVec b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
   static Vec MulAdd(Vec sum, Vec a, Vec b) { return _mm512_fmadd_ps(a, b, sum); }

@@ -33,6 +33,15 @@ __m512 ReduceGroups(__m512 v, const Combine& combine) {
   return combine(v, _mm512_permute_ps(v, 0x4e));
 }
 
+// Nothing seen yet, of all the lanes that a block of these bodies may have, as far as WeighStates looks.
+inline void ClearFew(size_t head_dim, LaneBlock* block) {
+  for (size_t i = 0; i < 2 * kFew * 4; ++i) {
+    block->max[i] = -__builtin_inff();
+    block->sum[i] = 0.0f;
+  }
+  __builtin_memset(block->out, 0, 2 * kFew * (head_dim + 16) * sizeof(float));
+}
+
 // Scores of 4 masked keys: lane (g, i) is query lane `first` + g with key i.
 inline __m512 MaskFour(__m512 scores, const KeyMask* masks, const LaneBlock& block, size_t first) {
   unsigned ok = 0;
@@ -54,8 +63,9 @@ __m512 Softmax(size_t keys, float log2_scale, int j, __m512 max, const StepScrat
   constexpr size_t kRow = kVecs * 16;
   const __m512 scale = _mm512_set1_ps(log2_scale);
   const __m512 old_max = _mm512_load_ps(block->max + j * 16);
-  const __m512 shift = Bf16Ops::Mul(Bf16Ops::ZeroIfMinusInfinity(max), scale);
-  const __m512 factor = Bf16Ops::Exp2(Bf16Ops::MulSub(old_max, scale, shift));
+  const __m512 base = Bf16Ops::ZeroIfMinusInfinity(max);
+  const __m512 shift = Bf16Ops::Mul(base, scale);
+  const __m512 factor = Bf16Ops::Exp2(Bf16Ops::Mul(Bf16Ops::Sub(old_max, base), scale));  // as in attention-inl.h
   __m512 sum = _mm512_setzero_ps();
   for (size_t key = 0; key < keys; key += 8) {
     const float* const scores = scratch.scores + key / 4 * kRow + j * 16;

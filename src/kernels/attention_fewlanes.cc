@@ -94,7 +94,7 @@ struct FewLanes {
 
 // Queries as [head_dim / 8][lane][4 pairs].
 void PackFew(const float* const* queries, size_t head_dim, float sign, LaneBlock* block) {
-  VectorSteps<Bf16Ops>::ClearState(head_dim, block);
+  ClearFew(head_dim, block);
   const size_t vecs = (block->lanes + kFew - 1) / kFew;
   auto* const q = static_cast<uint32_t*>(block->q);
   for (size_t lane = 0; lane < vecs * kFew; ++lane) {

@@ -282,7 +282,7 @@ void PackQuery(const float* query, size_t head_dim, float sign, size_t lane, siz
 }
 
 void PackFewQ8(const float* const* rows, size_t head_dim, float sign, LaneBlock* block) {
-  VectorSteps<Bf16Ops>::ClearState(head_dim, block);
+  ClearFew(head_dim, block);
   const size_t vecs = (block->lanes + kFew - 1) / kFew;
   const size_t groups = (head_dim + kGroup - 1) / kGroup;
   std::memset(block->q, 0, kUnits * sizeof(float) + groups * vecs * sizeof(QueryGroup));

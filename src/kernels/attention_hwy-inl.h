@@ -31,6 +31,7 @@ struct FloatOps {
   static HWY_INLINE Vec LoadUnits(const float* p) { return hn::Load(Tag(), p); }
   static HWY_INLINE Vec Splat(const float* p) { return hn::Set(Tag(), *p); }
   static HWY_INLINE Vec Add(Vec a, Vec b) { return hn::Add(a, b); }
+  static HWY_INLINE Vec Sub(Vec a, Vec b) { return hn::Sub(a, b); }
   static HWY_INLINE Vec Mul(Vec a, Vec b) { return hn::Mul(a, b); }
   static HWY_INLINE Vec MulAdd(Vec sum, Vec a, Vec b) { return hn::MulAdd(a, b, sum); }
   static HWY_INLINE Vec MulSub(Vec a, Vec b, Vec c) { return hn::MulSub(a, b, c); }

@@ -479,6 +479,22 @@ class BlockRunner {
   size_t finished_ = 0;
 };
 
+// Between a body's enter and leave, also where memory ends in between.
+class Entered {
+ public:
+  explicit Entered(const AttentionBody& body) : body_(body) {
+    if (body.enter != nullptr) body.enter();
+  }
+  ~Entered() {
+    if (body_.leave != nullptr) body_.leave();
+  }
+  Entered(const Entered&) = delete;
+  Entered& operator=(const Entered&) = delete;
+
+ private:
+  const AttentionBody& body_;
+};
+
 }  // namespace
 
 void RunPlan(const AttentionBody& body, const AttentionShape& shape, const QueryBlock& block, const Plan& plan,
@@ -490,19 +506,20 @@ void RunPlan(const AttentionBody& body, const AttentionShape& shape, const Query
   buffers.steps.Begin(body, shape, block, plan, pages);
   BlockRunner blocks(body, shape, block, &fetch, &buffers);
   unsigned shift = plan.pooled.empty() ? 0 : plan.pooled.front().shift;
-  if (body.enter != nullptr) body.enter();
-  while (true) {
-    const std::vector<StepBuilder::Run>& step = buffers.steps.Next();
-    if (buffers.steps.shift() < shift) {
-      blocks.Weigh(shift - buffers.steps.shift());
-      shift = buffers.steps.shift();
+  {
+    const Entered entered(body);
+    while (true) {
+      const std::vector<StepBuilder::Run>& step = buffers.steps.Next();
+      if (buffers.steps.shift() < shift) {
+        blocks.Weigh(shift - buffers.steps.shift());
+        shift = buffers.steps.shift();
+      }
+      if (step.empty()) break;
+      BeginFetch(buffers.steps, body, page_bytes,
+                 num_blocks * CeilDiv(step.size() * body.granule, kPageTokens) * kFetchesPerUnit, &fetch);
+      blocks.Step(step, buffers.steps.Done() && shift == 0);
     }
-    if (step.empty()) break;
-    BeginFetch(buffers.steps, body, page_bytes, num_blocks * CeilDiv(step.size() * body.granule, kPageTokens) * kFetchesPerUnit,
-               &fetch);
-    blocks.Step(step, buffers.steps.Done() && shift == 0);
   }
-  if (body.leave != nullptr) body.leave();
   blocks.FinishAll();
 }
 

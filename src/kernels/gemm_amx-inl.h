@@ -12,8 +12,7 @@
 //     y at a power-of-two pitch cost 20 %). So weights are unpacked a group at a time, right before they are used, and never
 //     all of a part's: 57 -> 67 % of the tile peak;
 //   - all vector work is done between the products: the next group's weights, 64 numbers at a time; the way of the finished
-//   sums
-//     to y, a block late; lines of y and of the next sums are fetched;
+//     sums to y, a block late; lines of y and of the next sums are fetched;
 //   - activations come in tile order from Load, or from the product before: packing them inside the product cost 15 %;
 //   - gate and up of a feed-forward network are multiplied group by group in turn, so that what the next product reads is made
 //     of sums that are still near: neither product's y is written, 2/3 of what they bring.

@@ -141,10 +141,4 @@ ArithmeticUnit Matmul::PrefillUnit(formats::TensorType type) const {
   return forms & kFormBf16 ? ArithmeticUnit::kBf16Dot : ArithmeticUnit::kFloat32;
 }
 
-size_t Matmul::bytes() const {
-  size_t sum = impl_->gated.bytes();
-  for (const Scratch& scratch : impl_->scratch) sum += scratch.bytes();
-  return sum;
-}
-
 }  // namespace damask::kernels

@@ -82,7 +82,7 @@ class Matmul {
   // Mean square of the error over that of y, for normal numbers, against exact arithmetic on the decoded weights:
   //   scalar                     float32 throughout                                                    1e-12
   //   prefill, avx2, avx512      13 bits per block of 128 on both sides                                 1e-7
-  //     4, 5 bits, no table      weights exact, 8 bits per block of 32 for x                            4e-5
+  //     4, 5 bits but IQ4        weights exact, 8 bits per block of 32 for x                            4e-5
   //   prefill from avx512vnni on, below amx
   //     float weights            avx512vnni: as avx2; else bf16 on both sides                           1e-7, 6e-6
   //     quantised                8 bits per block of 64 on both sides                                   8e-5
@@ -123,9 +123,6 @@ class Matmul {
 
   // The unit that prefill products over this weight type run on: its peak is what their speed is a share of.
   ArithmeticUnit PrefillUnit(formats::TensorType type) const;
-
-  // Scratch held now, all threads.
-  size_t bytes() const;
 
  private:
   struct Impl;

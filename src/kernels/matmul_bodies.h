@@ -120,7 +120,6 @@ struct Scratch {
   AlignedArray<std::byte> panel;       // unpacked weights of one panel
   AlignedArray<float> rows;            // decoded weight rows
   std::atomic<size_t> next_range = 0;  // of the thread's share of a product whose weight rows are read range by range
-  size_t bytes() const { return panel.bytes() + rows.bytes(); }
 };
 
 enum class Store {

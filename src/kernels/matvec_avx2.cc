@@ -1,5 +1,5 @@
 // Decode with AVX2. Quantised weights: 8-bit activations, blocks of 32 (or 16: Q2_K, Q3_K, Q6_K) unpacked to unsigned bytes;
-// vpmaddubsw sums pairs in 16 bits, which cannot saturate (63 * 127 * 2 < 2^15; signed numbers up to 127 leave their sign to
+// vpmaddubsw sums pairs in 16 bits, which cannot saturate (63 * 127 * 2 < 2^15; signed numbers up to 128 leave their sign to
 // the activations). Float weights: float activations. Up to kMostRows rows of activations share what is unpacked of a weight
 // row; each runs the same instructions whatever shares the call.
 #include <immintrin.h>
@@ -205,7 +205,7 @@ template <typename Format, size_t R, size_t W>
 [[gnu::noinline]] void MultiplyRows(const Product& product, size_t n, size_t m, float* out, size_t apart) {
   const DecodeRows& d = product.x->decode;
   const size_t k = product.w->k;
-  const size_t row_bytes = formats::RowBytes(product.w->type, k);
+  const size_t row_bytes = k / Format::kNumbers * Format::kBytes;
   const std::byte* block = product.w->data + n * row_bytes;
   const size_t bytes_apart = apart * row_bytes;
   Row rows[W][R];

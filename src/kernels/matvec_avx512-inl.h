@@ -92,7 +92,7 @@ template <typename Format, size_t M, size_t W>
 void MultiplyRow(const Product& product, size_t n, size_t m, float* out, size_t apart) {
   const Forms& x = *product.x;
   const size_t k = product.w->k;
-  const size_t row_bytes = formats::RowBytes(product.w->type, k);
+  const size_t row_bytes = k * Format::kStepBytes / Format::kStepNumbers;  // exact: k is a multiple of a block
   const std::byte* row = product.w->data + n * row_bytes;
   const size_t bytes_apart = apart * row_bytes;
   Sums sums[W][M];
@@ -107,7 +107,7 @@ void MultiplyRow(const Product& product, size_t n, size_t m, float* out, size_t 
     // The last blocks, fewer than a step: nothing may be read behind them, it may be the end of the file.
     alignas(64) std::byte last[Format::kStepBytes] = {};
     for (size_t i = 0; i < W; ++i) {
-      __builtin_memcpy(last, row + i * bytes_apart, formats::RowBytes(product.w->type, k - begin));
+      __builtin_memcpy(last, row + i * bytes_apart, (k - begin) * Format::kStepBytes / Format::kStepNumbers);
       Format::template Step<M>(last, x, m, begin, sums[i]);
     }
   }

@@ -25,8 +25,8 @@ Status OtherModel(const Fingerprint& mask, const Fingerprint& model, std::string
 std::string Describe(const Fingerprint& f) {
   std::string text = f.architecture.empty() ? std::string() : Quote(f.architecture, 40) + ", ";
   if (!f.model.empty()) text += Quote(f.model, 60) + ", ";
-  text += fmt::format("{} layers of {} heads", f.layers, f.heads);
-  if (f.kv_heads != 0) text += fmt::format(", {} KV heads", f.kv_heads);
+  text += fmt::format("{} of {}", Counted(f.layers, "layer"), Counted(f.heads, "head"));
+  if (f.kv_heads != 0) text += fmt::format(", {}", Counted(f.kv_heads, "KV head"));
   if (f.head_dim != 0) text += fmt::format(", head_dim {}", f.head_dim);
   if (f.vocab != 0) text += fmt::format(", {} tokens", f.vocab);
   return text;

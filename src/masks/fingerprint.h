@@ -47,12 +47,12 @@ class TokenizerHasher {
 };
 
 // Hashes weights by samples: of every tensor its name, type and size, and the first, the middle and the last kSampleBytes, so
-// that a file of any size costs a few megabytes of reading. Tensors in the order of the file.
+// that a file of any size costs a few megabytes of reading. Which tensors, in which order and under which names:
+// engine::FingerprintOf and docs/mask-format.md.
 class WeightsHasher {
  public:
   static constexpr size_t kSampleBytes = 4096;
 
-  void AddHeader(std::span<const std::byte> header) { hasher_.Add(header); }
   void AddTensor(std::string_view name, std::string_view type, std::span<const std::byte> bytes);
   uint64_t value() const { return TokenizerHasher::NeverZero(hasher_.value()); }
 

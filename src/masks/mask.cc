@@ -96,17 +96,6 @@ Status CheckShape(const Fingerprint& f) {
   return {};
 }
 
-Status CheckDirections(const KeyDirections& directions, const Fingerprint& f) {
-  const uint32_t kv_heads = f.kv_heads != 0 ? f.kv_heads : f.heads;
-  if (directions.layer >= f.layers || directions.kv_head >= kv_heads) return BadFormat("of a KV head that the model lacks");
-  if (directions.rank == 0 || directions.rank > directions.head_dim || (f.head_dim != 0 && directions.head_dim != f.head_dim) ||
-      directions.values.size() != size_t{directions.rank} * directions.head_dim) {
-    return BadFormat(fmt::format("rank {} of head_dim {} does not fit", directions.rank, directions.head_dim));
-  }
-  const bool finite = std::all_of(directions.values.begin(), directions.values.end(), [](float x) { return std::isfinite(x); });
-  return finite && std::isfinite(directions.error) ? Status() : BadFormat("a number is not finite");
-}
-
 }  // namespace
 
 std::string_view TreatmentName(Treatment treatment) {
@@ -138,6 +127,21 @@ Status CheckParameters(const Parameters& p) {
   DAMASK_RETURN_IF_ERROR(Goal("the budget", p.budget, 1.0));
   DAMASK_RETURN_IF_ERROR(InRange<uint32_t>("the blocks of content heads", p.content_blocks, 0, kMaxContentBlocks));
   return Goal("the joint effect", p.joint_effect, 1e6);
+}
+
+Status CheckDirections(const KeyDirections& directions, const Fingerprint& f) {
+  const uint32_t kv_heads = f.kv_heads != 0 ? f.kv_heads : f.heads;
+  if (directions.layer >= f.layers || directions.kv_head >= kv_heads) return BadFormat("of a KV head that the model lacks");
+  if (directions.rank == 0 || directions.rank > directions.head_dim || (f.head_dim != 0 && directions.head_dim != f.head_dim) ||
+      directions.values.size() != size_t{directions.rank} * directions.head_dim) {
+    return BadFormat(fmt::format("rank {} of head_dim {} does not fit", directions.rank, directions.head_dim));
+  }
+  const bool finite = std::all_of(directions.values.begin(), directions.values.end(), [](float x) { return std::isfinite(x); });
+  return finite && std::isfinite(directions.error) ? Status() : BadFormat("a number is not finite");
+}
+
+std::string DirectionsName(const KeyDirections& directions) {
+  return fmt::format("key directions of layer {} KV head {}", directions.layer, directions.kv_head);
 }
 
 Status CheckHead(const HeadMask& head, uint32_t capture_length) {
@@ -184,8 +188,7 @@ Status CheckMask(const Mask& mask) {
   }
   for (const KeyDirections& directions : mask.key_directions) {
     const Status status = CheckDirections(directions, mask.fingerprint);
-    if (!status.ok())
-      return status.At(fmt::format("key directions of layer {} KV head {}", directions.layer, directions.kv_head));
+    if (!status.ok()) return status.At(DirectionsName(directions));
   }
   return {};
 }

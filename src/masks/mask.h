@@ -112,6 +112,9 @@ bool HasContentHeads(const Mask& mask);
 // What a mask must be before it is used or written: everything in range and sorted, the diagonal kept. BadFormat naming the
 // place and what was expected.
 Status CheckHead(const HeadMask& head, uint32_t capture_length);
+Status CheckDirections(const KeyDirections& directions, const Fingerprint& fingerprint);
+// "key directions of layer 3 KV head 1".
+std::string DirectionsName(const KeyDirections& directions);
 Status CheckMask(const Mask& mask);
 
 }  // namespace damask::masks

@@ -351,6 +351,10 @@ class Parser {
     const size_t index = size_t{directions.layer} * f.heads + directions.kv_head;
     if (seen_directions_[index]) return BadFormat("directions of a KV head twice");
     seen_directions_[index] = true;
+    if (faults_ != nullptr) {
+      const Status status = CheckDirections(directions, f);
+      if (!status.ok()) return status.At(DirectionsName(directions));
+    }
     mask_.key_directions.push_back(std::move(directions));
     return {};
   }

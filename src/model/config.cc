@@ -33,6 +33,7 @@ std::string RopeConfig::ToString() const {
                   original_context, low_freq_factor, high_freq_factor, beta_fast, beta_slow, attention_factor);
   if (log_multiplier != 0.0) text += fmt::format(" log {}", log_multiplier);
   if (!factors().empty()) text += fmt::format(" {}", fmt::join(factors(), " "));
+  if (!file_factors.empty()) text += fmt::format(" file {}", fmt::join(file_factors, " "));
   return text;
 }
 
@@ -96,7 +97,9 @@ void ChooseLongRope(uint64_t wanted_context, ModelConfig* config) {
 Status ApplyRopeOverrides(const RopeOverrides& overrides, uint64_t wanted_context, ModelConfig* config) {
   RopeConfig& rope = config->rope;
   if (overrides.base != 0.0) {
-    DAMASK_RETURN_IF_ERROR(CheckPositive("--rope-freq-base", overrides.base, 1e12));
+    if (!(overrides.base >= 1.0 && overrides.base <= 1e12)) {
+      return InvalidArgument(fmt::format("--rope-freq-base is {}, expected a number from 1 to 1e+12", overrides.base));
+    }
     rope.base = overrides.base;
   }
   if (overrides.original_context > limits::kMaxContext) {

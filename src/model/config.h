@@ -44,6 +44,8 @@ struct RopeConfig {
   std::vector<float> short_factors;
   std::vector<float> long_factors;
   bool takes_long = false;  // set by the context that is asked for
+  // Such divisors as a GGUF file has them as rope_freqs.weight (llama3).
+  std::vector<float> file_factors;
 
   const std::vector<float>& factors() const { return takes_long ? long_factors : short_factors; }
 

@@ -35,7 +35,8 @@ kernels::Phase PhaseOf(std::span<const Segment> batch) {
 // Bits of limits: float32 numbers order as their bits do, and infinity and NaN come behind all others.
 constexpr uint32_t kInfinity = 0x7f800000u;
 constexpr uint32_t kBeyondBf16 = 0x7f7f8000u;  // from here on a number rounds to an infinite bf16
-// 2^59: products of 256 such pairs are below 2^127, so no score of attention overflows.
+// 2^59: products of 256 such pairs are below 2^127, so no score of attention overflows. (From some 10^9 nats on weights are no
+// longer right, kernels/attention.h; no model comes near that.)
 constexpr uint32_t kBeyondScores = 0x5d000000u;
 
 // Whether the magnitude of every number is below the one with the bits `limit`: what is not carries into the sign. Without a
@@ -67,8 +68,6 @@ Forward::Forward(const Model* model, const policies::Policy* policy, ThreadPool*
       buffers_(std::make_unique<Buffers>()) {}
 
 Forward::~Forward() = default;
-
-uint64_t Forward::scratch_bytes() const { return buffers_->bytes() + matmul_.bytes(); }
 
 Status Forward::Repack() {
   const std::vector<kernels::WeightView> weights = model_->layer_matrices();

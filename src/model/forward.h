@@ -124,7 +124,6 @@ class Forward {
   const ForwardStats& stats() const { return stats_; }
   void ResetStats() { stats_ = {}; }
   kernels::ArithmeticUnit PrefillUnit(formats::TensorType type) const { return matmul_.PrefillUnit(type); }
-  uint64_t scratch_bytes() const;
   std::string DescribeProduct(kernels::Phase phase, formats::TensorType type) const { return matmul_.Describe(phase, type); }
 
  private:

@@ -44,12 +44,6 @@ struct Forward::Buffers {
   std::vector<ChosenExpert> chosen;            // [rows, experts used]
   kernels::Activations activations;            // that were loaded last
   kernels::Activations gated;                  // what a feed-forward network's last product reads
-
-  uint64_t bytes() const {
-    return x.bytes() + normed.bytes() + q.bytes() + k.bytes() + v.bytes() + attended.bytes() + hidden.bytes() + up.bytes() +
-           cos_sin.bytes() + window_cos_sin.bytes() + logits.bytes() + routing.bytes() + gathered.bytes() +
-           activations.bytes() + gated.bytes();
-  }
 };
 
 }  // namespace damask::model

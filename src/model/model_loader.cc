@@ -177,8 +177,8 @@ class ModelLoader::Loading {
       rope.long_factors = std::move(longer);
       rope.short_factors = std::move(shorter);
     }
-    if (factors.empty()) factors = rope.factors();
-    model_->rope_ = RopeTable(rope, factors);
+    rope.file_factors = std::move(factors);
+    model_->rope_ = RopeTable(rope, rope.file_factors.empty() ? rope.factors() : rope.file_factors);
     if (model_->config_.window_rope_base != 0.0) {
       const RopeConfig unscaled = {.kind = rope.kind, .dims = rope.dims, .base = model_->config_.window_rope_base};
       model_->window_rope_ = RopeTable(unscaled, {});

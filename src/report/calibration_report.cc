@@ -68,9 +68,10 @@ Json CalibrationJson(const engine::CalibrateResult& result) {
 
 std::string CalibrationText(const engine::CalibrateResult& result, const std::string& path) {
   const Counts counts = Count(result.mask);
-  std::string text = fmt::format("{}: {} layers of {} heads; {} static ({} of them windows), {} content, {} dense\n", path,
-                                 result.mask.fingerprint.layers, result.mask.fingerprint.heads, counts.fixed, counts.windows,
-                                 counts.content, counts.dense);
+  std::string text =
+      fmt::format("{}: {} of {}; {} static ({} of them windows), {} content, {} dense\n", path,
+                  Counted(result.mask.fingerprint.layers, "layer"), Counted(result.mask.fingerprint.heads, "head"),
+                  counts.fixed, counts.windows, counts.content, counts.dense);
   if (counts.content != 0 && result.mask.parameters.content_blocks != masks::kUsualContentBlocks) {
     text += fmt::format("content heads choose at most {} blocks of 16 keys\n", result.mask.parameters.content_blocks);
   }

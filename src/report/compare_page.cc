@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <optional>
 #include <vector>
 
@@ -23,7 +24,7 @@ th, td { padding: 0.3em 0.6em; border-bottom: 1px solid var(--line); text-align:
 th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left; }
 td:nth-child(3) { white-space: normal; overflow-wrap: anywhere; min-width: 15em; }
 thead th { position: sticky; top: 0; background: Canvas; }
-.wide { overflow-x: auto; }
+.wide { max-height: 85vh; overflow: auto; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(380px, 1fr)); gap: 1em; }
 svg { width: 100%; height: auto; background: var(--soft); border-radius: 6px; }
 svg text { font-size: 11px; fill: CanvasText; } svg .title { font-size: 13px; font-weight: 600; }
@@ -125,15 +126,21 @@ std::string Pictures(const evals::CompareRun& run, const evals::CompareResult& r
 std::string Legend(const evals::CompareRun& run) {
   std::string html = "<p class=\"legend\">";
   for (size_t i = 0; i < run.policies.size(); ++i) {
-    html += fmt::format("<span><svg class=\"mark\" viewBox=\"-6 -6 12 12\">{}</svg>{}</span> ", SeriesMark(i, 0, 0, ""),
-                        EscapeHtml(run.policies[i]));
+    html += fmt::format("<span><svg class=\"mark\" aria-hidden=\"true\" viewBox=\"-6 -6 12 12\">{}</svg>{}</span> ",
+                        SeriesMark(i, 0, 0, ""), EscapeHtml(run.policies[i]));
   }
   return html + "</p>\n";
 }
 
-std::string Row(const std::vector<std::string>& cells, const char* tag) {
+std::string Row(const std::vector<std::string>& cells) {
   std::string html = "<tr>";
-  for (const std::string& cell : cells) html += fmt::format("<{0}>{1}</{0}>", tag, EscapeHtml(cell));
+  for (const std::string& cell : cells) html += fmt::format("<td>{}</td>", EscapeHtml(cell));
+  return html + "</tr>\n";
+}
+
+std::string Heads(std::initializer_list<const char*> names) {
+  std::string html = "<tr>";
+  for (const char* name : names) html += fmt::format("<th scope=\"col\">{}</th>", name);
   return html + "</tr>\n";
 }
 
@@ -151,8 +158,7 @@ std::string TableRow(const evals::CompareRow& row) {
        FigureText(summary.output_error), FigureText(summary.recall_decode), FigureText(summary.strong_key_hit_decode),
        row.cell.nll ? "" : fmt::format("{:.3f}", summary.prefill_seconds),
        summary.decode_tokens_per_second ? fmt::format("{:.1f}", *summary.decode_tokens_per_second) : "",
-       FormatBytes(summary.kv_bytes)},
-      "td");
+       FormatBytes(summary.kv_bytes)});
 }
 
 }  // namespace
@@ -163,10 +169,9 @@ std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& r
       "<meta name=\"viewport\" content=\"width=device-width\"><title>Policies compared</title>\n<style>";
   html += kStyle;
   html += "</style></head><body>\n<h1>Attention policies on the same samples</h1>\n";
-  html += fmt::format(
-      "<p>Model: {}. Up to {} samples of each task and context, seed {}. damask {}, {} kernels, KV cache {}, {} threads.</p>\n",
-      EscapeHtml(ModelName(engine)), run.samples, run.seed, EscapeHtml(VersionString()), TargetName(engine.target()),
-      kernels::KvTypeName(engine.kv_type()), engine.threads());
+  html += fmt::format("<p>Model: {}. Up to {} of each task and context, seed {}. damask {}, {} kernels, KV cache {}, {}.</p>\n",
+                      EscapeHtml(ModelName(engine)), Counted(run.samples, "sample"), run.seed, EscapeHtml(VersionString()),
+                      TargetName(engine.target()), kernels::KvTypeName(engine.kv_type()), Counted(engine.threads(), "thread"));
   html +=
       "<p>Density is the share of key positions that a policy computes, as measured, 1 being full attention: further left is "
       "cheaper. Recall is the part of full attention's mass that was kept, strong keys the share of keys that hold much of a "
@@ -181,10 +186,9 @@ std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& r
   if (const std::string prose = ProseSentence(run); !prose.empty()) html += fmt::format("<p>{}</p>\n", EscapeHtml(prose));
   html += Legend(run) + Pictures(run, result);
   html += "<h2>All figures</h2>\n<div class=\"wide\"><table><thead>";
-  html += Row(
-      {"task", "context", "policy", "asked density", "samples", "accuracy", "95 %", "to the first", "density", "decode density",
-       "recall", "strong", "error", "decode recall", "decode strong", "prefill s", "decode tokens/s", "KV cache"},
-      "th");
+  html += Heads({"task", "context", "policy", "asked density", "samples", "accuracy", "95 %", "to the first", "density",
+                 "decode density", "recall", "strong", "error", "decode recall", "decode strong", "prefill s",
+                 "decode tokens/s", "KV cache"});
   html += "</thead><tbody>\n";
   for (const evals::CompareRow& row : result.rows) html += TableRow(row);
   html += "</tbody></table></div>\n";

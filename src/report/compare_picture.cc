@@ -18,7 +18,27 @@ constexpr double kLeft = 64;
 constexpr double kRight = 14;
 constexpr double kTop = 28;
 constexpr double kBottom = 44;
-constexpr size_t kValueTicks = 5;
+constexpr double kMostValueSteps = 5;
+constexpr double kDensityLabels[] = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0};
+
+// 1, 2 or 5 times a power of ten, so that at most kMostValueSteps make up the range.
+double RoundStep(double range) {
+  const double least = range / kMostValueSteps;
+  const double power = std::pow(10.0, std::floor(std::log10(least)));
+  for (const double factor : {1.0, 2.0, 5.0}) {
+    if (factor * power >= least * (1 - 1e-9)) return factor * power;
+  }
+  return 10 * power;
+}
+
+// The largest label up to the least density, so that the axis ends with one.
+double LeastShown(double least_density) {
+  double shown = std::max(least_density, 1e-6);
+  for (const double label : kDensityLabels) {
+    if (label <= least_density && label <= 0.5) shown = label;
+  }
+  return shown;
+}
 
 // Turns figures into places.
 class Frame {
@@ -35,14 +55,26 @@ class Frame {
     }
     if (!picture.share) Widen();
     if (picture.from_zero) low_ = 0;
-    decades_ = std::max(0.5, -std::log10(std::max(least, 1e-6)) * 1.05);
+    step_ = RoundStep(high_ - low_);
+    decades_ = -std::log10(LeastShown(least)) * 1.05;
   }
 
   double x(double density) const {
     return kWidth - kRight + std::log10(std::max(density, 1e-6)) / decades_ * (kWidth - kLeft - kRight);
   }
   double y(double value) const { return kTop + (high_ - value) / (high_ - low_) * (kHeight - kTop - kBottom); }
-  double value_at(size_t tick) const { return low_ + (high_ - low_) * static_cast<double>(tick) / (kValueTicks - 1); }
+  // Values with a line and a label, upwards.
+  std::vector<double> ticks() const {
+    std::vector<double> values;
+    for (double i = std::ceil(low_ / step_ - 1e-9); i * step_ <= high_ + step_ * 1e-9; ++i) values.push_back(i * step_ + 0.0);
+    return values;
+  }
+  // As many digits as the steps need; short in any case.
+  std::string Label(double value) const {
+    const double digits = std::max(0.0, -std::floor(std::log10(step_) + 1e-9));
+    if (digits > 4 || std::abs(value) >= 1e5) return fmt::format("{:.2g}", value);
+    return fmt::format("{:.{}f}", value, static_cast<int>(digits));
+  }
   bool shows(double density) const { return x(density) >= kLeft - 0.5; }
 
  private:
@@ -56,6 +88,7 @@ class Frame {
 
   double low_ = 0;
   double high_ = 1;
+  double step_ = 0.2;
   double decades_ = 1;
 };
 
@@ -69,12 +102,11 @@ std::string Text(double x, double y, const std::string& anchor, const std::strin
 
 std::string DrawAxes(const Plot& picture, const Frame& frame) {
   std::string svg;
-  for (size_t tick = 0; tick < kValueTicks; ++tick) {
-    const double value = frame.value_at(tick);
+  for (const double value : frame.ticks()) {
     svg += Line(kLeft, frame.y(value), kWidth - kRight, frame.y(value), "class=\"grid\"");
-    svg += Text(kLeft - 6, frame.y(value) + 4, "end", fmt::format("{:.4g}", value));
+    svg += Text(kLeft - 6, frame.y(value) + 4, "end", frame.Label(value));
   }
-  for (const double density : {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0}) {
+  for (const double density : kDensityLabels) {
     if (!frame.shows(density)) continue;
     svg += Line(frame.x(density), kTop, frame.x(density), kHeight - kBottom, "class=\"grid\"");
     svg += Text(frame.x(density), kHeight - kBottom + 16, "middle", fmt::format("{:g}", density));

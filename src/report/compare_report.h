@@ -23,8 +23,8 @@ std::string ProseSentence(const evals::CompareRun& run);
 // "-0.100 (-0.180 to -0.020)"; the mean alone where there is no interval.
 std::string DifferenceText(const evals::PairedDifference& difference);
 
-// One HTML page that needs nothing else: the table, and for every task and context a picture of accuracy (or perplexity)
-// against density.
+// One HTML page that needs nothing else: the table, and for every task and context pictures of accuracy (or perplexity),
+// recall, strong keys and time against density.
 std::string ComparePage(const engine::Engine& engine, const evals::CompareRun& run, const evals::CompareResult& result);
 
 }  // namespace damask::report

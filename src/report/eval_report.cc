@@ -134,8 +134,8 @@ std::string JsonlRunText(const std::vector<texts::Sample>& samples, const evals:
   const evals::Summary& summary = result.summary;
   if (summary.samples == 0) return kNoSample;
   const auto truncated = Truncated(result);
-  return fmt::format("{} {} over {} samples{}\n", evals::MetricName(samples.front().metric),
-                     AccuracyText(summary.accuracy, summary.interval), summary.samples,
+  return fmt::format("{} {} over {}{}\n", evals::MetricName(samples.front().metric),
+                     AccuracyText(summary.accuracy, summary.interval), Counted(summary.samples, "sample"),
                      truncated == 0 ? "" : fmt::format(", {} of them without the middle of their context", truncated));
 }
 

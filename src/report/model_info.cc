@@ -163,6 +163,8 @@ Result<ModelInfo> DescribeModel(const engine::EngineOptions& options) {
   const Result<std::unique_ptr<engine::Engine>> engine = engine::Engine::Load(options);
   if (engine.ok()) return DescribeEngine(**engine);
   if (options.model_path.empty()) return engine.status();
+  // A model that loads by itself runs: the fault lies in what else was asked for.
+  if (model::Model::Load(options.model_path, {.load = options.load}).ok()) return engine.status();
   Result<ModelInfo> info = IsDirectory(options.model_path) ? DescribeFolder(options) : DescribeGguf(options);
   if (!info.ok()) return engine.status();
   info->unrunnable = engine.status().ToString();

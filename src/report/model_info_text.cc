@@ -113,8 +113,8 @@ std::string InfoText(const ModelInfo& info, TensorList list) {
     const std::string repacked = info.repacked_bytes == 0 ? "" : " and " + FormatBytes(info.repacked_bytes) + " repacked";
     lines.Add("memory", fmt::format("{} with the file{}", FormatBytes(info.memory_bytes), repacked));
   }
-  lines.Add("machine", fmt::format("{}, target {}, {} thread{}", CpuModelName(), TargetName(info.target), info.threads,
-                                   info.threads == 1 ? "" : "s"));
+  lines.Add("machine",
+            fmt::format("{}, target {}, {}", CpuModelName(), TargetName(info.target), Counted(info.threads, "thread")));
   for (const auto& [step, body] : info.kernels) lines.Add(step, body);
   return lines.text() + "\n" + TensorText(info.tensors, list);
 }

@@ -1,5 +1,8 @@
 #include "report/progress.h"
 
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -14,21 +17,28 @@ constexpr size_t kBarWidth = 24;
 constexpr double kFirstAfterSeconds = 0.3;  // short prompts pass without a flicker
 constexpr double kEverySeconds = 0.1;
 
+// Of the terminal; a longer line would take two rows, of which only one can be wiped.
+size_t Columns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+}
+
 }  // namespace
 
-std::string ProgressText(uint64_t done, uint64_t total, double seconds, std::string_view unit) {
+std::string ProgressText(uint64_t done, uint64_t total, double seconds, std::string_view unit, size_t columns) {
   const double share = total == 0 ? 1.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
-  const auto filled = static_cast<size_t>(share * kBarWidth);
-  std::string bar(filled, '=');
-  if (filled < kBarWidth) bar += '>';
-  bar.resize(kBarWidth, ' ');
-  std::string text = fmt::format("reading [{}] {}/{} {}", bar, done, total, unit);
+  std::string figures = fmt::format("{}/{} {}", done, total, unit);
   if (done > 0 && seconds > 0) {
     const double rate = static_cast<double>(done) / seconds;
-    text += fmt::format(", {:.0f} {}/s", rate, unit);
-    if (done < total) text += fmt::format(", {} left", FormatSeconds(static_cast<double>(total - done) / rate));
+    if (rate >= 1) figures += fmt::format(", {:.0f} {}/s", rate, unit);
+    if (done < total) figures += fmt::format(", {} left", FormatSeconds(static_cast<double>(total - done) / rate));
   }
-  return text;
+  std::string bar(static_cast<size_t>(share * kBarWidth), '=');
+  if (bar.size() < kBarWidth) bar += '>';
+  bar.resize(kBarWidth, ' ');
+  std::string text = fmt::format("reading [{}] {}", bar, figures);
+  if (text.size() > columns) text = fmt::format("reading {}", figures);
+  return std::string(CutUtf8(text, columns));
 }
 
 void ProgressLine::Update(uint64_t done, uint64_t total, double seconds) {
@@ -37,7 +47,7 @@ void ProgressLine::Update(uint64_t done, uint64_t total, double seconds) {
   if (seconds < (written_ ? last_seconds_ + kEverySeconds : kFirstAfterSeconds)) return;
   last_seconds_ = seconds;
   written_ = true;
-  const std::string line = "\r\x1b[K" + ProgressText(done, total, seconds, unit_);
+  const std::string line = "\r\x1b[K" + ProgressText(done, total, seconds, unit_, Columns() - 1);
   std::fwrite(line.data(), 1, line.size(), stderr);
   std::fflush(stderr);
 }

@@ -1,14 +1,16 @@
 // One line on standard error that is rewritten while a long prompt is read.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace damask::report {
 
-// "reading [=====>    ] 12288/36000 tokens, 1520 tokens/s, 16s left".
-std::string ProgressText(uint64_t done, uint64_t total, double seconds, std::string_view unit = "tokens");
+// "reading [=====>    ] 12288/36000 tokens, 1520 tokens/s, 16s left", without the bar where it would be longer than `columns`.
+std::string ProgressText(uint64_t done, uint64_t total, double seconds, std::string_view unit = "tokens",
+                         size_t columns = 1000);
 
 class ProgressLine {
  public:

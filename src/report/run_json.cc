@@ -77,10 +77,10 @@ std::string AuditText(const model::AuditReport& audit) {
   std::string text = fmt::format("kept {:.1f} % of the attention ({:.1f} % in the worst head)", 100 * total.recall(),
                                  100 * audit.recall_min());
   if (const auto hit = StrongKeyHit(total)) text += fmt::format(", {:.1f} % of the strong keys", 100 * *hit);
-  text += fmt::format("; output error {:.3f}; measured on {} rows in {:.2f} s of a thread", total.output_error(), total.rows,
-                      audit.seconds);
+  text += fmt::format("; output error {:.3f}; measured on {} in {:.2f} s of a thread", total.output_error(),
+                      Counted(total.rows, "row"), audit.seconds);
   if (audit.skipped_rows != 0) text += fmt::format(", {} more could not be: their keys were released", audit.skipped_rows);
-  if (audit.widened() != 0) text += fmt::format("; {} heads were widened", audit.widened());
+  if (audit.widened() != 0) text += fmt::format("; {} widened", Counted(audit.widened(), "head"));
   return text;
 }
 

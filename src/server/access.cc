@@ -56,6 +56,15 @@ bool IsAddress(const std::string& host) {
   return inet_pton(AF_INET, host.c_str(), bytes.data()) == 1 || inet_pton(AF_INET6, host.c_str(), bytes.data()) == 1;
 }
 
+bool IsLoopback(const std::string& host) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes = {};
+  if (inet_pton(AF_INET, host.c_str(), bytes.data()) == 1) return bytes[0] == 127;
+  if (inet_pton(AF_INET6, host.c_str(), bytes.data()) == 1) {
+    return std::all_of(bytes.begin(), bytes.end() - 1, [](unsigned char byte) { return byte == 0; }) && bytes.back() == 1;
+  }
+  return LowerCase(host) == "localhost";
+}
+
 std::optional<std::string> HostName(std::string_view host_and_port) {
   std::string_view host = host_and_port;
   std::string_view port;

@@ -23,6 +23,9 @@ std::optional<std::string> HostName(std::string_view host_and_port);
 // "127.0.0.1", "::1": literal addresses, of either family.
 bool IsAddress(const std::string& host);
 
+// Whether a name or an address is one that only programs on this machine reach: "localhost", 127.0.0.0/8, ::1.
+bool IsLoopback(const std::string& host);
+
 // Whether the names in the request's Host and Origin headers are known. A browser that was led here by a foreign name (DNS
 // rebinding) sends that name as Host; a literal address cannot be rebound. Error: 403, for an unusable Host 400.
 std::optional<ApiError> CheckHostAndOrigin(const AccessRules& rules, const HttpRequest& request);

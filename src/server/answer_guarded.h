@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <memory>
+#include <new>
 #include <string>
 
 #include "server/api_error.h"
@@ -20,6 +21,8 @@ template <typename Work>
 void AnswerGuarded(const std::shared_ptr<Exchange>& exchange, const Work& work) {
   try {
     work();
+  } catch (const std::bad_alloc&) {
+    exchange->Respond(ApiErrorResponse(ServerFull("There is no memory for this request just now.")));
   } catch (const std::exception& error) {
     exchange->Respond(Bug(error));
   }

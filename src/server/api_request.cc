@@ -29,7 +29,7 @@ void ReadLength(FieldReader* fields, uint64_t usual, ApiRequest* request) {
   };
   // Of several the last one wins: the newer one of OpenAI's names, and llama-server's, which it takes on all its paths.
   read("max_tokens", llama ? -1 : 1);
-  if (!llama) read("max_completion_tokens", 1);
+  read("max_completion_tokens", llama ? -1 : 1);
   read("n_predict", -1);
   request->max_tokens_given = tokens && *tokens >= 0;
   request->options.max_tokens = !tokens ? usual : *tokens >= 0 ? static_cast<uint64_t>(*tokens) : limits::kMaxContext;

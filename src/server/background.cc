@@ -1,11 +1,16 @@
 #include "server/background.h"
 
+#include <system_error>
 #include <utility>
 
 namespace damask::server {
 
 Background::Background(size_t threads) {
-  for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Loop(); });
+  try {
+    for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Loop(); });
+  } catch (const std::system_error&) {
+    if (threads_.empty()) throw;  // a limit on threads; those that run are enough
+  }
 }
 
 void Background::Post(std::function<void()> work) {

@@ -13,6 +13,7 @@ namespace damask::server {
 
 class Background {
  public:
+  // As many threads, or as many as the system gives: std::system_error where that is none.
   explicit Background(size_t threads);
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;

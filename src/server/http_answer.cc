@@ -23,7 +23,13 @@ class AnswerExchange : public Exchange {
  public:
   AnswerExchange(std::shared_ptr<Answer> answer, HttpRequest request)
       : answer_(std::move(answer)), request_(std::move(request)) {}
-  ~AnswerExchange() override { answer_->Drop(); }
+  ~AnswerExchange() override {
+    try {
+      answer_->Drop();
+    } catch (const std::exception& error) {
+      LogWarning(std::string("an answer was lost: ") + error.what());
+    }
+  }
   AnswerExchange(const AnswerExchange&) = delete;
   AnswerExchange& operator=(const AnswerExchange&) = delete;
 
@@ -65,8 +71,8 @@ std::shared_ptr<Exchange> MakeExchange(std::shared_ptr<Answer> answer, HttpReque
 void Answer::WakeUpLocked() {
   // Under the lock, so that Finish and Gone can promise that the connection hears nothing more.
   if (outlet_ == nullptr || woken_) return;
+  outlet_->WakeUp();  // where it throws for want of memory, what comes next tries again
   woken_ = true;
-  outlet_->WakeUp();
 }
 
 void Answer::Respond(HttpResponse response) {
@@ -124,10 +130,11 @@ void Answer::Abort() {
 
 void Answer::Drop() {
   const std::lock_guard lock(mutex_);
-  if (Void()) return;
-  (phase_ == Phase::kFresh ? news_.dropped : news_.aborted) = true;
-  phase_ = Phase::kEnded;
-  WakeUpLocked();
+  if (!Void()) {
+    (phase_ == Phase::kFresh ? news_.dropped : news_.aborted) = true;
+    phase_ = Phase::kEnded;
+  }
+  WakeUpLocked();  // also for what was put in before and could not be announced
 }
 
 void Answer::OnGone(std::function<void()> gone) {

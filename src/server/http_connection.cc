@@ -20,8 +20,7 @@ void Connection::Start() {
   // Tokens are small and must not wait for each other.
   socket_.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
   read_deadline_ = Clock::now() + limits_.idle_timeout;
-  Read();
-  ArmTimer();
+  Guard([this] { Read(); });
 }
 
 void Connection::StopRequests() {

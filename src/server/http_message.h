@@ -61,8 +61,7 @@ class Exchange {
   // Closes the connection without the final chunk, so that a client sees that the answer is not whole.
   virtual void Abort() = 0;
   // `gone` is called once, on a thread of the server, when the client closes the connection or reads too slowly
-  // (HttpLimits::max_pending_output) before the answer has ended; at once where that has already happened. To be set by the
-  // handler before it returns.
+  // (HttpLimits::max_pending_output) before the answer has ended; at once where that has already happened.
   virtual void OnGone(std::function<void()> gone) = 0;
   // Whether that has happened: long work that finds it so may as well end.
   virtual bool IsGone() const = 0;

@@ -71,6 +71,8 @@ class Server final : public HttpServer, public ConnectionOwner {
   void Do(const std::function<void()>& task);
   void Accept();
   void OnAccepted(const ErrorCode& error, asio::ip::tcp::socket socket);
+  void ForgetAccept();
+  bool TakeOn(asio::ip::tcp::socket socket);  // false: there is no memory for it
   std::vector<std::shared_ptr<Connection>> OpenConnections() const;
 
   const HttpLimits limits_;
@@ -90,6 +92,7 @@ class Server final : public HttpServer, public ConnectionOwner {
   // Of the server's thread.
   std::unordered_map<Connection*, std::shared_ptr<Connection>> open_;
   bool accepting_ = false;
+  uint64_t accept_turn_ = 0;  // accepts of earlier turns are forgotten
   bool stopping_ = false;
 
   std::atomic<size_t> num_connections_{0};
@@ -122,6 +125,7 @@ Server::~Server() {  // NOLINT(bugprone-exception-escape)
 void Server::Run() {
   for (;;) {
     try {
+      Accept();
       io_.run();
       return;
     } catch (const std::exception& error) {
@@ -129,7 +133,16 @@ void Server::Run() {
     } catch (...) {
       LogWarning("the server's thread goes on after something that was thrown");
     }
+    ForgetAccept();
   }
+}
+
+// What was thrown may have been on its way to Accept's handler, which then never runs.
+void Server::ForgetAccept() {
+  ErrorCode ignored;
+  acceptor_.cancel(ignored);
+  ++accept_turn_;
+  accepting_ = false;
 }
 
 void Server::Start(Handler handler, ErrorResponse error, Admission admission) {
@@ -137,7 +150,6 @@ void Server::Start(Handler handler, ErrorResponse error, Admission admission) {
   handler_ = std::move(handler);
   error_ = std::move(error);
   admission_ = std::move(admission);
-  asio::post(io_, [this] { Accept(); });
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -150,26 +162,34 @@ void Server::Do(const std::function<void()>& task) {
 
 void Server::Accept() {
   if (accepting_ || stopping_ || open_.size() >= std::max<size_t>(limits_.max_connections, 1)) return;
-  accepting_ = true;
-  acceptor_.async_accept([this](const ErrorCode& error, asio::ip::tcp::socket socket) {
+  acceptor_.async_accept([this, turn = accept_turn_](const ErrorCode& error, asio::ip::tcp::socket socket) {
+    if (turn != accept_turn_) return;
     accepting_ = false;
     OnAccepted(error, std::move(socket));
   });
+  accepting_ = true;  // the handler never runs within the call, which may throw
 }
 
 void Server::OnAccepted(const ErrorCode& error, asio::ip::tcp::socket socket) {
   if (stopping_) return;
-  if (!error) {
-    const auto connection = std::make_shared<Connection>(std::move(socket), this);
-    open_.emplace(connection.get(), connection);
-    num_connections_ = open_.size();
-    connection->Start();
-    return Accept();
-  }
+  if (!error && TakeOn(std::move(socket))) return Accept();
   accept_retry_.expires_after(kAcceptRetry);
   accept_retry_.async_wait([this](const ErrorCode& cancelled) {
     if (!cancelled) Accept();
   });
+}
+
+bool Server::TakeOn(asio::ip::tcp::socket socket) {
+  try {
+    const auto connection = std::make_shared<Connection>(std::move(socket), this);
+    open_.emplace(connection.get(), connection);
+    num_connections_ = open_.size();
+    connection->Start();
+    return true;
+  } catch (const std::exception& error) {
+    LogWarning(std::string("a connection was not taken on: ") + error.what());
+    return false;
+  }
 }
 
 void Server::Closed(Connection* connection) {

@@ -26,6 +26,8 @@ std::string FileName(const std::string& path) {
 Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions& options) {
   std::unique_ptr<ServedModel> served(new ServedModel);
   served->options_ = options;
+  // Before the compute threads, which make do with as many as there are.
+  served->answer_writer_ = std::make_unique<Background>(1);
   DAMASK_ASSIGN_OR_RETURN(served->engine_, engine::Engine::Load(options.engine));
   engine::Engine& engine = *served->engine_;
   const model::ModelConfig& config = engine.model().config();
@@ -43,7 +45,6 @@ Result<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions&
       .binding = PrefixBinding(engine), .layers = config.layers, .kv_heads = config.kv_heads, .vocab = config.vocab};
   DAMASK_ASSIGN_OR_RETURN(served->prefixes_, batching::PrefixStore::Open(options.prefixes, shape, engine.page_pool()));
   if (!served->chat_family()) LogWarning(engine::WhyPlainChat(engine) + ": plain text is used for chats");
-  served->answer_writer_ = std::make_unique<Background>(1);
   served->scheduler_ = std::make_unique<batching::Scheduler>(&engine, served->prefixes_.get(), options.scheduler);
   return served;
 }

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -24,6 +25,11 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
+// A limit on threads (pids.max, ulimit -u).
+Status NoThread(const std::system_error& error) {
+  return IoError(fmt::format("cannot start a thread: {}", error.code().message()));
+}
+
 }  // namespace
 
 Server::Server(const ServerOptions& options)
@@ -33,6 +39,14 @@ Server::Server(const ServerOptions& options)
                                        [this](std::function<void()> work) { background_.Post(std::move(work)); })) {}
 
 Result<std::unique_ptr<Server>> Server::Listen(const ServerOptions& options) {
+  try {
+    return ListenWithThreads(options);
+  } catch (const std::system_error& error) {
+    return NoThread(error);
+  }
+}
+
+Result<std::unique_ptr<Server>> Server::ListenWithThreads(const ServerOptions& options) {
   RaiseFileLimit();
   std::unique_ptr<Server> server(new Server(options));
   DAMASK_ASSIGN_OR_RETURN(server->http_, HttpServer::Listen(options.host, options.port, options.http));
@@ -47,12 +61,19 @@ Result<std::unique_ptr<Server>> Server::Listen(const ServerOptions& options) {
 // Answers hold exchanges and exchanges call the scheduler: first the work ends, then the connections, then what both used.
 Server::~Server() {
   background_.Stop();
-  if (model_ != nullptr) model_->scheduler().Stop();
+  if (model_ != nullptr) {
+    model_->scheduler().Stop();
+    model_->answer_writer().Stop();  // what it writes asks the scheduler
+  }
   http_.reset();
 }
 
 Status Server::Load() {
-  DAMASK_ASSIGN_OR_RETURN(model_, ServedModel::Load(options_.model));
+  try {
+    DAMASK_ASSIGN_OR_RETURN(model_, ServedModel::Load(options_.model));
+  } catch (const std::system_error& error) {
+    return NoThread(error);
+  }
   router_->SetModel(model_.get());
   return {};
 }

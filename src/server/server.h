@@ -41,6 +41,7 @@ class Server {
 
  private:
   explicit Server(const ServerOptions& options);
+  static Result<std::unique_ptr<Server>> ListenWithThreads(const ServerOptions& options);  // std::system_error: no thread
 
   ServerOptions options_;
   Background background_;

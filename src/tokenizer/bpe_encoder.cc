@@ -121,6 +121,7 @@ std::string BpeEncoder::Prepare(std::string_view fragment, FragmentPlace place) 
     case SpacePrefix::kUnlessThere: prefix = !has_space; break;
     case SpacePrefix::kStartOfText: prefix = !has_space && place == FragmentPlace::kStartOfText; break;
   }
+  if (place == FragmentPlace::kWithinText) prefix = false;
   std::string text = prefix ? " " : "";
   text += fragment;
   return options_.byte_level ? text : ReplaceAll(text, " ", kSpaceMark);

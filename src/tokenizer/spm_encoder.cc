@@ -119,9 +119,9 @@ Status SpmEncoder::EncodeByMerging(std::string_view text, std::vector<TokenId>* 
   return {};
 }
 
-Status SpmEncoder::Encode(std::string_view fragment, FragmentPlace /*place*/, std::vector<TokenId>* ids) const {
+Status SpmEncoder::Encode(std::string_view fragment, FragmentPlace place, std::vector<TokenId>* ids) const {
   std::string text;
-  if (options_.add_space_prefix) text = kSpaceMark;
+  if (options_.add_space_prefix && place != FragmentPlace::kWithinText) text = kSpaceMark;
   text += ReplaceAll(fragment, " ", kSpaceMark);
   if (!word_by_word_) return EncodeByMerging(text, ids);
 

@@ -12,7 +12,11 @@
 
 namespace damask::tokenizer {
 
-enum class FragmentPlace { kStartOfText, kAfterToken };
+enum class FragmentPlace {
+  kStartOfText,
+  kAfterToken,  // behind a control token or another that is found before all else
+  kWithinText,  // goes on a text: no space is put before it
+};
 
 // Immutable; thread-safe.
 class TextEncoder {

@@ -55,6 +55,9 @@ class Tokenizer {
   // added.
   virtual Result<std::vector<TokenId>> Encode(std::string_view text, Special special) const = 0;
 
+  // The same for a text that goes on behind the token `last`: vocabularies that put a space before a text put none there.
+  virtual Result<std::vector<TokenId>> EncodeBehind(TokenId last, std::string_view text, Special special) const = 0;
+
   // Ids of all parts as one text, so that words go over their borders; a control token counts only inside a kParse part. This
   // is how a template's marks become control tokens and a user's words never do.
   virtual Result<std::vector<TokenId>> EncodeParts(std::span<const TextPart> parts) const = 0;

@@ -50,7 +50,8 @@ Result<std::unique_ptr<Tokenizer>> VocabTokenizer::Create(Vocabulary vocabulary,
   return std::unique_ptr<Tokenizer>(std::move(tokenizer));
 }
 
-Result<std::vector<TokenId>> VocabTokenizer::EncodeRanges(std::string_view text, std::span<const ByteRange> parsed) const {
+Result<std::vector<TokenId>> VocabTokenizer::EncodeRanges(std::string_view text, std::span<const ByteRange> parsed,
+                                                          FragmentPlace first) const {
   DAMASK_RETURN_IF_ERROR(CheckText(text));
   try {
     std::vector<TokenId> ids;
@@ -59,7 +60,7 @@ Result<std::vector<TokenId>> VocabTokenizer::EncodeRanges(std::string_view text,
         ids.push_back(fragment.token);
         continue;
       }
-      const FragmentPlace place = fragment.begin == 0 ? FragmentPlace::kStartOfText : FragmentPlace::kAfterToken;
+      const FragmentPlace place = fragment.begin == 0 ? first : FragmentPlace::kAfterToken;
       DAMASK_RETURN_IF_ERROR(encoder_->Encode(text.substr(fragment.begin, fragment.end - fragment.begin), place, &ids));
     }
     return ids;
@@ -71,6 +72,13 @@ Result<std::vector<TokenId>> VocabTokenizer::EncodeRanges(std::string_view text,
 Result<std::vector<TokenId>> VocabTokenizer::Encode(std::string_view text, Special special) const {
   const ByteRange all = {0, text.size()};
   return EncodeRanges(text, std::span<const ByteRange>(&all, special == Special::kParse ? 1 : 0));
+}
+
+Result<std::vector<TokenId>> VocabTokenizer::EncodeBehind(TokenId last, std::string_view text, Special special) const {
+  const bool within = vocabulary_.IsKind(last, TokenKind::kNormal) || vocabulary_.IsKind(last, TokenKind::kByte);
+  const ByteRange all = {0, text.size()};
+  return EncodeRanges(text, std::span<const ByteRange>(&all, special == Special::kParse ? 1 : 0),
+                      within ? FragmentPlace::kWithinText : FragmentPlace::kAfterToken);
 }
 
 Result<std::vector<TokenId>> VocabTokenizer::EncodeParts(std::span<const TextPart> parts) const {

@@ -24,6 +24,7 @@ class VocabTokenizer : public Tokenizer {
                                                    std::string description, std::string chat_template);
 
   Result<std::vector<TokenId>> Encode(std::string_view text, Special special) const override;
+  Result<std::vector<TokenId>> EncodeBehind(TokenId last, std::string_view text, Special special) const override;
   Result<std::vector<TokenId>> EncodeParts(std::span<const TextPart> parts) const override;
   std::string Piece(TokenId id, bool show_special) const override;
   std::string Decode(std::span<const TokenId> ids, bool show_special) const override;
@@ -38,7 +39,9 @@ class VocabTokenizer : public Tokenizer {
 
  private:
   VocabTokenizer(Vocabulary vocabulary, std::string description, std::string chat_template);
-  Result<std::vector<TokenId>> EncodeRanges(std::string_view text, std::span<const ByteRange> parsed) const;
+  // `first`: the place of text that stands at the beginning.
+  Result<std::vector<TokenId>> EncodeRanges(std::string_view text, std::span<const ByteRange> parsed,
+                                            FragmentPlace first = FragmentPlace::kStartOfText) const;
 
   Vocabulary vocabulary_;
   SpecialSplitter splitter_;

@@ -148,6 +148,12 @@ TEST(Format, BytesInPowersOfAThousandWithAtMostThreeDigitsInFront) {
   EXPECT_EQ(FormatBytes(UINT64_MAX), "18.4 EB");
 }
 
+TEST(Text, CountedHasAPlural) {
+  EXPECT_EQ(Counted(0, "token"), "0 tokens");
+  EXPECT_EQ(Counted(1, "token"), "1 token");
+  EXPECT_EQ(Counted(2, "KV head"), "2 KV heads");
+}
+
 TEST(Format, SecondsAsAPersonSaysThem) {
   EXPECT_EQ(FormatSeconds(0.0), "0.0s");
   EXPECT_EQ(FormatSeconds(4.2), "4.2s");

@@ -233,6 +233,8 @@ TEST(Chat, AnInterruptCutsTheAnswerAndTheNextQuestionIsAnswered) {
   const Json object = JsonOf(result);
   ASSERT_EQ(object["messages"].size(), 2u);
   EXPECT_EQ(object["messages"][0]["content"], "short");
+  ASSERT_EQ(object["turns"].size(), 1u);  // a turn for every answer that is there
+  EXPECT_NE(object["turns"][0]["finish_reason"], "cancelled");
 }
 
 TEST(Chat, TheDocumentMustBeAFile) {

@@ -154,6 +154,12 @@ TEST(EvalCompare, ThePageStandsAlone) {
   for (const char* part : {"http://", "https://", "src=", "href=", "nan", "inf\""}) {
     EXPECT_EQ(page.find(part), std::string::npos) << part;
   }
+  // For who listens to it: heads of columns are heads, pictures have a name or are none.
+  EXPECT_NE(page.find("<th scope=\"col\">density</th>"), std::string::npos);
+  for (size_t at = page.find("<svg"); at != std::string::npos; at = page.find("<svg", at + 1)) {
+    const std::string tag = page.substr(at, page.find('>', at) - at);
+    EXPECT_TRUE(tag.find("role=\"img\"") != std::string::npos || tag.find("aria-hidden") != std::string::npos) << tag;
+  }
 }
 
 TEST(EvalCompare, SaysWhatPerplexityIsOf) {

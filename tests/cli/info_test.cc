@@ -146,6 +146,13 @@ TEST(Info, WhatDoesNotRunIsShownWithTheReason) {
   EXPECT_NE(Damask({"info", "-m", path}).out.find("does not run"), std::string::npos);
 }
 
+// The model does run: what was asked beside it is wrong.
+TEST(Info, AWrongFlagIsNoFaultOfTheModel) {
+  ExpectRefused(Damask({"info", "-m", TinyModel(), "--policy", "nosuch"}), "unknown policy 'nosuch'");
+  ExpectRefused(Damask({"info", "-m", TinyModel(), "--mask", "/no/such.mask"}), "/no/such.mask");
+  ExpectRefused(Damask({"info", "-m", TinyModel(), "--rope-scaling", "spiral"}), "'spiral'");
+}
+
 TEST(Info, AFolderThatDoesNotRunIsShownWithTheReason) {
   const TempDir dir;
   for (const auto& entry : std::filesystem::directory_iterator(TinyFolder())) {

@@ -1,6 +1,9 @@
 // Flags, help texts, errors and exit codes: what every command has in common.
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <regex>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -63,11 +66,22 @@ TEST_P(EveryCommand, ThreadsAndTargetAreChecked) {
   ExpectRefused(with({"--target", "mmx"}), "--target");
 }
 
-INSTANTIATE_TEST_SUITE_P(Usage, EveryCommand,
-                         ::testing::Values("generate", "chat", "tokenize", "detokenize", "info", "check", "inspect",
-                                           "eval logits", "eval perplexity", "eval lines", "eval needle", "eval vt", "eval cwe",
-                                           "eval jsonl", "eval compare", "bench", "bench attention", "bench matmul",
-                                           "bench policies", "calibrate heads", "policies"));
+constexpr const char* kEveryCommand[] = {
+    "generate",        "chat",         "tokenize",       "detokenize",      "info",       "check",        "serve",
+    "calibrate",       "inspect",      "eval logits",    "eval perplexity", "eval lines", "eval passkey", "eval needle",
+    "eval kv",         "eval vt",      "eval cwe",       "eval fwe",        "eval jsonl", "eval compare", "bench",
+    "bench attention", "bench matmul", "bench policies", "calibrate heads", "policies"};
+
+INSTANTIATE_TEST_SUITE_P(Usage, EveryCommand, ::testing::ValuesIn(kEveryCommand));
+
+// A new command cannot be forgotten above: what the program lists is what is tested.
+TEST(Usage, EveryCommandIsEveryCommand) {
+  const std::string help = Damask({"--help"}).out;
+  const std::regex entry("\n  ([a-z]+( [a-z]+)?)  ");
+  std::set<std::string> listed;
+  for (std::sregex_iterator it(help.begin(), help.end(), entry); it != std::sregex_iterator(); ++it) listed.insert((*it)[1]);
+  EXPECT_EQ(listed, std::set<std::string>(std::begin(kEveryCommand), std::end(kEveryCommand)));
+}
 
 struct WrongValue {
   std::vector<std::string> args;
@@ -93,7 +107,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongValue{{"generate", "-p", "x", "--min-p", "1.01"}, "--min-p: found '1.01'"},
         WrongValue{{"generate", "-p", "x", "--top-k", "-40"}, "--top-k: found '-40'"},
         WrongValue{{"generate", "-p", "x", "--seed", "-2"}, "--seed: found '-2'"},
-        WrongValue{{"generate", "-p", "x", "-c", "0"}, "--ctx-size: found '0', expected a whole number from 1"},
+        WrongValue{{"generate", "-p", "x", "-c", "-1"}, "--ctx-size: found '-1', expected a whole number from 0"},
         WrongValue{{"generate", "-p", "x", "--stop", ""}, "--stop: the text is empty"},
         WrongValue{{"generate", "-p", "x", "--repeat-penalty", "0"}, "repeat-penalty"},
         WrongValue{{"generate", "-p", "x", "--chat", "--raw"}, "exclude each other"},
@@ -247,7 +261,7 @@ INSTANTIATE_TEST_SUITE_P(Calibration, WrongValues,
                                            WrongValue{{"calibrate", "--kv-release"}, "has no flag '--kv-release'"},
                                            WrongValue{{"calibrate", "heads", "--policy", "full"}, "has no flag '--policy'"},
                                            WrongValue{{"calibrate", "heads", "--kv-release"}, "has no flag '--kv-release'"},
-                                           WrongValue{{"calibrate", "-c", "0"}, "--ctx-size: found '0'"}));
+                                           WrongValue{{"calibrate", "-c", "-1"}, "--ctx-size: found '-1'"}));
 
 TEST(Usage, ACalibrationOfAnUnknownKvTypeIsRefused) {
   const TempDir dir;
@@ -359,6 +373,29 @@ TEST(Usage, VersionIsOneLine) {
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(result.out.rfind("damask ", 0), 0u);
   EXPECT_EQ("damask " + JsonOf(Damask({"--version", "--json"}))["version"].get<std::string>() + "\n", result.out);
+}
+
+TEST(Usage, TheVersionTakesNothingElse) {
+  ExpectRefused(Damask({"--version", "--foo"}), "'--foo'");
+  ExpectRefused(Damask({"version", "--json", "foo"}), "'foo'");
+}
+
+TEST(Usage, AFileWithoutItsFlagGetsAHint) {
+  for (const char* command : {"bench", "calibrate", "generate", "serve"}) {
+    ExpectRefused(Damask({command, "some/model.gguf"}), "what to do with 'some/model.gguf': a model is given with -m");
+  }
+  ExpectRefused(Damask({"bench", "attentio"}), "did you mean 'attention'?");
+}
+
+TEST(Usage, AContextOf0IsTheModels) {
+  const Json given = DamaskJson({"info", "-m", TinyModel(), "-c", "0"});
+  EXPECT_EQ(given["run_context"], DamaskJson({"info", "-m", TinyModel()})["run_context"]);
+}
+
+TEST(Usage, TheHintOfAFlagDoesNotNameThatFlag) {
+  const ProgramResult result = Damask({"eval", "logits", "--tokens", "1", "--chat-template", "chatml"});
+  ExpectRefused(result, "'--chat-template': what it reads is put into no chat template");
+  EXPECT_EQ(result.err.find("gives another"), std::string::npos) << result.err;
 }
 
 TEST(Usage, BlanksAroundAPolicyOfTheBenchmarkAreNotPartOfIt) {

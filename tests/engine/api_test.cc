@@ -93,6 +93,16 @@ TEST(Api, WhatACallbackThrowsLeavesNoTokenTwice) {
   EXPECT_EQ(session.GenerateFromIds(next, {.max_tokens = 3, .temperature = 0}).value().prompt_tokens, next.size());
 }
 
+// The embedded model's vocabulary puts a space before a text, but not before what goes on a text.
+TEST(Api, ATextMayComeInParts) {
+  Model model = Model::Load({.threads = 2}).value();
+  Session session = model.NewSession();
+  const GenerateOptions read_only = {.max_tokens = 0};
+  ASSERT_TRUE(session.Generate("In the begin", read_only).ok());
+  ASSERT_TRUE(session.Generate("ning God", read_only).ok());
+  EXPECT_EQ(model.Detokenize(session.tokens()), "In the beginning God");
+}
+
 TEST(Api, TruncateForgetsWhatIsThereAndACutOffAnswersLastToken) {
   Model model = Model::Load({.threads = 2}).value();
   const std::vector<TokenId> prompt = Ids(model, kBeginning);
@@ -406,6 +416,63 @@ TEST_F(ApiChat, AnAnswerThatWasCutOffGoesOnAndStaysPartOfTheConversation) {
   EXPECT_EQ(answer.text + rest.text, at_once.text);
   EXPECT_EQ(parted.Chat("two", kShort).value().ids, whole.Chat("two", kShort).value().ids);
   EXPECT_EQ(parted.tokens(), whole.tokens());
+}
+
+// Wherever it was cut, within a character, too.
+TEST_F(ApiChat, AnAnswerIsRememberedAsAWhole) {
+  Model model = Load();
+  GenerateOptions options = kShort;
+  options.max_tokens = 12;
+  options.repeat_penalty = 1.5f;
+  Session whole = model.NewSession();
+  const Answer at_once = whole.Chat("one", options).value();
+  ASSERT_EQ(at_once.ids.size(), 12u);
+  ASSERT_TRUE(whole.Chat("two", kShort).ok());
+  for (uint64_t cut = 1; cut < 12; ++cut) {
+    Session parted = model.NewSession();
+    options.max_tokens = cut;
+    Answer answer = parted.Chat("one", options).value();
+    options.max_tokens = 12 - cut;
+    const Answer rest = parted.Generate("", options).value();
+    answer.ids.insert(answer.ids.end(), rest.ids.begin(), rest.ids.end());
+    ASSERT_EQ(answer.ids, at_once.ids) << cut;
+    ASSERT_TRUE(parted.Chat("two", kShort).ok());
+    EXPECT_EQ(parted.tokens(), whole.tokens()) << cut;
+  }
+}
+
+// As on the command line and in the server: a policy that asks for the question is told which tokens it has.
+TEST_F(ApiChat, PoliciesKnowTheLastTurn) {
+  std::string turn;
+  for (int i = 0; i < 40; ++i) turn += "word ";
+  std::string text;
+  for (int i = 0; i < 150; ++i) text += "line " + std::to_string(i) + "\n";
+  const auto answer = [&](const char* policy) {
+    Model model = Model::Load({.path = dir_.File("model"), .threads = 1, .policy = policy}).value();
+    return model.NewSession().Chat(text + "\n" + turn, {.max_tokens = 8, .temperature = 0}).value().ids;
+  };
+  // The template puts some tokens behind the turn, so no number of last tokens is asked for by chance.
+  EXPECT_NE(answer("citrus:keep=60,chunk=64"), answer("citrus:keep=60,chunk=64,last=32"));
+}
+
+TEST_F(ApiChat, ATurnThatIsRefusedTakesNothingAway) {
+  Model model = Load();
+  GenerateOptions wrong = kShort;
+  wrong.top_p = 0;
+  const std::string too_long(100'000, 'x');
+  std::vector<Answer> answers;
+  for (const bool refused : {false, true}) {
+    Session session = model.NewSession();
+    ASSERT_TRUE(session.Chat("one", kShort).ok());
+    const uint64_t length = session.length();
+    if (refused) {
+      EXPECT_EQ(session.Chat("two", wrong).status().code(), StatusCode::kInvalidArgument);
+      EXPECT_EQ(session.Chat(too_long, kShort).status().code(), StatusCode::kTooLarge);
+    }
+    EXPECT_EQ(session.length(), length);
+    answers.push_back(session.Generate("", kShort).value());
+  }
+  EXPECT_EQ(answers[0].ids, answers[1].ids);
 }
 
 TEST_F(ApiChat, AForkIsOfTheSameConversation) {

@@ -206,6 +206,25 @@ TEST(Batch, AnErrorMovesNoSession) {
   EXPECT_TRUE(good.AppendChunk(right, 512, nullptr).ok());
 }
 
+// Where a policy asks for a prompt's last tokens, more is read than a chunk.
+TEST(Batch, IdsThatAreReadAheadAreLookedAt) {
+  const TinyModelFile file(make_model::ModelSpec{});
+  const auto engine = LoadTiny(file, {.policy = "citrus:keep=60,chunk=64,last=200"});
+  for (const size_t length : {200, 600}) {
+    std::vector<TokenId> ids = SomeIds(length);
+    ids[length - 50] = 1 << 30;
+    Session session(engine.get());
+    Status status;
+    while (status.ok() && session.length() < length) {
+      const uint64_t done = session.length();
+      status = session.AppendChunk(std::span(ids).subspan(done), 128, nullptr).status();
+      if (status.ok() && session.length() == done) break;
+    }
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status.ToString();
+    EXPECT_LT(session.length(), length);
+  }
+}
+
 TEST(Batch, WhatDoesNotFitABatchIsRefused) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file);

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/memory.h"
 #include "engine/capture.h"
 #include "engine/fingerprint.h"
 #include "engine/key_directions.h"
@@ -131,6 +132,8 @@ TEST(HiddenStates, ThatMemoryDoesNotHoldAreRefusedWithWhatTheyWant) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file);
   EXPECT_TRUE(CheckHiddenStatesFit(*engine, 16, 256, "--samples").ok());
+  // Beside others that fill the memory nothing fits.
+  EXPECT_FALSE(CheckHiddenStatesFit(*engine, 16, 256, "--samples", AvailableMemory()).ok());
   // Tokens that no machine holds, bytes that no 64 bits hold, and tokens that none hold.
   for (const uint64_t samples : {uint64_t{1} << 40, uint64_t{1} << 55, UINT64_MAX}) {
     const Status status = CheckHiddenStatesFit(*engine, samples, 256, "--samples");
@@ -246,8 +249,19 @@ std::unique_ptr<Engine> Embedded() {
 TEST(Calibrate, TheJointEffectOfTheReferenceModelsMaskIsBelowTheLimit) {
   const auto engine = Embedded();
   uint64_t steps = 0;
-  const auto progress = [&](std::string_view, uint64_t done, uint64_t total, double) {
+  std::string stage;
+  double last_seconds = 0;
+  const auto progress = [&](std::string_view now, uint64_t done, uint64_t total, double seconds) {
     EXPECT_LE(done, total);
+    // Each stage has a clock of its own: time left follows from it.
+    EXPECT_GT(seconds, 0);
+    if (now == stage) {
+      EXPECT_GE(seconds, last_seconds);
+    } else if (!stage.empty()) {
+      EXPECT_LT(seconds, last_seconds);
+    }
+    stage = now;
+    last_seconds = seconds;
     ++steps;
   };
   const auto result = Calibrate(engine.get(), Short(), progress, nullptr);
@@ -429,6 +443,50 @@ TEST(Effect, OfTheSameAttentionIsZeroAndOfAShortWindowIsNot) {
   const Effect cut = *meter.Measure(*policies::Create("streaming:sinks=4,window=32", engine->shape()), enough, nullptr);
   EXPECT_GT(cut.prose, enough);
   EXPECT_EQ(cut.retrieval, 0.0) << "the text behind the prose was not read";
+}
+
+// As docs/mask-format.md has it, written anew.
+uint64_t HashByThePage(const model::Model& model) {
+  uint64_t hash = 14695981039346656037u;
+  const auto byte = [&](uint8_t x) { hash = (hash ^ x) * 1099511628211u; };
+  const auto number = [&](uint64_t x) {
+    for (int shift = 0; shift < 64; shift += 8) byte(static_cast<uint8_t>(x >> shift));
+  };
+  const auto text = [&](const std::string& x) {
+    number(x.size());
+    for (const char c : x) byte(static_cast<uint8_t>(c));
+  };
+  const auto matrix = [&](const std::string& name, const kernels::WeightView& w) {
+    text(name);
+    text("Q8_0");
+    const uint64_t size = w.n * w.k / 32 * 34;
+    number(size);
+    const auto part = [&](uint64_t begin, uint64_t count) {
+      for (uint64_t i = begin; i < begin + count; ++i) byte(std::to_integer<uint8_t>(w.data[i]));
+    };
+    if (size <= 12288) return part(0, size);
+    part(0, 4096);
+    part((size - 4096) / 2, 4096);
+    part(size - 4096, 4096);
+  };
+  matrix("embedding", model.embedding());
+  matrix("output", model.output());
+  for (const model::LayerWeights& layer : model.layers()) {
+    matrix("q", layer.q);
+    matrix("k", layer.k);
+    matrix("v", layer.v);
+    matrix("o", layer.o);
+    matrix("gate", layer.feed_forward.front().gate);
+    matrix("up", layer.feed_forward.front().up);
+    matrix("down", layer.feed_forward.front().down);
+  }
+  return hash;
+}
+
+TEST(Fingerprint, WeightsAreHashedAsThePageOfTheFormatSays) {
+  const TinyModelFile file(make_model::ModelSpec{.type = "Q8_0"});
+  const auto engine = LoadTiny(file);
+  EXPECT_EQ(FingerprintOf(engine->model()).weights_hash, HashByThePage(engine->model()));
 }
 
 TEST(Fingerprint, TellsWeightsAndVocabulariesApart) {

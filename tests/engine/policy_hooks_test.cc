@@ -232,7 +232,7 @@ TEST(PolicyHooks, OfTheLastLayerThePromptsLastRowCountsUnderEveryPolicy) {
   }
 }
 
-TEST(PolicyHooks, AnAuditOfAShortWindowFindsLostMassAndTheFloorWidensHeads) {
+TEST(PolicyHooks, AnAuditOfAShortWindowFindsLostMass) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file, {.policy = "streaming:sinks=4,window=32", .audit = {.prefill_every = 8}});
   Session session(engine.get());

@@ -362,11 +362,11 @@ TEST(Generate, StopsAtTheContextLimit) {
   const TinyModelFile file(make_model::ModelSpec{});
   const auto engine = LoadTiny(file, {.context = 30});
   Session session(engine.get());
-  const auto result = Generate(engine.get(), &session, SomeIds(20, 512), {.max_tokens = 100, .sampler = {.seed = 1}}, {});
+  const auto result =
+      Generate(engine.get(), &session, SomeIds(20, 512), {.max_tokens = 100, .sampler = {.seed = 1}, .ignore_eos = true}, {});
   ASSERT_TRUE(result.ok()) << result.status().ToString();
-  if (result->finish == FinishReason::kLength) {
-    EXPECT_EQ(result->ids.size(), 11u);  // ten more positions, and one token drawn from the last
-  }
+  EXPECT_EQ(result->finish, FinishReason::kLength);
+  EXPECT_EQ(result->ids.size(), 11u);  // ten more positions, and one token drawn from the last
 }
 
 TEST(Generate, RefusesAnEmptyPrompt) {

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/attention_steps.h"
 #include "tests/kernels/attention_cases.h"
 #include "tests/kernels/guarded_bytes.h"
 
@@ -58,6 +59,8 @@ void RunBothPlans(const AttentionShape& shape, size_t rows, const GuardedCache& 
   AttentionScratch scratch;
   for (const Plan& plan : {full, RandomPlan(kFirst, rows, shape.group, random)}) {
     for (const Target target : TargetsToTry()) FindAttention(target, shape)(shape, block, plan, cache.pages(), &scratch);
+    // Reads what AMX's tiles read, on machines without them, too.
+    if (CanEmulateAmx()) RunPlan(AmxEmulatedBody(), shape, block, plan, cache.pages(), &scratch);
   }
 }
 

@@ -88,6 +88,9 @@ class PooledCache {
 };
 
 // Queries of `rows` rows from `first` on. The queries of a position depend on the seed and the position alone.
+// Whether AMX's data flow runs here with tiles in plain C++ (AmxEmulatedBody).
+inline bool CanEmulateAmx() { return TargetSupported(Target::kAvx512Bf16) && __builtin_cpu_supports("avx512vbmi") != 0; }
+
 class RandomQueries {
  public:
   RandomQueries(size_t head_dim, size_t group, uint64_t first, size_t rows, uint32_t seed, float size = 1.0f)

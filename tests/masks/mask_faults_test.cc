@@ -1,4 +1,6 @@
 // What `damask check` says about mask files: every fault, not the first one alone.
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "tests/masks/mask_bytes.h"
@@ -30,6 +32,21 @@ TEST(FindMaskFaults, NamesEveryBadHeadAndReadsOn) {
   ASSERT_EQ(faults.size(), 2u);
   EXPECT_TRUE(Names(faults[0], "layer 0 head 1", "treatment is 9")) << faults[0].where << ": " << faults[0].what;
   EXPECT_TRUE(Names(faults[1], "layer 1 head 1", "mass is 7.5")) << faults[1].where << ": " << faults[1].what;
+}
+
+TEST(FindMaskFaults, NamesBadDirectionsBesideBadHeads) {
+  const Mask mask = ContentMask({"llama", "tiny", 2, 4, 2, 64, 1000, 77, 88}, 4);
+  constexpr size_t kError = 16;  // in the payload of key directions
+  std::string bytes = Bytes(mask);
+  for (const size_t index : {0, 3}) {
+    bytes = With(bytes, Find(bytes, Section::kKeyDirections, index).payload + kError, std::numeric_limits<float>::quiet_NaN());
+  }
+  bytes = With(bytes, Find(bytes, Section::kHead, 4).payload + kHeadMass, 7.5f);
+  const std::vector<formats::Fault> faults = Faults(bytes);
+  ASSERT_EQ(faults.size(), 3u);
+  EXPECT_TRUE(Names(faults[0], "layer 1 head 0", "mass is 7.5")) << faults[0].where << ": " << faults[0].what;
+  EXPECT_TRUE(Names(faults[1], "key directions of layer 0 KV head 0", "not finite")) << faults[1].where;
+  EXPECT_TRUE(Names(faults[2], "key directions of layer 1 KV head 1", "not finite")) << faults[2].where;
 }
 
 TEST(FindMaskFaults, AWrongChecksumIsNotTheEnd) {

@@ -598,6 +598,7 @@ TEST(Config, EveryNumberThatResultsDependOnIsInItsText) {
   other([](ModelConfig* c) { c->rope.base = 5000; });
   other([](ModelConfig* c) { c->window_rope_base = 5000; });
   other([](ModelConfig* c) { c->rope.log_multiplier = 1; });
+  other([](ModelConfig* c) { c->rope.file_factors = {1, 2}; });
   other([](ModelConfig* c) { c->gating = Gating::kSigmoid; });
   other([](ModelConfig* c) { c->expert_scale = 1.5f; });
   other([](ModelConfig* c) { c->dense_layers = 1; });
@@ -715,8 +716,9 @@ TEST(RopeOverrides, RefuseNonsense) {
   ModelConfig config = *Read(GoodKeys());
   EXPECT_EQ(ApplyRopeOverrides({.scaling = "cubic"}, 0, &config).code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(ApplyRopeOverrides({.factor = -1.0}, 0, &config).code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(ApplyRopeOverrides({.base = std::numeric_limits<double>::infinity()}, 0, &config).code(),
-            StatusCode::kInvalidArgument);
+  for (const double base : {0.5, 1e-320, -1.0, 1e13, std::numeric_limits<double>::infinity(), std::nan("")}) {
+    EXPECT_EQ(ApplyRopeOverrides({.base = base}, 0, &config).code(), StatusCode::kInvalidArgument) << base;
+  }
 }
 
 }  // namespace

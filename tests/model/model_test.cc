@@ -327,6 +327,14 @@ TEST(Model, G18ExpertsThatTheConfigurationDoesNotNameAreAnError) {
       << error;
 }
 
+// Kept keys of another rotation must not be taken for this one's.
+TEST(Model, FactorsOfTheRotationInAFileAreInItsSettings) {
+  const TinyModelFile file(make_model::ModelSpec{.layers = 2, .rope_scaling = make_model::RopeScaling::kLlama3});
+  const std::string before = SettingsText((*Model::Load(file.path(), {}))->config());
+  OverwriteNumbers(file.path(), "rope_freqs.weight", 3, std::vector<float>{2.0f});
+  EXPECT_NE(SettingsText((*Model::Load(file.path(), {}))->config()), before);
+}
+
 TEST(Model, OrdinaryFilesGiveNoWarning) {
   const Warnings warnings;
   for (const Arch arch : make_model::kArchs) {

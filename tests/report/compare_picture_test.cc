@@ -63,6 +63,31 @@ TEST(ComparePicture, EqualValuesAndNoneAtAllHaveAPlace) {
   EXPECT_EQ(Circles(svg).size(), 1U);
 }
 
+std::vector<std::string> Labels(const std::string& svg, const std::string& anchor) {
+  std::vector<std::string> labels;
+  const std::regex text("text-anchor=\"" + anchor + "\">([-0-9.e+]+)</text>");
+  for (std::sregex_iterator it(svg.begin(), svg.end(), text); it != std::sregex_iterator(); ++it) labels.push_back((*it)[1]);
+  return labels;
+}
+
+TEST(ComparePicture, LabelsAreRoundNumbers) {
+  EXPECT_EQ(Labels(DrawPicture(TwoPoints()), "end"), (std::vector<std::string>{"0.0", "0.2", "0.4", "0.6", "0.8", "1.0"}));
+  Plot seconds{.title = "lines", .axis = "seconds", .share = false, .from_zero = true, .points = {}};
+  seconds.points.push_back({.series = 0, .label = "full", .density = 1, .value = 0.0266, .low = 0.0266, .high = 0.0266});
+  seconds.points.push_back({.series = 1, .label = "a", .density = 0.25, .value = 0.0183, .low = 0.0183, .high = 0.0183});
+  const std::string svg = DrawPicture(seconds);
+  EXPECT_EQ(Labels(svg, "end"), (std::vector<std::string>{"0.00", "0.01", "0.02"}));
+  EXPECT_EQ(Labels(svg, "middle"), (std::vector<std::string>{"0.2", "0.5", "1"}));  // the axis ends with one
+  seconds.from_zero = false;
+  for (double scale : {1e-4, 1.0, 33.0, 1e3, 1e7}) {
+    seconds.points[0].value = seconds.points[0].high = seconds.points[0].low = 1.4 * scale;
+    seconds.points[1].value = seconds.points[1].high = seconds.points[1].low = scale;
+    const std::vector<std::string> labels = Labels(DrawPicture(seconds), "end");
+    EXPECT_GE(labels.size(), 2u) << scale;
+    for (const std::string& label : labels) EXPECT_LE(label.size(), 7u) << label;
+  }
+}
+
 TEST(ComparePicture, NeighbouringSeriesDifferInColour) {
   for (size_t series = 0; series < 7; ++series) EXPECT_NE(SeriesColour(series), SeriesColour(series + 1));
 }

@@ -508,6 +508,11 @@ TEST(ApiRequestTest, OfTwoLengthsTheNewerNameWins) {
 }
 
 TEST(ApiRequestTest, LlamaServersLengthMayBeOpenOrNothing) {
+  const auto length = [](const std::string& member) {
+    return Accepted(Api::kLlamaCompletion, Body(Api::kLlamaCompletion, member)).options.max_tokens;
+  };
+  EXPECT_EQ(length("\"max_completion_tokens\":3"), 3u);
+  EXPECT_EQ(length("\"max_completion_tokens\":-1"), limits::kMaxContext);
   const auto parsed = [](const std::string& members) {
     return Accepted(Api::kLlamaCompletion, Body(Api::kLlamaCompletion, members));
   };

@@ -96,6 +96,18 @@ TEST(ServeProgram, KeysMayComeThroughAPipeAndALongContextIsSaid) {
   EXPECT_TRUE(server.WaitForNote("131073 tokens are more than the model's context of 131072")) << server.err();
 }
 
+TEST(ServeProgram, WarnsOfOtherMachinesOnlyWhereTheyReachIt) {
+  for (const auto& [host, warns] : {std::pair("127.0.0.2", false), std::pair("LOCALHOST", false), std::pair("0.0.0.0", true)}) {
+    std::vector<std::string> args = TinyArgs();
+    args.insert(args.end(), {"--host", host});
+    ServerProcess server(DAMASK_PROGRAM, args);
+    ASSERT_TRUE(server.WaitUntilReady()) << server.err();
+    EXPECT_EQ(server.err().find("other machines") != std::string::npos, warns) << host << ": " << server.err();
+    server.Signal(SIGTERM);
+    EXPECT_EQ(server.WaitForExit(), 0) << server.err();
+  }
+}
+
 TEST(ServeProgram, MoreRequestsThanMemoryHoldsAreSaidAtTheStart) {
   for (const bool many : {true, false}) {
     std::vector<std::string> args = TinyArgs();
