@@ -14,6 +14,7 @@ namespace damask::report {
 namespace {
 
 constexpr size_t kBarWidth = 24;
+constexpr size_t kLeastBarWidth = 6;
 constexpr double kFirstAfterSeconds = 0.3;  // short prompts pass without a flicker
 constexpr double kEverySeconds = 0.1;
 
@@ -33,11 +34,16 @@ std::string ProgressText(uint64_t done, uint64_t total, double seconds, std::str
     if (rate >= 1) figures += fmt::format(", {:.0f} {}/s", rate, unit);
     if (done < total) figures += fmt::format(", {} left", FormatSeconds(static_cast<double>(total - done) / rate));
   }
-  std::string bar(static_cast<size_t>(share * kBarWidth), '=');
-  if (bar.size() < kBarWidth) bar += '>';
-  bar.resize(kBarWidth, ' ');
-  std::string text = fmt::format("reading [{}] {}", bar, figures);
-  if (text.size() > columns) text = fmt::format("reading {}", figures);
+  constexpr std::string_view kAround = "reading [] ";
+  const size_t room = columns > kAround.size() + figures.size() ? columns - kAround.size() - figures.size() : 0;
+  const size_t width = std::min(kBarWidth, room);
+  std::string text = fmt::format("reading {}", figures);
+  if (width >= kLeastBarWidth) {
+    std::string bar(static_cast<size_t>(share * static_cast<double>(width)), '=');
+    if (bar.size() < width) bar += '>';
+    bar.resize(width, ' ');
+    text = fmt::format("reading [{}] {}", bar, figures);
+  }
   return std::string(CutUtf8(text, columns));
 }
 

@@ -8,7 +8,8 @@
 
 namespace damask::report {
 
-// "reading [=====>    ] 12288/36000 tokens, 1520 tokens/s, 16s left", without the bar where it would be longer than `columns`.
+// "reading [=====>    ] 12288/36000 tokens, 1520 tokens/s, 16s left", with a shorter bar, or none, where it would be longer
+// than `columns`.
 std::string ProgressText(uint64_t done, uint64_t total, double seconds, std::string_view unit = "tokens",
                          size_t columns = 1000);
 

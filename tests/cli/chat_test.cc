@@ -226,7 +226,7 @@ TEST(Chat, AnInterruptCutsTheAnswerAndTheNextQuestionIsAnswered) {
   for (int i = 0; i < 300'000; ++i) run.stdin_text += "word ";  // takes minutes to read
   run.stdin_text += "\nshort\n";
   run.err_is_terminal = true;
-  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once a chunk is read
+  run.signals = {{SIGINT, ErrHas("reading ")}};  // shown once a chunk is read
   const ProgramResult result = RunProgram(run);
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.exit_code, 0) << result.err;

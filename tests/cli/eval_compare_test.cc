@@ -293,7 +293,7 @@ TEST(EvalCompare, AKilledRunGoesOnToTheTableOfOneGo) {
   std::vector<std::string> args = Compare({"--resume", dir.File("cells"), "--samples", "6", "--json"});
   args.insert(args.begin(), DAMASK_PROGRAM);
   // Killed, not asked to stop: when it has answers that are not yet written, and when some are (or it is done before).
-  for (const auto& when : {ErrHas("reading ["), FileHas(dir.File("cells"), "\"answers\":[[")}) {
+  for (const auto& when : {ErrHas("reading "), FileHas(dir.File("cells"), "\"answers\":[[")}) {
     ProgramRun run;
     run.args = args;
     run.err_is_terminal = true;
@@ -312,7 +312,7 @@ TEST(EvalCompare, AnInterruptKeepsEveryAnswer) {
   run.args = Compare({"--resume", dir.File("cells"), "--samples", "4000", "--json"});
   run.args.insert(run.args.begin(), DAMASK_PROGRAM);
   run.err_is_terminal = true;
-  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once there are answers; soon enough, they are in no file yet
+  run.signals = {{SIGINT, ErrHas("reading ")}};  // shown once there are answers; soon enough, they are in no file yet
   const ProgramResult result = RunProgram(run);
   EXPECT_EQ(result.exit_code, 130) << result.err;
   // What was answered by then, in the middle of a cell.

@@ -315,7 +315,7 @@ TEST(Generate, AnInterruptStopsWithWhatIsThere) {
   const TempDir dir;
   ProgramRun run = LongRun(dir);
   run.err_is_terminal = true;
-  run.signals = {{SIGINT, ErrHas("reading [")}};  // shown once a chunk is read
+  run.signals = {{SIGINT, ErrHas("reading ")}};  // shown once a chunk is read
   const ProgramResult result = RunProgram(run);
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.exit_code, 130) << result.err;

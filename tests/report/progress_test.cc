@@ -15,6 +15,8 @@ TEST(ProgressText, FitsTheTerminal) {
   const std::string all = ProgressText(107822, 1960400, 2.5, "characters");
   EXPECT_GT(all.size(), 79u);
   EXPECT_EQ(ProgressText(107822, 1960400, 2.5, "characters", 79),
+            "reading [>          ] 107822/1960400 characters, 43129 characters/s, 43.0s left");
+  EXPECT_EQ(ProgressText(107822, 1960400, 2.5, "characters", 71),
             "reading 107822/1960400 characters, 43129 characters/s, 43.0s left");
   for (size_t columns = 1; columns < all.size(); ++columns) {
     EXPECT_LE(ProgressText(107822, 1960400, 2.5, "characters", columns).size(), columns);
