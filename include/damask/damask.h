@@ -78,7 +78,7 @@ struct GenerateOptions {
 };
 
 struct Answer {
-  std::string text;          // without the stop string
+  std::string text;          // without the stop string; a character that the end cut in two is U+FFFD, and whole in ids
   std::vector<TokenId> ids;  // what was drawn, an end token included
   // "stop": the model ended it, or a stop string. "length": max_tokens, or the context is full. "cancelled".
   std::string finish_reason;
