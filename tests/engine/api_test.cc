@@ -177,6 +177,7 @@ TEST(Api, SessionsOnSeveralThreadsGiveTheAnswersOfEachAlone) {
   const std::vector<TokenId> expected = answer(greedy);
   std::atomic<int> wrong = 0;
   std::vector<std::thread> threads;
+  threads.reserve(3);
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&, t] {
       GenerateOptions options = greedy;
