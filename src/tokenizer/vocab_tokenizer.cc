@@ -69,16 +69,18 @@ Result<std::vector<TokenId>> VocabTokenizer::EncodeRanges(std::string_view text,
   }
 }
 
-Result<std::vector<TokenId>> VocabTokenizer::Encode(std::string_view text, Special special) const {
+Result<std::vector<TokenId>> VocabTokenizer::EncodeWhole(std::string_view text, Special special, FragmentPlace first) const {
   const ByteRange all = {0, text.size()};
-  return EncodeRanges(text, std::span<const ByteRange>(&all, special == Special::kParse ? 1 : 0));
+  return EncodeRanges(text, std::span<const ByteRange>(&all, special == Special::kParse ? 1 : 0), first);
+}
+
+Result<std::vector<TokenId>> VocabTokenizer::Encode(std::string_view text, Special special) const {
+  return EncodeWhole(text, special, FragmentPlace::kStartOfText);
 }
 
 Result<std::vector<TokenId>> VocabTokenizer::EncodeBehind(TokenId last, std::string_view text, Special special) const {
   const bool within = vocabulary_.IsKind(last, TokenKind::kNormal) || vocabulary_.IsKind(last, TokenKind::kByte);
-  const ByteRange all = {0, text.size()};
-  return EncodeRanges(text, std::span<const ByteRange>(&all, special == Special::kParse ? 1 : 0),
-                      within ? FragmentPlace::kWithinText : FragmentPlace::kAfterToken);
+  return EncodeWhole(text, special, within ? FragmentPlace::kWithinText : FragmentPlace::kAfterToken);
 }
 
 Result<std::vector<TokenId>> VocabTokenizer::EncodeParts(std::span<const TextPart> parts) const {
@@ -94,7 +96,7 @@ Result<std::vector<TokenId>> VocabTokenizer::EncodeParts(std::span<const TextPar
       parsed.push_back({begin, text.size()});
     }
   }
-  return EncodeRanges(text, parsed);
+  return EncodeRanges(text, parsed, FragmentPlace::kStartOfText);
 }
 
 std::string VocabTokenizer::Piece(TokenId id, bool show_special) const {

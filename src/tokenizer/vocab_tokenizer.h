@@ -41,7 +41,9 @@ class VocabTokenizer : public Tokenizer {
   VocabTokenizer(Vocabulary vocabulary, std::string description, std::string chat_template);
   // `first`: the place of text that stands at the beginning.
   Result<std::vector<TokenId>> EncodeRanges(std::string_view text, std::span<const ByteRange> parsed,
-                                            FragmentPlace first = FragmentPlace::kStartOfText) const;
+                                            FragmentPlace first) const;
+  // All of it parsed, or nothing.
+  Result<std::vector<TokenId>> EncodeWhole(std::string_view text, Special special, FragmentPlace first) const;
 
   Vocabulary vocabulary_;
   SpecialSplitter splitter_;
