@@ -6,7 +6,7 @@
 #include <system_error>
 #include <utility>
 
-#include <fmt/format.h>
+#include "base/no_thread.h"
 
 namespace damask::batching {
 
@@ -22,7 +22,7 @@ Result<std::unique_ptr<PrefixWriter>> PrefixWriter::Start(const PrefixDirectory*
   try {
     writer->thread_ = std::thread([raw = writer.get()] { raw->Loop(); });
   } catch (const std::system_error& error) {
-    status = IoError(fmt::format("cannot start a thread: {}", error.code().message()));
+    status = NoThread(error);
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (!status.ok()) return status;

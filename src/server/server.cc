@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "base/no_thread.h"
+
 namespace damask::server {
 namespace {
 
@@ -23,11 +25,6 @@ void RaiseFileLimit() {
   if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= files.rlim_max) return;
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-}
-
-// A limit on threads (pids.max, ulimit -u).
-Status NoThread(const std::system_error& error) {
-  return IoError(fmt::format("cannot start a thread: {}", error.code().message()));
 }
 
 }  // namespace
